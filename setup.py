@@ -1,0 +1,57 @@
+"""Package metadata; the exact pins of the development stack are in requirements/constraints.txt."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = next(
+    line.split('"')[1]
+    for line in (HERE / "stl_backbones" / "__init__.py").read_text(encoding="utf-8").splitlines()
+    if line.startswith("__version__")
+)
+
+# The primary stack: OneDL continues OpenMMLab under the same import names.
+ONEDL = [
+    "onedl-mmcv>=2.3.6,<2.4",
+    "onedl-mmengine>=0.10.12,<0.11",
+    "onedl-mmdetection>=3.5.1,<3.6",
+    "onedl-mmsegmentation>=1.4.2,<1.5",
+    "imagecorruptions-imaug>=1.1.5,<1.2",
+    "ftfy",  # imported by mmseg
+    "regex",  # imported by mmseg
+    "tensorboard",
+]
+
+# The original stack, for users who already have it; never beside the primary one.
+OPENMMLAB = [
+    "mmcv==2.1.0",
+    "mmengine==0.10.7",
+    "mmdet==3.3.0",
+    "mmsegmentation==1.2.2",
+    "imagecorruptions==1.1.2",
+    "scikit-image<0.23",
+    "numpy<2",
+    "torch<2.6",
+    "setuptools<81",  # imagecorruptions 1.1.2 imports pkg_resources
+    "ftfy",
+    "regex",
+    "tensorboard",
+]
+
+DEV = ["hypothesis", "import-linter", "mypy", "pre-commit", "pytest>=8", "ruff"]
+
+setup(
+    name="stl_backbones",
+    version=VERSION,
+    description="FAN backbones, STL pretraining and robustness benchmarks on OpenMMLab and timm",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.10,<3.13",
+    packages=find_packages(include=["stl_backbones", "stl_backbones.*"]),
+    package_data={"stl_backbones.report": ["page.css", "paper_tables/*.csv"]},
+    install_requires=["numpy", "torch>=2.4", "timm>=1.0.31"],
+    extras_require={"onedl": ONEDL, "openmmlab": OPENMMLAB, "dev": DEV},
+)

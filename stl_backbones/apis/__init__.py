@@ -1,0 +1,1 @@
+"""What the command line tools call: the only layer that wires the stages together."""

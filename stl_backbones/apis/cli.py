@@ -1,0 +1,120 @@
+"""The shared command line: bad input is one line and exit code 2, never a bare traceback."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+USER_ERRORS = (ValueError, KeyError, OSError)
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, the shell's convention
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keeps the description's line breaks, and prints the defaults that say something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or action.default is False:
+            return action.help
+        return super()._get_help_string(action)
+
+
+def make_parser(description: str, *, epilog: str | None = None) -> argparse.ArgumentParser:
+    """Return a parser with the options that every tool has."""
+    parser = argparse.ArgumentParser(
+        description=description, epilog=epilog, formatter_class=HelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument(
+        "--debug", action="store_true", help="on an error, show the traceback as well"
+    )
+    return parser
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add OpenMMLab's usual options of a tool that runs a config's model."""
+    parser.add_argument("--work-dir", metavar="DIR", help="where results go")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        metavar="NAME=VALUE",
+        help="change the config: any dotted name, or a variable such as data_root=DIR, "
+        "crop_size='(512,512)', which changes everywhere it is used",
+    )
+    parser.add_argument(
+        "--launcher",
+        choices=("none", "pytorch", "slurm", "mpi"),
+        default="pytorch" if "TORCHELASTIC_RUN_ID" in os.environ else "none",
+        help="job launcher; torchrun is noticed by itself",
+    )
+    parser.add_argument(
+        "--skip-broken",
+        action="store_true",
+        help="leave out truncated or unfitting images instead of refusing the data set",
+    )
+
+
+def parse_options(pairs: Sequence[str] | None) -> dict[str, Any]:
+    """Turn ``NAME=VALUE`` pairs into values, the way all OpenMMLab tools do.
+
+    Raises:
+        ValueError: If a pair has no ``=``.
+    """
+    from mmengine.config import DictAction  # heavy: only when a tool runs
+
+    for pair in pairs or ():
+        if "=" not in pair:
+            raise ValueError(f"--cfg-options takes NAME=VALUE, got '{pair}'")
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={})
+    return dict(parser.parse_args(["--cfg-options", *pairs] if pairs else []).cfg_options)
+
+
+def run_tool(
+    parser: argparse.ArgumentParser,
+    main: Callable[[argparse.Namespace], int | None],
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Parse the arguments, run ``main``, and return the exit code.
+
+    Returns:
+        What ``main`` returned (0 for ``None``); 2 after bad input; 130 after Ctrl-C.
+    """
+    args = parser.parse_args(argv)
+    try:
+        code = main(args) or 0
+    except KeyboardInterrupt:
+        print(
+            f"\n{parser.prog}: interrupted; what was finished is kept, the same command goes on",
+            file=sys.stderr,
+        )
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of our output left, `| head` for example
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except USER_ERRORS as error:
+        if args.debug:
+            raise
+        if not getattr(error, "told_by_main", False):  # else the main process of the job says it
+            print(f"{parser.prog}: error: {one_line(error)}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    engine = sys.modules.get("stl_backbones.engine.distributed")
+    if engine is not None:
+        engine.leave(code)
+    return code
+
+
+def one_line(error: BaseException) -> str:
+    """Say an error in one line, whichever process it came from."""
+    if isinstance(error, OSError) and error.strerror:
+        name = f": '{error.filename}'" if error.filename else ""
+        return f"{error.strerror}{name}"
+    message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    if message.startswith("Caught ") and "Original Traceback" in message:
+        # A DataLoader worker's error carries its traceback; the last line is the error itself.
+        message = message.strip().splitlines()[-1].partition(": ")[2]
+    return " ".join(message.split())

@@ -1,0 +1,160 @@
+"""Plain records that cross the stages of an evaluation; nothing here knows a framework."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+CLEAN_NAME = "clean"
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One entry of a robustness table: a corruption at a severity, or the clean images.
+
+    Attributes:
+        corruption: A corruption's name, or ``'clean'``.
+        severity: 1 (weakest) to 5, or 0 for clean images.
+    """
+
+    corruption: str
+    severity: int
+
+    @property
+    def name(self) -> str:
+        """``'clean'`` or for example ``'fog-3'``; also the stem of the cell's file."""
+        return CLEAN_NAME if self.is_clean else f"{self.corruption}-{self.severity}"
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the images are scored as they are."""
+        return self.corruption == CLEAN_NAME
+
+
+CLEAN = Cell(CLEAN_NAME, 0)
+
+
+@dataclass(frozen=True)
+class CorruptionSpec:
+    """How images are corrupted: everything but the image and its key.
+
+    Attributes:
+        name: A corruption of the catalog.
+        severity: 1 (weakest) to 5.
+        mode: The engine, ``'reference'`` for the imagecorruptions package.
+        channel_order: ``'rgb'`` (what the package expects) or ``'bgr'`` (what some published
+            scripts feed it, for comparison with their numbers).
+        seed: The user's seed.
+    """
+
+    name: str
+    severity: int
+    mode: str = "reference"
+    channel_order: str = "rgb"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a number was measured with; two cells belong to one table only if these agree.
+
+    Attributes:
+        task: ``'segmentation'``; decides which metric reads the samples.
+        model: Name shown in tables.
+        protocol: Name of the protocol that the sweep was asked for.
+        dataset: Name of the data set.
+        dataset_fingerprint: blake2b over ids and bytes of all images and labels that were scored.
+        num_images: Images scored in every cell.
+        num_images_total: Images the data set holds, before a limit or skipped broken files.
+        skipped: Ids of broken images left out on request.
+        classes: Class names, in the order of the confusion matrix.
+        config_sha256: Hash of the resolved model and test settings.
+        checkpoint_sha256: Hash of the checkpoint file.
+        inference: For example ``'whole'`` or ``'slide crop=1024x1024 stride=768x768'``.
+        corruption_source: ``'on-the-fly'`` or ``'folder:<name>'``.
+        corruption_mode: Engine mode, or ``'files'`` where images came from a folder.
+        corruption_package: Implementation and version, for example
+            ``'imagecorruptions-imaug 1.1.5'``.
+        channel_order: Order that the corruption saw.
+        seed: The user's seed.
+        device: ``'cpu'`` or the accelerator's name.
+        versions: Package name -> version.
+    """
+
+    task: str
+    model: str
+    protocol: str
+    dataset: str
+    dataset_fingerprint: str
+    num_images: int
+    num_images_total: int
+    skipped: tuple[str, ...]
+    classes: tuple[str, ...]
+    config_sha256: str
+    checkpoint_sha256: str
+    inference: str
+    corruption_source: str
+    corruption_mode: str
+    corruption_package: str
+    channel_order: str
+    seed: int
+    device: str
+    versions: Mapping[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as JSON-ready types."""
+        plain = dataclasses.asdict(self)
+        return {**plain, "skipped": list(self.skipped), "classes": list(self.classes)}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Provenance:
+        """Inverse of `to_dict`.
+
+        Raises:
+            ValueError: If a field is missing or unknown.
+        """
+        expected = {field.name for field in dataclasses.fields(cls)}
+        if set(plain) != expected:
+            missing = sorted(expected - set(plain))
+            unknown = sorted(set(plain) - expected)
+            raise ValueError(
+                f"provenance fields do not fit: missing {missing}, unknown {unknown}; "
+                "was it written by another version of stl_backbones?"
+            )
+        tuples = {"skipped": tuple(plain["skipped"]), "classes": tuple(plain["classes"])}
+        return cls(**{**plain, **tuples})
+
+    def differences(self, other: Provenance) -> dict[str, tuple[Any, Any]]:
+        """Fields that keep two cells out of one table: name -> (this one's, the other's).
+
+        The protocol is not among them: a cell means the same under each protocol that holds it.
+        """
+        mine, theirs = self.to_dict(), other.to_dict()
+        return {
+            name: (mine[name], theirs[name])
+            for name in mine
+            if name != "protocol" and mine[name] != theirs[name]
+        }
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """One finished cell: unrounded per-image records, from which every aggregate is computed.
+
+    Attributes:
+        cell: What was scored.
+        provenance: What it was scored with.
+        image_ids: The images, in order.
+        samples: Record name -> array whose first axis is the image. Segmentation keeps
+            ``'confusion_matrix'``, ``(images, classes, classes)`` int64, rows = ground truth.
+    """
+
+    cell: Cell
+    provenance: Provenance
+    image_ids: tuple[str, ...]
+    samples: Mapping[str, npt.NDArray[np.generic]]
