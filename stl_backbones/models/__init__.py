@@ -1,0 +1,31 @@
+"""FAN networks on torch and timm alone; importing this registers them with timm."""
+
+from stl_backbones.models import registration
+from stl_backbones.models.checkpoint import (
+    LoadReport,
+    clean_state_dict,
+    infer_variant,
+    load_checkpoint,
+    load_weights,
+    read_checkpoint,
+    select_state_dict,
+)
+from stl_backbones.models.fan import FAN
+from stl_backbones.models.variants import VARIANTS, Variant, get_variant
+
+TIMM_NAMES = registration.NAMES
+
+__all__ = [
+    "FAN",
+    "TIMM_NAMES",
+    "VARIANTS",
+    "LoadReport",
+    "Variant",
+    "clean_state_dict",
+    "get_variant",
+    "infer_variant",
+    "load_checkpoint",
+    "load_weights",
+    "read_checkpoint",
+    "select_state_dict",
+]

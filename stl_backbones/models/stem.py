@@ -1,0 +1,125 @@
+"""From pixels to tokens at stride 16: the ConvNeXt stem and the convolutional one.
+
+References:
+    Liu et al. 2022, "A ConvNet for the 2020s" (ConvNeXt), arXiv:2201.03545.
+    Xiao et al. 2021, "Early Convolutions Help Transformers See Better", arXiv:2106.14881.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch.nn.functional as F
+from timm.layers import LayerNorm2d
+from timm.models.convnext import ConvNeXtStage
+from timm.models.xcit import ConvPatchEmbed
+from torch import Tensor, nn
+
+from stl_backbones.models.layers import NORM_EPS
+
+STEM_CHANNELS = (128, 256)
+STRIDE = 16
+
+
+class UnbiasedLayerNorm2d(nn.LayerNorm):
+    """LayerNorm over the channels of a map that divides by the unbiased variance, over C - 1.
+
+    The released weights were trained with it in every stem norm but the first.
+
+    Args:
+        channels: Channels C.
+        eps: Added to the variance.
+    """
+
+    def __init__(self, channels: int, eps: float = NORM_EPS, **kwargs: Any) -> None:
+        super().__init__(channels, eps=eps, **kwargs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, C, H, W)`` to ``(B, C, H, W)``, in any memory format."""
+        channels = x.shape[1]
+        # (x - mean) / sqrt(var * ratio + eps) is the ordinary norm with eps / ratio, over
+        # sqrt(ratio): torch's fused kernel does it.
+        ratio = channels / (channels - 1)
+        scaled = self.weight * ratio**-0.5
+        last = x.permute(0, 2, 3, 1)
+        normed = F.layer_norm(last, (channels,), scaled, self.bias, self.eps / ratio)
+        return normed.permute(0, 3, 1, 2)
+
+
+class ConvNeXtTrunk(nn.Module):
+    """The first two stages of a ConvNeXt.
+
+    Args:
+        depths: Blocks per stage.
+        in_chans: Channels of the image.
+        released_norm: Use the released weights' norm, see `UnbiasedLayerNorm2d`.
+    """
+
+    def __init__(self, depths: tuple[int, int], in_chans: int, *, released_norm: bool) -> None:
+        super().__init__()
+        first, second = STEM_CHANNELS
+        norm = partial(UnbiasedLayerNorm2d if released_norm else LayerNorm2d, eps=NORM_EPS)
+        self.stem = nn.Sequential(
+            nn.Conv2d(in_chans, first, kernel_size=4, stride=4), LayerNorm2d(first, eps=NORM_EPS)
+        )
+        stage = partial(ConvNeXtStage, conv_mlp=True, ls_init_value=1e-6, norm_layer=norm)
+        self.stages = nn.ModuleList(
+            [
+                stage(first, first, stride=1, depth=depths[0]),
+                stage(first, second, stride=2, depth=depths[1]),
+            ]
+        )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Map an image to ``(B, 128, H/4, W/4)`` and ``(B, 256, H/8, W/8)``."""
+        first = self.stages[0](self.stem(x))
+        return [first, self.stages[1](first)]
+
+
+class HybridStem(nn.Module):
+    """ConvNeXt stem of the hybrid variants.
+
+    Args:
+        dim: Channels of a token.
+        depths: ConvNeXt blocks per stage.
+        in_chans: Channels of the image.
+        released_norm: Use the released weights' norm.
+    """
+
+    def __init__(
+        self, dim: int, depths: tuple[int, int], *, in_chans: int = 3, released_norm: bool = True
+    ) -> None:
+        super().__init__()
+        self.backbone = ConvNeXtTrunk(depths, in_chans, released_norm=released_norm)
+        self.proj = nn.Conv2d(STEM_CHANNELS[1], dim, kernel_size=2, stride=2)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Map ``(B, 3, H, W)`` to the token grid ``(B, C, H/16, W/16)`` and the two stem maps."""
+        maps = self.backbone(x)
+        return self.proj(maps[-1]), maps
+
+    def set_grad_checkpointing(self, enable: bool) -> None:
+        """Recompute the stages' activations in the backward pass."""
+        for stage in self.backbone.stages:
+            stage.grad_checkpointing = enable  # type: ignore[assignment]
+
+
+class ConvStem(nn.Module):
+    """Four stride-2 convolutions of the ViT variants.
+
+    Args:
+        dim: Channels of a token.
+        in_chans: Channels of the image.
+    """
+
+    def __init__(self, dim: int, *, in_chans: int = 3) -> None:
+        super().__init__()
+        self.proj = ConvPatchEmbed(in_chans=in_chans, embed_dim=dim).proj
+
+    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Map ``(B, 3, H, W)`` to the token grid ``(B, C, H/16, W/16)``; no maps."""
+        return self.proj(x), []
+
+    def set_grad_checkpointing(self, enable: bool) -> None:
+        """Do nothing: four convolutions hold too little to recompute."""
