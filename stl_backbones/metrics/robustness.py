@@ -1,0 +1,85 @@
+"""From the scores of cells to the numbers of a robustness table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from stl_backbones.records import CLEAN, Cell
+
+
+class IncompleteCellsError(ValueError):
+    """A mean was asked for over cells of which some were not measured.
+
+    Attributes:
+        missing: The cells without a score.
+    """
+
+    def __init__(self, missing: Sequence[Cell]) -> None:
+        self.missing = tuple(missing)
+        names = ", ".join(cell.name for cell in self.missing)
+        super().__init__(f"{len(self.missing)} cells are missing (missing is never zero): {names}")
+
+
+def mean_over(scores: Mapping[Cell, float], cells: Sequence[Cell]) -> float:
+    """Mean score of the cells.
+
+    Raises:
+        IncompleteCellsError: If a cell has no score.
+        ValueError: If no cell is given.
+    """
+    if not cells:
+        raise ValueError("a mean needs at least one cell, got none")
+    missing = [cell for cell in cells if cell not in scores]
+    if missing:
+        raise IncompleteCellsError(missing)
+    return float(np.mean([scores[cell] for cell in cells]))
+
+
+def corruption_means(
+    scores: Mapping[Cell, float], severities: Mapping[str, Sequence[int]]
+) -> dict[str, float]:
+    """Mean over severities, per corruption.
+
+    Args:
+        scores: Cell -> score.
+        severities: Corruption -> its severities in the protocol.
+
+    Raises:
+        IncompleteCellsError: If any cell has no score; all missing ones are named.
+    """
+    wanted = [Cell(name, severity) for name, levels in severities.items() for severity in levels]
+    missing = [cell for cell in wanted if cell not in scores]
+    if missing:
+        raise IncompleteCellsError(missing)
+    return {
+        name: mean_over(scores, [Cell(name, severity) for severity in levels])
+        for name, levels in severities.items()
+    }
+
+
+def robust_mean(scores: Mapping[Cell, float], severities: Mapping[str, Sequence[int]]) -> float:
+    """Mean over severities per corruption, then over corruptions: every corruption weighs the same.
+
+    Raises:
+        IncompleteCellsError: If any cell has no score.
+
+    References:
+        The Average column of Table 13 of the STL paper; see `corruption_means`.
+    """
+    return float(np.mean(list(corruption_means(scores, severities).values())))
+
+
+def retention(scores: Mapping[Cell, float], severities: Mapping[str, Sequence[int]]) -> float:
+    """Robust score divided by clean score.
+
+    Raises:
+        IncompleteCellsError: If any cell, the clean one included, has no score.
+
+    References:
+        Table 2 of the STL paper: retention = robust / clean.
+    """
+    if CLEAN not in scores:
+        raise IncompleteCellsError([CLEAN])
+    return robust_mean(scores, severities) / scores[CLEAN]

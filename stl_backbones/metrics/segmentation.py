@@ -1,0 +1,77 @@
+"""Confusion matrices and what is computed from them."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+IGNORE_INDEX = 255  # Cityscapes' void label
+
+
+def confusion_matrix(
+    prediction: npt.NDArray[np.integer],
+    label: npt.NDArray[np.integer],
+    *,
+    num_classes: int,
+    ignore_index: int = IGNORE_INDEX,
+) -> npt.NDArray[np.int64]:
+    """Count the pixels of one image by true and predicted class.
+
+    Args:
+        prediction: ``(H, W)`` class indices, 0 to ``num_classes - 1``.
+        label: ``(H, W)`` true class indices; pixels of ``ignore_index`` are left out.
+        num_classes: Number of classes K.
+        ignore_index: The label of pixels that do not count.
+
+    Returns:
+        ``(K, K)`` int64 counts, rows = ground truth, columns = prediction.
+
+    Raises:
+        ValueError: If the shapes differ, or a value is no class.
+    """
+    if prediction.shape != label.shape:
+        raise ValueError(
+            f"prediction and label must have one shape, got {prediction.shape} and {label.shape}"
+        )
+    counted = label != ignore_index
+    truth = label[counted].astype(np.int64)
+    guess = prediction[counted].astype(np.int64)
+    for name, values in (("label", truth), ("prediction", guess)):
+        if values.size and not 0 <= values.min() <= values.max() < num_classes:
+            raise ValueError(
+                f"{name} must hold classes 0..{num_classes - 1}, got {values.min()}..{values.max()}"
+            )
+    counts = np.bincount(truth * num_classes + guess, minlength=num_classes**2)
+    return counts.reshape(num_classes, num_classes)
+
+
+def class_iou(confusion: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """Intersection over union of each class.
+
+    Args:
+        confusion: ``(..., K, K)`` pixel counts, rows = ground truth.
+
+    Returns:
+        ``(..., K)`` float64 fractions; NaN for a class neither present nor predicted.
+
+    References:
+        Everingham et al. 2015, "The Pascal Visual Object Classes Challenge: A Retrospective".
+    """
+    hit = np.diagonal(confusion, axis1=-2, axis2=-1).astype(np.float64)
+    union = confusion.sum(axis=-1) + confusion.sum(axis=-2) - hit
+    iou = np.full_like(hit, np.nan)
+    np.divide(hit, union, out=iou, where=union > 0)
+    return iou
+
+
+def mean_iou(confusion: npt.NDArray[np.integer]) -> float:
+    """Mean of `class_iou` over the classes that occur in truth or prediction.
+
+    Args:
+        confusion: ``(K, K)`` pixel counts summed over all images.
+
+    Returns:
+        The mIoU as a fraction; NaN if no pixel was counted.
+    """
+    iou = class_iou(confusion)
+    return float(np.nanmean(iou)) if np.isfinite(iou).any() else float("nan")
