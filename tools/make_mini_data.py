@@ -1,0 +1,56 @@
+"""Generate the mini data set: street scenes in the layouts of Cityscapes, COCO and ImageNet."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from pathlib import Path
+
+from stl_backbones.apis.cli import make_parser, run_tool
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Return width and height from ``WxH``."""
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if match is None:
+        raise ValueError(f"--size must be WIDTHxHEIGHT, such as 256x128, got {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def show_progress(done: int, total: int) -> None:
+    """Say on a terminal how far the work is."""
+    if sys.stderr.isatty():
+        print(f"\r{done}/{total} pictures", end="\n" if done == total else "", file=sys.stderr)
+
+
+def generate(args: argparse.Namespace) -> None:
+    """Write the data set that the options describe."""
+    width, height = parse_size(args.size)
+    from stl_backbones.datasets.mini import write_mini_data  # heavy: only once the options are read
+
+    start = time.perf_counter()
+    written = write_mini_data(
+        args.out, seed=args.seed, num_train=args.train, num_val=args.val, height=height,
+        width=width, progress=show_progress,
+    )  # fmt: skip
+    if written:
+        print(f"wrote {args.out} in {time.perf_counter() - start:.0f} s")
+    else:
+        print(f"{args.out}: already there, made with the same options")
+
+
+def main() -> int:
+    """Run the tool and return its exit code."""
+    parser = make_parser(__doc__ or "")
+    parser.add_argument("out", type=Path, help="folder to create")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the data set")
+    parser.add_argument("--train", type=int, default=160, help="number of training scenes")
+    parser.add_argument("--val", type=int, default=32, help="number of validation scenes")
+    parser.add_argument("--size", default="256x128", metavar="WxH", help="size of a scene")
+    return run_tool(parser, generate)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
