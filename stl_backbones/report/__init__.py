@@ -1,0 +1,1 @@
+"""From finished cells to tables and pages; rounding happens here alone."""

@@ -1,0 +1,212 @@
+"""The paper's published rows, and what can be said about them.
+
+References:
+    Zhao et al. 2023, "Fully Attentional Networks with Self-emerging Token Labeling"
+    (arXiv:2401.03844): Tables 2, 4, 12 and 13.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from importlib import resources
+from types import MappingProxyType
+
+from stl_backbones.corruptions.catalog import get_protocol
+
+AVERAGE_TOLERANCE = Decimal("0.2")  # points; beyond it a printed average is named in a footnote
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """Where the published rows of a protocol are.
+
+    Attributes:
+        task: The task that its numbers are of.
+        number: The table by corruption.
+        file: Its data file.
+        summary_number: The table with the clean scores and retention.
+        summary_file: Its data file.
+        clean_column: Column of the clean score there.
+        robust_column: Column of the robust score there.
+        summary_names: Model's name in the table by corruption -> its name there, where they differ;
+            ``None`` for a model that it does not have.
+        caveat: Why the rows are not directly comparable with one's own.
+    """
+
+    task: str
+    number: int
+    file: str
+    summary_number: int
+    summary_file: str
+    clean_column: str
+    robust_column: str
+    summary_names: Mapping[str, str | None]
+    caveat: str
+
+
+PAPER_TABLES: Mapping[str, PaperTable] = MappingProxyType(
+    {
+        "stl-cityscapes-c": PaperTable(
+            task="segmentation",
+            number=13,
+            file="table13_cityscapes_c.csv",
+            summary_number=4,
+            summary_file="table4_segmentation.csv",
+            clean_column="city_miou",
+            robust_column="city_c_miou",
+            summary_names={
+                "DLv3+ (R50)": "DeepLabv3+ (R50)",
+                "DLv3+ (R101)": "DeepLabv3+ (R101)",
+                "DLv3+ (X65)": "DeepLabv3+ (X65)",
+                "DLv3+ (X71)": "DeepLabv3+ (X71)",
+                "ResNet-38": "ResNet38",
+                "SETR (DeiT-S)": "SETR",
+                "Swin-T": "SWIN-T",
+            },
+            caveat="measured on other corrupted images: the authors' generator feeds BGR images "
+            "to corruptions that expect RGB",
+        ),
+        "stl-imagenet-c": PaperTable(
+            task="classification",
+            number=12,
+            file="table12_imagenet_c.csv",
+            summary_number=2,
+            summary_file="table2_classification.csv",
+            clean_column="in1k_top1",
+            robust_column="in_c_acc",
+            summary_names={
+                "ResNet-18": "ResNet18",
+                "MobileNetV2": "MBV2",
+                "EfficientNet-B0": "EffiNet-B0",
+                "PVT-V2-B0": "PVTv2-B0",
+                "PVT-V2-B1": "PVTv2-B1",
+                "ResNet-50": "ResNet50",
+                "ViT-S": None,
+                "ResNet-101": None,
+                "ViT-B": None,
+                "Swin-B-IN22k": None,  # Table 2's Swin-B is another model: IN-C 60.4, not 68.6
+            },
+            caveat="measured on other images and by the authors' own preprocessing",
+        ),
+    }
+)
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """One published row, percent as printed; ``None`` where the paper, or our copy, has none.
+
+    Attributes:
+        model: Name in the table by corruption.
+        average: The Average column.
+        corruptions: Corruption -> percent.
+        clean: Clean score of the summary table.
+        robust: Robust score of the summary table, which is not always `average`.
+        retention: Retention of the summary table, which belongs to `robust`.
+    """
+
+    model: str
+    average: Decimal | None
+    corruptions: Mapping[str, Decimal | None]
+    clean: Decimal | None
+    robust: Decimal | None
+    retention: Decimal | None
+
+    @property
+    def column_mean(self) -> Decimal | None:
+        """Mean of the corruption columns, rounded like them; ``None`` if one is missing."""
+        known = [value for value in self.corruptions.values() if value is not None]
+        if len(known) < len(self.corruptions):
+            return None
+        return (sum(known) / Decimal(len(known))).quantize(Decimal("0.1"), ROUND_HALF_UP)
+
+
+def read_paper_table(file: str) -> list[dict[str, str]]:
+    """Read one of the paper's tables as text, row by row.
+
+    Args:
+        file: For example ``'table13_cityscapes_c.csv'``.
+    """
+    path = resources.files("stl_backbones.report") / "paper_tables" / file
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+
+
+def get_paper_table(protocol: str, task: str) -> PaperTable:
+    """Look up where a protocol's published rows are.
+
+    Raises:
+        ValueError: If the paper has none for this protocol and task.
+    """
+    table = PAPER_TABLES.get(protocol)
+    if table is None or table.task != task:
+        known = ", ".join(f"'{name}' ({entry.task})" for name, entry in PAPER_TABLES.items())
+        raise ValueError(
+            f"--paper has no rows for protocol '{protocol}' and task '{task}'; expected {known}"
+        )
+    return table
+
+
+def paper_rows(protocol: str) -> tuple[PaperRow, ...]:
+    """The published rows of a protocol, in the paper's order.
+
+    Args:
+        protocol: A key of `PAPER_TABLES`.
+    """
+    table = PAPER_TABLES[protocol]
+    summaries = {row["model"]: row for row in read_paper_table(table.summary_file)}
+    rows = []
+    for row in read_paper_table(table.file):
+        name = table.summary_names.get(row["model"], row["model"])
+        summary = {} if name is None else summaries[name]
+        rows.append(
+            PaperRow(
+                model=row["model"],
+                average=_number(row["average"]),
+                corruptions={
+                    corruption: _number(row[corruption])
+                    for corruption in get_protocol(protocol).corruptions
+                },
+                clean=_number(summary.get(table.clean_column, "")),
+                robust=_number(summary.get(table.robust_column, "")),
+                retention=_number(summary.get("retention_pct", "")),
+            )
+        )
+    return tuple(rows)
+
+
+def paper_notes(table: PaperTable, rows: tuple[PaperRow, ...]) -> list[str]:
+    """What a reader must know about the published rows; computed from them, not typed."""
+    notes = [
+        f"Paper rows are the published ones (STL paper, Table {table.number}; clean and retention "
+        f"from its Table {table.summary_number}), {table.caveat}. Their average is as printed."
+    ]
+    apart = [
+        f"{row.model} {row.average} (mean {row.column_mean})"
+        for row in rows
+        if row.average is not None
+        and row.column_mean is not None
+        and abs(row.average - row.column_mean) > AVERAGE_TOLERANCE
+    ]
+    if apart:
+        notes.append(
+            f"The printed average differs from the mean of the row's own columns by more than "
+            f"{AVERAGE_TOLERANCE}: {', '.join(apart)}."
+        )
+    conflicting = [
+        f"{row.model} {row.robust} (here {row.average})"
+        for row in rows
+        if row.robust is not None and row.average is not None and row.robust != row.average
+    ]
+    if conflicting:
+        notes.append(
+            f"Table {table.summary_number}, where retention is from, prints another robust score: "
+            f"{', '.join(conflicting)}."
+        )
+    return notes
+
+
+def _number(text: str) -> Decimal | None:
+    return Decimal(text) if text else None

@@ -1,0 +1,100 @@
+"""What every output says about where its numbers come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from stl_backbones.corruptions.catalog import Protocol
+from stl_backbones.records import Provenance
+from stl_backbones.report.numbers import listed, plain
+from stl_backbones.report.runs import Run
+from stl_backbones.report.task_metrics import TaskMetric
+
+_SHA_SHOWN = 12  # hex digits; git's habit, enough to tell checkpoints apart
+
+# Told per model even where all models agree.
+_BY_MODEL = ("Folder", "Checkpoint", "Cells")
+
+
+def warnings(runs: Sequence[Run], protocol: Protocol) -> list[str]:
+    """What must not be overlooked: a limited data set, skipped files, missing cells."""
+    found: dict[str, None] = {}
+    for run in runs:
+        if run.provenance.num_images < run.provenance.num_images_total:
+            found[images(run.provenance)] = None
+        if run.provenance.skipped:
+            names = listed([plain(name) for name in run.provenance.skipped])
+            found[f"SKIPPED broken files: {names}"] = None
+    for run in runs:
+        missing = run.missing(protocol)
+        if missing:
+            found[
+                f"PARTIAL: {run.label} has {cell_count(run, protocol)} cells; missing "
+                f"{listed([cell.name for cell in missing])}"
+            ] = None
+    return list(found)
+
+
+def images(provenance: Provenance) -> str:
+    """For example ``'500 of 500 images'``, or ``'LIMITED: 20 of 500 images'``."""
+    if provenance.num_images < provenance.num_images_total:
+        return f"LIMITED: {provenance.num_images} of {provenance.num_images_total} images"
+    return f"{provenance.num_images} of {provenance.num_images_total} images"
+
+
+def cell_count(run: Run, protocol: Protocol) -> str:
+    """For example ``'72 of 73'``."""
+    total = len(protocol.cells())
+    return f"{total - len(run.missing(protocol))} of {total}"
+
+
+def shared_facts(runs: Sequence[Run], protocol: Protocol, metric: TaskMetric) -> dict[str, str]:
+    """Facts that hold for all runs: label -> text."""
+    first, *others = [_facts(run, protocol) for run in runs]
+    return {
+        "Protocol": f"{protocol.name} ({protocol.source}): {len(protocol.corruptions)} "
+        f"corruptions, {len(protocol.cells()) - 1} corrupted cells and clean",
+        "Metric": f"{metric.name}, {metric.definition}; in percent",
+        "Average (Avg)": "mean over the protocol's severities per corruption, then over "
+        "corruptions; Retention (Ret) is Average / Clean",
+        **{
+            label: text
+            for label, text in first.items()
+            if label not in _BY_MODEL and all(other[label] == text for other in others)
+        },
+    }
+
+
+def model_facts(
+    runs: Sequence[Run], protocol: Protocol, shared: Mapping[str, str]
+) -> dict[str, dict[str, str]]:
+    """Facts of each model that are not among the shared ones: model -> label -> text."""
+    return {
+        run.label: {
+            label: text for label, text in _facts(run, protocol).items() if label not in shared
+        }
+        for run in runs
+    }
+
+
+def _facts(run: Run, protocol: Protocol) -> dict[str, str]:
+    record = run.provenance
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items()))
+    facts = {
+        "Data set": record.dataset,
+        "Fingerprint": record.dataset_fingerprint,
+        "Images": images(record),
+        "Corruptions": f"{record.corruption_source}, engine {record.corruption_mode} "
+        f"({record.corruption_package}), {record.channel_order.upper()} order, "
+        f"seed {record.seed}",
+        "Inference": record.inference,
+        "Device": record.device,
+        "Versions": versions,
+        "Folder": run.folder.resolve().name,  # not the path, which is its owner's business
+        "Config": f"sha256 {record.config_sha256[:_SHA_SHOWN]}",
+        "Checkpoint": f"sha256 {record.checkpoint_sha256[:_SHA_SHOWN]}",
+        "Cells": cell_count(run, protocol),
+    }
+    if plain(record.model) != run.label:
+        facts["Model"] = record.model
+    return {label: plain(text) for label, text in facts.items()}

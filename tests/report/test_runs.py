@@ -1,0 +1,164 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from stl_backbones.metrics import IncompleteCellsError
+from stl_backbones.records import CLEAN, Cell, CellResult
+from stl_backbones.report.runs import SHARED_FIELDS, read_runs
+from stl_backbones.results import CellStore, DamagedCellError
+
+OTHER = {
+    "task": "classification",
+    "classes": ("road", "bus"),
+    "dataset_fingerprint": "00",
+    "num_images": 3,
+    "corruption_source": "folder:cityscapes-c",
+    "corruption_mode": "files",
+    "corruption_package": "imagecorruptions 1.1.2",
+    "channel_order": "bgr",
+    "seed": 1,
+}
+
+
+def test_scores_are_read_for_every_cell_of_the_protocol(make_store):
+    protocol, (run,) = read_runs([make_store()])
+    assert set(run.scores) == set(protocol.cells())
+    assert run.scores[CLEAN] == pytest.approx(0.80)
+    assert run.scores[Cell("shot_noise", 2)] == pytest.approx(0.30)
+    assert run.scores[Cell("snow", 5)] == pytest.approx(0.50)
+
+
+def test_missing_cells_are_all_listed_per_model(make_store):
+    folders = [
+        make_store("a", model="A", without=("clean", "fog-3")),
+        make_store("b", model="B", without=("snow-1",)),
+        make_store("c", model="C"),
+    ]
+    with pytest.raises(IncompleteCellsError) as caught:
+        read_runs(folders)
+    assert caught.value.missing == (CLEAN, Cell("fog", 3), Cell("snow", 1))
+    told = str(caught.value)
+    assert "'A' lacks 2: clean, fog-3; 'B' lacks 1: snow-1. " in told
+    assert "--partial" in told
+    assert "'C'" not in told
+
+
+def test_partial_accepts_what_is_there(make_store):
+    protocol, (run,) = read_runs([make_store(without=("fog-3",))], partial=True)
+    assert run.missing(protocol) == (Cell("fog", 3),)
+
+
+def _rewrite_record(folder, **fields):
+    path = folder / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+@pytest.mark.parametrize("field", SHARED_FIELDS)
+def test_runs_that_differ_in_a_shared_field_are_not_mixed(make_store, field):
+    first, second = make_store("a"), make_store("b")
+    _rewrite_record(second, **{field: OTHER[field]})
+    with pytest.raises(ValueError, match=rf"'{first}' and '{second}' differ in {field} "):
+        read_runs([first, second])
+
+
+def test_runs_may_differ_in_model_settings_and_machine(make_store):
+    first = make_store("a", model="A")
+    second = make_store(
+        "b", model="B", device="gpu", inference="slide", checkpoint_sha256="1", config_sha256="2"
+    )
+    _, runs = read_runs([first, second])
+    assert [run.label for run in runs] == ["A", "B"]
+
+
+def test_a_cell_of_another_run_is_refused_by_name(make_store):
+    folder = make_store()
+    store = CellStore(folder)
+    cell = Cell("fog", 3)
+    result = store.read(cell)
+    other = dataclasses.replace(result.provenance, checkpoint_sha256="other")
+    store.write(CellResult(cell, other, result.image_ids, result.samples))
+    with pytest.raises(ValueError, match=r"fog-3\.npz' was measured with another checkpoint"):
+        read_runs([folder])
+
+
+def test_a_damaged_cell_is_refused_by_name(make_store):
+    folder = make_store()
+    cells = folder / "cells"
+    (cells / "snow-2.npz").write_bytes((cells / "snow-1.npz").read_bytes())
+    with pytest.raises(DamagedCellError, match=r"snow-2\.npz"):
+        read_runs([folder], partial=True)
+
+
+def test_a_cell_with_other_samples_is_refused_by_name(make_store):
+    folder = make_store()
+    store = CellStore(folder)
+    result = store.read(CLEAN)
+    store.write(dataclasses.replace(result, samples={"confusion_matrix": np.ones((2, 3, 3), int)}))
+    with pytest.raises(ValueError, match=r"clean\.npz': expected a sample 'confusion_matrix'"):
+        read_runs([folder])
+
+
+def test_a_cell_of_fewer_images_is_refused_by_name(make_store):
+    folder = make_store()
+    store = CellStore(folder)
+    store.write(dataclasses.replace(store.read(CLEAN), image_ids=("image0",)))
+    with pytest.raises(ValueError, match=r"clean\.npz' holds 1 images, expected 2"):
+        read_runs([folder])
+
+
+def test_an_unknown_task_is_refused(make_store):
+    folder = make_store(task="detection")
+    with pytest.raises(ValueError, match="no report for task 'detection'; expected one of seg"):
+        read_runs([folder])
+
+
+def test_different_protocols_need_a_choice(make_store):
+    folders = [make_store("a"), make_store("b", protocol="imagenet-c")]
+    with pytest.raises(ValueError, match="choose one with --protocol"):
+        read_runs(folders)
+    with pytest.raises(IncompleteCellsError):  # chosen: now the cells of 'b' do not suffice
+        read_runs(folders, protocol="stl-cityscapes-c")
+
+
+def test_equal_models_are_told_apart_by_the_end_of_their_paths(make_store):
+    folders = [make_store("x/run"), make_store("y/run"), make_store("z", model="Other")]
+    _, runs = read_runs(folders)
+    assert [run.label for run in runs] == ["FAN (x/run)", "FAN (y/run)", "Other"]
+
+
+def test_names_label_the_rows(make_store):
+    folders = [make_store("a"), make_store("b")]
+    _, runs = read_runs(folders, names=["one", "two\n\x1b[31m"])
+    assert [run.label for run in runs] == ["one", "two [31m"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["one"], "got 1 names for 2 folders"),
+        (["one", "one"], "must be different"),
+        (["one", " "], "not empty"),
+    ],
+)
+def test_names_that_do_not_fit_are_refused(make_store, names, message):
+    folders = [make_store("a"), make_store("b")]
+    with pytest.raises(ValueError, match=message):
+        read_runs(folders, names=names)
+
+
+def test_a_folder_given_twice_is_refused(make_store):
+    folder = make_store()
+    with pytest.raises(ValueError, match="given 2 times"):
+        read_runs([folder, folder])
+
+
+def test_a_folder_without_a_sweep_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no sweep"):
+        read_runs([tmp_path])
+
+
+def test_no_folder_is_refused():
+    with pytest.raises(ValueError, match="at least one folder"):
+        read_runs([])
