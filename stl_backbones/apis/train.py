@@ -1,0 +1,158 @@
+"""Training and testing through mmengine's runner."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from stl_backbones.apis.config import building, load_config
+from stl_backbones.engine import start_distributed, trust_plain_types
+from stl_backbones.engine.loading import check_fit
+from stl_backbones.models import read_checkpoint, select_state_dict
+
+
+def train(
+    config_path: str | Path,
+    *,
+    work_dir: str | Path | None = None,
+    resume: str | None = None,
+    amp: bool = False,
+    options: Mapping[str, Any] | None = None,
+    launcher: str = "none",
+    skip_broken: bool = False,
+) -> Path:
+    """Train the model of a config.
+
+    Args:
+        config_path: The config file.
+        work_dir: Where logs and checkpoints go; default ``work_dirs/<config name>``.
+        resume: A checkpoint to go on from, or ``'auto'`` for the newest in ``work_dir``.
+        amp: Mixed precision: float16 on a GPU, bfloat16 on the CPU.
+        options: ``--cfg-options``.
+        launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+        skip_broken: Leave out broken images instead of refusing the data set.
+
+    Returns:
+        The work folder.
+
+    Raises:
+        ValueError: If config, data or checkpoint do not fit.
+        FileNotFoundError: If one is missing.
+    """
+    config = load_config(config_path, options=options)
+    _prepare(config, config_path, work_dir=work_dir, launcher=launcher, skip_broken=skip_broken)
+    if amp:
+        _use_amp(config)
+    if resume is not None:
+        config.resume = True
+        config.load_from = str(find_resume(config.work_dir) if resume == "auto" else resume)
+    if config.get("load_from"):
+        read_checkpoint(config.load_from)  # refuses pickled code before mmengine opens the file
+    with building("the training run"):
+        runner = Runner.from_cfg(config)
+        runner.train_loop  # noqa: B018  builds the data set: its errors come before any work
+    runner.train()
+    return Path(config.work_dir)
+
+
+def evaluate(
+    config_path: str | Path,
+    checkpoint: str | Path,
+    *,
+    work_dir: str | Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    launcher: str = "none",
+    skip_broken: bool = False,
+) -> dict[str, float]:
+    """Score a checkpoint on the config's test data.
+
+    Returns:
+        Metric name -> value, as the config's test evaluator names and scales them.
+
+    Raises:
+        ValueError: If config, data or checkpoint do not fit.
+        FileNotFoundError: If one is missing.
+    """
+    config = load_config(config_path, options=options)
+    _prepare(config, config_path, work_dir=work_dir, launcher=launcher, skip_broken=skip_broken)
+    if not config.get("test_dataloader"):
+        raise ValueError(f"config '{config_path}' has no test_dataloader")
+    config.load_from = str(checkpoint)
+    weights = select_state_dict(read_checkpoint(checkpoint), ema=False)
+    with building("the test run"):
+        runner = Runner.from_cfg(config)
+        runner.test_loop  # noqa: B018  builds the data set: its errors come before any work
+    model = runner.model.module if hasattr(runner.model, "module") else runner.model
+    check_fit(model, weights, checkpoint)
+    return runner.test()
+
+
+def find_resume(work_dir: str | Path) -> Path:
+    """The newest checkpoint of a work folder.
+
+    mmengine's ``last_checkpoint`` holds an absolute path: in a copied folder it would resume the
+    original. Only its file name counts here.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    pointer = Path(work_dir) / "last_checkpoint"
+    if pointer.is_file():
+        path = Path(work_dir) / Path(pointer.read_text(encoding="utf-8").strip()).name
+        if path.is_file():
+            return path
+    raise FileNotFoundError(f"nothing to resume: no finished checkpoint in '{work_dir}'")
+
+
+def _prepare(
+    config: Config,
+    config_path: str | Path,
+    *,
+    work_dir: str | Path | None,
+    launcher: str,
+    skip_broken: bool,
+) -> None:
+    start_distributed(launcher)
+    trust_plain_types()
+    config.launcher = launcher
+    config.work_dir = str(work_dir or config.get("work_dir") or default_work_dir(config_path))
+    Path(config.work_dir).mkdir(parents=True, exist_ok=True)
+    if not os.access(config.work_dir, os.W_OK):
+        raise PermissionError(f"work folder '{config.work_dir}' is not writable")
+    if launcher != "none" and not torch.cuda.is_available():
+        config.model_wrapper_cfg = {"type": "stl_backbones.CPUDistributedDataParallel"}
+        _replace_sync_bn(config.model)
+    if skip_broken:
+        for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
+            config[name].dataset.skip_broken = True
+
+
+def default_work_dir(config_path: str | Path) -> Path:
+    """OpenMMLab's default: ``work_dirs/<config name>``."""
+    return Path("work_dirs") / Path(config_path).stem
+
+
+def _use_amp(config: Config) -> None:
+    if torch.cuda.is_available():
+        config.optim_wrapper.type = "AmpOptimWrapper"
+        config.optim_wrapper.setdefault("loss_scale", "dynamic")
+    else:
+        config.optim_wrapper.type = "stl_backbones.BFloat16OptimWrapper"
+
+
+def _replace_sync_bn(node: Any) -> None:
+    """SyncBN needs GPUs; on the CPU each process norms its own share."""
+    if isinstance(node, dict):
+        if node.get("type") == "SyncBN":
+            node["type"] = "BN"
+        for value in node.values():
+            _replace_sync_bn(value)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            _replace_sync_bn(value)

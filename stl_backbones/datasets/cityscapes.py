@@ -1,0 +1,49 @@
+"""Cityscapes, or any data set in its layout, that refuses what it cannot trust."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.logging import print_log
+from mmseg.datasets import CityscapesDataset
+
+from stl_backbones.datasets.integrity import drop_broken_pairs
+from stl_backbones.registry import DATASETS
+
+
+@DATASETS.register_module()
+class CheckedCityscapesDataset(CityscapesDataset):
+    """mmseg's Cityscapes with every image and label map checked when it is opened.
+
+    Args:
+        skip_broken: Leave out truncated files and pairs that do not fit, with a warning for each,
+            instead of refusing the data set.
+        **kwargs: As for mmseg's ``CityscapesDataset``.
+
+    Attributes:
+        skipped: Broken image path -> what is wrong with it.
+
+    Raises:
+        FileNotFoundError: If the image folder is missing or holds no image.
+        ValueError: If a file is truncated, a label map is missing or of another size or format.
+    """
+
+    def __init__(self, *, skip_broken: bool = False, **kwargs: Any) -> None:
+        self.skip_broken = skip_broken
+        self.skipped: dict[str, str] = {}
+        super().__init__(**kwargs)
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """List the images, checked."""
+        folder = Path(self.data_prefix["img_path"])
+        hint = "give the data set's folder with --cfg-options data_root=DIR"
+        if not folder.is_dir():
+            raise FileNotFoundError(f"image folder '{folder}' does not exist; {hint}")
+        items = super().load_data_list()
+        if not items:
+            raise FileNotFoundError(f"no '*{self.img_suffix}' file in '{folder}'; {hint}")
+        whole, self.skipped = drop_broken_pairs(items, skip_broken=self.skip_broken)
+        for reason in self.skipped.values():
+            print_log(f"left out: {reason}", logger="current", level="WARNING")
+        return [items[index] for index in whole]

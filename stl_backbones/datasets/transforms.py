@@ -1,0 +1,140 @@
+"""Pipeline steps: corrupt an image, check a label map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from stl_backbones.corruptions import (
+    check_corruption,
+    check_engine,
+    check_severity,
+    corrupt,
+)
+from stl_backbones.datasets.integrity import image_id
+from stl_backbones.metrics import IGNORE_INDEX
+from stl_backbones.records import CorruptionSpec
+from stl_backbones.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class CorruptImage(BaseTransform):
+    """Corrupt ``results['img']``; put it right after the image is loaded.
+
+    The image is taken to be BGR, as OpenMMLab's loaders hand it out; the corruption sees RGB.
+
+    Args:
+        corruption: A corruption of the catalog.
+        severity: 1 (weakest) to 5.
+        mode: The engine.
+        channel_order: ``'rgb'``, or ``'bgr'`` to repeat numbers of scripts that feed BGR.
+        seed: Another seed, another draw.
+        image_root: The data set's image folder. An image's draw depends on its path below it; on
+            its file name alone when no folder is given.
+
+    Raises:
+        KeyError: If the corruption is unknown.
+        ValueError: If the severity, mode or channel order is.
+    """
+
+    def __init__(
+        self,
+        corruption: str,
+        severity: int,
+        *,
+        mode: str = "reference",
+        channel_order: str = "rgb",
+        seed: int = 0,
+        image_root: str | None = None,
+    ) -> None:
+        check_corruption(corruption)
+        check_severity(severity)
+        check_engine(mode=mode, channel_order=channel_order)
+        self.spec = CorruptionSpec(corruption, severity, mode, channel_order, seed)
+        self.image_root = image_root
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Replace the image by its corrupted version."""
+        key = image_id(results["img_path"], self.image_root)
+        results["img"] = corrupt_bgr(results["img"], self.spec, key=key)
+        return results
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.spec})"
+
+
+def corrupt_bgr(image: np.ndarray, spec: CorruptionSpec, *, key: str) -> np.ndarray:
+    """Corrupt a BGR image ``(H, W, 3)`` uint8, see `stl_backbones.corruptions.corrupt`."""
+    corrupted = corrupt(
+        np.ascontiguousarray(image[..., ::-1]),
+        spec.name,
+        spec.severity,
+        key=key,
+        mode=spec.mode,
+        channel_order=spec.channel_order,
+        seed=spec.seed,
+    )
+    return np.ascontiguousarray(corrupted[..., ::-1])
+
+
+@TRANSFORMS.register_module()
+class CheckSegMap(BaseTransform):
+    """Refuse a label map that does not fit its image or holds labels that are no class.
+
+    Args:
+        num_classes: Labels must be in 0..num_classes - 1.
+        ignore_index: Or this.
+
+    Raises:
+        ValueError: If they are not; the file is named.
+    """
+
+    def __init__(self, *, num_classes: int, ignore_index: int = IGNORE_INDEX) -> None:
+        self.allowed = np.zeros(256, dtype=bool)
+        self.allowed[:num_classes] = True
+        self.allowed[ignore_index] = True
+        self.expected = f"0..{num_classes - 1} or {ignore_index}"
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Check ``results['gt_seg_map']``; change nothing."""
+        labels, path = results["gt_seg_map"], results.get("seg_map_path", "label map")
+        if labels.ndim != 2:
+            raise ValueError(f"'{path}' must have one channel, got shape {labels.shape}")
+        present = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
+        foreign = [int(value) for value in present if not self.allowed[value]]
+        if foreign:
+            raise ValueError(
+                f"'{path}' holds labels that are no class: expected {self.expected}, got {foreign} "
+                "(were trainIds written?)"
+            )
+        return results
+
+
+LOADERS = ("LoadImageFromFile", "LoadImageFromNDArray", "LoadImageFromWebcam")
+
+
+def split_after_loading(pipeline: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """Split a pipeline behind the step that loads the image, found by its type.
+
+    Args:
+        pipeline: Step configs, or built steps.
+
+    Returns:
+        The steps up to and with the loading one, and the rest.
+
+    Raises:
+        ValueError: If no step loads an image.
+    """
+    names = [_type_name(step) for step in pipeline]
+    for index, name in enumerate(names):
+        if name in LOADERS:
+            return list(pipeline[: index + 1]), list(pipeline[index + 1 :])
+    raise ValueError(f"the pipeline loads no image: expected a {LOADERS[0]} step, got {names}")
+
+
+def _type_name(step: Any) -> str:
+    kind = step.get("type") if isinstance(step, dict) else type(step)
+    return str(getattr(kind, "__name__", kind)).rpartition(".")[2]

@@ -1,0 +1,137 @@
+"""Several processes, with or without GPUs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from mmengine.model import MMDistributedDataParallel
+
+from stl_backbones.registry import MODEL_WRAPPERS
+
+LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
+T = TypeVar("T")
+
+# What a launcher calls rank, size and local rank.
+_VARIABLES = {
+    "pytorch": ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
+    "slurm": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
+    "mpi": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+}
+
+
+@MODEL_WRAPPERS.register_module()
+class CPUDistributedDataParallel(MMDistributedDataParallel):
+    """mmengine's wrapper without a device: it hands torch a GPU's number otherwise.
+
+    Args:
+        module: The model.
+        device_ids: Ignored; mmengine passes the local rank.
+        **kwargs: As for ``MMDistributedDataParallel``.
+    """
+
+    def __init__(self, module: torch.nn.Module, device_ids: Any = None, **kwargs: Any) -> None:
+        del device_ids
+        super().__init__(module=module, device_ids=None, **kwargs)
+
+
+def start_distributed(launcher: str) -> None:
+    """Join the launcher's process group over gloo where there is no GPU.
+
+    With GPUs nothing is done here: mmengine's runner does it.
+
+    Raises:
+        ValueError: If the launcher is unknown, or did not start this process.
+    """
+    if launcher not in LAUNCHERS:
+        raise ValueError(f"launcher must be one of {', '.join(LAUNCHERS)}, got '{launcher}'")
+    if launcher == "none" or dist.is_initialized():
+        return
+    names = _VARIABLES[launcher]
+    absent = [name for name in names if name not in os.environ]
+    if absent:
+        raise ValueError(
+            f"--launcher {launcher} needs {', '.join(absent)} in the environment; "
+            f"start the tool with {'torchrun' if launcher == 'pytorch' else launcher}"
+        )
+    if torch.cuda.is_available():
+        return
+    for target, name in zip(_VARIABLES["pytorch"], names, strict=True):
+        os.environ[target] = os.environ[name]
+    os.environ.setdefault("MASTER_ADDR", os.environ.get("SLURM_LAUNCH_NODE_IPADDR", "127.0.0.1"))
+    os.environ.setdefault("MASTER_PORT", "29500")
+    dist.init_process_group("gloo")
+
+
+def leave(code: int) -> None:
+    """End a process of a group that succeeded; does nothing without a group.
+
+    torch with gloo sometimes aborts while the interpreter exits, after all work is done; leaving
+    without the interpreter's own clean-up keeps the exit code honest.
+    """
+    if dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+class Ranks:
+    """The processes of one job, also when there is only one."""
+
+    def __init__(self) -> None:
+        self.size = dist.get_world_size() if dist.is_initialized() else 1
+        self.rank = dist.get_rank() if dist.is_initialized() else 0
+        # Python objects travel over gloo, whatever the tensors use.
+        self._group = dist.new_group(backend="gloo") if self.size > 1 else None
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes and reports."""
+        return self.rank == 0
+
+    def on_main(self, make: Callable[[], T]) -> T:
+        """Run on the main process and share the result; an error is raised on all."""
+        if self.size == 1:
+            return make()
+        box: list[Any] = [None, None]
+        if self.is_main:
+            try:
+                box[0] = make()
+            except Exception as error:
+                box[1] = error
+        dist.broadcast_object_list(box, src=0, group=self._group)
+        if box[1] is not None:
+            raise self._marked(box[1])
+        return box[0]
+
+    def on_each(self, make: Callable[[], T]) -> T:
+        """Run on every process; if one fails, all raise, so that none waits for the others."""
+        results: list[T] = []
+        error: Exception | None = None
+        try:
+            results.append(make())
+        except Exception as caught:
+            error = caught
+        errors = [found for found in self.gather(error) if found is not None]
+        if errors:
+            raise self._marked(error if self.is_main and error is not None else errors[0])
+        return results[0]
+
+    def _marked(self, error: Exception) -> Exception:
+        # The command line prints an error once, not once per process.
+        error.told_by_main = not self.is_main  # type: ignore[attr-defined]
+        return error
+
+    def gather(self, mine: T) -> list[T]:
+        """All processes' objects, in rank order, on every process."""
+        if self.size == 1:
+            return [mine]
+        everyone: list[Any] = [None] * self.size
+        dist.all_gather_object(everyone, mine, group=self._group)
+        return everyone

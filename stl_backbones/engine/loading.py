@@ -1,0 +1,92 @@
+"""Checkpoints of whole models, read without unpickling and fitted key for key."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from torch import nn
+
+from stl_backbones.models import read_checkpoint, select_state_dict
+
+_SHOWN = 3
+_STATISTICS = frozenset({"current", "data", "exponential_moving_average", "max", "mean", "min"})
+
+
+def trust_plain_types() -> None:
+    """Let plain types that mmengine puts into checkpoints pass ``weights_only`` in this process.
+
+    Also closes mmengine's own way out: it unpickles a file that ``weights_only`` refuses.
+    """
+    core = np._core if hasattr(np, "_core") else np.core
+    torch.serialization.add_safe_globals(
+        [
+            HistoryBuffer,
+            (_history_statistic, "builtins.getattr"),
+            argparse.Namespace,
+            core.multiarray._reconstruct,
+            core.multiarray.scalar,
+            np.ndarray,
+            np.dtype,
+            *(type(np.dtype(name)) for name in ("float32", "float64", "int64", "uint32", "bool")),
+        ]
+    )
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+
+
+def _history_statistic(owner: type, name: str) -> Callable[..., Any]:
+    """Stands in for the ``getattr`` by which a pickled HistoryBuffer names its own methods."""
+    if owner is not HistoryBuffer or name not in _STATISTICS:
+        raise pickle.UnpicklingError(f"GLOBAL builtins.getattr of {owner!r}, {name!r}")
+    return getattr(owner, name)
+
+
+def load_model_weights(model: nn.Module, path: str | Path) -> None:
+    """Load a training checkpoint into a whole model; every key must fit.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be read safely, or a key is missing, unexpected or of another
+            shape: a checkpoint of another architecture.
+    """
+    trust_plain_types()
+    weights = select_state_dict(read_checkpoint(path), ema=False)
+    weights = {name.removeprefix("module."): value for name, value in weights.items()}
+    check_fit(model, weights, path)
+    model.load_state_dict(weights)
+
+
+def check_fit(model: nn.Module, weights: Mapping[str, Any], path: str | Path) -> None:
+    """Refuse weights of another architecture.
+
+    Raises:
+        ValueError: If a key is missing, unexpected or of another shape.
+    """
+    own = model.state_dict()
+    problems = {
+        "missing": [name for name in own if name not in weights],
+        "unexpected": [name for name in weights if name not in own],
+        "of another shape": [
+            f"{name} {tuple(weights[name].shape)} instead of {tuple(value.shape)}"
+            for name, value in own.items()
+            if name in weights and weights[name].shape != value.shape
+        ],
+    }
+    told = [
+        f"{len(names)} keys {kind} ({', '.join(names[:_SHOWN])}"
+        f"{', ...' if len(names) > _SHOWN else ''})"
+        for kind, names in problems.items()
+        if names
+    ]
+    if told:
+        raise ValueError(
+            f"checkpoint '{path}' does not fit the config's model: {'; '.join(told)}. "
+            "Is it of another architecture, or was another config meant?"
+        )

@@ -1,0 +1,35 @@
+"""Score a checkpoint on a config's test data."""
+
+from __future__ import annotations
+
+import argparse
+
+from stl_backbones.apis.cli import add_run_options, make_parser, parse_options, run_tool
+
+
+def parse() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = make_parser(__doc__)
+    parser.add_argument("config", help="config file")
+    parser.add_argument("checkpoint", help="checkpoint that tools/train.py wrote")
+    add_run_options(parser)
+    return parser
+
+
+def test(args: argparse.Namespace) -> None:
+    """Run the test and print the metrics."""
+    from stl_backbones.apis.train import evaluate as run
+
+    metrics = run(
+        args.config,
+        args.checkpoint,
+        work_dir=args.work_dir,
+        options=parse_options(args.cfg_options),
+        launcher=args.launcher,
+        skip_broken=args.skip_broken,
+    )
+    print("  ".join(f"{name} {value:.2f}" for name, value in metrics.items()))
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_tool(parse(), test))
