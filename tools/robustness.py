@@ -8,7 +8,13 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from stl_backbones.apis.cli import add_run_options, make_parser, parse_options, run_tool
+from stl_backbones.apis.cli import (
+    add_run_options,
+    is_main_process,
+    make_parser,
+    parse_options,
+    run_tool,
+)
 from stl_backbones.corruptions.catalog import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -52,7 +58,8 @@ def robustness(args: argparse.Namespace) -> None:
         launcher=args.launcher,
         progress=show,
     )
-    print(f"cells: {folder}\nnext: python tools/report.py {folder}")
+    if is_main_process():
+        print(f"cells: {folder}\nnext: python tools/report.py {folder}")
 
 
 def show(progress: SweepProgress) -> None:

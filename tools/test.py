@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from stl_backbones.apis.cli import add_run_options, make_parser, parse_options, run_tool
+from stl_backbones.apis.cli import (
+    add_run_options,
+    is_main_process,
+    make_parser,
+    parse_options,
+    run_tool,
+)
 
 
 def parse() -> argparse.ArgumentParser:
@@ -28,7 +34,8 @@ def test(args: argparse.Namespace) -> None:
         launcher=args.launcher,
         skip_broken=args.skip_broken,
     )
-    print("  ".join(f"{name} {value:.2f}" for name, value in metrics.items()))
+    if is_main_process():
+        print("  ".join(f"{name} {value:.2f}" for name, value in metrics.items()))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from stl_backbones.apis.cli import add_run_options, make_parser, parse_options, run_tool
+from stl_backbones.apis.cli import (
+    add_run_options,
+    is_main_process,
+    make_parser,
+    parse_options,
+    run_tool,
+)
 
 
 def parse() -> argparse.ArgumentParser:
@@ -40,7 +46,8 @@ def train(args: argparse.Namespace) -> None:
         launcher=args.launcher,
         skip_broken=args.skip_broken,
     )
-    print(f"checkpoints and logs: {work_dir}")
+    if is_main_process():
+        print(f"checkpoints and logs: {work_dir}")
 
 
 if __name__ == "__main__":

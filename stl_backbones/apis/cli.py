@@ -73,6 +73,11 @@ def parse_options(pairs: Sequence[str] | None) -> dict[str, Any]:
     return dict(parser.parse_args(["--cfg-options", *pairs] if pairs else []).cfg_options)
 
 
+def is_main_process() -> bool:
+    """Whether this process of a launched job is the one that prints."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def run_tool(
     parser: argparse.ArgumentParser,
     main: Callable[[argparse.Namespace], int | None],

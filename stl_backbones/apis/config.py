@@ -61,6 +61,10 @@ def load_config(path: str | Path, *, options: Mapping[str, Any] | None = None) -
     except (TypeError, KeyError, IndexError) as error:
         raise ValueError(f"--cfg-options does not fit '{path}': {error}") from error
     _check_consistency(config)
+    for split in ("train", "val", "test"):
+        loader = config.get(f"{split}_dataloader") or {}
+        if loader.get("num_workers") == 0:
+            loader["persistent_workers"] = False  # torch refuses it without workers
     return config
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -57,6 +58,7 @@ def train(
     with building("the training run"):
         runner = Runner.from_cfg(config)
         runner.train_loop  # noqa: B018  builds the data set: its errors come before any work
+    _shorten_console(runner.logger)
     runner.train()
     return Path(config.work_dir)
 
@@ -136,6 +138,13 @@ def _prepare(
 def default_work_dir(config_path: str | Path) -> Path:
     """OpenMMLab's default: ``work_dirs/<config name>``."""
     return Path("work_dirs") / Path(config_path).stem
+
+
+def _shorten_console(logger: logging.Logger) -> None:
+    """Keep mmengine's lines on every single parameter in the log file, off the terminal."""
+    for handler in logger.handlers:
+        if not isinstance(handler, logging.FileHandler):
+            handler.addFilter(lambda record: not record.getMessage().startswith("paramwise_"))
 
 
 def _use_amp(config: Config) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -45,5 +46,5 @@ class CheckedCityscapesDataset(CityscapesDataset):
             raise FileNotFoundError(f"no '*{self.img_suffix}' file in '{folder}'; {hint}")
         whole, self.skipped = drop_broken_pairs(items, skip_broken=self.skip_broken)
         for reason in self.skipped.values():
-            print_log(f"left out: {reason}", logger="current", level="WARNING")
+            print_log(f"left out: {reason}", logger="current", level=logging.WARNING)
         return [items[index] for index in whole]

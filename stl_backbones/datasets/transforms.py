@@ -104,7 +104,7 @@ class CheckSegMap(BaseTransform):
         if labels.ndim != 2:
             raise ValueError(f"'{path}' must have one channel, got shape {labels.shape}")
         present = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
-        foreign = [int(value) for value in present if not self.allowed[value]]
+        foreign = [int(value) for value in present if value > 255 or not self.allowed[value]]
         if foreign:
             raise ValueError(
                 f"'{path}' holds labels that are no class: expected {self.expected}, got {foreign} "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import pickle
 import re
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,47 @@ from stl_backbones.models.variants import VARIANTS, Variant
 HEAD_PREFIXES = ("head.", "aux_head.")
 _WRAPPERS = ("module.", "_orig_mod.")
 _SHOWN = 5
+# What torch raises on bytes that are no checkpoint, by where it stumbles.
+_DAMAGE = (
+    RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError,
+    AssertionError, OverflowError, MemoryError, struct.error,
+)  # fmt: skip
 
-# What training scripts put beside the weights: plain data, allowed by name.
-SAFE_TYPES: tuple[Any, ...] = (argparse.Namespace, np.dtype, np.ndarray)
+
+class PickledDtype:
+    """Stands in for a pickled ``np.dtype``, whose ``__setstate__`` a crafted file could crash.
+
+    Args:
+        code: Kind and size, for example ``'f8'``.
+    """
+
+    def __init__(self, code: str, align: bool = False, copy: bool = True) -> None:
+        del align, copy  # pickled, always these
+        if code not in _PLAIN_CODES:
+            raise pickle.UnpicklingError(f"GLOBAL numpy.dtype {code!r}")
+        self.dtype = np.dtype(code)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.dtype = self.dtype.newbyteorder(state[1])
+
+
+def _plain_scalar(dtype: PickledDtype | np.dtype, data: bytes) -> np.generic:
+    plain = dtype.dtype if isinstance(dtype, PickledDtype) else np.dtype(dtype)
+    if plain.hasobject or len(data) != plain.itemsize:
+        raise pickle.UnpicklingError("a numpy scalar of another size than its type")
+    return np.frombuffer(data, plain)[0]
+
+
+_PLAIN_CODES = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
+
+# What training scripts put beside the weights, by the name a file calls it. A metric is often a
+# numpy scalar; NumPy 1 and 2 pickle it under two names.
+SAFE_TYPES: Mapping[str, Any] = {
+    "argparse.Namespace": argparse.Namespace,
+    "numpy.dtype": PickledDtype,
+    "numpy.core.multiarray.scalar": _plain_scalar,
+    "numpy._core.multiarray.scalar": _plain_scalar,
+}
 
 
 @dataclass(frozen=True)
@@ -62,8 +101,11 @@ def read_checkpoint(path: str | Path) -> Any:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint '{path}' does not exist")
+    allowed: list[Any] = [
+        (kind, name) for name, kind in SAFE_TYPES.items() if name not in _trusted_names()
+    ]
     try:
-        with torch.serialization.safe_globals(list(SAFE_TYPES)):
+        with torch.serialization.safe_globals(allowed):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = re.search(r"GLOBAL ([\w.]+)", str(error))
@@ -73,8 +115,17 @@ def read_checkpoint(path: str | Path) -> Any:
             f"checkpoint '{path}' holds pickled code ({found[1]}) beside tensors and plain data; "
             "refused, since loading it would run it"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+    except _DAMAGE as error:
         raise ValueError(f"checkpoint '{path}' is truncated or no checkpoint: {error}") from error
+
+
+def _trusted_names() -> set[str]:
+    # torch keeps a set: of two types under one name, either may win. The process's own comes first.
+    trusted = torch.serialization.get_safe_globals()
+    return {
+        kind[1] if isinstance(kind, tuple) else f"{kind.__module__}.{kind.__qualname__}"
+        for kind in trusted
+    }
 
 
 def select_state_dict(checkpoint: Any, *, ema: bool = True) -> dict[str, Tensor]:

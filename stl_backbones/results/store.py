@@ -17,6 +17,7 @@ import json
 import os
 import socket
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,8 @@ from stl_backbones.results.atomic import remove_partial_files, write_atomically
 
 FORMAT = 1
 _RECORD, _IDS = "record", "image_ids"
+# RuntimeError: a flipped bit asks for a password, or for a compression that zipfile lacks.
+_BAD_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError)
 
 
 class DamagedCellError(ValueError):
@@ -234,7 +237,7 @@ def _decode(path: Path) -> CellResult:
         ids = tuple(str(name) for name in arrays.pop(_IDS))
         cell = Cell(record["corruption"], record["severity"])
         provenance = Provenance.from_dict(record["provenance"])
-    except (KeyError, TypeError, EOFError, zipfile.BadZipFile, OSError) as error:
+    except (KeyError, TypeError, EOFError, OSError, *_BAD_ZIP) as error:
         raise DamagedCellError(f"'{path}' is truncated or no cell: {error}") from error
     except ValueError as error:
         if isinstance(error, DamagedCellError):

@@ -1,0 +1,120 @@
+"""Names, groups and protocols, against the published tables."""
+
+from __future__ import annotations
+
+import pytest
+from imagecorruptions import get_corruption_names
+
+from stl_backbones.corruptions import (
+    CORRUPTIONS,
+    GROUPS,
+    PROTOCOLS,
+    SEVERITIES,
+    check_corruption,
+    check_severity,
+    get_protocol,
+)
+from stl_backbones.records import CLEAN, Cell
+
+NOISES = {"gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise"}
+FIFTEEN = {
+    "gaussian_noise", "shot_noise", "impulse_noise", "defocus_blur", "glass_blur", "motion_blur",
+    "zoom_blur", "snow", "frost", "fog", "brightness", "contrast", "elastic_transform", "pixelate",
+    "jpeg_compression",
+}  # fmt: skip
+# Tables 12 and 13 of the paper.
+TABLE_12 = NOISES | {
+    "motion_blur", "defocus_blur", "glass_blur", "gaussian_blur", "contrast", "saturate",
+    "jpeg_compression", "pixelate", "brightness", "snow", "fog", "frost",
+}  # fmt: skip
+TABLE_13 = (TABLE_12 - {"pixelate"}) | {"spatter"}
+
+
+def test_the_names_are_the_packages():
+    assert sorted(CORRUPTIONS) == sorted(get_corruption_names("all"))
+
+
+def test_groups():
+    assert {name: set(members) for name, members in GROUPS.items()} == {
+        "noise": NOISES,
+        "blur": {"defocus_blur", "glass_blur", "motion_blur", "gaussian_blur", "zoom_blur"},
+        "weather": {"snow", "frost", "fog", "brightness", "spatter"},
+        "digital": {
+            "contrast", "saturate", "jpeg_compression", "pixelate", "elastic_transform",
+        },
+    }  # fmt: skip
+    assert [len(members) for members in GROUPS.values()] == [4, 5, 5, 5]
+
+
+@pytest.mark.parametrize(
+    ("name", "corruptions", "corrupted_cells"),
+    [
+        ("imagenet-c", FIFTEEN, 75),
+        ("coco-c", FIFTEEN, 75),
+        ("stl-imagenet-c", TABLE_12, 80),
+        ("stl-cityscapes-c", TABLE_13, 72),  # 12 x 5 and 4 noises x 3
+        ("all", set(get_corruption_names("all")), 95),
+    ],
+)
+def test_protocols(name, corruptions, corrupted_cells):
+    protocol = get_protocol(name)
+    assert set(protocol.corruptions) == corruptions
+    assert len(protocol.corruptions) == len(corruptions)
+    cells = protocol.cells()
+    assert cells[0] == CLEAN
+    assert len(set(cells)) == len(cells) == 1 + corrupted_cells
+
+
+def test_there_are_five_protocols():
+    names = {"imagenet-c", "coco-c", "stl-imagenet-c", "stl-cityscapes-c", "all"}
+    assert set(PROTOCOLS) == names
+
+
+def test_noises_of_cityscapes_stop_at_severity_3():
+    severities = get_protocol("stl-cityscapes-c").severities
+    assert {name: tuple(levels) for name, levels in severities.items()} == {
+        name: (1, 2, 3) if name in NOISES else (1, 2, 3, 4, 5) for name in TABLE_13
+    }
+
+
+def test_groups_of_table_13():
+    columns = get_protocol("stl-cityscapes-c").columns
+    assert set(columns["weather"]) == {"snow", "spatter", "fog", "frost"}
+    assert set(columns["digital"]) == {"brightness", "contrast", "saturate", "jpeg_compression"}
+
+
+def test_chosen_cells_leave_out_what_a_corruption_lacks():
+    cells = get_protocol("stl-cityscapes-c").cells(
+        corruptions=["fog", "shot_noise"], severities=[3, 5]
+    )
+    assert cells == (CLEAN, Cell("shot_noise", 3), Cell("fog", 3), Cell("fog", 5))
+
+
+def test_a_corruption_outside_the_protocol():
+    with pytest.raises(KeyError, match="'zoom_blur' is not part of protocol 'stl-cityscapes-c'"):
+        get_protocol("stl-cityscapes-c").cells(corruptions=["zoom_blur"])
+
+
+def test_no_cell_left():
+    with pytest.raises(ValueError, match=r"no cell of protocol .* severity in \[5\]"):
+        get_protocol("stl-cityscapes-c").cells(corruptions=["shot_noise"], severities=[5])
+
+
+def test_unknown_protocol():
+    with pytest.raises(KeyError, match="unknown protocol 'coco'; expected one of imagenet-c, "):
+        get_protocol("coco")
+
+
+def test_unknown_corruption_offers_the_nearest():
+    with pytest.raises(KeyError, match=r"unknown corruption 'fogg'; did you mean 'fog'\?"):
+        check_corruption("fogg")
+
+
+@pytest.mark.parametrize("severity", [0, 6, -1, 2.5, "3"])
+def test_unknown_severity(severity):
+    with pytest.raises(ValueError, match=rf"severity must be in 1\.\.5, got {severity}"):
+        check_severity(severity)
+
+
+def test_severities():
+    assert SEVERITIES == (1, 2, 3, 4, 5)

@@ -1,0 +1,220 @@
+"""The engine: the package's own numbers, the same for a key whatever else happens."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+
+import imagecorruptions
+import numpy as np
+import pytest
+
+from stl_backbones.corruptions import CORRUPTIONS, corrupt, draw_seed, engine_version
+
+ROOT = Path(__file__).parents[2]
+SEVERITIES = (1, 2, 3, 4, 5)
+DETERMINISTIC = (
+    "defocus_blur", "zoom_blur", "gaussian_blur", "brightness", "contrast", "pixelate",
+    "jpeg_compression", "saturate",
+)  # fmt: skip
+RANDOM = tuple(name for name in CORRUPTIONS if name not in DETERMINISTIC)
+
+
+def by_the_package(image, name, severity, seed):
+    """The recipe, written again: every generator of the package seeded before the call."""
+    state = np.random.get_state()  # noqa: NPY002
+    extra = {"seed": seed} if name in {"impulse_noise", "glass_blur"} else {}
+    try:
+        np.random.seed(seed)  # noqa: NPY002  the package draws from the global generator
+        return imagecorruptions.corrupt(image, severity=severity, corruption_name=name, **extra)
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
+
+
+@pytest.fixture(scope="module")
+def corrupted(image):
+    """All 95 corruptions of the picture, made once in catalog order."""
+    cells = [(name, severity) for name in CORRUPTIONS for severity in SEVERITIES]
+    return {cell: corrupt(image, *cell, key="a.png", seed=3) for cell in cells}
+
+
+# 4 bytes of blake2b, read as a little-endian number:
+# >>> hashlib.blake2b(b"stl-1|frankfurt_000000_000294.png|fog|3|0").hexdigest()[:8]  ->  3454c34c
+# >>> hashlib.blake2b(b"stl-1|a|fog|3|7").hexdigest()[:8]  ->  92c9be1e
+def test_draw_seed_by_hand():
+    assert draw_seed("frankfurt_000000_000294.png", "fog", 3) == 0x4CC35434
+    assert draw_seed("a", "fog", 3, seed=7) == 0x1EBEC992
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_equals_the_package(image, corrupted, name, severity):
+    text = f"stl-1|a.png|{name}|{severity}|3"
+    seed = int.from_bytes(hashlib.blake2b(text.encode()).digest()[:4], "little")
+    expected = by_the_package(image, name, severity, seed)
+    np.testing.assert_array_equal(corrupted[name, severity], expected)
+
+
+def test_every_result_is_a_changed_uint8_picture(image, corrupted):
+    for cell, result in corrupted.items():
+        assert (result.shape, result.dtype) == ((64, 64, 3), np.uint8), cell
+        assert not np.array_equal(result, image), cell
+
+
+def test_the_order_of_calls_does_not_matter(image, corrupted):
+    shuffled = random.Random(0).sample(sorted(corrupted), len(corrupted))
+    for cell in shuffled:
+        again = corrupt(image, *cell, key="a.png", seed=3)
+        np.testing.assert_array_equal(again, corrupted[cell], err_msg=str(cell))
+
+
+def test_threads_do_not_matter(image, corrupted):
+    cells = sorted(corrupted) * 2
+    with ThreadPoolExecutor(4) as pool:
+        results = pool.map(lambda cell: corrupt(image, *cell, key="a.png", seed=3), cells)
+        for cell, result in zip(cells, results, strict=True):
+            np.testing.assert_array_equal(result, corrupted[cell], err_msg=str(cell))
+
+
+OTHER_PROCESS = """
+import hashlib, sys
+import numpy as np
+from stl_backbones.corruptions import CORRUPTIONS, corrupt
+image = np.frombuffer(sys.stdin.buffer.read(), np.uint8).reshape(64, 64, 3)
+for name in CORRUPTIONS[::-1]:
+    result = corrupt(image, name, 3, key="a.png", seed=3)
+    print(name, hashlib.sha256(result.tobytes()).hexdigest())
+"""
+
+
+def test_the_process_does_not_matter(image, corrupted):
+    search = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, "-c", OTHER_PROCESS], input=image.tobytes(), stdout=subprocess.PIPE,
+        check=True, timeout=120, env={**os.environ, "PYTHONPATH": search},
+    )  # fmt: skip
+    there = dict(line.split() for line in done.stdout.decode().splitlines())
+    assert there == {
+        name: hashlib.sha256(corrupted[name, 3].tobytes()).hexdigest() for name in CORRUPTIONS
+    }
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_global_generator_is_left_as_it_was(image, name):
+    np.random.seed(11)  # noqa: NPY002
+    expected = np.random.random(5)  # noqa: NPY002
+    np.random.seed(11)  # noqa: NPY002
+    corrupt(image, name, 2, key="a.png")
+    np.testing.assert_array_equal(np.random.random(5), expected)  # noqa: NPY002
+
+
+def test_global_generator_is_left_as_it_was_by_a_failing_call(image, monkeypatch):
+    def fail(*args, **kwargs):
+        raise RuntimeError("inside the package")
+
+    monkeypatch.setattr(imagecorruptions, "corrupt", fail)
+    np.random.seed(11)  # noqa: NPY002
+    expected = np.random.random(5)  # noqa: NPY002
+    np.random.seed(11)  # noqa: NPY002
+    with pytest.raises(RuntimeError, match="inside the package"):
+        corrupt(image, "fog", 2, key="a.png")
+    np.testing.assert_array_equal(np.random.random(5), expected)  # noqa: NPY002
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_input_is_not_changed(image, name):
+    writable = image.copy()
+    corrupt(writable, name, 5, key="a.png")
+    np.testing.assert_array_equal(writable, image)
+
+
+@pytest.mark.parametrize("name", RANDOM)
+@pytest.mark.parametrize("change", [{"key": "b.png"}, {"seed": 4}])
+def test_another_key_or_seed_is_another_draw(image, corrupted, name, change):
+    other = corrupt(image, name, 3, **{"key": "a.png", "seed": 3, **change})
+    assert not np.array_equal(other, corrupted[name, 3])
+
+
+@pytest.mark.parametrize("name", DETERMINISTIC)
+def test_what_draws_nothing_is_the_same_for_every_key(image, corrupted, name):
+    other = corrupt(image, name, 3, key="b.png", seed=4)
+    np.testing.assert_array_equal(other, corrupted[name, 3])
+
+
+def test_severities_of_one_corruption_differ(corrupted):
+    for name in CORRUPTIONS:
+        assert len({corrupted[name, s].tobytes() for s in SEVERITIES}) == 5, name
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_bgr_reverses_before_and_after(image, name):
+    ours = corrupt(image, name, 3, key="a.png", channel_order="bgr")
+    reverse = corrupt(np.ascontiguousarray(image[..., ::-1]), name, 3, key="a.png")[..., ::-1]
+    np.testing.assert_array_equal(ours, reverse)
+
+
+@pytest.mark.parametrize("name", ["frost", "jpeg_compression", "spatter", "snow"])
+def test_bgr_is_another_result_where_colours_matter(image, name):
+    one, other = (corrupt(image, name, 3, key="a", channel_order=o) for o in ("rgb", "bgr"))
+    assert not np.array_equal(one, other)
+
+
+def test_any_memory_layout_gives_the_same(image, corrupted):
+    turned = np.asfortranarray(image)
+    assert not turned.flags.c_contiguous
+    for name in CORRUPTIONS:
+        result = corrupt(turned, name, 3, key="a.png", seed=3)
+        np.testing.assert_array_equal(result, corrupted[name, 3], err_msg=name)
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+@pytest.mark.parametrize("shape", [(32, 32), (33, 47)])
+def test_small_and_odd_sizes(image, name, shape):
+    cut = np.ascontiguousarray(image[: shape[0], : shape[1]])
+    assert corrupt(cut, name, 3, key="a.png").shape == (*shape, 3)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (np.zeros((64, 64, 3), np.float32), "image must be uint8, got float32"),
+        (np.zeros((64, 64, 3), np.int8), "image must be uint8, got int8"),
+        (np.zeros((64, 64), np.uint8), r"must be \(H, W, 3\) RGB, got shape \(64, 64\)"),
+        (np.zeros((64, 64, 4), np.uint8), r"must be \(H, W, 3\) RGB, got shape \(64, 64, 4\)"),
+        (np.zeros((64, 31, 3), np.uint8), "at least 32 pixels to be corrupted, got 31x64"),
+        (np.zeros((0, 64, 3), np.uint8), "at least 32 pixels to be corrupted, got 64x0"),
+    ],
+)
+def test_images_that_cannot_be_corrupted(bad, message):
+    with pytest.raises(ValueError, match=message):
+        corrupt(bad, "fog", 3, key="a.png")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"mode": "quick"}, "corruption mode must be one of reference.*, got 'quick'"),
+        ({"channel_order": "rbg"}, "channel order must be 'rgb' or 'bgr', got 'rbg'"),
+    ],
+)
+def test_unknown_options(image, option, message):
+    with pytest.raises(ValueError, match=message):
+        corrupt(image, "fog", 3, key="a.png", **option)
+
+
+def test_unknown_corruption_and_severity(image):
+    with pytest.raises(KeyError, match="unknown corruption 'rain'"):
+        corrupt(image, "rain", 3, key="a.png")
+    with pytest.raises(ValueError, match=r"severity must be in 1\.\.5, got 6"):
+        corrupt(image, "fog", 6, key="a.png")
+
+
+def test_engine_version_names_package_and_version():
+    installed = f"imagecorruptions-imaug {version('imagecorruptions-imaug')}"
+    assert engine_version("reference") == installed

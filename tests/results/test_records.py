@@ -1,0 +1,36 @@
+"""The records that cross the stages."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from stl_backbones.records import CLEAN, Cell, Provenance
+
+
+def test_names_of_cells():
+    assert (CLEAN.name, Cell("fog", 3).name) == ("clean", "fog-3")
+
+
+def test_provenance_survives_json(make_provenance):
+    provenance = make_provenance()
+    plain = json.loads(json.dumps(provenance.to_dict()))
+    assert Provenance.from_dict(plain) == provenance
+
+
+def test_provenance_of_other_fields_is_refused(make_provenance):
+    plain = make_provenance().to_dict()
+    del plain["seed"]
+    plain["sead"] = 0
+    with pytest.raises(ValueError, match=r"missing \['seed'\], unknown \['sead'\]"):
+        Provenance.from_dict(plain)
+
+
+def test_differences_hold_both_values(make_provenance):
+    one, other = make_provenance(), make_provenance(seed=4, inference="slide")
+    assert one.differences(other) == {"seed": (0, 4), "inference": ("whole", "slide")}
+
+
+def test_the_protocol_is_no_difference(make_provenance):
+    assert make_provenance().differences(make_provenance(protocol="all")) == {}

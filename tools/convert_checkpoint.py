@@ -1,0 +1,39 @@
+"""Convert a released FAN or STL checkpoint into a plain backbone file.
+
+The result goes into a config as --cfg-options pretrained=DST, or anywhere as
+init_cfg=dict(type='Pretrained', checkpoint=DST). The source's pickled parts are never run.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from stl_backbones.apis.cli import make_parser, run_tool
+
+
+def parse() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = make_parser(__doc__)
+    parser.add_argument("src", help="released checkpoint, for example fan_vit_base.pth.tar")
+    parser.add_argument("dst", help="file to write")
+    parser.add_argument(
+        "--no-ema", action="store_true", help="take the raw weights instead of the averaged ones"
+    )
+    parser.add_argument(
+        "--with-head", action="store_true", help="keep the classifiers: for timm, or to go on"
+    )
+    return parser
+
+
+def convert(args: argparse.Namespace) -> None:
+    """Convert, and print what matched."""
+    from stl_backbones.apis.convert import convert_checkpoint
+
+    arch, report = convert_checkpoint(
+        args.src, args.dst, ema=not args.no_ema, with_head=args.with_head
+    )
+    print(f"{report}\nwrote {args.dst}: arch '{arch}'")
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_tool(parse(), convert))
