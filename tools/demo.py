@@ -25,7 +25,7 @@ def parse() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
     parser.add_argument("--out", type=Path, default=Path("demo"), help="where everything goes")
     parser.add_argument(
-        "--iterations", type=int, default=600, metavar="N", help="training iterations"
+        "--iterations", type=int, default=1000, metavar="N", help="training iterations"
     )
     parser.add_argument("--limit", type=int, metavar="N", help="score only the first N images")
     return parser

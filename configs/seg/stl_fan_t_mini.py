@@ -4,9 +4,9 @@ _base_ = ["./stl_fan_t_cityscapes.py"]
 data_root = "data/mini/cityscapes"
 crop_size = (128, 128)
 img_scale = (256, 128)
-max_iters = 600
-warmup_iters = 30
-val_interval = 600
+max_iters = 1000
+warmup_iters = 50
+val_interval = 1000
 model = dict(
     data_preprocessor=dict(size=crop_size),
     backbone=dict(drop_path_rate=0.0, released_norm=False),
@@ -17,7 +17,7 @@ train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations"),
     dict(type="stl_backbones.CheckSegMap", num_classes=19),
-    dict(type="RandomResize", scale=img_scale, ratio_range=(0.75, 1.5), keep_ratio=True),
+    dict(type="RandomResize", scale=img_scale, ratio_range=(0.9, 1.25), keep_ratio=True),
     dict(type="RandomCrop", crop_size=crop_size, cat_max_ratio=0.75),
     dict(type="RandomFlip", prob=0.5),
     dict(type="PackSegInputs"),
@@ -30,7 +30,7 @@ test_pipeline = [
     dict(type="PackSegInputs"),
 ]
 train_dataloader = dict(
-    batch_size=8, num_workers=1, dataset=dict(data_root=data_root, pipeline=train_pipeline)
+    batch_size=4, num_workers=1, dataset=dict(data_root=data_root, pipeline=train_pipeline)
 )
 val_dataloader = dict(num_workers=1, dataset=dict(data_root=data_root, pipeline=test_pipeline))
 test_dataloader = dict(num_workers=1, dataset=dict(data_root=data_root, pipeline=test_pipeline))

@@ -25,6 +25,9 @@ _RUN_SETTINGS = frozenset(
     }
 )  # fmt: skip
 
+# Parts without a type of their own that take more keys than a config states.
+_FREE_FORM = frozenset({"custom_keys", "default_hooks", "env_cfg", "mp_cfg", "paramwise_cfg"})
+
 
 def load_config(path: str | Path, *, options: Mapping[str, Any] | None = None) -> Config:
     """Read a text config and apply ``--cfg-options``.
@@ -108,7 +111,8 @@ def _check_option(config: Config, name: str) -> None:
             node = node[step]
             continue
         # A class may take more arguments than its config states; it refuses unknown ones itself.
-        if (depth == 0 and step in _RUN_SETTINGS) or (depth > 0 and "type" in node):
+        parent = steps[depth - 1] if depth else ""
+        if step in _RUN_SETTINGS if depth == 0 else "type" in node or parent in _FREE_FORM:
             return
         near = difflib.get_close_matches(step, [str(key) for key in node], n=3)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""

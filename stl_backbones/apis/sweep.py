@@ -8,7 +8,7 @@ import json
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,19 +134,20 @@ def sweep(
         lambda: describe(config, config_path, checkpoint, data, sweep_options)
     )
     store = CellStore(work_dir)
-    with store.writing(provenance) if ranks.is_main else nullcontext():
+    with ExitStack() as held:
+        # An error of the main process ends all of them.
+        ranks.on_main(lambda: held.enter_context(store.writing(provenance)))
         finished = ranks.on_main(lambda: store.finished(provenance))
         pending = [cell for cell in cells if cell not in finished]
-        report = _Reporter(progress if ranks.is_main else None, store, cells, finished)
+        reporter = _Reporter(progress if ranks.is_main else None, store, cells, finished)
         clock = time.monotonic()
         for cell, confusions in run_cells(model, data, pending, sweep_options, ranks):
+            seconds, clock = time.monotonic() - clock, time.monotonic()
             if ranks.is_main:
-                ids = tuple(data.keys)
                 samples = {"confusion_matrix": np.stack(confusions)}
-                store.write(CellResult(cell, provenance, ids, samples))
-                seconds, clock = time.monotonic() - clock, time.monotonic()
+                store.write(CellResult(cell, provenance, data.keys, samples))
                 store.log_time(cell, seconds, resumed=bool(finished))
-                report.finished(cell, samples["confusion_matrix"], seconds)
+                reporter.finished(cell, samples["confusion_matrix"], seconds)
     return Path(work_dir)
 
 

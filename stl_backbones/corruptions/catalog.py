@@ -176,9 +176,9 @@ def check_corruption(name: str) -> None:
     """
     if name not in CORRUPTIONS:
         near = difflib.get_close_matches(name, CORRUPTIONS, n=1, cutoff=0.5)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
+        hint = f" (did you mean '{near[0]}'?)" if near else ""
         raise KeyError(
-            f"unknown corruption '{name}'{hint} Expected one of {', '.join(CORRUPTIONS)}"
+            f"unknown corruption '{name}'{hint}; expected one of {', '.join(CORRUPTIONS)}"
         )
 
 
@@ -188,5 +188,5 @@ def check_severity(severity: int) -> None:
     Raises:
         ValueError: If it is not.
     """
-    if severity not in SEVERITIES:
-        raise ValueError(f"severity must be in 1..5, got {severity}")
+    if isinstance(severity, bool) or not isinstance(severity, int) or severity not in SEVERITIES:
+        raise ValueError(f"severity must be a whole number in 1..5, got {severity!r}")

@@ -2,43 +2,37 @@
 
 from __future__ import annotations
 
-import argparse
+import math
 import os
 import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from mmengine.logging import HistoryBuffer
 from torch import nn
 
 from stl_backbones.models import read_checkpoint, select_state_dict
+from stl_backbones.models.checkpoint import SAFE_TYPES, PickledDtype
 
 _SHOWN = 3
 _STATISTICS = frozenset({"current", "data", "exponential_moving_average", "max", "mean", "min"})
 
 
-def trust_plain_types() -> None:
-    """Let plain types that mmengine puts into checkpoints pass ``weights_only`` in this process.
+class PickledArray:
+    """Stands in for a pickled ``np.ndarray`` of plain numbers; checked, never used."""
 
-    Also closes mmengine's own way out: it unpickles a file that ``weights_only`` refuses.
-    """
-    core = np._core if hasattr(np, "_core") else np.core
-    torch.serialization.add_safe_globals(
-        [
-            HistoryBuffer,
-            (_history_statistic, "builtins.getattr"),
-            argparse.Namespace,
-            core.multiarray._reconstruct,
-            core.multiarray.scalar,
-            np.ndarray,
-            np.dtype,
-            *(type(np.dtype(name)) for name in ("float32", "float64", "int64", "uint32", "bool")),
-        ]
-    )
-    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        version, shape, kind, _, data = state
+        plain = version == 1 and isinstance(kind, PickledDtype) and isinstance(data, bytes)
+        if not plain or len(data) != math.prod(shape) * kind.dtype.itemsize:
+            raise pickle.UnpicklingError("GLOBAL numpy.ndarray of no plain numbers")
+
+
+def _empty_array(kind: type, shape: tuple[int, ...], code: bytes) -> PickledArray:
+    if kind is not PickledArray or shape != (0,) or code != b"b":
+        raise pickle.UnpicklingError("GLOBAL numpy array of no plain numbers")
+    return PickledArray()
 
 
 def _history_statistic(owner: type, name: str) -> Callable[..., Any]:
@@ -46,6 +40,23 @@ def _history_statistic(owner: type, name: str) -> Callable[..., Any]:
     if owner is not HistoryBuffer or name not in _STATISTICS:
         raise pickle.UnpicklingError(f"GLOBAL builtins.getattr of {owner!r}, {name!r}")
     return getattr(owner, name)
+
+
+def trust_plain_types() -> None:
+    """Let what mmengine writes into checkpoints pass `stl_backbones.models.read_checkpoint`.
+
+    Also closes mmengine's own way out: it unpickles a file that ``weights_only`` refuses.
+    """
+    SAFE_TYPES.update(
+        {
+            "mmengine.logging.history_buffer.HistoryBuffer": HistoryBuffer,
+            "builtins.getattr": _history_statistic,
+            "numpy.ndarray": PickledArray,
+            "numpy.core.multiarray._reconstruct": _empty_array,
+            "numpy._core.multiarray._reconstruct": _empty_array,
+        }
+    )
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
 
 
 def load_model_weights(model: nn.Module, path: str | Path) -> None:

@@ -41,7 +41,10 @@ class PickledDtype:
         self.dtype = np.dtype(code)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.dtype = self.dtype.newbyteorder(state[1])
+        version, order, *rest = state
+        if (version, rest) != (3, [None, None, None, -1, -1, 0]) or order not in "<>|=":
+            raise pickle.UnpicklingError("GLOBAL numpy.dtype of no plain number")
+        self.dtype = self.dtype.newbyteorder(order)
 
 
 def _plain_scalar(dtype: PickledDtype | np.dtype, data: bytes) -> np.generic:
@@ -54,8 +57,9 @@ def _plain_scalar(dtype: PickledDtype | np.dtype, data: bytes) -> np.generic:
 _PLAIN_CODES = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
 
 # What training scripts put beside the weights, by the name a file calls it. A metric is often a
-# numpy scalar; NumPy 1 and 2 pickle it under two names.
-SAFE_TYPES: Mapping[str, Any] = {
+# numpy scalar; NumPy 1 and 2 pickle it under two names. `stl_backbones.engine.loading` adds what
+# mmengine writes.
+SAFE_TYPES: dict[str, Any] = {
     "argparse.Namespace": argparse.Namespace,
     "numpy.dtype": PickledDtype,
     "numpy.core.multiarray.scalar": _plain_scalar,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import cast
 
@@ -289,8 +290,30 @@ class FAN(nn.Module):
 
     def _run(self, block: nn.Module, tokens: Tensor, *grid: int) -> Tensor:
         if self.grad_checkpointing and torch.is_grad_enabled():
-            return checkpoint(block, tokens, *grid)
+            again = partial(_recomputing, block)
+            return checkpoint(block, tokens, *grid, context_fn=again)
         return block(tokens, *grid)
+
+
+def _recomputing(block: nn.Module) -> tuple[AbstractContextManager, AbstractContextManager]:
+    """Contexts of a checkpointed block's two forward passes, for torch's ``context_fn``."""
+    return nullcontext(), _without_statistics(block)
+
+
+@contextmanager
+def _without_statistics(block: nn.Module) -> Iterator[None]:
+    """Let BatchNorm layers count a batch once, although it runs through them twice."""
+    norms = [module for module in block.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            if norm.training and norm.num_batches_tracked is not None:
+                norm.num_batches_tracked -= 1
 
 
 def _make_stem(variant: Variant, in_chans: int, *, released_norm: bool) -> nn.Module:

@@ -205,6 +205,9 @@ def _digest(record: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[np.gener
 
 
 def _encode(result: CellResult) -> bytes:
+    for name, array in result.samples.items():
+        if array.dtype.hasobject:
+            raise ValueError(f"sample '{name}' must be plain numbers, got dtype {array.dtype}")
     arrays: dict[str, npt.NDArray[np.generic]] = {
         **result.samples,
         _IDS: np.array(result.image_ids, dtype=np.str_),

@@ -106,7 +106,7 @@ def test_unknown_protocol():
 
 
 def test_unknown_corruption_offers_the_nearest():
-    with pytest.raises(KeyError, match=r"unknown corruption 'fogg'; did you mean 'fog'\?"):
+    with pytest.raises(KeyError, match=r"unknown corruption 'fogg' \(did you mean 'fog'\?\)"):
         check_corruption("fogg")
 
 

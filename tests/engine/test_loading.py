@@ -217,3 +217,16 @@ def test_numpy_scalars_load_beside_the_weights(tmp_path, make_checkpoint, fresh,
     trust_plain_types()
     best = load_checkpoint(fresh, str(tmp_path / "best.pth"))["best"]
     assert (best, best.dtype) == (1, np.dtype(kind))
+
+
+def test_a_crafted_array_type_is_refused_before_numpy_sees_it(tmp_path):
+    """A pickled dtype with another state can crash numpy itself."""
+    import pickle
+
+    from stl_backbones.engine.loading import PickledArray
+    from stl_backbones.models.checkpoint import PickledDtype
+
+    with pytest.raises(pickle.UnpicklingError, match=r"numpy\.dtype"):
+        PickledDtype("f8").__setstate__((3, "<", 7, None, None, -1, -1, 0))
+    with pytest.raises(pickle.UnpicklingError, match=r"numpy\.ndarray"):
+        PickledArray().__setstate__((1, (3,), PickledDtype("f8"), False, b"123"))

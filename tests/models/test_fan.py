@@ -209,6 +209,22 @@ def test_gradient_checkpointing_changes_no_output_and_no_gradient(make_small, dr
 
 
 @pytest.mark.parametrize("kind", ["hybrid", "vit"])
+def test_gradient_checkpointing_counts_a_batch_once(make_small, draw, kind):
+    """Else BatchNorm's running statistics move twice as fast."""
+    x = draw(0, 2, 3, 48, 64)
+    plain, saving = make_small(kind), make_small(kind)
+    saving.set_grad_checkpointing()
+    train_once(plain, x)
+    train_once(saving, x)
+    counted = 0
+    for (name, one), other in zip(plain.named_buffers(), saving.buffers(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6, msg=name)
+        counted += name.endswith("num_batches_tracked")
+    assert counted >= 4
+    assert plain.blocks[0].mlp.mlp_v.dwconv.bn.num_batches_tracked > 0
+
+
+@pytest.mark.parametrize("kind", ["hybrid", "vit"])
 def test_gradient_checkpointing_recomputes_the_blocks(make_small, draw, kind):
     model = make_small(kind)
     runs = []
