@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from mmengine.logging import HistoryBuffer
 from torch import nn
 
@@ -16,6 +18,7 @@ from stl_backbones.models import read_checkpoint, select_state_dict
 from stl_backbones.models.checkpoint import SAFE_TYPES, PickledDtype
 
 _SHOWN = 3
+_NUMBERS = ("bool", "float16", "float32", "float64", "int32", "int64", "uint8", "uint32")
 _STATISTICS = frozenset({"current", "data", "exponential_moving_average", "max", "mean", "min"})
 
 
@@ -56,6 +59,8 @@ def trust_plain_types() -> None:
             "numpy._core.multiarray._reconstruct": _empty_array,
         }
     )
+    # mmengine's own allow-list knows three number types; files reach it only after ours.
+    torch.serialization.add_safe_globals([type(np.dtype(name)) for name in _NUMBERS])
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
 
 

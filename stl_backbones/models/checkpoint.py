@@ -6,7 +6,8 @@ import argparse
 import pickle
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,11 +106,8 @@ def read_checkpoint(path: str | Path) -> Any:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint '{path}' does not exist")
-    allowed: list[Any] = [
-        (kind, name) for name, kind in SAFE_TYPES.items() if name not in _trusted_names()
-    ]
     try:
-        with torch.serialization.safe_globals(allowed):
+        with _only_safe_types():
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = re.search(r"GLOBAL ([\w.]+)", str(error))
@@ -123,13 +121,17 @@ def read_checkpoint(path: str | Path) -> Any:
         raise ValueError(f"checkpoint '{path}' is truncated or no checkpoint: {error}") from error
 
 
-def _trusted_names() -> set[str]:
-    # torch keeps a set: of two types under one name, either may win. The process's own comes first.
-    trusted = torch.serialization.get_safe_globals()
-    return {
-        kind[1] if isinstance(kind, tuple) else f"{kind.__module__}.{kind.__qualname__}"
-        for kind in trusted
-    }
+@contextmanager
+def _only_safe_types() -> Iterator[None]:
+    """Trust `SAFE_TYPES` and nothing else that the process may have told torch to trust."""
+    before = torch.serialization.get_safe_globals()
+    torch.serialization.clear_safe_globals()
+    torch.serialization.add_safe_globals([(kind, name) for name, kind in SAFE_TYPES.items()])
+    try:
+        yield
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
 
 
 def select_state_dict(checkpoint: Any, *, ema: bool = True) -> dict[str, Tensor]:

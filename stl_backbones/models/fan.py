@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,7 @@ from timm.models._features import feature_take_indices
 from timm.models._manipulate import checkpoint
 from timm.models.xcit import ClassAttentionBlock, PositionalEncodingFourier
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from stl_backbones.models.layers import NORM_EPS, FANBlock
 from stl_backbones.models.stem import STEM_CHANNELS, STRIDE, ConvStem, HybridStem
@@ -249,12 +250,14 @@ class FAN(nn.Module):
             raise ValueError(f"global_pool must be one of {POOLS}, got '{global_pool}'")
         self.num_classes = num_classes
         self.global_pool = global_pool
-        self.head = nn.Linear(self.embed_dim, num_classes) if num_classes else nn.Identity()
-        self.token_head = self.token_head and num_classes > 0
-        self.aux_head = nn.Linear(self.embed_dim, num_classes) if self.token_head else None
-        for head in (self.head, self.aux_head):
-            if isinstance(head, nn.Linear):
-                _initialise_module(head, "head")
+        self.head = self._linear(num_classes) if num_classes else nn.Identity()
+        self.aux_head = self._linear(num_classes) if self.token_head and num_classes else None
+
+    def _linear(self, num_classes: int) -> nn.Linear:
+        place: dict[str, Any] = {"device": self.cls_token.device, "dtype": self.cls_token.dtype}
+        head = nn.Linear(self.embed_dim, num_classes, **place)
+        _initialise_module(head, "head")
+        return head.train(self.training)
 
     def _describe_features(self) -> list[dict[str, object]]:
         stages = zip(STEM_CHANNELS, (4, 8), strict=True) if self.variant.is_hybrid else ()
@@ -303,7 +306,7 @@ def _recomputing(block: nn.Module) -> tuple[AbstractContextManager, AbstractCont
 @contextmanager
 def _without_statistics(block: nn.Module) -> Iterator[None]:
     """Let BatchNorm layers count a batch once, although it runs through them twice."""
-    norms = [module for module in block.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in block.modules() if isinstance(module, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
