@@ -60,4 +60,5 @@ def demo(args: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_tool(parse(), demo))
+    kept = "finished steps are kept, the same command goes on"
+    raise SystemExit(run_tool(parse(), demo, after_interrupt=kept))

@@ -74,4 +74,5 @@ def show(progress: SweepProgress) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_tool(parse(), robustness))
+    kept = "finished cells are kept, the same command goes on"
+    raise SystemExit(run_tool(parse(), robustness, after_interrupt=kept))

@@ -51,4 +51,5 @@ def train(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_tool(parse(), train))
+    kept = "the last checkpoint is kept, --resume goes on from it"
+    raise SystemExit(run_tool(parse(), train, after_interrupt=kept))

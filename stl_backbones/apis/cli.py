@@ -82,8 +82,16 @@ def run_tool(
     parser: argparse.ArgumentParser,
     main: Callable[[argparse.Namespace], int | None],
     argv: Sequence[str] | None = None,
+    *,
+    after_interrupt: str = "nothing was written",
 ) -> int:
     """Parse the arguments, run ``main``, and return the exit code.
+
+    Args:
+        parser: The tool's parser.
+        main: The tool.
+        argv: The arguments; default: the process's.
+        after_interrupt: What Ctrl-C leaves behind, and how to go on.
 
     Returns:
         What ``main`` returned (0 for ``None``); 2 after bad input; 130 after Ctrl-C.
@@ -92,10 +100,7 @@ def run_tool(
     try:
         code = main(args) or 0
     except KeyboardInterrupt:
-        print(
-            f"\n{parser.prog}: interrupted; what was finished is kept, the same command goes on",
-            file=sys.stderr,
-        )
+        print(f"\n{parser.prog}: interrupted; {after_interrupt}", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader of our output left, `| head` for example
         with contextlib.suppress(OSError):
