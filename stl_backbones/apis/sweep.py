@@ -340,8 +340,11 @@ def _config_hash(config: Config) -> str:
 
 
 def _file_hash(path: str | Path) -> str:
+    digest = hashlib.sha256()
     with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _inference(config: Config) -> str:
