@@ -189,4 +189,4 @@ def check_severity(severity: int) -> None:
         ValueError: If it is not.
     """
     if isinstance(severity, bool) or not isinstance(severity, int) or severity not in SEVERITIES:
-        raise ValueError(f"severity must be a whole number in 1..5, got {severity!r}")
+        raise ValueError(f"severity must be in 1..5, got {severity}")

@@ -241,7 +241,7 @@ class TestRefusals:
                 r"unknown corruption 'frog' \(did you mean 'fog'",
             ),
             ({"corruptions": ["pixelate"]}, KeyError, "not part of protocol 'stl-cityscapes-c'"),
-            ({"severities": [6]}, ValueError, r"a whole number in 1\.\.5, got 6"),
+            ({"severities": [6]}, ValueError, r"severity must be in 1\.\.5, got 6"),
             ({"severities": [5], "corruptions": ["shot_noise"]}, ValueError, "no cell of protocol"),
             ({"mode": "quick"}, ValueError, "corruption mode must be one of"),
             ({"channel_order": "grb"}, ValueError, "channel order must be 'rgb' or 'bgr'"),

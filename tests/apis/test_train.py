@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from stl_backbones.apis.train import evaluate, find_resume, train
+from stl_backbones.engine import trust_plain_types
+from stl_backbones.models import read_checkpoint
 
 SHORT = {
     "max_iters": 2,
@@ -39,7 +41,8 @@ def trained(config, options, tmp_path_factory):
 
 
 def weights(path):
-    return torch.load(path, weights_only=False)["state_dict"]
+    trust_plain_types()
+    return read_checkpoint(path)["state_dict"]
 
 
 def test_writes_a_checkpoint_that_differs_from_its_start(trained, mini_checkpoint):
