@@ -132,7 +132,8 @@ def _prepare(
         _replace_sync_bn(config.model)
     if skip_broken:
         for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
-            config[name].dataset.skip_broken = True
+            if config.get(name):
+                config[name].dataset.skip_broken = True
 
 
 def default_work_dir(config_path: str | Path) -> Path:

@@ -57,6 +57,12 @@ def test_an_unknown_option_is_an_error(seg, option, message):
         load_config(seg, options={option: 1})
 
 
+def test_a_part_without_a_type_takes_new_keys(seg):
+    name = "optim_wrapper.paramwise_cfg.custom_keys.pos_embed.decay_mult"
+    config = load_config(seg, options={name: 0.0})
+    assert config.optim_wrapper.paramwise_cfg.custom_keys["pos_embed"] == {"decay_mult": 0.0}
+
+
 def test_a_stride_beyond_the_window_is_refused(seg):
     with pytest.raises(ValueError, match=r"stride \(768, 768\) must not exceed the crop"):
         load_config(seg, options={"crop_size": (512, 512)})
