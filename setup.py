@@ -11,8 +11,12 @@ VERSION = next(
     if line.startswith("__version__")
 )
 
+# The corruption engine, beside what the stacks bring.
+ENGINE = ["numba>=0.59", "scipy", "pillow"]
+
 # The primary stack: OneDL continues OpenMMLab under the same import names.
 ONEDL = [
+    *ENGINE,
     "onedl-mmcv>=2.3.6,<2.4",
     "onedl-mmengine>=0.10.12,<0.11",
     "onedl-mmdetection>=3.5.1,<3.6",
@@ -25,6 +29,7 @@ ONEDL = [
 
 # The original stack, for users who already have it; never beside the primary one.
 OPENMMLAB = [
+    *ENGINE,
     "mmcv==2.1.0",
     "mmengine==0.10.7",
     "mmdet==3.3.0",

@@ -1,5 +1,8 @@
 """Names, groups and protocols: which corruptions, which severities, which mean.
 
+The built-in ones are constants. Users add their own, see `registration`; every lookup here knows
+both.
+
 References:
     Hendrycks & Dietterich 2019, arXiv:1903.12261 (the corruptions, ImageNet-C, mCE).
     Kamann & Rother 2020, arXiv:1908.05005 (Cityscapes-C).
@@ -10,11 +13,16 @@ References:
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
+import numpy as np
+import numpy.typing as npt
+
 from stl_backbones.records import CLEAN, Cell
+
+Corrupt = Callable[[npt.NDArray[np.uint8], int, np.random.Generator], npt.NDArray[np.uint8]]
 
 SEVERITIES = (1, 2, 3, 4, 5)
 
@@ -57,25 +65,66 @@ STL_CITYSCAPES_C_COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 @dataclass(frozen=True)
+class CustomCorruption:
+    """A corruption that a user registered.
+
+    Attributes:
+        name: The name used on the command line, in cells and as a folder.
+        group: Its group.
+        version: Stands beside every number; another version is another corruption.
+        function: ``(image, severity, rng) -> image``, images ``(H, W, 3)`` uint8 RGB.
+    """
+
+    name: str
+    group: str
+    version: str
+    function: Corrupt
+
+
+CUSTOM_CORRUPTIONS: dict[str, CustomCorruption] = {}  # filled by `register_corruption`
+
+
+@dataclass(frozen=True)
 class Protocol:
     """Which cells make a benchmark's number.
 
     Attributes:
         name: The name used on the command line and in every table.
         columns: Group -> corruptions, in the order of the table's columns.
-        severities: Corruption -> its severities.
         source: Who defined it.
+        severities: Corruption -> its severities; those left out get all five.
+        published: Whether numbers by it are published, so that one's own will stand beside them.
     """
 
     name: str
-    columns: Mapping[str, tuple[str, ...]]
-    severities: Mapping[str, tuple[int, ...]]
+    columns: Mapping[str, Sequence[str]]
     source: str
+    severities: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    published: bool = False
+
+    def __post_init__(self) -> None:
+        for entry, values in (*self.columns.items(), *self.severities.items()):
+            if isinstance(values, str) or not isinstance(values, Sequence):
+                raise ValueError(
+                    f"protocol '{self.name}': '{entry}' needs a list, got {values!r}"
+                )  # ('rain') is no tuple, and would be read letter by letter
+        columns = {group: tuple(names) for group, names in self.columns.items()}
+        levels: dict[str, tuple[int, ...]] = {
+            name: SEVERITIES for names in columns.values() for name in names
+        }
+        levels |= {name: tuple(chosen) for name, chosen in self.severities.items()}
+        object.__setattr__(self, "columns", MappingProxyType(columns))
+        object.__setattr__(self, "severities", MappingProxyType(levels))
 
     @property
     def corruptions(self) -> tuple[str, ...]:
         """The corruptions in column order."""
         return tuple(name for names in self.columns.values() for name in names)
+
+    @property
+    def default_mode(self) -> str:
+        """The engine to use when none is named: beside published numbers, the exact one."""
+        return "exact" if self.published else "fast"
 
     def cells(
         self,
@@ -119,21 +168,6 @@ class Protocol:
         return (CLEAN, *cells)
 
 
-def _protocol(
-    name: str,
-    columns: Mapping[str, tuple[str, ...]],
-    source: str,
-    *,
-    mild: frozenset[str] = frozenset(),
-) -> Protocol:
-    severities = {
-        corruption: (1, 2, 3) if corruption in mild else SEVERITIES
-        for names in columns.values()
-        for corruption in names
-    }
-    return Protocol(name, columns, MappingProxyType(severities), source)
-
-
 _FIFTEEN = {
     group: tuple(name for name in names if name in IMAGENET_C) for group, names in GROUPS.items()
 }
@@ -142,19 +176,28 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
     {
         protocol.name: protocol
         for protocol in (
-            _protocol("imagenet-c", _FIFTEEN, "Hendrycks & Dietterich 2019"),
-            _protocol("stl-imagenet-c", STL_IMAGENET_C_COLUMNS, "STL paper, Table 12"),
-            _protocol(
+            Protocol("imagenet-c", _FIFTEEN, "Hendrycks & Dietterich 2019", published=True),
+            Protocol(
+                "stl-imagenet-c", STL_IMAGENET_C_COLUMNS, "STL paper, Table 12", published=True
+            ),
+            Protocol(
                 "stl-cityscapes-c",
                 STL_CITYSCAPES_C_COLUMNS,
                 "STL paper, Table 13",
-                mild=frozenset(GROUPS["noise"]),
+                severities=dict.fromkeys(GROUPS["noise"], (1, 2, 3)),
+                published=True,
             ),
-            _protocol("all", GROUPS, "imagecorruptions' 19"),
-            _protocol("coco-c", _FIFTEEN, "Michaelis et al. 2019"),
+            Protocol("all", GROUPS, "imagecorruptions' 19"),
+            Protocol("coco-c", _FIFTEEN, "Michaelis et al. 2019", published=True),
         )
     }
 )
+CUSTOM_PROTOCOLS: dict[str, Protocol] = {}  # filled by `register_protocol`
+
+
+def protocol_names() -> tuple[str, ...]:
+    """The names of all protocols, the built-in ones first."""
+    return (*PROTOCOLS, *CUSTOM_PROTOCOLS)
 
 
 def get_protocol(name: str) -> Protocol:
@@ -163,9 +206,32 @@ def get_protocol(name: str) -> Protocol:
     Raises:
         KeyError: If there is none of that name.
     """
-    if name not in PROTOCOLS:
-        raise KeyError(f"unknown protocol '{name}'; expected one of {', '.join(PROTOCOLS)}")
-    return PROTOCOLS[name]
+    if name in PROTOCOLS:
+        return PROTOCOLS[name]
+    if name not in CUSTOM_PROTOCOLS:
+        raise KeyError(
+            f"unknown protocol '{name}'; expected one of {', '.join(protocol_names())}, or one of "
+            "your own: import its module with --custom-imports"
+        )
+    return CUSTOM_PROTOCOLS[name]
+
+
+def corruption_groups() -> dict[str, tuple[str, ...]]:
+    """Group -> corruptions, the registered ones behind the built-in ones."""
+    groups = dict(GROUPS)
+    for custom in CUSTOM_CORRUPTIONS.values():
+        groups[custom.group] = (*groups.get(custom.group, ()), custom.name)
+    return groups
+
+
+def custom_corruption(name: str) -> CustomCorruption | None:
+    """Look a registered corruption up; ``None`` for the built-in ones, and for unknown names."""
+    return CUSTOM_CORRUPTIONS.get(name)
+
+
+def custom_versions(names: Sequence[str]) -> dict[str, str]:
+    """Name -> version of those that are registered corruptions."""
+    return {name: CUSTOM_CORRUPTIONS[name].version for name in names if name in CUSTOM_CORRUPTIONS}
 
 
 def check_corruption(name: str) -> None:
@@ -174,11 +240,13 @@ def check_corruption(name: str) -> None:
     Raises:
         KeyError: If it is not; the nearest name is offered.
     """
-    if name not in CORRUPTIONS:
-        near = difflib.get_close_matches(name, CORRUPTIONS, n=1, cutoff=0.5)
+    known = (*CORRUPTIONS, *CUSTOM_CORRUPTIONS)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f" (did you mean '{near[0]}'?)" if near else ""
         raise KeyError(
-            f"unknown corruption '{name}'{hint}; expected one of {', '.join(CORRUPTIONS)}"
+            f"unknown corruption '{name}'{hint}; expected one of {', '.join(known)}, or one of "
+            "your own: import its module with --custom-imports"
         )
 
 

@@ -15,7 +15,13 @@ import imagecorruptions
 import numpy as np
 import pytest
 
-from stl_backbones.corruptions import CORRUPTIONS, corrupt, draw_seed, engine_version
+from stl_backbones.corruptions import (
+    CORRUPTIONS,
+    corrupt,
+    corrupt_all,
+    draw_seed,
+    engine_version,
+)
 
 ROOT = Path(__file__).parents[2]
 SEVERITIES = (1, 2, 3, 4, 5)
@@ -37,11 +43,16 @@ def by_the_package(image, name, severity, seed):
         np.random.set_state(state)  # noqa: NPY002
 
 
+@pytest.fixture(scope="module", params=["exact", "fast", "reference"])
+def mode(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def corrupted(image):
+def corrupted(image, mode):
     """All 95 corruptions of the picture, made once in catalog order."""
-    cells = [(name, severity) for name in CORRUPTIONS for severity in SEVERITIES]
-    return {cell: corrupt(image, *cell, key="a.png", seed=3) for cell in cells}
+    variants = corrupt_all(image, key="a.png", seed=3, mode=mode)
+    return {(variant.name, variant.severity): variant.image for variant in variants}
 
 
 # 4 bytes of blake2b, read as a little-endian number:
@@ -52,6 +63,7 @@ def test_draw_seed_by_hand():
     assert draw_seed("a", "fog", 3, seed=7) == 0x1EBEC992
 
 
+@pytest.mark.parametrize("mode", ["exact", "reference"], indirect=True)
 @pytest.mark.parametrize("severity", SEVERITIES)
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_equals_the_package(image, corrupted, name, severity):
@@ -67,17 +79,21 @@ def test_every_result_is_a_changed_uint8_picture(image, corrupted):
         assert not np.array_equal(result, image), cell
 
 
-def test_the_order_of_calls_does_not_matter(image, corrupted):
+def test_the_order_of_calls_does_not_matter(image, corrupted, mode):
     shuffled = random.Random(0).sample(sorted(corrupted), len(corrupted))
     for cell in shuffled:
-        again = corrupt(image, *cell, key="a.png", seed=3)
+        again = corrupt(image, *cell, key="a.png", seed=3, mode=mode)
         np.testing.assert_array_equal(again, corrupted[cell], err_msg=str(cell))
 
 
-def test_threads_do_not_matter(image, corrupted):
+def test_threads_do_not_matter(image, corrupted, mode):
     cells = sorted(corrupted) * 2
-    with ThreadPoolExecutor(4) as pool:
-        results = pool.map(lambda cell: corrupt(image, *cell, key="a.png", seed=3), cells)
+
+    def again(cell):
+        return corrupt(image, *cell, key="a.png", seed=3, mode=mode)
+
+    with ThreadPoolExecutor(8) as pool:
+        results = pool.map(again, cells)
         for cell, result in zip(cells, results, strict=True):
             np.testing.assert_array_equal(result, corrupted[cell], err_msg=str(cell))
 
@@ -88,15 +104,15 @@ import numpy as np
 from stl_backbones.corruptions import CORRUPTIONS, corrupt
 image = np.frombuffer(sys.stdin.buffer.read(), np.uint8).reshape(64, 64, 3)
 for name in CORRUPTIONS[::-1]:
-    result = corrupt(image, name, 3, key="a.png", seed=3)
+    result = corrupt(image, name, 3, key="a.png", seed=3, mode=sys.argv[1])
     print(name, hashlib.sha256(result.tobytes()).hexdigest())
 """
 
 
-def test_the_process_does_not_matter(image, corrupted):
+def test_the_process_does_not_matter(image, corrupted, mode):
     search = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
-        [sys.executable, "-c", OTHER_PROCESS], input=image.tobytes(), stdout=subprocess.PIPE,
+        [sys.executable, "-c", OTHER_PROCESS, mode], input=image.tobytes(), stdout=subprocess.PIPE,
         check=True, timeout=120, env={**os.environ, "PYTHONPATH": search},
     )  # fmt: skip
     there = dict(line.split() for line in done.stdout.decode().splitlines())
@@ -106,11 +122,11 @@ def test_the_process_does_not_matter(image, corrupted):
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_global_generator_is_left_as_it_was(image, name):
+def test_global_generator_is_left_as_it_was(image, mode, name):
     np.random.seed(11)  # noqa: NPY002
     expected = np.random.random(5)  # noqa: NPY002
     np.random.seed(11)  # noqa: NPY002
-    corrupt(image, name, 2, key="a.png")
+    corrupt(image, name, 2, key="a.png", mode=mode)
     np.testing.assert_array_equal(np.random.random(5), expected)  # noqa: NPY002
 
 
@@ -123,27 +139,27 @@ def test_global_generator_is_left_as_it_was_by_a_failing_call(image, monkeypatch
     expected = np.random.random(5)  # noqa: NPY002
     np.random.seed(11)  # noqa: NPY002
     with pytest.raises(RuntimeError, match="inside the package"):
-        corrupt(image, "fog", 2, key="a.png")
+        corrupt(image, "fog", 2, key="a.png", mode="reference")
     np.testing.assert_array_equal(np.random.random(5), expected)  # noqa: NPY002
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_input_is_not_changed(image, name):
+def test_input_is_not_changed(image, mode, name):
     writable = image.copy()
-    corrupt(writable, name, 5, key="a.png")
+    corrupt(writable, name, 5, key="a.png", mode=mode)
     np.testing.assert_array_equal(writable, image)
 
 
 @pytest.mark.parametrize("name", RANDOM)
 @pytest.mark.parametrize("change", [{"key": "b.png"}, {"seed": 4}])
-def test_another_key_or_seed_is_another_draw(image, corrupted, name, change):
-    other = corrupt(image, name, 3, **{"key": "a.png", "seed": 3, **change})
+def test_another_key_or_seed_is_another_draw(image, corrupted, mode, name, change):
+    other = corrupt(image, name, 3, mode=mode, **{"key": "a.png", "seed": 3, **change})
     assert not np.array_equal(other, corrupted[name, 3])
 
 
 @pytest.mark.parametrize("name", DETERMINISTIC)
-def test_what_draws_nothing_is_the_same_for_every_key(image, corrupted, name):
-    other = corrupt(image, name, 3, key="b.png", seed=4)
+def test_what_draws_nothing_is_the_same_for_every_key(image, corrupted, mode, name):
+    other = corrupt(image, name, 3, key="b.png", seed=4, mode=mode)
     np.testing.assert_array_equal(other, corrupted[name, 3])
 
 
@@ -153,9 +169,9 @@ def test_severities_of_one_corruption_differ(corrupted):
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_bgr_reverses_before_and_after(image, name):
-    ours = corrupt(image, name, 3, key="a.png", channel_order="bgr")
-    reverse = corrupt(np.ascontiguousarray(image[..., ::-1]), name, 3, key="a.png")[..., ::-1]
+def test_bgr_reverses_before_and_after(image, mode, name):
+    ours = corrupt(image, name, 3, key="a.png", channel_order="bgr", mode=mode)
+    reverse = corrupt(image[..., ::-1], name, 3, key="a.png", mode=mode)[..., ::-1]
     np.testing.assert_array_equal(ours, reverse)
 
 
@@ -165,41 +181,64 @@ def test_bgr_is_another_result_where_colours_matter(image, name):
     assert not np.array_equal(one, other)
 
 
-def test_any_memory_layout_gives_the_same(image, corrupted):
+def test_any_memory_layout_gives_the_same(image, corrupted, mode):
     turned = np.asfortranarray(image)
     assert not turned.flags.c_contiguous
     for name in CORRUPTIONS:
-        result = corrupt(turned, name, 3, key="a.png", seed=3)
+        result = corrupt(turned, name, 3, key="a.png", seed=3, mode=mode)
         np.testing.assert_array_equal(result, corrupted[name, 3], err_msg=name)
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
 @pytest.mark.parametrize("shape", [(32, 32), (33, 47)])
-def test_small_and_odd_sizes(image, name, shape):
-    cut = np.ascontiguousarray(image[: shape[0], : shape[1]])
-    assert corrupt(cut, name, 3, key="a.png").shape == (*shape, 3)
+def test_small_and_odd_sizes(image, mode, name, shape):
+    cut = image[: shape[0], : shape[1]]
+    assert corrupt(cut, name, 3, key="a.png", mode=mode).shape == (*shape, 3)
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_grey_is_three_equal_channels(image, mode, name):
+    grey = np.ascontiguousarray(image[..., 1])
+    expected = corrupt(np.stack([grey] * 3, axis=-1), name, 3, key="a.png", mode=mode)
+    for given in (grey, grey[..., None]):
+        result = corrupt(given, name, 3, key="a.png", mode=mode)
+        np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_shared_draws_are_those_of_severity_0(image, mode, name, monkeypatch):
+    shared = list(corrupt_all(image, [name], key="a.png", seed=3, mode=mode, share_draws=True))
+    assert [variant.severity for variant in shared] == list(SEVERITIES)
+    seed = draw_seed("a.png", name, 0, seed=3)
+    monkeypatch.setattr("stl_backbones.corruptions.engine.draw_seed", lambda *_, **__: seed)
+    for variant in shared:
+        expected = corrupt(image, name, variant.severity, key="any", mode=mode)
+        np.testing.assert_array_equal(variant.image, expected)
 
 
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (np.zeros((64, 64, 3), np.float32), "image must be uint8, got float32"),
-        (np.zeros((64, 64, 3), np.int8), "image must be uint8, got int8"),
-        (np.zeros((64, 64), np.uint8), r"must be \(H, W, 3\) RGB, got shape \(64, 64\)"),
-        (np.zeros((64, 64, 4), np.uint8), r"must be \(H, W, 3\) RGB, got shape \(64, 64, 4\)"),
+        (np.zeros((64, 64, 3), np.float32), "image must be a uint8 array, got float32"),
+        (np.zeros((64, 64, 3), np.int8), "image must be a uint8 array, got int8"),
+        ([[0] * 64] * 64, "image must be a uint8 array, got list"),
+        (np.zeros(64, np.uint8), r"RGB or \(H, W\) grey, got shape \(64,\)"),
+        (np.zeros((64, 64, 2), np.uint8), r"RGB or \(H, W\) grey, got shape \(64, 64, 2\)"),
+        (np.zeros((64, 64, 4), np.uint8), r"got shape \(64, 64, 4\); drop an alpha channel"),
         (np.zeros((64, 31, 3), np.uint8), "at least 32 pixels to be corrupted, got 31x64"),
         (np.zeros((0, 64, 3), np.uint8), "at least 32 pixels to be corrupted, got 64x0"),
     ],
 )
-def test_images_that_cannot_be_corrupted(bad, message):
+def test_images_that_cannot_be_corrupted(mode, bad, message):
     with pytest.raises(ValueError, match=message):
-        corrupt(bad, "fog", 3, key="a.png")
+        corrupt(bad, "fog", 3, key="a.png", mode=mode)
 
 
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"mode": "quick"}, "corruption mode must be one of reference.*, got 'quick'"),
+        ({"mode": "quick"}, "corruption mode must be one of exact, fast, .*, got 'quick'"),
+        ({"compat": "1.1.2"}, "compat must be one of imaug-1.1.5, .*, got '1.1.2'"),
         ({"channel_order": "rbg"}, "channel order must be 'rgb' or 'bgr', got 'rbg'"),
     ],
 )
@@ -218,3 +257,19 @@ def test_unknown_corruption_and_severity(image):
 def test_engine_version_names_package_and_version():
     installed = f"imagecorruptions-imaug {version('imagecorruptions-imaug')}"
     assert engine_version("reference") == installed
+    ours = engine_version("exact", compat="imagecorruptions-1.1.2")
+    assert ours == "stl_backbones exact 1, as imagecorruptions-1.1.2"
+
+
+NOTHING_HEAVY = """
+import sys
+import stl_backbones.corruptions
+print(*{"numba", "torch", "scipy", "skimage", "cv2"} & set(sys.modules))
+"""
+
+
+def test_importing_is_light():
+    done = subprocess.run(
+        [sys.executable, "-c", NOTHING_HEAVY], stdout=subprocess.PIPE, check=True, timeout=60
+    )
+    assert done.stdout.split() == []

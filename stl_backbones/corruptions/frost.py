@@ -1,0 +1,70 @@
+"""The pictures of frost that come with the imagecorruptions package."""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+_FILES = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg", "frost6.jpg")
+FROST_PICTURES = len(_FILES)  # imagecorruptions 1.1.2 draws from the first five only
+_ENLARGED = 1.1  # room for a random crop
+
+
+def frost_picture(index: int, height: int, width: int) -> npt.NDArray[np.uint8]:
+    """A picture of frost, larger than an image as the package makes it.
+
+    Args:
+        index: 0 to 5.
+        height: Of the image to be covered.
+        width: Of the image to be covered.
+
+    Returns:
+        ``(h, w, 3)`` uint8 RGB, at least a tenth larger than the image; read-only.
+
+    Raises:
+        FileNotFoundError: If the package's pictures are missing.
+    """
+    rows, columns = _picture(index).shape[:2]
+    scale = 1.0
+    if rows < height or columns < width:
+        # The package looks only at the sides that are too short.
+        scale = max(
+            height / rows if rows < height else 0.0, width / columns if columns < width else 0.0
+        )
+    scale *= _ENLARGED
+    return _resized(index, int(np.ceil(rows * scale)), int(np.ceil(columns * scale)))
+
+
+@lru_cache(maxsize=12)
+def _resized(index: int, rows: int, columns: int) -> npt.NDArray[np.uint8]:
+    larger = cv2.resize(_picture(index), (columns, rows), interpolation=cv2.INTER_CUBIC)
+    picture = np.ascontiguousarray(larger[..., ::-1], dtype=np.uint8)
+    picture.flags.writeable = False
+    return picture
+
+
+@lru_cache(maxsize=FROST_PICTURES)
+def _picture(index: int) -> npt.NDArray[np.uint8]:
+    path = _folder() / _FILES[index]
+    picture = cv2.imread(str(path)) if path.is_file() else None
+    if picture is None:
+        raise FileNotFoundError(
+            f"frost needs '{path}', which comes with the imagecorruptions package: "
+            "pip install imagecorruptions-imaug"
+        )
+    return np.asarray(picture, dtype=np.uint8)
+
+
+def _folder() -> Path:
+    found = importlib.util.find_spec("imagecorruptions")
+    if found is None or found.origin is None:
+        raise FileNotFoundError(
+            "frost needs the pictures of the imagecorruptions package: "
+            "pip install imagecorruptions-imaug"
+        )
+    return Path(found.origin).parent / "frost"

@@ -1,0 +1,31 @@
+"""jpeg_compression and pixelate: the same in every mode."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as Pillow
+
+from stl_backbones.corruptions.native.draws import Draws
+from stl_backbones.corruptions.parameters import JPEG_COMPRESSION, PIXELATE
+
+Image = npt.NDArray[np.uint8]
+
+
+def jpeg_compression(image: Image, severity: int, draws: Draws) -> Image:
+    """Through a JPEG file and back: Pillow writes, OpenCV reads the same pixels, copying less."""
+    file = BytesIO()
+    Pillow.fromarray(image).save(file, "JPEG", quality=JPEG_COMPRESSION[severity - 1])
+    decoded = cv2.imdecode(np.frombuffer(file.getbuffer(), np.uint8), cv2.IMREAD_COLOR_RGB)
+    return np.asarray(decoded, dtype=np.uint8)
+
+
+def pixelate(image: Image, severity: int, draws: Draws) -> Image:
+    """Made small by averaging, and large again by repeating."""
+    share, (height, width) = PIXELATE[severity - 1], image.shape[:2]
+    small_size = int(width * share), int(height * share)
+    small = Pillow.fromarray(image).resize(small_size, Pillow.Resampling.BOX)
+    return np.array(small.resize((width, height), Pillow.Resampling.NEAREST))

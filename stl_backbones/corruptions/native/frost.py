@@ -1,0 +1,56 @@
+"""frost: a weighted sum with a random part of a picture of frost."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from stl_backbones.corruptions.frost import FROST_PICTURES, frost_picture
+from stl_backbones.corruptions.native.compiled import kernel
+from stl_backbones.corruptions.native.draws import Draws
+from stl_backbones.corruptions.parameters import FROST
+
+Image = npt.NDArray[np.uint8]
+
+
+def exact_frost(image: Image, severity: int, draws: Draws) -> Image:
+    """Imagecorruptions 1.1.2 draws from five pictures, imagecorruptions-imaug from six."""
+    random = np.random.RandomState(draws.seed)
+    picture = frost_picture(random.randint(_pictures(draws)), *image.shape[:2])
+    top = random.randint(0, picture.shape[0] - image.shape[0])
+    left = random.randint(0, picture.shape[1] - image.shape[1])
+    return _frost(image, picture, (top, left), severity)
+
+
+def fast_frost(image: Image, severity: int, draws: Draws) -> Image:
+    """The same sum with its own stream."""
+    random = draws.generator()
+    picture = frost_picture(int(random.integers(_pictures(draws))), *image.shape[:2])
+    top = random.integers(0, picture.shape[0] - image.shape[0])
+    left = random.integers(0, picture.shape[1] - image.shape[1])
+    return _frost(image, picture, (top, left), severity)
+
+
+def _pictures(draws: Draws) -> int:
+    return 5 if draws.compat == "imagecorruptions-1.1.2" else FROST_PICTURES
+
+
+def _frost(image: Image, picture: Image, corner: tuple[int, int], severity: int) -> Image:
+    out = np.empty_like(image)
+    weights = FROST[severity - 1]
+    height, width = image.shape[:2]
+    frost = picture.reshape(len(picture), -1)[corner[0] :, 3 * corner[1] :]
+    levels, target = image.reshape(height, 3 * width), out.reshape(height, 3 * width)
+    _blend(levels, frost, float(weights.image_weight), weights.frost_weight, target)
+    return out
+
+
+@kernel
+def _blend(
+    image: Image, frost: Image, image_weight: float, frost_weight: float, out: Image
+) -> None:
+    for row in range(image.shape[0]):
+        levels, picture, target = image[row], frost[row], out[row]
+        for i in range(levels.shape[0]):
+            value = image_weight * levels[i] + frost_weight * picture[i]
+            target[i] = np.uint8(min(value, 255.0))

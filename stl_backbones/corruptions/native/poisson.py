@@ -1,0 +1,177 @@
+"""shot_noise: a Poisson draw per value."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from stl_backbones.corruptions.native.compiled import kernel
+from stl_backbones.corruptions.native.draws import Draws
+from stl_backbones.corruptions.native.levels import FRACTIONS
+from stl_backbones.corruptions.native.streams import DOUBLES, WORDS, legacy_key, next_doubles
+from stl_backbones.corruptions.parameters import SHOT_NOISE
+
+Image = npt.NDArray[np.uint8]
+Table = npt.NDArray[np.float64]
+
+_COUNTS = (
+    256  # more photons than any white pixel gets in practice; more are computed, not looked up
+)
+_REFILL = 32 * DOUBLES
+_RESERVE = 64  # doubles that are there before a value begins
+
+
+class _Rates(NamedTuple):
+    """Per grey level, what numpy's sampler computes from the rate; and the level of a count."""
+
+    rate: Table
+    stop: Table  # exp(-rate)
+    slope: Table  # b of PTRS
+    width: Table  # a of PTRS
+    inverse_alpha: Table
+    accept: Table  # v_r of PTRS
+    log_rate: Table
+    probability: Table  # (256, _COUNTS), of each count
+    level: Image  # of each count
+
+
+@lru_cache(maxsize=5)
+def _rates(severity: int) -> _Rates:
+    photons = SHOT_NOISE[severity - 1]
+    rate = FRACTIONS * photons
+    slope = 0.931 + 2.53 * np.sqrt(rate)
+    counts = np.arange(_COUNTS)
+    log_rate = np.log(np.maximum(rate, 1e-300))
+    log_factorial = np.array([math.lgamma(count + 1) for count in counts])
+    return _Rates(
+        rate=rate,
+        stop=np.exp(-rate),
+        slope=slope,
+        width=-0.059 + 0.02483 * slope,
+        inverse_alpha=1.1239 + 1.1328 / (slope - 3.4),
+        accept=0.9277 - 3.6224 / (slope - 2),
+        log_rate=log_rate,
+        probability=np.exp(counts * log_rate[:, None] - rate[:, None] - log_factorial),
+        level=np.uint8(np.clip(counts / float(photons), 0, 1) * 255),
+    )
+
+
+def exact_shot_noise(image: Image, severity: int, draws: Draws) -> Image:
+    """``poisson(image * photons) / photons`` with numpy's legacy sampler."""
+    out = np.empty_like(image)
+    _draw_counts(image.reshape(-1), out.reshape(-1), legacy_key(draws.seed), _rates(severity))
+    return out
+
+
+@kernel
+def _draw_counts(image: Image, out: Image, state: npt.NDArray[np.uint32], rates: _Rates) -> None:
+    words, stream = np.empty(WORDS, np.uint32), np.empty(_REFILL + DOUBLES)
+    position = filled = 0
+    for i in range(image.shape[0]):
+        if filled - position < _RESERVE:
+            position, filled = _refill(state, words, stream, position, filled)
+        level = image[i]
+        if rates.rate[level] >= 10:
+            count = -1
+            while count < 0:
+                if filled - position < 2:
+                    position, filled = _refill(state, words, stream, position, filled)
+                count = _rejection(rates, level, stream[position], stream[position + 1])
+                position += 2
+        elif level == 0:
+            count = 0
+        else:
+            stop, product, count = rates.stop[level], stream[position], 0
+            while product > stop:
+                position += 1
+                count += 1
+                if position == filled:
+                    position, filled = _refill(state, words, stream, position, filled)
+                product *= stream[position]
+            position += 1
+        out[i] = rates.level[min(count, _COUNTS - 1)]
+
+
+@kernel
+def _refill(
+    state: npt.NDArray[np.uint32],
+    words: npt.NDArray[np.uint32],
+    stream: Table,
+    position: int,
+    filled: int,
+) -> tuple[int, int]:
+    """Move what is left to the front and draw more."""
+    left = filled - position
+    for i in range(left):
+        stream[i] = stream[position + i]
+    end = left
+    while end + DOUBLES <= stream.shape[0]:
+        next_doubles(state, words, stream[end : end + DOUBLES])
+        end += DOUBLES
+    return 0, end
+
+
+@kernel
+def _rejection(rates: _Rates, level: int, first: float, second: float) -> int:
+    """One try of PTRS (Hörmann 1993) as numpy codes it: the count, or -1."""
+    u = first - 0.5
+    us = 0.5 - abs(u)
+    width, slope, rate = rates.width[level], rates.slope[level], rates.rate[level]
+    count = int(math.floor((2 * width / us + slope) * u + rate + 0.43))
+    if us >= 0.07 and second <= rates.accept[level]:
+        return count
+    if count < 0 or (us < 0.013 and second > us):
+        return -1
+    hat = width / (us * us) + slope
+    if count < _COUNTS:
+        # The test without logarithms, where it is not a close call.
+        density, limit = second * rates.inverse_alpha[level], rates.probability[level, count] * hat
+        if density < limit * (1 - 1e-9):
+            return count
+        if density > limit * (1 + 1e-9):
+            return -1
+    left = math.log(second) + math.log(rates.inverse_alpha[level]) - math.log(hat)
+    right = -rate + count * rates.log_rate[level] - math.lgamma(count + 1)
+    return count if left <= right else -1
+
+
+@lru_cache(maxsize=5)
+def _inverse(severity: int) -> tuple[npt.NDArray[np.uint16], Image, Image]:
+    """Per grey level: 16 bit cumulative probabilities, where to begin looking, level of a count."""
+    rates = _rates(severity)
+    cumulative = np.ceil(np.cumsum(rates.probability[:, :128], axis=1) * 65536) - 1
+    table = np.minimum(cumulative, 65535).astype(np.uint16)  # the largest number that stops here
+    table[:, -1] = 65535
+    starts = np.arange(256) << 8
+    guide = np.stack([np.searchsorted(row, starts) for row in table])
+    return table, guide.astype(np.uint8), rates.level
+
+
+def fast_shot_noise(image: Image, severity: int, draws: Draws) -> Image:
+    """The same distribution, by the inverse cumulative probability of 16 random bits."""
+    out = np.empty_like(image)
+    table, guide, level = _inverse(severity)
+    _invert(image.reshape(-1), out.reshape(-1), draws.bits(image.size), table, guide, level)
+    return out
+
+
+@kernel
+def _invert(
+    image: Image,
+    out: Image,
+    bits: npt.NDArray[np.uint16],
+    table: npt.NDArray[np.uint16],
+    guide: Image,
+    level: Image,
+) -> None:
+    for i in range(image.shape[0]):
+        value = bits[i]
+        row = image[i]
+        count = np.int64(guide[row, value >> np.uint16(8)])
+        while value > table[row, count]:
+            count += 1
+        out[i] = level[count]

@@ -1,0 +1,143 @@
+"""snow: enlarged noise, drawn out into flakes, over a whitened image."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from stl_backbones.corruptions.native.compiled import kernel, quick_kernel
+from stl_backbones.corruptions.native.draws import Draws
+from stl_backbones.corruptions.native.levels import FRACTIONS, FRACTIONS_32, to_level
+from stl_backbones.corruptions.native.motion import Taps, add_taps, pad_columns, taps_along
+from stl_backbones.corruptions.native.noise import normal_quantiles
+from stl_backbones.corruptions.native.scratch import scratch
+from stl_backbones.corruptions.native.streams import legacy_key, window_of_normals
+from stl_backbones.corruptions.native.zoom import Axis, enlarge, enlarged_axis, enlarged_value
+from stl_backbones.corruptions.parameters import SNOW, SNOW_ANGLES, Snow
+
+Image = npt.NDArray[np.uint8]
+
+_STRIP = 16  # rows that are whitened together
+
+
+def exact_snow(image: Image, severity: int, draws: Draws) -> Image:
+    """The package's snow; only the part of its noise that is enlarged is computed."""
+    snow, (height, width) = SNOW[severity - 1], image.shape[:2]
+    rows, columns = enlarged_axis(height, snow.zoom), enlarged_axis(width, snow.zoom)
+    noise = scratch("noise", (rows.length, columns.length))
+    corner = rows.start, columns.start
+    uniform = window_of_normals(legacy_key(draws.seed), noise, width, corner, height * width)
+    noise *= snow.scale
+    noise += snow.mean
+    low, high = SNOW_ANGLES
+    taps = taps_along(snow.motion, low + (high - low) * uniform, (rows.outputs, columns.outputs))
+    flakes = _fall(noise, (rows, columns), snow, taps, (height, width), taps.error)
+    out = np.empty_like(image)
+    fractions = scratch("strip", (_STRIP, width, 3), np.float32)
+    for top in range(0, height, _STRIP):
+        part = slice(top, min(top + _STRIP, height))
+        strip = fractions[: part.stop - top]
+        np.take(FRACTIONS_32, image[part], out=strip, mode="clip")
+        grey = cv2.cvtColor(strip, cv2.COLOR_RGB2GRAY)
+        _cover(strip, grey, flakes, top, snow.weight, out[part])
+    return out
+
+
+def fast_snow(image: Image, severity: int, draws: Draws) -> Image:
+    """The same in float32 with its own stream."""
+    snow, (height, width) = SNOW[severity - 1], image.shape[:2]
+    rows, columns = enlarged_axis(height, snow.zoom), enlarged_axis(width, snow.zoom)
+    noise = scratch("noise", (rows.length, columns.length))
+    bits = draws.bits(noise.size + 1)
+    np.take(snow.mean + snow.scale * normal_quantiles(), bits[1:].reshape(noise.shape), out=noise)
+    low, high = SNOW_ANGLES
+    angle = low + (high - low) * (float(bits[0]) + 0.5) / 65536
+    taps = taps_along(snow.motion, angle, (rows.outputs, columns.outputs))
+    flakes = _fall(noise, (rows, columns), snow, taps, (height, width), 0.0)
+    out = np.empty_like(image)
+    _cover_quickly(image, flakes, np.float32(snow.weight), out)
+    return out
+
+
+def _fall(
+    noise: npt.NDArray[np.float64],
+    axes: tuple[Axis, Axis],
+    snow: Snow,
+    taps: Taps,
+    shape: tuple[int, int],
+    edge: float,
+) -> Image:
+    """Flakes, ``shape`` uint8 in a work array: enlarged noise, blurred along the taps, rounded."""
+    enlarged = enlarge(noise, *axes, snow.threshold)
+    padded = pad_columns(enlarged, taps.reach, 1)
+    flakes = scratch("flakes", shape, np.uint8)
+    _blur(padded, (noise, *axes, snow.threshold), taps, taps.reach, edge, flakes)
+    return flakes
+
+
+@kernel
+def _blur(
+    padded: npt.NDArray[np.float32],
+    layer: tuple[npt.NDArray[np.float64], Axis, Axis, float],
+    taps: Taps,
+    reach: int,
+    edge: float,
+    flakes: Image,
+) -> None:
+    values = np.empty(flakes.shape[1], np.float32)
+    for row in range(flakes.shape[0]):
+        add_taps(padded, row, reach, taps, 1, values)
+        for i in range(values.shape[0]):
+            values[i] *= np.float32(255)
+            flakes[row, i] = np.uint8(values[i] + np.float32(0.5))
+        if edge == 0.0:
+            continue
+        for i in range(values.shape[0]):
+            if abs(values[i] - np.floor(values[i]) - np.float32(0.5)) < edge:
+                value = 0.0
+                for tap in range(taps.weights.shape[0]):
+                    at = row - taps.rows[tap], i - taps.columns[tap]
+                    value += taps.weights[tap] * enlarged_value(layer, at)
+                flakes[row, i] = np.uint8(np.rint(value * 255))
+
+
+@kernel
+def _cover(
+    strip: npt.NDArray[np.float32],
+    grey: npt.NDArray[np.float32],
+    flakes: Image,
+    top: int,
+    weight: float,
+    out: Image,
+) -> None:
+    """Whiten ``strip`` (rows from ``top`` on) and add the flakes and the flakes upside down."""
+    height, width = flakes.shape
+    image_weight, white_weight = np.float32(weight), np.float32(1 - weight)
+    for row in range(strip.shape[0]):
+        upright, turned = flakes[top + row], flakes[height - 1 - top - row]
+        for column in range(width):
+            whitened = grey[row, column] * np.float32(1.5) + np.float32(0.5)
+            first, second = FRACTIONS[upright[column]], FRACTIONS[turned[width - 1 - column]]
+            for channel in range(3):
+                value = strip[row, column, channel]
+                value = image_weight * value + white_weight * max(value, whitened)
+                out[row, column, channel] = to_level(np.float64(value) + first + second)
+
+
+@quick_kernel
+def _cover_quickly(image: Image, flakes: Image, weight: float, out: Image) -> None:
+    height, width = flakes.shape
+    white_weight = np.float32(1) - weight
+    for row in range(height):
+        upright, turned = flakes[row], flakes[height - 1 - row]
+        for column in range(width):
+            red, green = np.float32(image[row, column, 0]), np.float32(image[row, column, 1])
+            blue = np.float32(image[row, column, 2])
+            grey = red * np.float32(0.299) + green * np.float32(0.587) + blue * np.float32(0.114)
+            whitened = grey * np.float32(1.5) + np.float32(127.5)
+            flake = np.float32(upright[column]) + np.float32(turned[width - 1 - column])
+            for channel in range(3):
+                value = np.float32(image[row, column, channel])
+                value = weight * value + white_weight * max(value, whitened) + flake
+                out[row, column, channel] = np.uint8(min(value, np.float32(255)))
