@@ -1,0 +1,5 @@
+"""Corruptions of whole batches in torch, on the device that the images are on."""
+
+from stl_backbones.corruptions.torch_backend.batch import PARALLEL, corrupt_batch, corrupt_image
+
+__all__ = ["PARALLEL", "corrupt_batch", "corrupt_image"]

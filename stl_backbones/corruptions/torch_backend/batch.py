@@ -1,0 +1,165 @@
+"""The public call: a batch in, the same batch corrupted out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from stl_backbones.corruptions.catalog import check_corruption, check_severity
+from stl_backbones.corruptions.engine import CHANNEL_ORDERS, MIN_SIDE
+from stl_backbones.corruptions.torch_backend import blur, digital, jpeg, noise, spatter, weather
+from stl_backbones.corruptions.torch_backend.draws import Draws
+
+_Corruption = Callable[[Tensor, int, Draws], Tensor]
+
+# Name -> function, and the labels of its draws.
+_CORRUPTIONS: dict[str, tuple[_Corruption, tuple[str, ...]]] = {
+    "gaussian_noise": (noise.gaussian_noise, ("normal",)),
+    "shot_noise": (noise.shot_noise, ("photons",)),
+    "impulse_noise": (noise.impulse_noise, ("uniform",)),
+    "speckle_noise": (noise.speckle_noise, ("normal",)),
+    "defocus_blur": (blur.defocus_blur, ()),
+    "motion_blur": (blur.motion_blur, ("angle",)),
+    "zoom_blur": (blur.zoom_blur, ()),
+    "gaussian_blur": (blur.gaussian_blur, ()),
+    "snow": (weather.snow, ("normal", "angle")),
+    "frost": (weather.frost, ("picture", "top", "left")),
+    "fog": (weather.fog, ("uniform",)),
+    "brightness": (weather.brightness, ()),
+    "spatter": (spatter.spatter, ("normal",)),
+    "contrast": (digital.contrast, ()),
+    "elastic_transform": (digital.elastic_transform, ("uniform",)),
+    "pixelate": (digital.pixelate, ()),
+    "jpeg_compression": (jpeg.jpeg_compression, ()),
+    "saturate": (digital.saturate, ()),
+}
+_SERIAL = {
+    "glass_blur": "moves pixels one after the other",
+}
+
+PARALLEL = tuple(_CORRUPTIONS)
+
+
+@torch.no_grad()
+def corrupt_batch(
+    images: Tensor,
+    name: str,
+    severity: int,
+    *,
+    seeds: Sequence[int],
+    channel_order: str = "rgb",
+    draws: Mapping[str, Tensor] | None = None,
+) -> Tensor:
+    """Corrupt a batch on the device it is on.
+
+    The numbers are those of mode ``'fast'`` in kind: float32 and streams of its own. A corruption
+    without draws is within one grey level of imagecorruptions, pixelate and jpeg_compression equal
+    it. The others are equal to it in distribution, and within one grey level given the same draws;
+    of snow's and spatter's values 3 in 100,000 lie next to a threshold and may differ by more. An
+    image's result depends on its own seed alone, and the draws are the same bits on every device.
+
+    Args:
+        images: ``(N, 3, H, W)`` uint8 RGB, values 0..255, H and W at least 32; not changed.
+        name: One of `PARALLEL`.
+        severity: 1 (weakest) to 5.
+        seeds: One per image, 0 to 2**32 - 1, from `draw_seed`.
+        channel_order: ``'rgb'``, or ``'bgr'`` to show the corruption the channels reversed; images
+            and result are RGB either way.
+        draws: Label -> tensor to use instead of a draw; a corruption's docstring has its labels
+            and shapes.
+
+    Returns:
+        ``(N, 3, H, W)`` uint8 RGB on the same device.
+
+    Raises:
+        KeyError: If the corruption is unknown.
+        ValueError: If it has no parallel form, or an argument is not as above.
+    """
+    check_corruption(name)
+    _check_parallel(name)
+    check_severity(severity)
+    _check_images(images)
+    _check_seeds(seeds, len(images))
+    if channel_order not in CHANNEL_ORDERS:
+        raise ValueError(f"channel order must be 'rgb' or 'bgr', got '{channel_order}'")
+    corruption, labels = _CORRUPTIONS[name]
+    _check_labels(name, labels, draws)
+    if len(images) == 0:
+        return images.clone()
+    shown = images.flip(1) if channel_order == "bgr" else images
+    shown = shown.contiguous()
+    values = corruption(shown, severity, Draws(seeds, images.device, draws))
+    corrupted = values.clamp_(0, 255).to(torch.uint8)
+    return corrupted.flip(1) if channel_order == "bgr" else corrupted
+
+
+def corrupt_image(
+    image: npt.NDArray[np.uint8],
+    name: str,
+    severity: int,
+    *,
+    seed: int,
+    device: str | torch.device | None = None,
+) -> npt.NDArray[np.uint8]:
+    """Corrupt one image by way of a device.
+
+    Args:
+        image: ``(H, W, 3)`` uint8 RGB, H and W at least 32; not changed.
+        name: One of `PARALLEL`.
+        severity: 1 (weakest) to 5.
+        seed: 0 to 2**32 - 1, from `draw_seed`.
+        device: ``None`` means ``'cuda'`` where there is one, else ``'cpu'``.
+
+    Returns:
+        ``(H, W, 3)`` uint8 RGB.
+
+    Raises:
+        KeyError: If the corruption is unknown.
+        ValueError: If it has no parallel form, or an argument is not as above.
+    """
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if image.dtype != np.uint8 or image.ndim != 3:
+        raise ValueError(f"image must be (H, W, 3) uint8, got {image.shape} {image.dtype}")
+    pixels = torch.tensor(np.ascontiguousarray(image.transpose(2, 0, 1)), device=device)
+    corrupted = corrupt_batch(pixels[None], name, severity, seeds=[seed])[0]
+    return corrupted.permute(1, 2, 0).contiguous().cpu().numpy()
+
+
+def _check_parallel(name: str) -> None:
+    if name in _SERIAL:
+        raise ValueError(
+            f"{name} {_SERIAL[name]} and has no parallel form; use mode='fast' or 'exact'"
+        )
+
+
+def _check_images(images: Tensor) -> None:
+    if images.dtype != torch.uint8:
+        raise ValueError(f"images must be uint8, got {images.dtype}")
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(f"images must be (N, 3, H, W) RGB, got shape {tuple(images.shape)}")
+    if min(images.shape[-2:]) < MIN_SIDE:
+        raise ValueError(
+            f"image sides must be at least {MIN_SIDE} pixels to be corrupted, "
+            f"got {images.shape[-1]}x{images.shape[-2]}"
+        )
+
+
+def _check_seeds(seeds: Sequence[int], count: int) -> None:
+    if len(seeds) != count:
+        raise ValueError(f"expected one seed per image, got {len(seeds)} for {count} images")
+    for seed in seeds:
+        if not 0 <= seed < 2**32:
+            raise ValueError(f"a seed must be in 0..2**32 - 1, got {seed}")
+
+
+def _check_labels(name: str, labels: tuple[str, ...], draws: Mapping[str, Tensor] | None) -> None:
+    unknown = sorted(set(draws or ()) - set(labels))
+    if unknown:
+        raise ValueError(
+            f"{name} draws {', '.join(labels) or 'nothing'}, got draws for {', '.join(unknown)}"
+        )
