@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,8 @@ class CorruptionSpec:
     Attributes:
         name: A corruption of the catalog.
         severity: 1 (weakest) to 5.
-        mode: The engine, ``'reference'`` for the imagecorruptions package.
+        mode: The engine: ``'exact'``, ``'fast'``, ``'reference'`` or ``'torch'``.
+        compat: The package whose numbers ``'exact'`` repeats.
         channel_order: ``'rgb'`` (what the package expects) or ``'bgr'`` (what some published
             scripts feed it, for comparison with their numbers).
         seed: The user's seed.
@@ -54,7 +55,8 @@ class CorruptionSpec:
 
     name: str
     severity: int
-    mode: str = "reference"
+    mode: str = "fast"
+    compat: str = "imaug-1.1.5"
     channel_order: str = "rgb"
     seed: int = 0
 
@@ -77,13 +79,14 @@ class Provenance:
         checkpoint_sha256: Hash of the checkpoint file.
         inference: For example ``'whole'`` or ``'slide crop=1024x1024 stride=768x768'``.
         corruption_source: ``'on-the-fly'`` or ``'folder:<name>'``.
-        corruption_mode: Engine mode, or ``'files'`` where images came from a folder.
+        corruption_mode: Engine mode; ``'files'`` where images came from a folder that does not say.
         corruption_package: Implementation and version, for example
             ``'imagecorruptions-imaug 1.1.5'``.
         channel_order: Order that the corruption saw.
         seed: The user's seed.
         device: ``'cpu'`` or the accelerator's name.
         versions: Package name -> version.
+        custom_versions: Corruption that a user registered -> its version.
     """
 
     task: str
@@ -105,6 +108,7 @@ class Provenance:
     seed: int
     device: str
     versions: Mapping[str, str]
+    custom_versions: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON-ready types."""
@@ -118,10 +122,10 @@ class Provenance:
         Raises:
             ValueError: If a field is missing or unknown.
         """
-        expected = {field.name for field in dataclasses.fields(cls)}
-        if set(plain) != expected:
-            missing = sorted(expected - set(plain))
-            unknown = sorted(set(plain) - expected)
+        known = {entry.name for entry in dataclasses.fields(cls)}
+        missing = sorted(known - set(plain) - {"custom_versions"})  # older records lack it
+        unknown = sorted(set(plain) - known)
+        if missing or unknown:
             raise ValueError(
                 f"provenance fields do not fit: missing {missing}, unknown {unknown}; "
                 "was it written by another version of stl_backbones?"
@@ -133,8 +137,13 @@ class Provenance:
         """Fields that keep two cells out of one table: name -> (this one's, the other's).
 
         The protocol is not among them: a cell means the same under each protocol that holds it.
+        Nor is a corruption that only one of them has: another choice of cells, measured alike.
         """
         mine, theirs = self.to_dict(), other.to_dict()
+        shared = self.custom_versions.keys() & other.custom_versions.keys()
+        for plain in (mine, theirs):
+            versions = plain["custom_versions"]
+            plain["custom_versions"] = {name: versions[name] for name in sorted(shared)}
         return {
             name: (mine[name], theirs[name])
             for name in mine

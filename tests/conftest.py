@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -63,6 +64,19 @@ def mini_checkpoint(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "mini.pth"
     torch.save({"state_dict": model.state_dict(), "meta": {}}, path)
     return path
+
+
+@pytest.fixture
+def own_catalog():
+    """What a test registers, and the modules that did it, are forgotten after it."""
+    from stl_backbones.corruptions.catalog import CUSTOM_CORRUPTIONS, CUSTOM_PROTOCOLS
+
+    before = set(sys.modules)
+    with mock.patch.dict(CUSTOM_CORRUPTIONS), mock.patch.dict(CUSTOM_PROTOCOLS):
+        yield
+    for name in set(sys.modules) - before:
+        if any(word in name for word in ("rain", "own_")):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from stl_backbones.apis.cli import make_parser, run_tool
+from stl_backbones.apis.cli import add_custom_imports, make_parser, run_tool
 
 _EPILOG = """examples:
   python tools/report.py work_dirs/stl_fan_b --paper
@@ -23,6 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("dirs", nargs="+", metavar="DIR", help="a sweep's folder, one per model")
     parser.add_argument("--out", metavar="DIR", help="output folder, if not DIR/report")
     parser.add_argument("--protocol", help="protocol, if not the recorded one")
+    add_custom_imports(parser)
     parser.add_argument("--names", nargs="+", metavar="NAME", help="row names, one per DIR")
     parser.add_argument("--paper", action="store_true", help="add the paper's published rows")
     parser.add_argument(
@@ -34,7 +35,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _report(args: argparse.Namespace) -> None:
     from stl_backbones.apis.report import make_report  # after parsing: --help stays quick
+    from stl_backbones.corruptions import import_modules
 
+    import_modules(args.custom_imports)
     made = make_report(
         args.dirs,
         out=args.out,

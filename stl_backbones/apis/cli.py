@@ -18,7 +18,7 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
     """Keeps the description's line breaks, and prints the defaults that say something."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default is None or action.default is False:
+        if action.default is None or action.default is False or action.default == []:
             return action.help
         return super()._get_help_string(action)
 
@@ -54,6 +54,18 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--skip-broken",
         action="store_true",
         help="leave out truncated or unfitting images instead of refusing the data set",
+    )
+
+
+def add_custom_imports(parser: argparse.ArgumentParser) -> None:
+    """Add the option that makes corruptions and protocols of the user's own known."""
+    parser.add_argument(
+        "--custom-imports",
+        nargs="+",
+        default=[],
+        metavar="MODULE",
+        help="modules, or paths of .py files, that register corruptions and protocols of your own; "
+        "see docs/custom_corruptions.md",
     )
 
 

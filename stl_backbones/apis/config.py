@@ -51,6 +51,13 @@ def load_config(path: str | Path, *, options: Mapping[str, Any] | None = None) -
             config = Config.fromfile(path)
     except (SyntaxError, NameError, TypeError, KeyError, AttributeError, OSError) as error:
         raise ValueError(f"config '{path}' cannot be read: {error}") from error
+    except ImportError as error:
+        # mmengine's own message spells sys.path out; what failed is two errors further down.
+        cause = error.__cause__ or error
+        raise ValueError(
+            f"config '{path}': custom_imports: {cause.__context__ or cause}; put the folder of a "
+            "module of yours on PYTHONPATH"
+        ) from error
     links = config.get("linked_options", {})
     changes: dict[str, Any] = {}
     for name, value in (options or {}).items():

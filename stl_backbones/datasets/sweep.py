@@ -14,6 +14,7 @@ from stl_backbones.datasets.integrity import check_whole, image_header, image_id
 from stl_backbones.datasets.transforms import corrupt_bgr, split_after_loading
 from stl_backbones.records import Cell, CorruptionSpec
 
+_COPY_SUFFIXES = (".png", ".jpg")  # of a corrupted copy whose files are not named like the images
 _SHOWN = 3
 
 
@@ -26,6 +27,7 @@ class SweepDataset(Dataset):
         cells: The cells, clean or corrupted.
         image_root: The data set's image folder; ids are paths below it.
         mode: The corruption engine.
+        compat: The package whose numbers ``mode='exact'`` repeats.
         channel_order: What the corruption sees, ``'rgb'`` or ``'bgr'``.
         seed: The user's seed.
         corrupted: Folder per cell to read instead of corrupting, see `find_corrupted_folders`.
@@ -38,7 +40,8 @@ class SweepDataset(Dataset):
         indices: Sequence[int],
         cells: Sequence[Cell],
         image_root: str | None,
-        mode: str = "reference",
+        mode: str = "fast",
+        compat: str = "imaug-1.1.5",
         channel_order: str = "rgb",
         seed: int = 0,
         corrupted: Mapping[Cell, Path] | None = None,
@@ -47,28 +50,73 @@ class SweepDataset(Dataset):
         self.indices = tuple(indices)
         self.cells = tuple(cells)
         self.image_root = image_root
-        self.engine: dict[str, Any] = {"mode": mode, "channel_order": channel_order, "seed": seed}
+        self.engine: dict[str, Any] = {
+            "mode": mode, "compat": compat, "channel_order": channel_order, "seed": seed,
+        }  # fmt: skip
         self.corrupted = corrupted
-        load, rest = split_after_loading(dataset.pipeline.transforms)
-        self.load, self.rest = Compose(load), Compose(rest)
+        steps, rest = split_after_loading(dataset.pipeline.transforms)
+        self.steps, self.rest = Compose(steps), Compose(rest)
 
     def __len__(self) -> int:
         return len(self.cells) * len(self.indices)
 
     def __getitem__(self, item: int) -> dict[str, Any]:
-        cell = self.cells[item // len(self.indices)]
+        return self.finish(item, self.load(item))
+
+    def load(self, item: int) -> dict[str, Any]:
+        """Run the pipeline up to the step that loads the image."""
+        cell = self._cell(item)
         info = self.dataset.get_data_info(self.indices[item % len(self.indices)])
         clean_path = info["img_path"]
-        key = image_id(clean_path, self.image_root)
         if not cell.is_clean and self.corrupted is not None:
-            info["img_path"] = str(self.corrupted[cell] / key)
+            key = image_id(clean_path, self.image_root)
+            info["img_path"] = str(corrupted_path(self.corrupted[cell], key))
             refuse_clean_copy(info["img_path"], clean_path)
-        results = self.load(info)
+        return {**self.steps(info), "img_path": clean_path}
+
+    def finish(self, item: int, results: dict[str, Any]) -> dict[str, Any]:
+        """Corrupt what `load` returned for the item, and run the rest of the pipeline."""
+        cell = self._cell(item)
         if not cell.is_clean and self.corrupted is None:
             spec = CorruptionSpec(cell.corruption, cell.severity, **self.engine)
+            key = image_id(results["img_path"], self.image_root)
             results["img"] = corrupt_bgr(results["img"], spec, key=key)
-        results["img_path"] = clean_path
         return self.rest(results)
+
+    def _cell(self, item: int) -> Cell:
+        return self.cells[item // len(self.indices)]
+
+
+class LoadedImages(Dataset):
+    """The same items, loaded only: for corruption on the model's device, outside the workers.
+
+    Args:
+        dataset: Its `SweepDataset.finish` does the rest.
+    """
+
+    def __init__(self, dataset: SweepDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, item: int) -> dict[str, Any]:
+        return self.dataset.load(item)
+
+
+def corrupted_path(folder: Path, key: str) -> Path:
+    """Where a cell's folder holds an image: under its own name, else as PNG or JPEG.
+
+    Args:
+        folder: The cell's folder.
+        key: The image's id.
+
+    Returns:
+        ``folder / key``, or the same with suffix ``.png`` or ``.jpg`` if only that is a file.
+    """
+    path = folder / key
+    candidates = (path, *(path.with_suffix(suffix) for suffix in _COPY_SUFFIXES))
+    return next((candidate for candidate in candidates if candidate.is_file()), path)
 
 
 def find_corrupted_folders(
@@ -77,7 +125,8 @@ def find_corrupted_folders(
     """Find each cell's folder in a corrupted copy of a data set, and check what is in it.
 
     The layout is ``ROOT/<corruption>/<severity>/<image>``, where the image's path is that below the
-    clean image folder; a level with the split's name (``val``) in between is taken too.
+    clean image folder, or the same with suffix ``.png`` or ``.jpg``; a level with the split's name
+    (``val``) in between is taken too.
 
     Args:
         root: The corrupted copy.
@@ -103,7 +152,7 @@ def find_corrupted_folders(
     for cell in cells:
         plain = root / cell.corruption / str(cell.severity)
         with_split = plain / clean.name if clean is not None else plain
-        folders[cell] = with_split if (with_split / keys[0]).is_file() else plain
+        folders[cell] = with_split if corrupted_path(with_split, keys[0]).is_file() else plain
         if not plain.is_dir():
             raise FileNotFoundError(
                 f"--corrupted-root '{root}' has no cell '{cell.name}': expected folder '{plain}'"
@@ -115,24 +164,32 @@ def find_corrupted_folders(
 def _check_cell(
     folder: Path, cell: Cell, keys: Sequence[str], *, known: Set[str], image_root: Path | None
 ) -> None:
-    missing = [key for key in keys if not (folder / key).is_file()]
+    paths = {key: corrupted_path(folder, key) for key in keys}
+    # `a.png` is no copy of `a.jpg` where the clean set has an `a.png` too.
+    missing = [
+        key
+        for key, path in paths.items()
+        if not path.is_file() or path.relative_to(folder).as_posix() in known - {key}
+    ]
     if missing:
         raise FileNotFoundError(
             f"'{folder}' is incomplete: {len(missing)} of {len(keys)} images of cell '{cell.name}' "
             f"are missing ({_some(missing)})"
         )
-    foreign = sorted(_names_below(folder, Path(keys[0]).suffix) - known)
+    there = _names_below(folder, paths[keys[0]].suffix)
+    stems = {Path(key).with_suffix("") for key in known}
+    foreign = sorted(name for name in there - known if Path(name).with_suffix("") not in stems)
     if foreign:
         raise ValueError(
             f"'{folder}' holds {len(foreign)} images that the clean set has not "
             f"({_some(foreign)}): is it of another data set or split?"
         )
-    for key in keys:
-        check_whole(folder / key)
+    for key, path in paths.items():
+        check_whole(path)
         if image_root is not None:
-            _check_size(folder / key, image_root / key)
+            _check_size(path, image_root / key)
     if image_root is not None:
-        refuse_clean_copy(folder / keys[0], image_root / keys[0])
+        refuse_clean_copy(paths[keys[0]], image_root / keys[0])
 
 
 def _check_size(path: Path, clean: Path) -> None:
@@ -174,7 +231,9 @@ def fingerprint(files: Sequence[tuple[str, Path]]) -> str:
 
 
 __all__ = [
+    "LoadedImages",
     "SweepDataset",
+    "corrupted_path",
     "find_corrupted_folders",
     "fingerprint",
     "refuse_clean_copy",

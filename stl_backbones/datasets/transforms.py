@@ -29,7 +29,8 @@ class CorruptImage(BaseTransform):
     Args:
         corruption: A corruption of the catalog.
         severity: 1 (weakest) to 5.
-        mode: The engine.
+        mode: The engine; ``'torch'`` on a GPU only where no worker processes load the data.
+        compat: The package whose numbers ``mode='exact'`` repeats.
         channel_order: ``'rgb'``, or ``'bgr'`` to repeat numbers of scripts that feed BGR.
         seed: Another seed, another draw.
         image_root: The data set's image folder. An image's draw depends on its path below it; on
@@ -37,7 +38,7 @@ class CorruptImage(BaseTransform):
 
     Raises:
         KeyError: If the corruption is unknown.
-        ValueError: If the severity, mode or channel order is.
+        ValueError: If the severity, mode, package or channel order is.
     """
 
     def __init__(
@@ -45,15 +46,16 @@ class CorruptImage(BaseTransform):
         corruption: str,
         severity: int,
         *,
-        mode: str = "reference",
+        mode: str = "fast",
+        compat: str = "imaug-1.1.5",
         channel_order: str = "rgb",
         seed: int = 0,
         image_root: str | None = None,
     ) -> None:
         check_corruption(corruption)
         check_severity(severity)
-        check_engine(mode=mode, channel_order=channel_order)
-        self.spec = CorruptionSpec(corruption, severity, mode, channel_order, seed)
+        check_engine(mode=mode, channel_order=channel_order, compat=compat)
+        self.spec = CorruptionSpec(corruption, severity, mode, compat, channel_order, seed)
         self.image_root = image_root
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -74,6 +76,7 @@ def corrupt_bgr(image: np.ndarray, spec: CorruptionSpec, *, key: str) -> np.ndar
         spec.severity,
         key=key,
         mode=spec.mode,
+        compat=spec.compat,
         channel_order=spec.channel_order,
         seed=spec.seed,
     )

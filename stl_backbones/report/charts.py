@@ -54,7 +54,7 @@ def make_panels(runs: Sequence[Run], protocol: Protocol) -> tuple[Panel, ...]:
     """One panel per group with a line per corruption; with several models, one per corruption."""
     if len(runs) == 1:
         return tuple(
-            Panel(group, group.capitalize(), _by_corruption(runs[0], names, protocol))
+            Panel(group, full_name(group), _by_corruption(runs[0], names, protocol))
             for group, names in protocol.columns.items()
         )
     return tuple(

@@ -7,7 +7,8 @@ import io
 from collections.abc import Iterator, Sequence
 
 from stl_backbones.report.document import Document
-from stl_backbones.report.numbers import plain
+from stl_backbones.report.numbers import listed_versions, plain
+from stl_backbones.report.provenance import approximation_note
 from stl_backbones.report.runs import Run
 from stl_backbones.report.table import Value
 
@@ -20,6 +21,7 @@ _PROVENANCE_HEADER = (
     "corruption_source",
     "corruption_mode",
     "corruption_package",
+    "custom_versions",
     "channel_order",
     "seed",
     "inference",
@@ -59,22 +61,27 @@ def render_table(document: Document) -> str:
             if row.published:
                 name = row.label.removeprefix("paper: ")
                 blank = [""] * (len(_PROVENANCE_HEADER) - 1)
-                yield ("paper", name, *values, "", "", document.protocol.name, *blank)
+                yield ("paper", name, *values, "", "", document.protocol.name, *blank, "")
                 continue
             run = runs[row.label]
             measured = total - len(run.missing(document.protocol))
             provenance = _provenance(run, document.protocol.name)
-            yield ("own", row.label, *values, measured, total, *provenance)
+            note = approximation_note([run]) if row.mark else ""
+            yield ("own", row.label, *values, measured, total, *provenance, note)
 
     return _write(
-        ("source", "model", *header, "cells_measured", "cells_total", *_PROVENANCE_HEADER), lines()
+        ("source", "model", *header, "cells_measured", "cells_total", *_PROVENANCE_HEADER, "note"),
+        lines(),
     )
 
 
 def _provenance(run: Run, protocol: str) -> list[str]:
     record = run.provenance
-    versions = "; ".join(f"{name} {version}" for name, version in sorted(record.versions.items()))
-    known = {"protocol": protocol, "versions": versions}
+    known = {
+        "protocol": protocol,
+        "versions": listed_versions(record.versions),
+        "custom_versions": listed_versions(record.custom_versions),
+    }
     return [plain(str(known.get(n, getattr(record, n)))) for n in _PROVENANCE_HEADER]
 
 

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from stl_backbones.corruptions.catalog import Protocol
 from stl_backbones.report.numbers import MARKS_NOTE, plain
 from stl_backbones.report.paper import PaperRow, get_paper_table, paper_notes, paper_rows
-from stl_backbones.report.provenance import model_facts, shared_facts, warnings
+from stl_backbones.report.provenance import (
+    approximation_note,
+    model_facts,
+    shared_facts,
+    warnings,
+)
 from stl_backbones.report.runs import Run
 from stl_backbones.report.summary import Summary, summarise
 from stl_backbones.report.table import Table, class_table, main_table, severity_tables
@@ -72,13 +77,14 @@ def make_document(
     metric = get_task_metric(task)
     published: tuple[PaperRow, ...] = ()
     notes = [MARKS_NOTE]
+    found = warnings(runs, protocol)
     if paper:
         source = get_paper_table(protocol.name, task)
         published = paper_rows(protocol.name)
         notes += paper_notes(source, published)
+        found += filter(None, [approximation_note(runs)])
     summaries = tuple(summarise(run, protocol) for run in runs)
     shared = shared_facts(runs, protocol, metric)
-    labels = [run.label for run in runs]
     return Document(
         title=f"Robustness on {plain(runs[0].provenance.dataset)}",
         protocol=protocol,
@@ -86,10 +92,10 @@ def make_document(
         precision=precision,
         runs=tuple(runs),
         summaries=summaries,
-        main=main_table(labels, summaries, published, protocol=protocol, metric=metric.name),
+        main=main_table(runs, summaries, published, protocol=protocol, metric=metric.name),
         severities=severity_tables(runs, protocol, metric=metric.name),
         classes=class_table(runs, protocol, runs[0].provenance.classes),
-        warnings=warnings(runs, protocol),
+        warnings=found,
         notes=notes,
         shared_facts=shared,
         model_facts=model_facts(runs, protocol, shared),

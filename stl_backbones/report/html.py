@@ -56,7 +56,7 @@ def render_table(table: Table, precision: int) -> str:
         for column in table.columns
     )
     rows = "".join(
-        f"<tr{_published(row)}><th scope='row'>{escape(row.label)}</th>"
+        f"<tr{_published(row)}><th scope='row'>{escape(row.heading)}</th>"
         + "".join(
             f"<td{_start(column, starts)}>"
             f"{_value(table, row, column, precision=precision, best=best)}</td>"
@@ -164,7 +164,7 @@ def _curve_section(document: Document) -> str:
     charts = []
     for number, (panel, names) in enumerate(zip(panels, labels, strict=True)):
         if shared and (number == 0 or panel.group != panels[number - 1].group):
-            charts.append(f"<h3>{escape(panel.group.capitalize())}</h3>")
+            charts.append(f"<h3>{escape(full_name(panel.group))}</h3>")
         drawing = render_panel(
             panel, top=top, metric=document.metric.name, precision=document.precision
         )

@@ -97,7 +97,7 @@ def _rows(table: Table, rows: Sequence[Row], precision: int) -> list[str]:
     best = table.best()
     lines = []
     for row in rows:
-        cells = [escape(row.label)]
+        cells = [escape(row.heading)]
         for column in table.columns:
             text = table.text(row, column, precision)
             text = _MARKS.get(text, escape(text))

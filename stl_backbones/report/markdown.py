@@ -30,7 +30,7 @@ def render_table(table: Table, precision: int) -> str:
         top += [escape(name), *[""] * (len(titles) - 1)] if name else titles
         second += titles if name else [""] * len(titles)
     body = [
-        [escape(row.label), *(escape(table.text(row, c, precision)) for c in table.columns)]
+        [escape(row.heading), *(escape(table.text(row, c, precision)) for c in table.columns)]
         for row in table.rows
     ]
     lines = [top, second, *body] if grouped else [top, *body]

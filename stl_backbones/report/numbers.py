@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 MISSING = "-"  # part of the protocol, but not measured (or, in a paper row, not printed)
 NOT_IN_PROTOCOL = "·"  # the protocol does not ask for it
@@ -27,6 +28,11 @@ def percent(fraction: float | None, precision: int) -> str:
 def plain(text: str) -> str:
     """Return a name as one printable line: no line breaks, no control characters."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def listed_versions(versions: Mapping[str, str]) -> str:
+    """For example ``'numpy 2.2.6; torch 2.11.0'``."""
+    return "; ".join(f"{name} {version}" for name, version in sorted(versions.items()))
 
 
 def listed(items: list[str], *, limit: int = 20) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from stl_backbones.corruptions.catalog import Protocol
 from stl_backbones.records import Provenance
-from stl_backbones.report.numbers import listed, plain
+from stl_backbones.report.numbers import listed, listed_versions, plain
 from stl_backbones.report.runs import Run
 from stl_backbones.report.task_metrics import TaskMetric
 
@@ -33,6 +33,15 @@ def warnings(runs: Sequence[Run], protocol: Protocol) -> list[str]:
                 f"{listed([cell.name for cell in missing])}"
             ] = None
     return list(found)
+
+
+def approximation_note(runs: Sequence[Run]) -> str:
+    """What to know of rows beside published ones; empty if all have the package's own numbers."""
+    found = [run for run in runs if run.is_approximate]
+    if not found:
+        return ""
+    names, mode = listed([run.label for run in found]), found[0].provenance.corruption_mode
+    return f"{names}: measured in {mode} mode; use --mode exact for numbers beside published ones"
 
 
 def images(provenance: Provenance) -> str:
@@ -79,7 +88,7 @@ def model_facts(
 
 def _facts(run: Run, protocol: Protocol) -> dict[str, str]:
     record = run.provenance
-    versions = ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items()))
+    custom = {n: v for n, v in record.custom_versions.items() if n in protocol.corruptions}
     facts = {
         "Data set": record.dataset,
         "Fingerprint": record.dataset_fingerprint,
@@ -87,9 +96,10 @@ def _facts(run: Run, protocol: Protocol) -> dict[str, str]:
         "Corruptions": f"{record.corruption_source}, engine {record.corruption_mode} "
         f"({record.corruption_package}), {record.channel_order.upper()} order, "
         f"seed {record.seed}",
+        **({"Own corruptions": listed_versions(custom)} if custom else {}),
         "Inference": record.inference,
         "Device": record.device,
-        "Versions": versions,
+        "Versions": listed_versions(record.versions),
         "Folder": run.folder.resolve().name,  # not the path, which is its owner's business
         "Config": f"sha256 {record.config_sha256[:_SHA_SHOWN]}",
         "Checkpoint": f"sha256 {record.checkpoint_sha256[:_SHA_SHOWN]}",

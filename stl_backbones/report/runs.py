@@ -16,6 +16,8 @@ from stl_backbones.report.numbers import plain
 from stl_backbones.report.task_metrics import ClassScores, TaskMetric, get_task_metric
 from stl_backbones.results import CellStore
 
+# Their numbers are the package's in distribution only: named where published rows stand beside.
+APPROXIMATE_MODES = ("fast", "torch")
 # What rows of one table must share; model, settings, checkpoint, device and versions may differ.
 SHARED_FIELDS = (
     "task",
@@ -63,6 +65,11 @@ class Run:
     scores: Mapping[Cell, float]
     class_scores: Mapping[Cell, ClassScores]
 
+    @property
+    def is_approximate(self) -> bool:
+        """Whether the corruptions equal the published ones in distribution only."""
+        return self.provenance.corruption_mode in APPROXIMATE_MODES
+
     def missing(self, protocol: Protocol) -> tuple[Cell, ...]:
         """The protocol's cells without a score, in its order."""
         return tuple(cell for cell in protocol.cells() if cell not in self.scores)
@@ -97,6 +104,7 @@ def read_runs(
     _check_comparable(folders, provenances)
     metric = get_task_metric(provenances[0].task)
     chosen = _choose_protocol(folders, provenances, protocol)
+    _check_versions(folders, provenances, chosen)
     labels = _labels(folders, provenances, names)
     runs = tuple(
         _read_run(label, folder, provenance, protocol=chosen, metric=metric)
@@ -125,6 +133,23 @@ def _check_comparable(folders: Sequence[Path], provenances: Sequence[Provenance]
                     f"'{folders[0]}' and '{folder}' differ in {name} ({mine} and {theirs}), "
                     "so one table cannot hold both; make a report of each"
                 )
+
+
+def _check_versions(
+    folders: Sequence[Path], provenances: Sequence[Provenance], protocol: Protocol
+) -> None:
+    """Two versions of a user's corruption are two corruptions."""
+    for name in protocol.corruptions:
+        found: dict[str, Path] = {}
+        for folder, provenance in zip(folders, provenances, strict=True):
+            if name in provenance.custom_versions:
+                found.setdefault(provenance.custom_versions[name], folder)
+        if len(found) > 1:
+            told = " and ".join(f"{version} ('{folder}')" for version, folder in found.items())
+            raise ValueError(
+                f"corruption '{name}' was measured in versions {told}, so one table cannot hold "
+                "both; measure again, or make a report of each"
+            )
 
 
 def _choose_protocol(

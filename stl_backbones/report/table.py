@@ -69,14 +69,21 @@ class Row:
         label: Its name.
         values: Column key -> fraction, or text; ``None`` is missing, NaN not counted, and a
             key that is not there is no part of the protocol.
+        mark: What a reader of the bare table must know of the row; set behind its name.
         published: Whether the numbers are the paper's.
         decimals: No more decimals than the source printed; ``None`` for unrounded values.
     """
 
     label: str
     values: Mapping[str, Value]
+    mark: str = ""
     published: bool = False
     decimals: int | None = None
+
+    @property
+    def heading(self) -> str:
+        """Name and mark, for example ``'FAN-B (fast mode)'``."""
+        return f"{self.label} ({self.mark})" if self.mark else self.label
 
 
 @dataclass(frozen=True)
@@ -135,19 +142,19 @@ class Table:
 def corruption_columns(protocol: Protocol) -> tuple[Column, ...]:
     """The protocol's corruptions under its groups."""
     return tuple(
-        Column(name, SHORT_NAMES[name], full_name(name), group.capitalize())
+        Column(name, SHORT_NAMES.get(name, full_name(name)), full_name(name), full_name(group))
         for group, names in protocol.columns.items()
         for name in names
     )
 
 
-def full_name(corruption: str) -> str:
-    """For example ``'Motion blur'``."""
-    return corruption.replace("_", " ").capitalize().replace("Jpeg", "JPEG")
+def full_name(name: str) -> str:
+    """A corruption's or group's name in words, for example ``'Motion blur'``."""
+    return name.replace("_", " ").capitalize().replace("Jpeg", "JPEG")
 
 
 def main_table(
-    labels: Sequence[str],
+    runs: Sequence[Run],
     summaries: Sequence[Summary],
     paper: Sequence[PaperRow],
     *,
@@ -157,7 +164,7 @@ def main_table(
     """The table in the layout of the paper's Table 13.
 
     Args:
-        labels: Names of one's own models.
+        runs: One's own models.
         summaries: Their numbers.
         paper: Published rows, set below.
         protocol: Decides the columns.
@@ -170,8 +177,12 @@ def main_table(
         *corruption_columns(protocol),
     )
     own = tuple(
-        Row(label, _values(row.clean, row.average, row.retention, row.corruptions))
-        for label, row in zip(labels, summaries, strict=True)
+        Row(
+            run.label,
+            _values(row.clean, row.average, row.retention, row.corruptions),
+            mark=f"{run.provenance.corruption_mode} mode" if paper and run.is_approximate else "",
+        )
+        for run, row in zip(runs, summaries, strict=True)
     )
     published = tuple(
         Row(

@@ -10,6 +10,7 @@ Layout of a sweep's folder::
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import hashlib
 import io
@@ -70,12 +71,11 @@ class CellStore:
             yield
 
     def _claim(self, provenance: Provenance) -> None:
-        path = self.folder / "run.json"
-        if not path.exists():
-            text = json.dumps(provenance.to_dict(), indent=2, sort_keys=True) + "\n"
-            write_atomically(path, text.encode())
+        if not (self.folder / "run.json").exists():
+            self._record(provenance)
             return
-        differences = self.provenance().differences(provenance)
+        recorded = self.provenance()
+        differences = recorded.differences(provenance)
         if differences:
             told = "; ".join(
                 f"{name}: there {_short(there)}, now {_short(now)}"
@@ -85,6 +85,13 @@ class CellStore:
                 f"'{self.folder}' holds the results of another run ({told}); "
                 "choose another --work-dir, or delete that folder"
             )
+        versions = {**recorded.custom_versions, **provenance.custom_versions}
+        if versions != recorded.custom_versions:  # cells of another protocol join the folder's
+            self._record(dataclasses.replace(recorded, custom_versions=versions))
+
+    def _record(self, provenance: Provenance) -> None:
+        text = json.dumps(provenance.to_dict(), indent=2, sort_keys=True) + "\n"
+        write_atomically(self.folder / "run.json", text.encode())
 
     def provenance(self) -> Provenance:
         """What the folder's cells were measured with.

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -15,6 +16,8 @@ import torch
 
 from stl_backbones.apis.sweep import SweepOptions, sweep
 from stl_backbones.corruptions import corrupt
+from stl_backbones.corruptions.export import ManifestHeader
+from stl_backbones.datasets.sweep import corrupted_path, find_corrupted_folders
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.results import CellStore
 
@@ -60,8 +63,8 @@ def corrupted_root(images, tmp_path):
     """A corrupted copy on disk, as lossless PNG, made without the sweep's own code."""
     for cell in CELLS[1:]:
         for key, path in images.items():
-            rgb = cv2.imread(str(path))[..., ::-1]
-            made = corrupt(np.ascontiguousarray(rgb), cell.corruption, cell.severity, key=key)
+            rgb = np.ascontiguousarray(cv2.imread(str(path))[..., ::-1])
+            made = corrupt(rgb, cell.corruption, cell.severity, key=key, mode="exact")
             target = tmp_path / "city_c" / cell.corruption / str(cell.severity) / key
             target.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(target), made[..., ::-1])
@@ -100,7 +103,7 @@ def test_cells_equal_an_independent_computation(cell, swept, config, mini_checkp
         image = cv2.imread(str(path))
         if not cell.is_clean:
             rgb = np.ascontiguousarray(image[..., ::-1])
-            image = corrupt(rgb, cell.corruption, cell.severity, key=key)[..., ::-1]
+            image = corrupt(rgb, cell.corruption, cell.severity, key=key, mode="exact")[..., ::-1]
         stem = str(path).replace("leftImg8bit/", "gtFine/")
         label = cv2.imread(
             stem.replace("_leftImg8bit.png", "_gtFine_labelTrainIds.png"), cv2.IMREAD_UNCHANGED
@@ -186,8 +189,116 @@ def test_a_corrupted_copy_scores_like_on_the_fly(swept, run_sweep, corrupted_roo
     for cell in CELLS:
         expected = CellStore(swept).read(cell).samples["confusion_matrix"]
         assert (from_files.read(cell).samples["confusion_matrix"] == expected).all()
-    assert from_files.provenance().corruption_source == "folder:city_c"
-    assert from_files.provenance().corruption_mode == "files"
+    told = from_files.provenance()
+    assert (told.corruption_source, told.corruption_mode) == ("folder:city_c", "files")
+    assert (told.corruption_package, told.channel_order) == ("unknown", "unknown")
+
+
+def test_a_copy_with_a_manifest_says_how_it_was_made(swept, run_sweep, corrupted_root, tmp_path):
+    header = ManifestHeader(
+        layout="cityscapes", split="val", protocol="stl-cityscapes-c", mode="fast",
+        compat="imaug-1.1.5", engine="engine 7", channel_order="bgr", seed=3, versions={}, images=4,
+        cells={}, image_format="png",
+    )  # fmt: skip
+    (corrupted_root / "manifest.json").write_bytes(header.to_json())
+    told = CellStore(run_sweep(tmp_path / "x", corrupted_root=corrupted_root)).provenance()
+    assert (told.corruption_source, told.corruption_mode) == ("folder:city_c (png)", "fast")
+    assert (told.corruption_package, told.channel_order, told.seed) == ("engine 7", "bgr", 3)
+
+
+@pytest.mark.parametrize("clean_suffix", [".bmp", ".jpg"])
+def test_copies_are_found_under_another_suffix(corrupted_root, images, clean_suffix):
+    keys = [key.replace(".png", clean_suffix) for key in images]
+    folders = find_corrupted_folders(corrupted_root, CELLS[1:], keys, image_root=None)
+    folder = folders[CELLS[1]]
+    assert corrupted_path(folder, keys[0]) == folder / next(iter(images))
+
+
+def test_a_copy_under_its_own_name_comes_first(tmp_path):
+    for name in ("a.jpg", "a.png", "b.png"):
+        (tmp_path / name).touch()
+    found = [corrupted_path(tmp_path, key).name for key in ("a.jpg", "b.jpg", "c.jpg")]
+    assert found == ["a.jpg", "b.png", "c.jpg"]
+
+
+def test_another_images_copy_does_not_stand_in(corrupted_root, images):
+    (key, other), folder = list(images)[:2], corrupted_root / "brightness/1"
+    clash = key.replace(".png", ".bmp")  # the clean set has both, the copy only the other's
+    with pytest.raises(FileNotFoundError, match="1 of 3 images of cell 'brightness-1' are missing"):
+        find_corrupted_folders(corrupted_root, CELLS[1:], [key, other, clash], image_root=None)
+    assert (folder / key).is_file()
+
+
+@pytest.mark.parametrize(
+    ("protocol", "asked", "mode"),
+    [
+        ("stl-cityscapes-c", None, "exact"),
+        ("stl-cityscapes-c", "reference", "reference"),
+        ("all", None, "fast"),
+        ("all", "exact", "exact"),
+    ],
+)
+def test_the_engine_fits_the_protocol(protocol, asked, mode):
+    assert SweepOptions(protocol=protocol, mode=asked).settled().mode == mode
+
+
+def test_the_engine_asked_for_is_the_one_used(run_sweep, tmp_path, images):
+    """Else a sweep might say fast and measure exact."""
+    chosen = {
+        "corruptions": ["impulse_noise"],
+        "severities": [3],
+        "compat": "imagecorruptions-1.1.2",
+    }
+    seen = []
+
+    def spy(image, name, severity, **options):
+        seen.append((name, severity, options))
+        return image
+
+    with mock.patch("stl_backbones.datasets.transforms.corrupt", spy):
+        store = CellStore(run_sweep(tmp_path / "x", mode="fast", seed=5, **chosen))
+    options = {"mode": "fast", "compat": chosen["compat"], "channel_order": "rgb", "seed": 5}
+    assert seen == [("impulse_noise", 3, {"key": key, **options}) for key in images]
+    assert store.provenance().corruption_mode == "fast"
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_on_the_models_device_workers_only_load(run_sweep, tmp_path, workers):
+    """The corruption runs in this process, and gives what the engine gives."""
+    processes = []
+
+    def spy(image, *arguments, **options):
+        processes.append(os.getpid())
+        assert options["mode"] == "torch"
+        return corrupt(image, *arguments, **{**options, "mode": "fast"})
+
+    chosen = {"corruptions": ["impulse_noise"], "severities": [1, 3]}
+    with mock.patch("stl_backbones.datasets.transforms.corrupt", spy):
+        folder = run_sweep(tmp_path / "torch", mode="torch", workers=workers, **chosen)
+    assert processes == [os.getpid()] * 8
+    expected = CellStore(run_sweep(tmp_path / "fast", mode="fast", **chosen))
+    for cell in expected.cells():
+        found = CellStore(folder).read(cell).samples["confusion_matrix"]
+        assert (found == expected.read(cell).samples["confusion_matrix"]).all(), cell
+
+
+def test_engines_are_prepared_before_workers_start(run_sweep, tmp_path):
+    with mock.patch("stl_backbones.apis.sweep.prepare") as prepared:
+        run_sweep(tmp_path / "x", mode="fast", severities=[1], corruptions=["brightness"])
+    prepared.assert_called_once_with(("brightness",), mode="fast")
+
+
+def test_the_torch_engine(run_sweep, tmp_path, images):
+    """On whatever device; glass_blur has no parallel form, the fast engine makes it."""
+    chosen = {"corruptions": ["brightness", "glass_blur"], "severities": [2]}
+    store = CellStore(run_sweep(tmp_path / "x", mode="torch", workers=1, **chosen))
+    assert store.provenance().corruption_mode == "torch"
+    assert store.provenance().corruption_package.startswith("stl_backbones")
+    fast = CellStore(run_sweep(tmp_path / "fast", mode="fast", **chosen))
+    found, expected = (
+        s.read(Cell("glass_blur", 2)).samples["confusion_matrix"] for s in (store, fast)
+    )
+    assert (found == expected).all()
 
 
 def test_limit_takes_the_first_images_and_says_so(run_sweep, tmp_path, swept):
@@ -244,6 +355,7 @@ class TestRefusals:
             ({"severities": [6]}, ValueError, r"severity must be in 1\.\.5, got 6"),
             ({"severities": [5], "corruptions": ["shot_noise"]}, ValueError, "no cell of protocol"),
             ({"mode": "quick"}, ValueError, "corruption mode must be one of"),
+            ({"compat": "0.9"}, ValueError, "compat must be one of"),
             ({"channel_order": "grb"}, ValueError, "channel order must be 'rgb' or 'bgr'"),
             ({"limit": 0}, ValueError, "limit must be at least 1, got 0"),
             ({"corrupted_root": "/nowhere"}, FileNotFoundError, "'/nowhere' does not exist"),

@@ -9,6 +9,7 @@ from mmengine.registry import TRANSFORMS
 
 from stl_backbones.corruptions import corrupt
 from stl_backbones.datasets.transforms import CheckSegMap, CorruptImage, split_after_loading
+from stl_backbones.records import CorruptionSpec
 
 
 @pytest.fixture
@@ -61,6 +62,7 @@ def test_nothing_but_the_image_changes(results):
         ({"corruption": "fog", "severity": 6}, ValueError, "severity must be"),
         ({"corruption": "fog", "severity": 1, "mode": "x"}, ValueError, "mode must be one of"),
         ({"corruption": "fog", "severity": 1, "channel_order": "x"}, ValueError, "channel order"),
+        ({"corruption": "fog", "severity": 1, "compat": "x"}, ValueError, "compat must be one of"),
     ],
 )
 def test_bad_options_are_refused_when_built(arguments, error, message):
@@ -73,6 +75,12 @@ def test_mmengine_builds_the_steps_by_name():
         {"type": "stl_backbones.CorruptImage", "corruption": "fog", "severity": 2}
     )
     assert (type(step), step.spec.name, step.spec.severity) == (CorruptImage, "fog", 2)
+
+
+def test_the_step_is_fast_unless_told_otherwise():
+    assert CorruptImage("fog", 2).spec == CorruptionSpec("fog", 2, mode="fast")
+    asked = {"mode": "exact", "compat": "imagecorruptions-1.1.2", "seed": 4}
+    assert CorruptImage("fog", 2, **asked).spec == CorruptionSpec("fog", 2, **asked)
 
 
 def seg(labels, path="/data/labels/a.png"):

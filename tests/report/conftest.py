@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -70,8 +69,15 @@ def make_result() -> Callable[..., CellResult]:
 def complete_store(tmp_path_factory) -> Callable[..., Path]:
     """A complete sweep, written once for each set of arguments; copy it, do not change it."""
 
-    @functools.cache
+    made: dict[tuple[Callable[[Cell], int], str], Path] = {}
+
     def make(percent: Callable[[Cell], int], **fields: Any) -> Path:
+        key = (percent, repr(fields))
+        if key not in made:
+            made[key] = write(percent, **fields)
+        return made[key]
+
+    def write(percent: Callable[[Cell], int], **fields: Any) -> Path:
         provenance = Provenance(**{**PLAIN, **fields})
         store = CellStore(tmp_path_factory.mktemp("complete"))
         with store.writing(provenance):

@@ -120,6 +120,37 @@ def test_paper_rows_are_named_as_such_and_keep_the_printed_digits(make_store):
     assert set(row_of(text, "paper: SegFormer-B1")[3:]) == {"-"}
 
 
+@pytest.mark.parametrize("mode", ["fast", "torch"])
+def test_rows_of_other_numbers_than_the_papers_are_marked_beside_them(make_store, mode):
+    folders = [make_store(name, model=name, corruption_mode=mode) for name in ("A", "B")]
+    note = f"measured in {mode} mode; use --mode exact for numbers beside published ones"
+    made = report_of(folders, paper=True)
+    for name in ("report.md", "table.tex", "index.html"):
+        assert f"A, B: {note}" in made[name]
+    assert row_of(made["report.md"], f"A ({mode} mode)")[0] == "80.0"
+    assert f"\nB ({mode} mode) & " in made["table.tex"]
+    assert f"<th scope='row'>A ({mode} mode)</th>" in made["index.html"]
+    rows = list(csv.DictReader(io.StringIO(made["table.csv"])))
+    assert [row["note"] for row in rows[:3]] == [f"A: {note}", f"B: {note}", ""]
+    assert [row["model"] for row in rows[:2]] == ["A", "B"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "paper"), [("fast", False), ("exact", True), ("reference", True), ("files", True)]
+)
+def test_other_rows_are_not_marked(make_store, mode, paper):
+    made = report_of([make_store(corruption_mode=mode)], paper=paper)
+    assert not [name for name, text in made.items() if "use --mode exact" in text]
+    assert f"({mode} mode)" not in made["report.md"]
+
+
+def test_versions_of_ones_own_corruptions_are_in_the_provenance(make_store):
+    made = report_of([make_store(custom_versions={"fog": "3", "hail": "1"})])
+    assert "Own corruptions: fog 3\n" in made["report.md"]  # hail is in no column here
+    row = next(csv.DictReader(io.StringIO(made["cells.csv"])))
+    assert row["custom_versions"] == "fog 3; hail 1"
+
+
 def test_the_best_of_two_own_models_is_bold_and_the_papers_never(make_store):
     folders = [make_store("a", model="A"), make_store("b", model="B", percent=lambda cell: 40)]
     made = report_of(folders, paper=True)

@@ -108,6 +108,28 @@ def test_a_cell_of_fewer_images_is_refused_by_name(make_store):
         read_runs([folder])
 
 
+def test_two_versions_of_ones_own_corruption_are_not_mixed(make_store):
+    first = make_store("a", custom_versions={"fog": "1", "hail": "1"})
+    second = make_store("b", custom_versions={"fog": "2"})
+    message = rf"corruption 'fog' was measured in versions 1 \('{first}'\) and 2 \('{second}'\)"
+    with pytest.raises(ValueError, match=message):
+        read_runs([first, second])
+
+
+def test_versions_outside_the_table_may_differ(make_store):
+    first = make_store("a", custom_versions={"hail": "1"})
+    second = make_store("b", custom_versions={"hail": "2"})
+    _, runs = read_runs([first, second, make_store("c")])
+    assert len(runs) == 3
+
+
+def test_a_protocol_of_a_module_that_was_not_imported(make_store):
+    folder = make_store()
+    _rewrite_record(folder, protocol="rain")
+    with pytest.raises(KeyError, match=r"unknown protocol 'rain'.* module with --custom-imports"):
+        read_runs([folder])
+
+
 def test_an_unknown_task_is_refused(make_store):
     folder = make_store(task="detection")
     with pytest.raises(ValueError, match="no report for task 'detection'; expected one of seg"):

@@ -27,6 +27,20 @@ def test_provenance_of_other_fields_is_refused(make_provenance):
         Provenance.from_dict(plain)
 
 
+def test_a_record_from_before_custom_corruptions(make_provenance):
+    plain = make_provenance().to_dict()
+    del plain["custom_versions"]
+    assert Provenance.from_dict(plain) == make_provenance()
+
+
+def test_versions_differ_only_where_both_have_the_corruption(make_provenance):
+    one = make_provenance(custom_versions={"rain": "1", "hail": "1"})
+    assert one.differences(make_provenance()) == {}
+    assert one.differences(make_provenance(custom_versions={"hail": "1", "soot": "4"})) == {}
+    other = make_provenance(custom_versions={"rain": "2", "hail": "1"})
+    assert list(one.differences(other)) == ["custom_versions"]
+
+
 def test_differences_hold_both_values(make_provenance):
     one, other = make_provenance(), make_provenance(seed=4, inference="slide")
     assert one.differences(other) == {"seed": (0, 4), "inference": ("whole", "slide")}

@@ -1,0 +1,121 @@
+"""What a sweep's numbers are measured with."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+from stl_backbones.apis.sweep_data import SweepData, SweepOptions
+from stl_backbones.corruptions import CORRUPTIONS, custom_versions, engine_version
+from stl_backbones.datasets.sweep import fingerprint
+from stl_backbones.records import Cell, Provenance
+
+_PACKAGES = ("torch", "numpy", "opencv-python", "pillow", "scikit-image", "scipy", "numba")
+
+
+def describe(
+    config: Config,
+    config_path: str | Path,
+    checkpoint: str | Path,
+    data: SweepData,
+    options: SweepOptions,
+    *,
+    cells: Sequence[Cell],
+) -> Provenance:
+    """What the sweep's numbers are measured with."""
+    return Provenance(
+        task="segmentation",
+        model=options.name or Path(config_path).stem,
+        protocol=options.protocol,
+        dataset=type(data.dataset).__name__.removeprefix("Checked"),
+        dataset_fingerprint=fingerprint(list(data.files())),
+        num_images=len(data.indices),
+        num_images_total=data.total,
+        skipped=data.skipped,
+        classes=data.classes,
+        config_sha256=_config_hash(config),
+        checkpoint_sha256=_file_hash(checkpoint),
+        inference=_inference(config),
+        device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        versions=_versions(),
+        **_corruption(data, options, cells),
+    )
+
+
+def _corruption(data: SweepData, options: SweepOptions, cells: Sequence[Cell]) -> dict[str, Any]:
+    """How the images were corrupted: here, or in the making of the copy that they come from."""
+    names = tuple(dict.fromkeys(cell.corruption for cell in cells if not cell.is_clean))
+    if options.corrupted_root is None:
+        return {
+            "corruption_source": "on-the-fly",
+            "corruption_mode": options.mode,
+            "corruption_package": engine_version(str(options.mode), compat=options.compat),
+            "channel_order": options.channel_order,
+            "seed": options.seed,
+            "custom_versions": custom_versions(names),
+        }
+    source = f"folder:{Path(options.corrupted_root).resolve().name}"
+    custom = [name for name in names if name not in CORRUPTIONS]
+    made = data.manifest
+    if made is None:
+        return {
+            "corruption_source": source,
+            "corruption_mode": "files",
+            "corruption_package": "unknown",
+            "channel_order": "unknown",
+            "seed": options.seed,
+            "custom_versions": dict.fromkeys(custom, "unknown"),
+        }
+    return {
+        "corruption_source": f"{source} ({made.image_format})",
+        "corruption_mode": made.mode,
+        "corruption_package": made.engine,
+        "channel_order": made.channel_order,
+        "seed": made.seed,
+        "custom_versions": {name: made.custom.get(name, "unknown") for name in custom},
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def _config_hash(config: Config) -> str:
+    """Hash of what decides predictions: model and test pipeline, not where files lie."""
+    model = config.model.to_dict()
+    backbone = model.get("backbone")
+    if isinstance(backbone, dict):
+        backbone.pop("init_cfg", None)  # a path; the checkpoint's own hash says more
+    settled = {"model": model, "pipeline": config.test_dataloader.dataset.pipeline}
+    text = json.dumps(settled, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _file_hash(path: str | Path) -> str:
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _inference(config: Config) -> str:
+    test_cfg = config.model.get("test_cfg") or {}
+    if test_cfg.get("mode") != "slide":
+        return str(test_cfg.get("mode", "whole"))
+    crop, stride = test_cfg["crop_size"], test_cfg["stride"]
+    return f"slide crop={crop[0]}x{crop[1]} stride={stride[0]}x{stride[1]}"
