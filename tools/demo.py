@@ -36,7 +36,11 @@ def demo(args: argparse.Namespace) -> int:
     out = args.out
     checkpoint = out / f"train/iter_{args.iterations}.pth"
     options = ["--cfg-options", f"data_root={out}/mini/cityscapes"]
-    length = [f"max_iters={args.iterations}", f"val_interval={args.iterations}"]
+    length = [
+        f"max_iters={args.iterations}",
+        f"val_interval={args.iterations}",
+        f"warmup_iters={max(args.iterations // 20, 1)}",
+    ]
     limit = ["--limit", str(args.limit)] if args.limit else []
     steps = [["make_mini_data.py", f"{out}/mini"]]
     if checkpoint.is_file():

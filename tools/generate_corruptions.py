@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stl_backbones.apis.cli import make_parser, run_tool
+from stl_backbones.apis.cli import add_custom_imports, make_parser, run_tool
 
 if TYPE_CHECKING:
     from stl_backbones.corruptions.export import Progress
@@ -50,12 +50,11 @@ def parse() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="another seed, another draw of the benchmark")
     add("--format", help="png or jpeg, where the layout leaves a choice; coco: png (default, under "
         "the .jpg names) or jpeg, which corrupts twice")  # fmt: skip
-    add("--custom-imports", nargs="+", default=(), metavar="MODULE",
-        help="import these modules, which register corruptions or protocols")  # fmt: skip
     add("--workers", type=int, metavar="N", help="processes; default: the cores it may use")
     add("--shard", metavar="I/N", help="make the I-th of N shares, I from 1 to N")
     add("--dry-run", action="store_true", help="only estimate; write nothing")
     add("--verify", action="store_true", help="compare a finished copy with its manifest")
+    add_custom_imports(parser)
     return parser
 
 
