@@ -11,12 +11,12 @@ VERSION = next(
     if line.startswith("__version__")
 )
 
-# The corruption engine, beside what the stacks bring.
-ENGINE = ["numba>=0.59", "scipy", "pillow"]
+# What the corruption engine and the pictures of token labels need.
+COMMON = ["numba>=0.59", "scipy", "pillow", "matplotlib"]
 
 # The primary stack: OneDL continues OpenMMLab under the same import names.
 ONEDL = [
-    *ENGINE,
+    *COMMON,
     "onedl-mmcv>=2.3.6,<2.4",
     "onedl-mmengine>=0.10.12,<0.11",
     "onedl-mmdetection>=3.5.1,<3.6",
@@ -29,7 +29,7 @@ ONEDL = [
 
 # The original stack, for users who already have it; never beside the primary one.
 OPENMMLAB = [
-    *ENGINE,
+    *COMMON,
     "mmcv==2.1.0",
     "mmengine==0.10.7",
     "mmdet==3.3.0",
@@ -57,6 +57,6 @@ setup(
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["stl_backbones", "stl_backbones.*"]),
     package_data={"stl_backbones.report": ["page.css", "paper_tables/*.csv"]},
-    install_requires=["numpy", "torch>=2.4", "timm>=1.0.31"],
+    install_requires=["numpy", "safetensors", "torch>=2.4", "timm>=1.0.31"],
     extras_require={"onedl": ONEDL, "openmmlab": OPENMMLAB, "dev": DEV},
 )

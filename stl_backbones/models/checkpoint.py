@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from stl_backbones.models.variants import VARIANTS, Variant
@@ -99,6 +101,8 @@ class LoadReport:
 def read_checkpoint(path: str | Path) -> Any:
     """Read a file with ``weights_only``; nothing in it is executed.
 
+    A file named ``.safetensors`` is read as that: a state dict and nothing else.
+
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it is damaged, or holds anything but tensors and plain data.
@@ -106,6 +110,8 @@ def read_checkpoint(path: str | Path) -> Any:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint '{path}' does not exist")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
     try:
         with _only_safe_types():
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -119,6 +125,13 @@ def read_checkpoint(path: str | Path) -> Any:
         ) from error
     except _DAMAGE as error:
         raise ValueError(f"checkpoint '{path}' is truncated or no checkpoint: {error}") from error
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load_file(path)
+    except (SafetensorError, *_DAMAGE) as error:
+        raise ValueError(f"checkpoint '{path}' is truncated or no safetensors: {error}") from error
 
 
 @contextmanager
