@@ -35,7 +35,17 @@ def make_parser(description: str, *, epilog: str | None = None) -> argparse.Argu
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """Add OpenMMLab's usual options of a tool that runs a config's model."""
+    """Add OpenMMLab's usual options of a tool that runs a config's model on labelled pairs."""
+    add_config_options(parser)
+    parser.add_argument(
+        "--skip-broken",
+        action="store_true",
+        help="leave out truncated or unfitting images instead of refusing the data set",
+    )
+
+
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """Add where results go, what changes in the config, and the launcher."""
     parser.add_argument("--work-dir", metavar="DIR", help="where results go")
     parser.add_argument(
         "--cfg-options",
@@ -49,11 +59,6 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         choices=("none", "pytorch", "slurm", "mpi"),
         default="pytorch" if "TORCHELASTIC_RUN_ID" in os.environ else "none",
         help="job launcher; torchrun is noticed by itself",
-    )
-    parser.add_argument(
-        "--skip-broken",
-        action="store_true",
-        help="leave out truncated or unfitting images instead of refusing the data set",
     )
 
 

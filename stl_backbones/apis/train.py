@@ -17,6 +17,8 @@ from stl_backbones.engine import start_distributed, trust_plain_types
 from stl_backbones.engine.loading import check_fit
 from stl_backbones.models import read_checkpoint, select_state_dict
 
+_LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
+
 
 def train(
     config_path: str | Path,
@@ -47,7 +49,7 @@ def train(
         FileNotFoundError: If one is missing.
     """
     config = load_config(config_path, options=options)
-    _prepare(config, config_path, work_dir=work_dir, launcher=launcher, skip_broken=skip_broken)
+    prepare_run(config, config_path, work_dir=work_dir, launcher=launcher, skip_broken=skip_broken)
     if amp:
         _use_amp(config)
     if resume is not None:
@@ -58,7 +60,7 @@ def train(
     with building("the training run"):
         runner = Runner.from_cfg(config)
         runner.train_loop  # noqa: B018  builds the data set: its errors come before any work
-    _shorten_console(runner.logger)
+    shorten_console(runner.logger)
     runner.train()
     return Path(config.work_dir)
 
@@ -82,7 +84,7 @@ def evaluate(
         FileNotFoundError: If one is missing.
     """
     config = load_config(config_path, options=options)
-    _prepare(config, config_path, work_dir=work_dir, launcher=launcher, skip_broken=skip_broken)
+    prepare_run(config, config_path, work_dir=work_dir, launcher=launcher, skip_broken=skip_broken)
     if not config.get("test_dataloader"):
         raise ValueError(f"config '{config_path}' has no test_dataloader")
     config.load_from = str(checkpoint)
@@ -112,14 +114,20 @@ def find_resume(work_dir: str | Path) -> Path:
     raise FileNotFoundError(f"nothing to resume: no finished checkpoint in '{work_dir}'")
 
 
-def _prepare(
+def prepare_run(
     config: Config,
     config_path: str | Path,
     *,
     work_dir: str | Path | None,
     launcher: str,
-    skip_broken: bool,
+    skip_broken: bool = False,
 ) -> None:
+    """Join the launcher's processes and make the config fit them and its work folder.
+
+    Raises:
+        ValueError: If the launcher did not start this process.
+        PermissionError: If the work folder cannot be written to.
+    """
     start_distributed(launcher)
     trust_plain_types()
     config.launcher = launcher
@@ -130,10 +138,12 @@ def _prepare(
     if launcher != "none" and not torch.cuda.is_available():
         config.model_wrapper_cfg = {"type": "stl_backbones.CPUDistributedDataParallel"}
         _replace_sync_bn(config.model)
-    if skip_broken:
-        for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
-            if config.get(name):
-                config[name].dataset.skip_broken = True
+    loaders = [config[name] for name in _LOADERS if config.get(name)]
+    for loader in loaders:
+        if not torch.cuda.is_available():
+            loader.pin_memory = False  # torch warns about it without a GPU
+        if skip_broken:
+            loader.dataset.skip_broken = True
 
 
 def default_work_dir(config_path: str | Path) -> Path:
@@ -141,7 +151,7 @@ def default_work_dir(config_path: str | Path) -> Path:
     return Path("work_dirs") / Path(config_path).stem
 
 
-def _shorten_console(logger: logging.Logger) -> None:
+def shorten_console(logger: logging.Logger) -> None:
     """Keep mmengine's lines on every single parameter in the log file, off the terminal."""
     for handler in logger.handlers:
         if not isinstance(handler, logging.FileHandler):

@@ -1,18 +1,30 @@
-"""Running on CPU and GPU, in one process and in many."""
+"""Running on CPU and GPU, in one process and in many; exact, averaged, guarded training."""
 
+from stl_backbones.engine.decay import NoDecayConstructor
 from stl_backbones.engine.distributed import (
     CPUDistributedDataParallel,
     Ranks,
     leave,
     start_distributed,
 )
+from stl_backbones.engine.ema import EMAWeightsHook, RawAndEMAValLoop, WarmedUpEMA
+from stl_backbones.engine.guards import ModelCardHook, StopOnBadLoss
 from stl_backbones.engine.loading import load_model_weights, trust_plain_types
 from stl_backbones.engine.optim import BFloat16OptimWrapper
+from stl_backbones.engine.reproducible import EpochSampler, ReproducibleSteps
 
 __all__ = [
     "BFloat16OptimWrapper",
     "CPUDistributedDataParallel",
+    "EMAWeightsHook",
+    "EpochSampler",
+    "ModelCardHook",
+    "NoDecayConstructor",
     "Ranks",
+    "RawAndEMAValLoop",
+    "ReproducibleSteps",
+    "StopOnBadLoss",
+    "WarmedUpEMA",
     "leave",
     "load_model_weights",
     "start_distributed",

@@ -1,0 +1,8 @@
+# Stage 1 of STL: the token labeler FAN-TL-B-Hybrid on ImageNet, by Table 11 (2048 images a step).
+_base_ = [
+    "../_base_/models/stl_labeler.py",
+    "../_base_/datasets/imagenet.py",
+    "../_base_/schedules/pretrain_350e_2048.py",
+    "../_base_/pretrain_runtime.py",
+]
+model = dict(arch="base_hybrid", drop_path_rate=0.35)

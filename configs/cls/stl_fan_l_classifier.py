@@ -1,0 +1,8 @@
+# FAN-L-Hybrid on class labels alone, by the recipe of Table 11: what STL is compared with.
+_base_ = [
+    "../_base_/models/stl_classifier.py",
+    "../_base_/datasets/imagenet.py",
+    "../_base_/schedules/pretrain_350e_2048.py",
+    "../_base_/pretrain_runtime.py",
+]
+model = dict(arch="large_hybrid", drop_path_rate=0.45)

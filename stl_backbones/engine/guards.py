@@ -1,0 +1,103 @@
+"""Hooks that stop a run which cannot end well, and that say in its checkpoints what it was."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmengine.runner.base_loop import BaseLoop
+from torch import nn
+
+from stl_backbones.registry import HOOKS
+
+_SHOWN = 8
+CARD = "stl_backbones"  # the key in a checkpoint's meta
+
+
+@HOOKS.register_module()
+class StopOnBadLoss(Hook):
+    """Stops before a loss that is not finite reaches the average or a checkpoint."""
+
+    priority = "VERY_HIGH"
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Look at the loss.
+
+        Raises:
+            ValueError: If it is not finite; the images of the batch are named.
+        """
+        del batch_idx, data_batch
+        loss = _number((outputs or {}).get("loss", 0.0))
+        if math.isfinite(loss):
+            return
+        paths = [str(path) for path in getattr(_unwrap(runner.model), "last_paths", ())]
+        more = f", ... ({len(paths) - _SHOWN} more)" if len(paths) > _SHOWN else ""
+        raise ValueError(
+            f"the loss is {loss} in epoch {runner.epoch + 1}, step {runner.iter + 1}; expected a "
+            f"finite one. Batch: {', '.join(paths[:_SHOWN]) or 'unknown'}{more}. The last "
+            "checkpoint is from before; go on from it with a smaller lr, or bfloat16 for float16"
+        )
+
+
+@HOOKS.register_module()
+class ModelCardHook(Hook):
+    """Checks that model, labeler and data have the same classes, and describes the model in files.
+
+    The model's ``card()`` becomes ``meta['stl_backbones']`` of its checkpoints.
+    """
+
+    def before_run(self, runner: Runner) -> None:
+        """Compare class names before training.
+
+        Raises:
+            ValueError: If they differ.
+        """
+        if isinstance(runner._train_loop, BaseLoop):  # not in a mere test
+            classes = runner.train_dataloader.dataset.metainfo["classes"]
+            _unwrap(runner.model).check_classes(classes)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Add the card."""
+        checkpoint["meta"][CARD] = _unwrap(runner.model).card()
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Refuse to resume with another labeler.
+
+        Raises:
+            ValueError: If its file differs from the one before.
+        """
+        if not runner._resume:
+            return
+        before, now = (
+            (card.get("labeler") or {})
+            for card in (checkpoint["meta"].get(CARD) or {}, _unwrap(runner.model).card())
+        )
+        if before and before["sha256"] != now.get("sha256"):
+            raise ValueError(
+                f"this run began with labeler '{before['file']}' (sha256 {before['sha256'][:12]}), "
+                f"'{now.get('file')}' is another file; go on with the first, or start anew"
+            )
+        print_log("resumed with the same model and labeler", logger="current")
+
+
+def _number(loss: torch.Tensor | float) -> float:
+    return loss.item() if isinstance(loss, torch.Tensor) else float(loss)
+
+
+def _unwrap(model: nn.Module) -> Any:
+    return model.module if is_model_wrapper(model) else model
+
+
+__all__ = ["CARD", "ModelCardHook", "StopOnBadLoss"]

@@ -1,0 +1,136 @@
+"""Steps that do not depend on what ran before them: a resumed run equals an uninterrupted one."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sized
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import get_dist_info
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch.utils.data import Sampler
+
+from stl_backbones.registry import DATA_SAMPLERS, HOOKS
+
+STEP = "step"  # the key in a checkpoint's meta
+
+
+@DATA_SAMPLERS.register_module()
+class EpochSampler(Sampler[int]):
+    """Every image once per epoch, in an order drawn from (seed, epoch); can start mid-way.
+
+    Each process gets every n-th image of the one order, so that a step of several processes sees
+    the images of the same step of one.
+
+    Args:
+        dataset: The data set.
+        shuffle: Draw an order; else by index.
+        seed: Another seed, another order.
+    """
+
+    def __init__(self, dataset: Sized, *, shuffle: bool = True, seed: int | None = None) -> None:
+        self.dataset, self.shuffle = dataset, shuffle
+        self.seed = seed or 0
+        self.rank, self.world_size = get_dist_info()
+        self.epoch = 0
+        self._skip = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order comes next."""
+        self.epoch = epoch
+
+    def skip(self, samples: int) -> None:
+        """Leave out the first samples of this process in the next iteration, and only in that."""
+        self._skip = samples
+
+    def __iter__(self) -> Iterator[int]:
+        count = len(self.dataset)
+        draw = np.random.default_rng((self.seed, self.epoch)).permutation
+        order = draw(count) if self.shuffle else np.arange(count)
+        # Wrapped around, so that all processes have equally many.
+        mine = np.resize(order, len(self) * self.world_size)[self.rank :: self.world_size]
+        start, self._skip = self._skip, 0
+        return iter(mine[start:].tolist())
+
+    def __len__(self) -> int:
+        """Samples of this process in a whole epoch."""
+        return -(-len(self.dataset) // self.world_size)
+
+
+@HOOKS.register_module()
+class ReproducibleSteps(Hook):
+    """Draw what is random in a step from (seed, step, rank); start epochs where they stopped.
+
+    mmengine saves no generator's state. With this hook, `EpochSampler`, and a data set whose draws
+    depend on (seed, epoch, index), none is needed: a resumed run goes on exactly, with any number
+    of data workers. Another number of processes or images is refused.
+    """
+
+    priority = "VERY_HIGH"
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Tell data set and sampler the epoch, and what of it is done already."""
+        loader = runner.train_dataloader
+        for part in (loader.dataset, loader.sampler):
+            if hasattr(part, "set_epoch"):
+                part.set_epoch(runner.epoch)
+        done = runner.iter - runner.epoch * len(loader)
+        if done:
+            if not isinstance(loader.sampler, EpochSampler):
+                raise ValueError(
+                    f"cannot go on {done} steps into epoch {runner.epoch + 1}: the sampler must be "
+                    f"an EpochSampler, got {type(loader.sampler).__name__}"
+                )
+            loader.sampler.skip(done * loader.batch_size)
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Seed all generators for this step."""
+        del batch_idx, data_batch
+        seed_everything(runner.seed, runner.iter, runner.rank)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Note what a step is made of."""
+        checkpoint["meta"][STEP] = step_of(runner)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Refuse to resume with other steps: epochs and draws would no longer match.
+
+        Raises:
+            ValueError: If processes, batch size or accumulation differ from those before.
+        """
+        before = checkpoint["meta"].get(STEP)
+        if not runner._resume or not before:
+            return
+        now = step_of(runner)
+        if before != now:
+            raise ValueError(
+                f"this run made its steps of {_told(before)}, now {_told(now)}; resume with the "
+                "same, or start anew from its weights, --cfg-options init=FILE"
+            )
+
+
+def step_of(runner: Runner) -> dict[str, int]:
+    """What a step of a run is made of: processes, images of each, gathered batches."""
+    return {
+        "processes": runner.world_size,
+        "batch_size": runner.train_dataloader.batch_size,
+        "accumulated": runner.optim_wrapper._accumulative_counts,
+    }
+
+
+def _told(step: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in step.items())
+
+
+def seed_everything(*key: int) -> None:
+    """Seed the generators of Python, NumPy and torch from some numbers."""
+    state = int(np.random.SeedSequence(key).generate_state(1)[0])
+    random.seed(state)
+    np.random.seed(state)  # noqa: NPY002  libraries still draw from the global generator
+    torch.manual_seed(state)
+
+
+__all__ = ["EpochSampler", "ReproducibleSteps", "seed_everything"]

@@ -1,0 +1,290 @@
+"""Trained labelers, read from files and frozen: FAN labelers and timm classifiers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+import torch.nn.functional as F
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from torch import Tensor, nn
+
+from stl_backbones.models import (
+    FAN,
+    clean_state_dict,
+    infer_variant,
+    load_weights,
+    read_checkpoint,
+    select_state_dict,
+)
+from stl_backbones.models.stem import STRIDE
+
+
+class FrozenLabeler:
+    """A trained network that labels tokens: in eval mode, without gradient, on the images' device.
+
+    It is no ``nn.Module``, so that whoever holds it neither trains, saves, averages nor wraps it.
+
+    Args:
+        network: Maps images ``(B, 3, H, W)`` to logits ``(B, K, h, w)``.
+        num_classes: Classes K.
+        classes: Their names in order, where the file says them.
+        card: What the student's checkpoint says about it: plain data.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        num_classes: int,
+        classes: Sequence[str] | None,
+        card: Mapping[str, Any],
+    ) -> None:
+        self.network = network.eval().requires_grad_(False)
+        self.num_classes = num_classes
+        self.classes = None if classes is None else tuple(classes)
+        self.card = dict(card)
+        self._device: torch.device | None = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FrozenLabeler:
+        """Copies of the student, such as its average, share one labeler."""
+        return self
+
+    @torch.no_grad()
+    def token_logits(self, images: Tensor, *, grid: tuple[int, int]) -> Tensor:
+        """Classify every location of a grid.
+
+        Args:
+            images: ``(B, 3, H, W)``, normalised by ImageNet's mean and deviation.
+            grid: Rows and columns of the student's tokens; the labeler's own grid is resized.
+
+        Returns:
+            ``(B, rows * columns, K)``.
+        """
+        if images.device != self._device:
+            self.network.to(images.device)
+            self._device = images.device
+        logits = self.network(images)
+        if tuple(logits.shape[-2:]) != grid:
+            logits = F.interpolate(logits.float(), grid, mode="bilinear", align_corners=False)
+        return logits.flatten(2).transpose(1, 2)
+
+    def check_classes(self, classes: Sequence[str]) -> None:
+        """Refuse to label data of other classes.
+
+        Raises:
+            ValueError: If number, names or order differ.
+        """
+        title = f"labeler '{self.card['file']}'"
+        if len(classes) != self.num_classes:
+            raise ValueError(
+                f"{title} knows {self.num_classes} classes, the data has {len(classes)}; "
+                "train a labeler on this data"
+            )
+        if self.classes is None or self.classes == tuple(classes):
+            return
+        at = next(i for i, (a, b) in enumerate(zip(self.classes, classes, strict=True)) if a != b)
+        kind = "in another order" if set(self.classes) == set(classes) else "other ones"
+        raise ValueError(
+            f"{title} has the data's classes {kind}: class {at} is '{self.classes[at]}' there and "
+            f"'{classes[at]}' here; train a labeler on this data"
+        )
+
+
+class FANGrid(nn.Module):
+    """Token logits ``(B, K, h, w)`` of a FAN with a token head."""
+
+    def __init__(self, fan: FAN) -> None:
+        super().__init__()
+        self.fan = fan
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map ``(B, 3, H, W)`` to ``(B, K, ceil(H / 16), ceil(W / 16))``."""
+        _, tokens = self.fan(images)
+        return tokens.transpose(1, 2).unflatten(2, token_grid(images))
+
+
+class TimmGrid(nn.Module):
+    """A timm classifier's own head at every location of its last feature map.
+
+    Args:
+        model: Any timm classifier whose ``forward_features`` gives a map.
+        name: Its name, for errors.
+
+    Raises:
+        ValueError: If its last features are no map.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, model: Any, name: str) -> None:
+        super().__init__()
+        self.model: Any = model
+        self.channels_at_end = getattr(model, "output_fmt", "NCHW") == "NHWC"
+        config = getattr(model, "pretrained_cfg", {})
+        ours = torch.tensor([IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD]).view(2, 3, 1, 1)
+        own = torch.tensor(
+            [config.get("mean") or IMAGENET_DEFAULT_MEAN, config.get("std") or IMAGENET_DEFAULT_STD]
+        ).view(2, 3, 1, 1)
+        self.register_buffer("scale", ours[1] / own[1], persistent=False)
+        self.register_buffer("shift", (ours[0] - own[0]) / own[1], persistent=False)
+        side = max(64, *(config.get("min_input_size") or (3, 64, 64))[1:])
+        if config.get("fixed_input_size"):
+            side = config["input_size"][-1]
+        with torch.no_grad():
+            features = model.eval().forward_features(torch.zeros(1, 3, side, side))
+        if not isinstance(features, Tensor) or features.ndim != 4:
+            raise ValueError(
+                f"timm model '{name}' cannot label tokens: expected a spatial last feature map, "
+                f"got {tuple(getattr(features, 'shape', ()))}; take a CNN or a windowed transformer"
+            )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map ``(B, 3, H, W)`` to ``(B, K, h, w)``."""
+        features = self.model.forward_features(images * self.scale + self.shift)
+        if self.channels_at_end:
+            features = features.permute(0, 3, 1, 2)
+        batch, channels, rows, columns = features.shape
+        places = features.permute(0, 2, 3, 1).reshape(-1, channels, 1, 1)
+        if self.channels_at_end:
+            places = places.permute(0, 2, 3, 1)
+        # Each place becomes an image of one pixel: the head's pooling has nothing left to do.
+        logits = self.model.forward_head(places)
+        return logits.view(batch, rows, columns, -1).permute(0, 3, 1, 2)
+
+
+def token_grid(images: Tensor) -> tuple[int, int]:
+    """Rows and columns of a FAN's tokens for images ``(B, 3, H, W)``."""
+    height, width = images.shape[-2:]
+    return -(-height // STRIDE), -(-width // STRIDE)
+
+
+def load_labeler(
+    checkpoint: str | Path | None = None, *, timm_name: str | None = None
+) -> FrozenLabeler:
+    """Read a labeler from a file; averaged weights are preferred.
+
+    Args:
+        checkpoint: What stage 1 wrote, a released ``*_token`` file, or a timm model's state dict;
+            ``None`` for the weights that timm downloads.
+        timm_name: The timm model that the file belongs to, such as ``'dm_nfnet_f6'``; a tag, as in
+            ``'resnet50.a1_in1k'``, chooses what timm downloads.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If none is named, it is no labeler, cannot be read safely, does not fit the timm
+            model, or timm cannot fetch the weights.
+    """
+    if checkpoint is None:
+        return _download(timm_name)
+    if not Path(checkpoint).is_file():
+        raise FileNotFoundError(
+            f"labeler '{checkpoint}' does not exist; train one with a configs/cls/*_labeler.py, "
+            "then give its file, --cfg-options labeler=FILE"
+        )
+    content = read_checkpoint(checkpoint)
+    try:
+        weights = clean_state_dict(select_state_dict(content, ema=True))
+    except ValueError as error:
+        raise ValueError(f"labeler '{checkpoint}': {error}") from error
+    meta = _part(content, "meta")
+    classes = _part(meta, "dataset_meta").get("classes")
+    network, arch, count = (
+        _fan(weights, meta, checkpoint)
+        if timm_name is None
+        else _timm(weights, timm_name, checkpoint)
+    )
+    card = {"file": str(checkpoint), "sha256": _sha256(checkpoint), "arch": arch}
+    return FrozenLabeler(network, num_classes=count, classes=classes, card=card)
+
+
+def _fan(
+    weights: Mapping[str, Tensor], meta: Mapping[str, Any], path: str | Path
+) -> tuple[nn.Module, str, int]:
+    try:
+        variant, has_token_head = infer_variant(weights)
+    except ValueError as error:
+        raise ValueError(
+            f"labeler '{path}' is no FAN's file; for a timm classifier's give its name, "
+            "--cfg-options model.labeler.timm_name=NAME"
+        ) from error
+    if not has_token_head:
+        raise ValueError(
+            f"labeler '{path}' is a {variant.title} without a token head; expected what a "
+            "configs/cls/stl_fan_*_labeler.py run writes"
+        )
+    count = len(weights["aux_head.weight"])
+    released_norm = _part(meta, "stl_backbones").get("released_norm", True)
+    fan = FAN(variant, num_classes=count, token_head=True, released_norm=released_norm)
+    load_weights(fan, weights, source=str(path))
+    return FANGrid(fan), variant.arch, count
+
+
+def _timm(weights: Mapping[str, Tensor], name: str, path: str | Path) -> tuple[nn.Module, str, int]:
+    _check_timm_name(name)
+    head = timm.get_pretrained_cfg_value(name, "classifier") or "head.fc"
+    last = f"{head[0] if isinstance(head, tuple) else head}.weight"
+    if last not in weights:
+        raise ValueError(f"labeler '{path}' is no {name}'s file: it lacks '{last}'")
+    count = len(weights[last])
+    model = timm.create_model(name, num_classes=count)
+    try:
+        model.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip()[:200]
+        raise ValueError(f"labeler '{path}' does not fit timm's {name}: {first}") from error
+    return TimmGrid(model, name), name, count
+
+
+def _download(name: str | None) -> FrozenLabeler:
+    if name is None:
+        raise ValueError(
+            "a student needs a trained labeler: give --cfg-options labeler=FILE, the checkpoint of "
+            "a *_labeler.py run, or model.labeler.timm_name=NAME"
+        )
+    _check_timm_name(name)
+    try:
+        model: Any = timm.create_model(name, pretrained=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        first = str(error).strip().splitlines()[0][:200]
+        raise ValueError(
+            f"labeler: timm cannot fetch the weights of '{name}' ({first}); give its file, "
+            "--cfg-options labeler=FILE"
+        ) from error
+    digest = hashlib.sha256()
+    for key, value in sorted(model.state_dict().items()):
+        digest.update(key.encode() + value.numpy().tobytes())
+    card = {"file": f"timm:{name}", "sha256": digest.hexdigest(), "arch": name}
+    return FrozenLabeler(
+        TimmGrid(model, name), num_classes=model.num_classes, classes=None, card=card
+    )
+
+
+def _check_timm_name(name: str) -> None:
+    if not timm.is_model(name):
+        near = get_close_matches(name, timm.list_models(), 3)
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        raise ValueError(f"labeler: timm has no model '{name}'{hint}")
+
+
+def _part(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """What a checkpoint says under a name; nothing, where others wrote something else there."""
+    part = content.get(name)
+    return part if isinstance(part, Mapping) else {}
+
+
+def _sha256(path: str | Path) -> str:
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+__all__ = ["FANGrid", "FrozenLabeler", "TimmGrid", "load_labeler", "token_grid"]
