@@ -60,17 +60,23 @@ def test_every_kernel_is_in_the_stamped_folder():
     assert str(compiled.cache_folder()) in streams.next_words.stats.cache_path
 
 
-def test_an_unwritable_cache_is_one_line(tmp_path, monkeypatch):
-    (tmp_path / "file").touch()
-    monkeypatch.setattr(compiled._config, "CACHE_DIR", str(tmp_path / "file"))
+@pytest.fixture
+def users_folder(tmp_path, monkeypatch):
+    """The folder that the user set, asked for anew; the suite's own comes back afterwards."""
+    monkeypatch.setattr(compiled._config, "CACHE_DIR", str(tmp_path / "kernels"))
     compiled.cache_folder.cache_clear()
+    yield tmp_path / "kernels"
+    compiled.cache_folder.cache_clear()
+
+
+def test_an_unwritable_cache_is_one_line(users_folder):
+    users_folder.touch()
     with pytest.raises(OSError, match="set NUMBA_CACHE_DIR to one that can"):
         compiled.cache_folder()
-    compiled.cache_folder.cache_clear()
 
 
-def test_the_users_setting_is_left_as_it_was(monkeypatch, caplog):
-    monkeypatch.setattr(compiled._config, "CACHE_DIR", "/nowhere")
+def test_the_users_setting_is_heeded_and_left_as_it_was(users_folder, caplog):
     with caplog.at_level(logging.CRITICAL):
         compiled.kernel(lambda: 0)
-    assert compiled._config.CACHE_DIR == "/nowhere"
+    assert compiled._config.CACHE_DIR == str(users_folder)
+    assert compiled.cache_folder().parent == users_folder
