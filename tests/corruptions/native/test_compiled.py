@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -78,5 +79,5 @@ def test_an_unwritable_cache_is_one_line(users_folder):
 def test_the_users_setting_is_heeded_and_left_as_it_was(users_folder, caplog):
     with caplog.at_level(logging.CRITICAL):
         compiled.kernel(lambda: 0)
-    assert compiled._config.CACHE_DIR == str(users_folder)
+    assert Path(compiled._config.CACHE_DIR) == users_folder
     assert compiled.cache_folder().parent == users_folder
