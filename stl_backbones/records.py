@@ -12,6 +12,10 @@ import numpy.typing as npt
 
 CLEAN_NAME = "clean"
 
+_LISTS = ("skipped", "classes", "notes")  # of a provenance: JSON has no tuples
+_LATER = frozenset({"custom_versions", "parameters", "macs", "notes"})  # older records lack them
+_NO_DIFFERENCE = frozenset({"protocol", "parameters", "macs"})
+
 
 @dataclass(frozen=True, order=True)
 class Cell:
@@ -66,7 +70,7 @@ class Provenance:
     """What a number was measured with; two cells belong to one table only if these agree.
 
     Attributes:
-        task: ``'segmentation'``; decides which metric reads the samples.
+        task: ``'segmentation'`` or ``'classification'``; decides which metric reads the samples.
         model: Name shown in tables.
         protocol: Name of the protocol that the sweep was asked for.
         dataset: Name of the data set.
@@ -74,10 +78,12 @@ class Provenance:
         num_images: Images scored in every cell.
         num_images_total: Images the data set holds, before a limit or skipped broken files.
         skipped: Ids of broken images left out on request.
-        classes: Class names, in the order of the confusion matrix.
+        classes: Class names, in the order of the confusion matrix, or of the logits that were
+            compared.
         config_sha256: Hash of the resolved model and test settings.
         checkpoint_sha256: Hash of the checkpoint file.
-        inference: For example ``'whole'`` or ``'slide crop=1024x1024 stride=768x768'``.
+        inference: For example ``'whole'``, ``'slide crop=1024x1024 stride=768x768'`` or
+            ``'center crop 224 of 256 bicubic, scoring cls'``.
         corruption_source: ``'on-the-fly'`` or ``'folder:<name>'``.
         corruption_mode: Engine mode; ``'files'`` where images came from a folder that does not say.
         corruption_package: Implementation and version, for example
@@ -87,6 +93,9 @@ class Provenance:
         device: ``'cpu'`` or the accelerator's name.
         versions: Package name -> version.
         custom_versions: Corruption that a user registered -> its version.
+        parameters: Of the model; 0 if not counted.
+        macs: Multiply-accumulates of the model on one image; 0 if not counted.
+        notes: Sentences that every table with these numbers must print.
     """
 
     task: str
@@ -109,11 +118,14 @@ class Provenance:
     device: str
     versions: Mapping[str, str]
     custom_versions: Mapping[str, str] = field(default_factory=dict)
+    parameters: int = 0
+    macs: int = 0
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON-ready types."""
         plain = dataclasses.asdict(self)
-        return {**plain, "skipped": list(self.skipped), "classes": list(self.classes)}
+        return {**plain, **{name: list(plain[name]) for name in _LISTS}}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Provenance:
@@ -123,14 +135,14 @@ class Provenance:
             ValueError: If a field is missing or unknown.
         """
         known = {entry.name for entry in dataclasses.fields(cls)}
-        missing = sorted(known - set(plain) - {"custom_versions"})  # older records lack it
+        missing = sorted(known - set(plain) - _LATER)
         unknown = sorted(set(plain) - known)
         if missing or unknown:
             raise ValueError(
                 f"provenance fields do not fit: missing {missing}, unknown {unknown}; "
                 "was it written by another version of stl_backbones?"
             )
-        tuples = {"skipped": tuple(plain["skipped"]), "classes": tuple(plain["classes"])}
+        tuples = {name: tuple(plain[name]) for name in _LISTS if name in plain}
         return cls(**{**plain, **tuples})
 
     def differences(self, other: Provenance) -> dict[str, tuple[Any, Any]]:
@@ -138,6 +150,7 @@ class Provenance:
 
         The protocol is not among them: a cell means the same under each protocol that holds it.
         Nor is a corruption that only one of them has: another choice of cells, measured alike.
+        Nor are counts of the model: its hashes say more.
         """
         mine, theirs = self.to_dict(), other.to_dict()
         shared = self.custom_versions.keys() & other.custom_versions.keys()
@@ -147,7 +160,7 @@ class Provenance:
         return {
             name: (mine[name], theirs[name])
             for name in mine
-            if name != "protocol" and mine[name] != theirs[name]
+            if name not in _NO_DIFFERENCE and mine[name] != theirs[name]
         }
 
 

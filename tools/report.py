@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from stl_backbones.apis.cli import add_custom_imports, make_parser, run_tool
 
+EXIT_NOT_MET = 1
 _EPILOG = """examples:
   python tools/report.py work_dirs/stl_fan_b --paper
   python tools/report.py work_dirs/fan_b work_dirs/stl_fan_b --out report --names FAN-B STL-FAN-B
+  python tools/report.py work_dirs/fan_b work_dirs/stl_fan_b --compare
+  python tools/report.py work_dirs/stl_fan_b --require 'average >= 0.60' --require 'fog/5 >= 0.30'
+docs/reports.md tells how to read the tables.
 """
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this tool."""
     parser = make_parser(
-        "Turn finished sweeps into a robustness table (the layout of the paper's Table 13):\n"
-        "Markdown here; Markdown, CSV, LaTeX and one HTML page in the output folder.",
+        "Turn finished sweeps into robustness tables (the layouts of the paper's Tables 2, 3, 12\n"
+        "and 13): Markdown here; Markdown, CSV, LaTeX and one HTML page in the output folder.",
         epilog=_EPILOG,
     )
     parser.add_argument("dirs", nargs="+", metavar="DIR", help="a sweep's folder, one per model")
@@ -30,10 +35,20 @@ def build_parser() -> argparse.ArgumentParser:
         "--partial", action="store_true", help="print dashes for missing cells, do not refuse"
     )
     parser.add_argument("--precision", type=int, default=1, help="decimals of percentages, 0 to 6")
+    parser.add_argument("--compare", action="store_true", help="two DIRs: their paired difference")
+    parser.add_argument(
+        "--require", action="append", default=[], metavar="'NAME OP NUMBER'",
+        help="a bound, in fractions, that every model must keep: exit code 1 if one does not",
+    )  # fmt: skip
+    parser.add_argument(
+        "--require-lower-bound", action="store_true",
+        help="judge by the unfavourable end of the 95 %% interval: the lower one for >=",
+    )  # fmt: skip
+    parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap; 0: none")
     return parser
 
 
-def _report(args: argparse.Namespace) -> None:
+def _report(args: argparse.Namespace) -> int:
     from stl_backbones.apis.report import make_report  # after parsing: --help stays quick
     from stl_backbones.corruptions import import_modules
 
@@ -46,8 +61,15 @@ def _report(args: argparse.Namespace) -> None:
         paper=args.paper,
         partial=args.partial,
         precision=args.precision,
+        compare=args.compare,
+        require=args.require,
+        require_lower_bound=args.require_lower_bound,
+        resamples=args.resamples,
     )
     print(f"{made.text}\nreport: {made.page}")
+    for verdict in made.failed:
+        print(verdict, file=sys.stderr)
+    return EXIT_NOT_MET if made.failed else 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:

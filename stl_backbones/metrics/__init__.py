@@ -1,27 +1,70 @@
 """Pure formulas on numbers and arrays."""
 
+from stl_backbones.metrics.bootstrap import (
+    LEVEL,
+    Replicates,
+    paired_p_value,
+    percentile_interval,
+    resample_counts,
+    weighted_sums,
+)
+from stl_backbones.metrics.calibration import NUM_BINS, calibration_error, calibration_terms
+from stl_backbones.metrics.classification import hits, mean_of_terms
+from stl_backbones.metrics.corruption_error import (
+    ALEXNET_CLEAN_ERROR,
+    ALEXNET_ERRORS,
+    corruption_error_cells,
+    mean_corruption_error,
+    relative_corruption_error,
+)
 from stl_backbones.metrics.robustness import (
     IncompleteCellsError,
+    Score,
     corruption_means,
+    mean_of,
     mean_over,
     retention,
     robust_mean,
+    share,
 )
 from stl_backbones.metrics.segmentation import (
     IGNORE_INDEX,
     class_iou,
     confusion_matrix,
+    iou_terms,
     mean_iou,
+    mean_iou_of_terms,
 )
 
 __all__ = [
+    "ALEXNET_CLEAN_ERROR",
+    "ALEXNET_ERRORS",
     "IGNORE_INDEX",
+    "LEVEL",
+    "NUM_BINS",
     "IncompleteCellsError",
+    "Replicates",
+    "Score",
+    "calibration_error",
+    "calibration_terms",
     "class_iou",
     "confusion_matrix",
+    "corruption_error_cells",
     "corruption_means",
+    "hits",
+    "iou_terms",
+    "mean_corruption_error",
     "mean_iou",
+    "mean_iou_of_terms",
+    "mean_of",
+    "mean_of_terms",
     "mean_over",
+    "paired_p_value",
+    "percentile_interval",
+    "relative_corruption_error",
+    "resample_counts",
     "retention",
     "robust_mean",
+    "share",
+    "weighted_sums",
 ]

@@ -1,12 +1,20 @@
-"""From the scores of cells to the numbers of a robustness table."""
+"""From the scores of cells to the numbers of a robustness table.
+
+A score is a float, or an array of one shape for all cells (one score per resample, say): then so is
+every mean.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from stl_backbones.records import CLEAN, Cell
+
+Score = TypeVar("Score", float, npt.NDArray[np.float64])
 
 
 class IncompleteCellsError(ValueError):
@@ -22,7 +30,12 @@ class IncompleteCellsError(ValueError):
         super().__init__(f"{len(self.missing)} cells are missing (missing is never zero): {names}")
 
 
-def mean_over(scores: Mapping[Cell, float], cells: Sequence[Cell]) -> float:
+def mean_of(scores: Sequence[Score]) -> Score:
+    """Mean of scores, at least one; arrays are averaged element by element."""
+    return cast(Score, np.mean(scores, axis=0))
+
+
+def mean_over(scores: Mapping[Cell, Score], cells: Sequence[Cell]) -> Score:
     """Mean score of the cells.
 
     Raises:
@@ -34,12 +47,12 @@ def mean_over(scores: Mapping[Cell, float], cells: Sequence[Cell]) -> float:
     missing = [cell for cell in cells if cell not in scores]
     if missing:
         raise IncompleteCellsError(missing)
-    return float(np.mean([scores[cell] for cell in cells]))
+    return mean_of([scores[cell] for cell in cells])
 
 
 def corruption_means(
-    scores: Mapping[Cell, float], severities: Mapping[str, Sequence[int]]
-) -> dict[str, float]:
+    scores: Mapping[Cell, Score], severities: Mapping[str, Sequence[int]]
+) -> dict[str, Score]:
     """Mean over severities, per corruption.
 
     Args:
@@ -59,7 +72,7 @@ def corruption_means(
     }
 
 
-def robust_mean(scores: Mapping[Cell, float], severities: Mapping[str, Sequence[int]]) -> float:
+def robust_mean(scores: Mapping[Cell, Score], severities: Mapping[str, Sequence[int]]) -> Score:
     """Mean over severities per corruption, then over corruptions: every corruption weighs the same.
 
     Raises:
@@ -68,11 +81,11 @@ def robust_mean(scores: Mapping[Cell, float], severities: Mapping[str, Sequence[
     References:
         The Average column of Table 13 of the STL paper; see `corruption_means`.
     """
-    return float(np.mean(list(corruption_means(scores, severities).values())))
+    return mean_of(list(corruption_means(scores, severities).values()))
 
 
-def retention(scores: Mapping[Cell, float], severities: Mapping[str, Sequence[int]]) -> float:
-    """Robust score divided by clean score.
+def retention(scores: Mapping[Cell, Score], severities: Mapping[str, Sequence[int]]) -> Score:
+    """Robust score divided by clean score; NaN, a share of nothing, where the clean one is 0.
 
     Raises:
         IncompleteCellsError: If any cell, the clean one included, has no score.
@@ -82,4 +95,11 @@ def retention(scores: Mapping[Cell, float], severities: Mapping[str, Sequence[in
     """
     if CLEAN not in scores:
         raise IncompleteCellsError([CLEAN])
-    return robust_mean(scores, severities) / scores[CLEAN]
+    return share(robust_mean(scores, severities), scores[CLEAN])
+
+
+def share(part: Score, whole: Score) -> Score:
+    """``part / whole``, NaN where the whole is 0."""
+    known = np.asarray(whole) != 0
+    ratio = np.divide(part, whole, out=np.full(known.shape, np.nan), where=known)
+    return cast(Score, ratio if ratio.ndim else float(ratio))

@@ -75,3 +75,35 @@ def mean_iou(confusion: npt.NDArray[np.integer]) -> float:
     """
     iou = class_iou(confusion)
     return float(np.nanmean(iou)) if np.isfinite(iou).any() else float("nan")
+
+
+def iou_terms(confusions: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """What each image adds to the pixels that IoU is made of.
+
+    Args:
+        confusions: ``(N, K, K)`` pixel counts of each image, rows = ground truth.
+
+    Returns:
+        ``(N, 2 K)`` float64: pixels of intersection of each class, then of union.
+    """
+    hit = np.diagonal(confusions, axis1=-2, axis2=-1).astype(np.float64)
+    union = confusions.sum(axis=-1) + confusions.sum(axis=-2) - hit
+    return np.concatenate([hit, union], axis=-1)
+
+
+def mean_iou_of_terms(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """`mean_iou` from sums of `iou_terms` over images.
+
+    Args:
+        sums: ``(..., 2 K)`` sums over images.
+
+    Returns:
+        ``(...)`` fractions; NaN where no pixel was counted.
+    """
+    hit, union = np.split(sums, 2, axis=-1)
+    occurs = union > 0
+    iou = np.divide(hit, union, out=np.zeros_like(hit), where=occurs)
+    count = occurs.sum(axis=-1)
+    mean = np.full(count.shape, np.nan)
+    np.divide(iou.sum(axis=-1), count, out=mean, where=count > 0)
+    return mean

@@ -1,16 +1,20 @@
-"""CSV for other programs: unrounded fractions, the unit in every header."""
+"""CSV for other programs: unrounded numbers, the unit in every header."""
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterator, Sequence
 
+from stl_backbones.metrics import Replicates, percentile_interval
+from stl_backbones.records import CLEAN, Cell, Provenance
+from stl_backbones.report.comparison import Difference
 from stl_backbones.report.document import Document
 from stl_backbones.report.numbers import listed_versions, plain
 from stl_backbones.report.provenance import approximation_note
 from stl_backbones.report.runs import Run
-from stl_backbones.report.table import Value
+from stl_backbones.report.table import PAPER_PREFIX, Column, Table, Value
 
 _PROVENANCE_HEADER = (
     "protocol",
@@ -29,43 +33,113 @@ _PROVENANCE_HEADER = (
     "config_sha256",
     "checkpoint_sha256",
     "versions",
+    "notes",
 )
+_MAIN_SET = "main"  # the images of the sweep itself
+
+
+def render_all(document: Document) -> dict[str, str]:
+    """File name -> text of all CSV files."""
+    main = {} if document.main is None else {"table": document.main}
+    files = {f"{name}.csv": render_table(document, table)
+             for name, table in {**main, **document.layouts}.items()}  # fmt: skip
+    files |= {"cells.csv": render_cells(document), "aggregates.csv": render_aggregates(document)}
+    if document.differences:
+        files["comparison.csv"] = render_differences(document)
+    return files
 
 
 def render_cells(document: Document) -> str:
-    """One line per model and cell of the protocol; the score is empty where it is missing."""
-    header = ("model", "corruption", "severity", f"{document.metric.key}_fraction")
-    rows = (
-        (run.label, cell.corruption, cell.severity, _number(run.scores.get(cell)), *provenance)
-        for run in document.runs
-        for provenance in [_provenance(run, document.protocol.name)]
-        for cell in document.protocol.cells()
-    )
+    """One line per model and cell of the protocol, then per set of other images.
+
+    A score is empty where it is missing; so is an interval where there are no resamples.
+    """
+    metrics = document.metric.cells
+    header = [f"{one.key}_{end}{one.unit}" for one in metrics for end in ("", "low_", "high_")]
+
+    def lines() -> Iterator[Sequence[object]]:
+        for run in document.runs:
+            provenance = _provenance(run.provenance, document.protocol.name)
+            for cell in document.protocol.cells() if run.swept else ():
+                scores = [_replicates(run, one.key, cell) for one in metrics]
+                yield (
+                    run.label,
+                    _MAIN_SET,
+                    cell.corruption,
+                    cell.severity,
+                    *(number for values in scores for number in values),
+                    *provenance,
+                )
+            for name, own in run.sets.items():
+                sets = [_with_ends(own.replicates[one.key]) for one in metrics]
+                yield (run.label, name, CLEAN.corruption, CLEAN.severity,
+                       *(number for values in sets for number in values),
+                       *_provenance(own.provenance, own.provenance.protocol))  # fmt: skip
+
+    return _write(("model", "set", "corruption", "severity", *header, *_PROVENANCE_HEADER), lines())
+
+
+def _replicates(run: Run, key: str, cell: Cell) -> list[str]:
+    found = run.replicates.get(key, {}).get(cell)
+    return ["", "", ""] if found is None else _with_ends(found)
+
+
+def _with_ends(replicates: Replicates) -> list[str]:
+    """Value, lower and upper end."""
+    ends = percentile_interval(replicates[1:]) if len(replicates) > 1 else (None, None)
+    return [_number(value) for value in (float(replicates[0]), *ends)]
+
+
+def render_aggregates(document: Document) -> str:
+    """One line per model and aggregate: value, interval, and what is missing for it."""
+
+    def lines() -> Iterator[Sequence[object]]:
+        for run, found in zip(document.runs, document.aggregates, strict=True):
+            provenance = _provenance(run.provenance, document.protocol.name)
+            for key, one in found.items():
+                low, high = one.interval or (None, None)
+                better = "lower" if one.lower_is_better else "higher"
+                yield (run.label, key, _number(one.value), _number(low), _number(high), one.unit,
+                       better, ", ".join(one.missing), *provenance)  # fmt: skip
+
+    header = ("model", "aggregate", "value", "low", "high", "unit", "better", "missing")
+    return _write((*header, *_PROVENANCE_HEADER), lines())
+
+
+def render_differences(document: Document) -> str:
+    """One line per aggregate: both models, their paired difference, its interval, p."""
+
+    def line(one: Difference) -> Sequence[object]:
+        low, high = one.interval or (None, None)
+        numbers = (one.first.value, one.second.value, one.value, low, high, one.p_value)
+        better = "lower" if one.first.lower_is_better else "higher"
+        return (*labels, one.first.key, *map(_number, numbers), one.first.unit, better)
+
+    labels = tuple(run.label for run in document.runs)
+    header = ("first_model", "second_model", "aggregate", "first", "second", "difference", "low",
+              "high", "p_value", "unit", "better")  # fmt: skip
+    provenance = _provenance(document.runs[0].provenance, document.protocol.name)
+    rows = ((*line(one), *provenance) for one in document.differences)
     return _write((*header, *_PROVENANCE_HEADER), rows)
 
 
-def render_table(document: Document) -> str:
-    """One line per model, the paper's included: clean, average, retention, every corruption."""
-    key = document.metric.key
-    table = document.main
-    header = [
-        f"{column.key}_fraction" if column.key == "retention" else f"{column.key}_{key}_fraction"
-        for column in table.columns
-    ]
+def render_table(document: Document, table: Table) -> str:
+    """One line per model, the paper's included."""
+    header = [_header(column, document.metric.key) for column in table.columns]
     total = len(document.protocol.cells())
     runs = {run.label: run for run in document.runs}
 
     def lines() -> Iterator[Sequence[object]]:
         for row in table.rows:
-            values = [_number(row.values[column.key]) for column in table.columns]
+            values = [_number(row.values.get(column.key)) for column in table.columns]
             if row.published:
-                name = row.label.removeprefix("paper: ")
+                name = row.label.removeprefix(PAPER_PREFIX)
                 blank = [""] * (len(_PROVENANCE_HEADER) - 1)
                 yield ("paper", name, *values, "", "", document.protocol.name, *blank, "")
                 continue
             run = runs[row.label]
             measured = total - len(run.missing(document.protocol))
-            provenance = _provenance(run, document.protocol.name)
+            provenance = _provenance(run.provenance, document.protocol.name)
             note = approximation_note([run]) if row.mark else ""
             yield ("own", row.label, *values, measured, total, *provenance, note)
 
@@ -75,12 +149,19 @@ def render_table(document: Document) -> str:
     )
 
 
-def _provenance(run: Run, protocol: str) -> list[str]:
-    record = run.provenance
+def _header(column: Column, metric: str) -> str:
+    if column.csv:
+        return column.csv
+    ratio = column.key in ("retention", "mce")
+    return f"{column.key}_fraction" if ratio else f"{column.key}_{metric}_fraction"
+
+
+def _provenance(record: Provenance, protocol: str) -> list[str]:
     known = {
         "protocol": protocol,
         "versions": listed_versions(record.versions),
         "custom_versions": listed_versions(record.custom_versions),
+        "notes": " ".join(record.notes),
     }
     return [plain(str(known.get(n, getattr(record, n)))) for n in _PROVENANCE_HEADER]
 
@@ -88,7 +169,9 @@ def _provenance(run: Run, protocol: str) -> list[str]:
 def _number(value: Value) -> str:
     if isinstance(value, str):
         return value
-    return "" if value is None else repr(float(value))  # the shortest text that reads back equal
+    if value is None:
+        return ""
+    return "nan" if math.isnan(value) else repr(float(value))  # the shortest that reads back equal
 
 
 def _write(header: Sequence[str], rows: Iterator[Sequence[object]]) -> str:

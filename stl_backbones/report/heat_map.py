@@ -76,7 +76,7 @@ def _cell(value: float | None, limits: tuple[float, float], precision: int) -> s
     if value is None:
         return f'<td class="missing" title="not measured">{MISSING}</td>'
     if math.isnan(value):
-        return f'<td class="missing" title="no pixel counted">{NOT_COUNTED}</td>'
+        return f'<td class="missing" title="nothing counted">{NOT_COUNTED}</td>'
     low, high = limits
     colour = scale_colour((value - low) / (high - low))
     return (

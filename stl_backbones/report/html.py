@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from html import escape
 from importlib import resources
 
+from stl_backbones.report.aggregates import Aggregate
 from stl_backbones.report.charts import axis_top, legend, make_panels, render_panel
 from stl_backbones.report.document import Document
 from stl_backbones.report.heat_map import render_map, render_scale, value_range
@@ -14,23 +16,22 @@ from stl_backbones.report.summary import Summary
 from stl_backbones.report.table import Column, Row, Table, full_name
 
 _MARKS = (MISSING, NOT_IN_PROTOCOL, NOT_COUNTED)
+_CARD_EXTRAS = ("mce", "imagenet-a", "imagenet-r")  # aggregates that a card shows if measured
 
 
 def render(document: Document) -> str:
     """The whole page; every name in it is escaped."""
     style = resources.files("stl_backbones.report").joinpath("page.css").read_text(encoding="utf-8")
     title = escape(document.title)
-    body = "\n".join(
-        [
-            _head(document),
-            _main_section(document),
-            _heat_section(document),
-            _curve_section(document),
-            _severity_section(document),
-            _class_section(document),
-            _provenance_section(document),
-        ]
-    )
+    sections = [_head(document), *_table_sections(document)]
+    if document.main is not None:
+        sections += [_heat_section(document), _curve_section(document)]
+    sections += [
+        _detail_section(document),
+        _class_section(document),
+        _provenance_section(document),
+    ]
+    body = "\n".join(sections)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -94,45 +95,77 @@ def _value(
 
 
 def _head(document: Document) -> str:
-    protocol, record = document.protocol, document.runs[0].provenance
+    protocol = document.protocol
+    images = next((run.provenance.num_images for run in document.runs if run.swept), 0)
     warnings = "".join(f'<p class="warning">{escape(text)}</p>' for text in document.warnings)
     cards = "".join(
-        _card(run.label, summary, document)
-        for run, summary in zip(document.runs, document.summaries, strict=True)
+        _card(run.label, summary, found, document)
+        for run, summary, found in zip(
+            document.runs, document.summaries, document.aggregates, strict=True
+        )
+    )
+    lead = (
+        f"{escape(document.metric.name)} under {len(protocol.corruptions)} "
+        f"corruptions, protocol {escape(protocol.name)}, {images} images"
+        if document.main is not None
+        else f"{escape(document.metric.name)} on sets of other images"
     )
     return (
         f"<h1>{escape(document.title)}</h1>"
-        f'<p class="lead">{escape(document.metric.name)} under {len(protocol.corruptions)} '
-        f"corruptions, protocol {escape(protocol.name)}, {record.num_images} images</p>"
+        f'<p class="lead">{lead}</p>'
         f'{warnings}<div class="cards">{cards}</div>'
     )
 
 
-def _card(label: str, summary: Summary, document: Document) -> str:
-    def number(name: str, value: float | None, kind: str = "") -> str:
-        text = percent(value, document.precision)
+def _card(label: str, summary: Summary, found: Mapping[str, Aggregate], document: Document) -> str:
+    """A model's key figures; what lies in the sets of other images beside them."""
+
+    def number(name: str, key: str, kind: str = "") -> str:
+        text = percent(found[key].value, document.precision)
         unit = "" if text in _MARKS else "<small>%</small>"
-        return f"<div{kind}><dt>{name}</dt><dd>{text}{unit}</dd></div>"
+        return (
+            f"<div{kind}><dt>{name}</dt><dd>{text}{unit}{_range(found[key], document)}</dd></div>"
+        )
 
-    weakest = MISSING
-    if summary.weakest is not None:
-        name, score = summary.weakest
-        weakest = f"{full_name(name)} ({percent(score, document.precision)} %)"
+    figures = ""
+    if document.main is not None:
+        weakest = MISSING
+        if summary.weakest is not None:
+            name, score = summary.weakest
+            weakest = f"{full_name(name)} ({percent(score, document.precision)} %)"
+        figures = (
+            number("Clean", "clean")
+            + number("Average", "average", ' class="main"')
+            + number("Retention", "retention")
+            + f'<div class="wide"><dt>Weakest under</dt><dd>{escape(weakest)}</dd></div>'
+        )
+    others = [key for key in _CARD_EXTRAS if key in found and found[key].value is not None]
+    figures += "".join(number(escape(found[key].title), key) for key in others)
+    return f'<section class="card"><h3>{escape(label)}</h3><dl>{figures}</dl></section>'
+
+
+def _range(aggregate: Aggregate, document: Document) -> str:
+    if aggregate.interval is None or math.isnan(aggregate.interval[0]):
+        return ""
+    low, high = (percent(end, document.precision) for end in aggregate.interval)
+    return f'<span class="range">{low} to {high}</span>'
+
+
+def _table_sections(document: Document) -> Iterator[str]:
+    for table in document.head_tables():
+        yield (
+            f"<section><h2>{escape(table.title)}</h2>"
+            f"{_with_notes(table, document.precision)}</section>"
+        )
+
+
+def _with_notes(table: Table, precision: int) -> str:
+    remarks = " ".join(f"{escape(remark)}." for remark in table.remarks)
+    notes = "".join(f"<li>{escape(note)}</li>" for note in table.notes)
     return (
-        f'<section class="card"><h3>{escape(label)}</h3><dl>'
-        + number("Clean", summary.clean)
-        + number("Average", summary.average, ' class="main"')
-        + number("Retention", summary.retention)
-        + f'<div class="wide"><dt>Weakest under</dt><dd>{escape(weakest)}</dd></div></dl></section>'
-    )
-
-
-def _main_section(document: Document) -> str:
-    notes = "".join(f"<li>{escape(note)}</li>" for note in document.notes)
-    table = render_table(document.main, document.precision)
-    return (
-        f"<section><h2>{escape(document.main.title)}</h2>{table}"
-        f'<ul class="notes">{notes}</ul></section>'
+        render_table(table, precision)
+        + (f'<p class="remark">{remarks}</p>' if remarks else "")
+        + (f'<ul class="notes">{notes}</ul>' if notes else "")
     )
 
 
@@ -179,13 +212,17 @@ def _curve_section(document: Document) -> str:
     )
 
 
-def _severity_section(document: Document) -> str:
+def _detail_section(document: Document) -> str:
+    """The long tables, folded."""
+    found = [*filter(None, [document.by_corruption]), *document.severities]
+    if not found:
+        return ""
     tables = "".join(
-        f"<h3>{escape(table.title)}</h3>{render_table(table, document.precision)}"
-        for table in document.severities
+        f"<h3>{escape(table.title)}</h3>{_with_notes(table, document.precision)}" for table in found
     )
-    return f"<section><h2>By severity</h2><details><summary>Show tables</summary>{tables}" + (
-        "</details></section>"
+    return (
+        "<section><h2>By corruption and severity</h2><details><summary>Show tables</summary>"
+        f"{tables}</details></section>"
     )
 
 
@@ -195,7 +232,7 @@ def _class_section(document: Document) -> str:
     return (
         f"<section><h2>Classes</h2><p class='hint'>{escape(document.classes.title)}: on clean "
         "images, in the protocol's average, and under the corruption that hurts it most.</p>"
-        f"{render_table(document.classes, document.precision)}</section>"
+        f"{_with_notes(document.classes, document.precision)}</section>"
     )
 
 

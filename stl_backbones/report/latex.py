@@ -1,4 +1,4 @@
-"""The main table for a paper: needs the packages booktabs and graphicx."""
+"""The tables for a paper: need the packages booktabs and graphicx."""
 
 from __future__ import annotations
 
@@ -34,37 +34,47 @@ def escape(text: str) -> str:
 
 
 def render(document: Document) -> str:
-    r"""A ``table*`` with grouped header; warnings and notes below it, provenance as comments."""
-    table = document.main
+    r"""A ``table*`` each with grouped header; warnings and notes below, provenance as comments."""
     facts = [f"{label}: {text}" for label, text in document.shared_facts.items()]
     facts += [
         f"{model}: " + "; ".join(f"{label.lower()} {text}" for label, text in facts_of.items())
         for model, facts_of in document.model_facts.items()
     ]
-    told = [*document.warnings, *document.notes]
+    comparison = () if document.comparison is None else (document.comparison,)
     lines = [
         "% needs \\usepackage{booktabs} and \\usepackage{graphicx}",
-        *(f"% {text}" for text in (*facts, *told)),
-        r"\begin{table*}[t]",
-        r"\centering",
-        rf"\caption{{{_caption(document)}}}",
-        r"\setlength{\tabcolsep}{3pt}",
-        r"\resizebox{\textwidth}{!}{%",
-        *_tabular(table, document.precision),
-        "}",
-        r"\par\smallskip\raggedright\scriptsize",
-        *(f"{escape(text)}\\par" for text in (*told, *facts)),
-        r"\end{table*}",
+        *(f"% {text}" for text in (*facts, *document.warnings)),
     ]
+    for table in (*document.published_layouts, document.headline, *comparison):
+        lines += _float(table, document, facts)
     return "\n".join(lines) + "\n"
 
 
-def _caption(document: Document) -> str:
-    text = (
-        f"{document.title}: {document.metric.name} in percent, protocol {document.protocol.name} "
-        f"({document.protocol.source})."
-    )
-    return " ".join([escape(text), *(rf"\textbf{{{escape(w)}.}}" for w in document.warnings)])
+def _float(table: Table, document: Document, facts: Sequence[str]) -> list[str]:
+    told = [*document.warnings, *table.notes, *facts]
+    return [
+        r"\begin{table*}[t]",
+        r"\centering",
+        rf"\caption{{{_caption(table, document)}}}",
+        r"\setlength{\tabcolsep}{3pt}",
+        r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
+        *_tabular(table, document.precision),
+        "}",
+        r"\par\smallskip\raggedright\scriptsize",
+        *(f"{escape(text)}\\par" for text in told),
+        r"\end{table*}",
+    ]
+
+
+def _caption(table: Table, document: Document) -> str:
+    metric, protocol = document.metric.name, document.protocol
+    if table is document.main:
+        text = (
+            f"{document.title}: {metric} in percent, protocol {protocol.name} ({protocol.source})."
+        )
+    else:
+        text = f"{document.title}: {table.title}."
+    return " ".join([escape(text), *(rf"\textbf{{{escape(r)}.}}" for r in table.remarks)])
 
 
 def _tabular(table: Table, precision: int) -> list[str]:
@@ -82,8 +92,7 @@ def _tabular(table: Table, precision: int) -> list[str]:
     return [
         rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
         r"\toprule",
-        " & ".join(groups) + r" \\",
-        " ".join(rules),
+        *([" & ".join(groups) + r" \\", " ".join(rules)] if rules else []),
         " & ".join(titles) + r" \\",
         r"\midrule",
         *_rows(table, own, precision),

@@ -40,27 +40,32 @@ def render_table(table: Table, precision: int) -> str:
 
 
 def render_head(document: Document) -> str:
-    """Title, warnings, main table, notes and provenance: what the terminal shows."""
+    """Title, warnings, main tables, notes and provenance: what the terminal shows."""
     parts = [f"# {escape(document.title)}"]
     parts += [f"**{escape(warning)}**" for warning in document.warnings]
-    parts += [
-        f"{escape(document.main.title)}:",
-        render_table(document.main, document.precision),
-        "\n".join(f"- {escape(note)}" for note in document.notes),
-        "## Provenance",
-        "\n".join(f"- {fact}" for fact in _facts(document)),
-    ]
+    for table in document.head_tables():
+        parts += [f"{escape(table.title)}:", *_with_notes(table, document.precision)]
+    parts += ["## Provenance", "\n".join(f"- {fact}" for fact in _facts(document))]
     return "\n\n".join(parts) + "\n"
 
 
 def render(document: Document) -> str:
     """The whole report."""
-    parts = [render_head(document), "## By severity\n"]
-    parts += [_section(table, document.precision) for table in document.severities]
+    parts = [render_head(document)]
+    if document.by_corruption is not None:
+        parts += ["## By corruption\n", _section(document.by_corruption, document.precision)]
+    if document.severities:
+        parts += ["## By severity\n"]
+        parts += [_section(table, document.precision) for table in document.severities]
     if document.classes is not None:
-        parts += [f"## Classes\n\n{escape(document.classes.title)}:\n"]
-        parts += [render_table(document.classes, document.precision) + "\n"]
+        parts += ["## Classes\n", _section(document.classes, document.precision)]
     return "\n".join(parts)
+
+
+def _with_notes(table: Table, precision: int) -> list[str]:
+    remarks = " ".join(f"**{escape(remark)}.**" for remark in table.remarks)
+    notes = "\n".join(f"- {escape(note)}" for note in table.notes)
+    return [render_table(table, precision), *filter(None, [remarks, notes])]
 
 
 def _facts(document: Document) -> Iterator[str]:
@@ -72,7 +77,7 @@ def _facts(document: Document) -> Iterator[str]:
 
 
 def _section(table: Table, precision: int) -> str:
-    return f"### {escape(table.title)}\n\n{render_table(table, precision)}\n"
+    return "\n\n".join([f"### {escape(table.title)}", *_with_notes(table, precision)]) + "\n"
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

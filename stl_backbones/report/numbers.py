@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 MISSING = "-"  # part of the protocol, but not measured (or, in a paper row, not printed)
 NOT_IN_PROTOCOL = "·"  # the protocol does not ask for it
 NOT_COUNTED = "n/a"  # measured, but nothing was counted
 
+MISSING_SHOWN = 5  # cells named where a sentence tells what is missing for a number
+
 MARKS_NOTE = (
     f"Marks: '{MISSING}' not measured (in a paper row: not printed, or not legible in our copy); "
-    f"'{NOT_IN_PROTOCOL}' not part of the protocol; '{NOT_COUNTED}' no pixel counted. "
+    f"'{NOT_IN_PROTOCOL}' not part of the protocol; '{NOT_COUNTED}' nothing counted. "
     "A mean over an incomplete set is a dash."
 )
 
@@ -22,7 +24,31 @@ def percent(fraction: float | None, precision: int) -> str:
         return MISSING
     if math.isnan(fraction):
         return NOT_COUNTED
-    return f"{100 * fraction:.{precision}f}"
+    return rounded(100 * fraction, precision)
+
+
+def rounded(value: float, decimals: int) -> str:
+    """Write a number; what rounds to zero has no sign."""
+    text = f"{value:.{decimals}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def quantity(value: float | None, unit: str, precision: int) -> str:
+    """Write a value with its unit: fractions as percent, nats with the same relative care."""
+    if unit == "fraction" or value is None:
+        return percent(value, precision)
+    return NOT_COUNTED if math.isnan(value) else rounded(value, precision + 2)
+
+
+def with_interval(
+    value: float | None, interval: tuple[float, float] | None, unit: str, precision: int
+) -> str:
+    """For example ``'57.4 (56.9 to 57.9)'``."""
+    text = quantity(value, unit, precision)
+    if value is None or math.isnan(value) or interval is None:
+        return text
+    low, high = (quantity(end, unit, precision) for end in interval)
+    return f"{text} ({low})" if low == high == NOT_COUNTED else f"{text} ({low} to {high})"
 
 
 def plain(text: str) -> str:
@@ -35,7 +61,7 @@ def listed_versions(versions: Mapping[str, str]) -> str:
     return "; ".join(f"{name} {version}" for name, version in sorted(versions.items()))
 
 
-def listed(items: list[str], *, limit: int = 20) -> str:
+def listed(items: Sequence[str], *, limit: int = 20) -> str:
     """Join names, and say how many were left out."""
     more = f" and {len(items) - limit} more" if len(items) > limit else ""
     return ", ".join(items[:limit]) + more

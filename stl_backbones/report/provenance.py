@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from stl_backbones.corruptions.catalog import Protocol
 from stl_backbones.records import Provenance
@@ -17,27 +17,71 @@ _BY_MODEL = ("Folder", "Checkpoint", "Cells")
 
 
 def warnings(runs: Sequence[Run], protocol: Protocol) -> list[str]:
-    """What must not be overlooked: a limited data set, skipped files, missing cells."""
+    """What must not be overlooked: a limited data set, skipped files, missing cells, notes."""
     found: dict[str, None] = {}
+    for name, record in _records(runs):
+        found.update(dict.fromkeys(_limits(name, record)))
+        if record.skipped:
+            names = listed([plain(image) for image in record.skipped])
+            found[f"SKIPPED broken files{_in(name)}: {names}"] = None
+    for run in _partial(runs, protocol):
+        cells = listed([cell.name for cell in run.missing(protocol)])
+        found[f"PARTIAL: {run.label} has {cell_count(run, protocol)} cells; missing {cells}"] = None
+    return [*found, *_notes(runs)]
+
+
+def remarks(runs: Sequence[Run], protocol: Protocol) -> list[str]:
+    """The same in short, for every single table."""
+    found: dict[str, None] = {}
+    for name, record in _records(runs):
+        found.update(dict.fromkeys(_limits(name, record)))
+        if record.skipped:
+            found[f"SKIPPED {len(record.skipped)} broken files{_in(name)}"] = None
+    for run in _partial(runs, protocol):
+        found[f"PARTIAL: {run.label} has {cell_count(run, protocol)} cells"] = None
+    return [*found, *_notes(runs)]
+
+
+def _records(runs: Sequence[Run]) -> Iterator[tuple[str, Provenance]]:
+    """Every record behind the numbers: the sweeps' (without a name), then the sets'."""
     for run in runs:
-        if run.provenance.num_images < run.provenance.num_images_total:
-            found[images(run.provenance)] = None
-        if run.provenance.skipped:
-            names = listed([plain(name) for name in run.provenance.skipped])
-            found[f"SKIPPED broken files: {names}"] = None
+        if run.swept:
+            yield "", run.provenance
+        for name, one in run.sets.items():
+            yield name, one.provenance
+
+
+def _limits(name: str, record: Provenance) -> list[str]:
+    limited = record.num_images < record.num_images_total
+    return [f"{images(record)}{_in(name)}"] if limited else []
+
+
+def _in(name: str) -> str:
+    return f" ({name})" if name else ""
+
+
+def _partial(runs: Sequence[Run], protocol: Protocol) -> list[Run]:
+    swept = any(run.swept for run in runs)
+    return [run for run in runs if swept and run.missing(protocol)]
+
+
+def _notes(runs: Sequence[Run]) -> list[str]:
+    """What the scoring said that every table must tell; of one model, where they differ."""
+    by_note: dict[str, dict[str, None]] = {}
     for run in runs:
-        missing = run.missing(protocol)
-        if missing:
-            found[
-                f"PARTIAL: {run.label} has {cell_count(run, protocol)} cells; missing "
-                f"{listed([cell.name for cell in missing])}"
-            ] = None
-    return list(found)
+        records = [run.provenance, *(one.provenance for one in run.sets.values())]
+        for note in (plain(note).rstrip(".") for record in records for note in record.notes):
+            by_note.setdefault(note, {})[run.label] = None
+    everyone = len(runs)
+    return [
+        note if len(labels) == everyone else f"{', '.join(labels)}: {note}"
+        for note, labels in by_note.items()
+    ]
 
 
 def approximation_note(runs: Sequence[Run]) -> str:
     """What to know of rows beside published ones; empty if all have the package's own numbers."""
-    found = [run for run in runs if run.is_approximate]
+    found = [run for run in runs if run.is_approximate and run.swept]
     if not found:
         return ""
     names, mode = listed([run.label for run in found]), found[0].provenance.corruption_mode
@@ -60,12 +104,16 @@ def cell_count(run: Run, protocol: Protocol) -> str:
 def shared_facts(runs: Sequence[Run], protocol: Protocol, metric: TaskMetric) -> dict[str, str]:
     """Facts that hold for all runs: label -> text."""
     first, *others = [_facts(run, protocol) for run in runs]
-    return {
+    cells = {
         "Protocol": f"{protocol.name} ({protocol.source}): {len(protocol.corruptions)} "
         f"corruptions, {len(protocol.cells()) - 1} corrupted cells and clean",
-        "Metric": f"{metric.name}, {metric.definition}; in percent",
         "Average (Avg)": "mean over the protocol's severities per corruption, then over "
         "corruptions; Retention (Ret) is Average / Clean",
+    }
+    return {
+        **(cells if any(run.swept for run in runs) else {}),
+        "Metric": f"{metric.name}, {metric.definition}; in percent",
+        **{one.name: one.definition for one in metric.cells[1:]},
         **{
             label: text
             for label, text in first.items()
@@ -89,7 +137,7 @@ def model_facts(
 def _facts(run: Run, protocol: Protocol) -> dict[str, str]:
     record = run.provenance
     custom = {n: v for n, v in record.custom_versions.items() if n in protocol.corruptions}
-    facts = {
+    swept = {
         "Data set": record.dataset,
         "Fingerprint": record.dataset_fingerprint,
         "Images": images(record),
@@ -98,13 +146,23 @@ def _facts(run: Run, protocol: Protocol) -> dict[str, str]:
         f"seed {record.seed}",
         **({"Own corruptions": listed_versions(custom)} if custom else {}),
         "Inference": record.inference,
+        "Cells": cell_count(run, protocol),
+    }
+    facts = {
+        **(swept if run.swept else {}),
+        **{
+            f"Set {name}": f"{images(one.provenance)}, {one.provenance.inference}, fingerprint "
+            f"{one.provenance.dataset_fingerprint}"
+            for name, one in run.sets.items()
+        },
         "Device": record.device,
         "Versions": listed_versions(record.versions),
         "Folder": run.folder.resolve().name,  # not the path, which is its owner's business
         "Config": f"sha256 {record.config_sha256[:_SHA_SHOWN]}",
         "Checkpoint": f"sha256 {record.checkpoint_sha256[:_SHA_SHOWN]}",
-        "Cells": cell_count(run, protocol),
     }
+    if record.parameters:
+        facts["Size"] = f"{record.parameters} parameters, {record.macs or 'uncounted'} MACs"
     if plain(record.model) != run.label:
         facts["Model"] = record.model
     return {label: plain(text) for label, text in facts.items()}

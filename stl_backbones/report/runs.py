@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from stl_backbones.corruptions.catalog import Protocol, get_protocol
-from stl_backbones.metrics import IncompleteCellsError
+from stl_backbones.metrics import IncompleteCellsError, Replicates
 from stl_backbones.records import Cell, Provenance
+from stl_backbones.report.cells import Draws, measure
 from stl_backbones.report.numbers import plain
-from stl_backbones.report.task_metrics import ClassScores, TaskMetric, get_task_metric
+from stl_backbones.report.sets import ImageSet, find_sets, read_sets, set_names
+from stl_backbones.report.task_metrics import (
+    TASK_METRICS,
+    ClassScores,
+    TaskMetric,
+    get_task_metric,
+)
 from stl_backbones.results import CellStore
 
 # Their numbers are the package's in distribution only: named where published rows stand beside.
@@ -54,9 +59,14 @@ class Run:
     Attributes:
         label: Name shown in tables, unique among the runs of a report.
         folder: The sweep's folder.
-        provenance: What it was measured with.
+        provenance: What it was measured with; of its first set where it has no sweep.
         scores: Cell -> score as a fraction; only finished cells of the protocol.
         class_scores: Cell -> ``(classes,)`` fractions; empty where the task has none.
+        replicates: Metric key -> cell -> ``(1 + resamples,)`` scores, of the data set and of its
+            resamples; cells of the task's other protocols are among them.
+        sets: The sets of other images.
+        images: See `stl_backbones.report.cells.Measured`.
+        swept: Whether its folder holds a sweep, and not only such sets.
     """
 
     label: str
@@ -64,6 +74,10 @@ class Run:
     provenance: Provenance
     scores: Mapping[Cell, float]
     class_scores: Mapping[Cell, ClassScores]
+    replicates: Mapping[str, Mapping[Cell, Replicates]] = field(default_factory=dict)
+    sets: Mapping[str, ImageSet] = field(default_factory=dict)
+    images: int = 0
+    swept: bool = True
 
     @property
     def is_approximate(self) -> bool:
@@ -81,14 +95,16 @@ def read_runs(
     protocol: str | None = None,
     names: Sequence[str] | None = None,
     partial: bool = False,
+    draws: Draws | None = None,
 ) -> tuple[Protocol, tuple[Run, ...]]:
     """Read the sweeps that make one table.
 
     Args:
-        folders: One sweep each.
+        folders: One model each.
         protocol: Name of a protocol; ``None`` takes the one that the runs recorded.
         names: Labels, one per folder; ``None`` takes the recorded model names.
         partial: Accept runs of which cells are missing.
+        draws: The resamples that intervals are made of; ``None`` for no intervals.
 
     Raises:
         IncompleteRunsError: If cells are missing and ``partial`` is not set.
@@ -100,20 +116,45 @@ def read_runs(
     if not folders:
         raise ValueError("expected at least one folder of a sweep, got none")
     _check_distinct(folders)
-    provenances = [CellStore(folder).provenance() for folder in folders]
-    _check_comparable(folders, provenances)
+    swept = {folder: CellStore(folder).provenance() for folder in folders if _is_swept(folder)}
+    provenances = [swept.get(folder) or _first_set(folder) for folder in folders]
+    _check_comparable({**dict(zip(folders, provenances, strict=True)), **swept}, ("task",))
+    _check_comparable(swept, SHARED_FIELDS)
     metric = get_task_metric(provenances[0].task)
-    chosen = _choose_protocol(folders, provenances, protocol)
-    _check_versions(folders, provenances, chosen)
-    labels = _labels(folders, provenances, names)
+    chosen = _choose_protocol(swept, protocol)
+    _check_versions(swept, chosen)
+    draws = draws or Draws(resamples=0)
     runs = tuple(
-        _read_run(label, folder, provenance, protocol=chosen, metric=metric)
-        for label, folder, provenance in zip(labels, folders, provenances, strict=True)
-    )
+        _read_run(label, folder, record, protocol=chosen, metric=metric, draws=draws,
+                  partial=partial)
+        for label, folder, record in zip(
+            _labels(folders, provenances, names), folders, provenances, strict=True
+        )
+    )  # fmt: skip
+    for name in set_names(metric):
+        sets = [run.sets[name] for run in runs if name in run.sets]
+        _check_comparable({one.folder: one.provenance for one in sets}, SHARED_FIELDS)
     missing = {run.label: run.missing(chosen) for run in runs if run.missing(chosen)}
-    if missing and not partial:
+    if missing and swept and not partial:
         raise IncompleteRunsError(missing, chosen.name)
     return chosen, runs
+
+
+def _is_swept(folder: Path) -> bool:
+    """Whether the folder is a store, or claims to be nothing else."""
+    return (folder / "run.json").is_file() or not _set_folders(folder)
+
+
+def _set_folders(folder: Path) -> dict[str, Path]:
+    return {
+        name: path
+        for metric in TASK_METRICS.values()
+        for name, path in find_sets(folder, metric).items()
+    }
+
+
+def _first_set(folder: Path) -> Provenance:
+    return CellStore(next(iter(_set_folders(folder).values()))).provenance()
 
 
 def _check_distinct(folders: Sequence[Path]) -> None:
@@ -123,25 +164,29 @@ def _check_distinct(folders: Sequence[Path]) -> None:
             raise ValueError(f"'{folder}' is given {count} times; expected each folder once")
 
 
-def _check_comparable(folders: Sequence[Path], provenances: Sequence[Provenance]) -> None:
-    first = provenances[0]
-    for folder, other in zip(folders[1:], provenances[1:], strict=True):
-        for name in SHARED_FIELDS:
-            mine, theirs = getattr(first, name), getattr(other, name)
+def _check_comparable(provenances: Mapping[Path, Provenance], fields: Sequence[str]) -> None:
+    folders = list(provenances)
+    for folder in folders[1:]:
+        first = folders[0]
+        for name in fields:
+            mine, theirs = (getattr(provenances[key], name) for key in (first, folder))
             if mine != theirs:
                 raise ValueError(
-                    f"'{folders[0]}' and '{folder}' differ in {name} ({mine} and {theirs}), "
-                    "so one table cannot hold both; make a report of each"
+                    f"'{first}' and '{folder}' differ in {name} ({_short(mine)} and "
+                    f"{_short(theirs)}), so one table cannot hold both; make a report of each"
                 )
 
 
-def _check_versions(
-    folders: Sequence[Path], provenances: Sequence[Provenance], protocol: Protocol
-) -> None:
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."  # a thousand class names, say
+
+
+def _check_versions(provenances: Mapping[Path, Provenance], protocol: Protocol) -> None:
     """Two versions of a user's corruption are two corruptions."""
     for name in protocol.corruptions:
         found: dict[str, Path] = {}
-        for folder, provenance in zip(folders, provenances, strict=True):
+        for folder, provenance in provenances.items():
             if name in provenance.custom_versions:
                 found.setdefault(provenance.custom_versions[name], folder)
         if len(found) > 1:
@@ -152,19 +197,19 @@ def _check_versions(
             )
 
 
-def _choose_protocol(
-    folders: Sequence[Path], provenances: Sequence[Provenance], name: str | None
-) -> Protocol:
+def _choose_protocol(provenances: Mapping[Path, Provenance], name: str | None) -> Protocol:
     if name is not None:
         return get_protocol(name)
-    first = provenances[0].protocol
-    for folder, other in zip(folders, provenances, strict=True):
-        if other.protocol != first:
+    if not provenances:
+        return get_protocol("imagenet-c")  # of no consequence: only sets were scored
+    first, *others = provenances
+    for folder in others:
+        if provenances[folder].protocol != provenances[first].protocol:
             raise ValueError(
-                f"'{folders[0]}' was swept for protocol '{first}' and '{folder}' for "
-                f"'{other.protocol}'; choose one with --protocol"
+                f"'{first}' was swept for protocol '{provenances[first].protocol}' and "
+                f"'{folder}' for '{provenances[folder].protocol}'; choose one with --protocol"
             )
-    return get_protocol(first)
+    return get_protocol(provenances[first].protocol)
 
 
 def _labels(
@@ -199,44 +244,43 @@ def _given_labels(folders: Sequence[Path], names: Sequence[str]) -> list[str]:
 
 
 def _read_run(
-    label: str, folder: Path, provenance: Provenance, *, protocol: Protocol, metric: TaskMetric
+    label: str,
+    folder: Path,
+    provenance: Provenance,
+    *,
+    protocol: Protocol,
+    metric: TaskMetric,
+    draws: Draws,
+    partial: bool,
 ) -> Run:
+    sets = read_sets(folder, metric, draws=draws, partial=partial)
+    for one in sets.values():
+        if one.provenance.checkpoint_sha256 != provenance.checkpoint_sha256:
+            raise ValueError(
+                f"'{one.folder}' was measured with another checkpoint than '{folder}'; one row "
+                "is one model"
+            )
+    if not _is_swept(folder):
+        return Run(label, folder, provenance, {}, {}, sets=sets, swept=False)
     store = CellStore(folder)
     there = set(store.cells())
-    cells = [cell for cell in protocol.cells() if cell in there]
-
-    def read(cell: Cell) -> tuple[float, ClassScores | None]:
-        return _read_cell(store, cell, provenance, metric=metric)
-
-    # Unpacking and hashing release the interpreter's lock; `map` keeps order and first error.
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        measured = dict(zip(cells, pool.map(read, cells), strict=True))
+    cells = [cell for cell in wanted_cells(protocol, metric) if cell in there]
+    counts = draws.counts(provenance.num_images)
+    measured = measure(store, cells, provenance, metric=metric, counts=counts)
+    scores = measured.replicates[metric.key]
     return Run(
         label=label,
         folder=folder,
         provenance=provenance,
-        scores={cell: score for cell, (score, _) in measured.items()},
-        class_scores={cell: by for cell, (_, by) in measured.items() if by is not None},
+        scores={cell: float(scores[cell][0]) for cell in protocol.cells() if cell in scores},
+        class_scores=measured.class_scores,
+        replicates=measured.replicates,
+        sets=sets,
+        images=measured.images,
     )
 
 
-def _read_cell(
-    store: CellStore, cell: Cell, provenance: Provenance, *, metric: TaskMetric
-) -> tuple[float, ClassScores | None]:
-    result = store.read(cell)
-    differences = result.provenance.differences(provenance)
-    if differences:
-        raise ValueError(
-            f"'{store.path(cell)}' was measured with another {', '.join(differences)} than its "
-            "run.json says; delete that file and measure it again"
-        )
-    if len(result.image_ids) != provenance.num_images:
-        raise ValueError(
-            f"'{store.path(cell)}' holds {len(result.image_ids)} images, expected "
-            f"{provenance.num_images}; delete that file and measure it again"
-        )
-    try:
-        by_class = None if metric.class_scores is None else metric.class_scores(result)
-        return metric.score(result), by_class
-    except ValueError as error:
-        raise ValueError(f"'{store.path(cell)}': {error}") from error
+def wanted_cells(protocol: Protocol, metric: TaskMetric) -> tuple[Cell, ...]:
+    """The protocol's cells, then those of the protocols whose means are told beside it."""
+    companions = (get_protocol(name).cells() for name in metric.companions)
+    return tuple(dict.fromkeys((*protocol.cells(), *(c for cells in companions for c in cells))))

@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import groupby
 from types import MappingProxyType
+from typing import Literal
 
 from stl_backbones.corruptions.catalog import SEVERITIES, Protocol
 from stl_backbones.records import Cell
-from stl_backbones.report.numbers import NOT_IN_PROTOCOL, percent, plain
+from stl_backbones.report.numbers import MISSING, NOT_IN_PROTOCOL, percent, plain
 from stl_backbones.report.paper import PaperRow
 from stl_backbones.report.runs import Run
 from stl_backbones.report.summary import ClassSummary, Summary, summarise_classes
 
 Value = float | str | None
+
+PAPER_PREFIX = "paper: "  # of published rows' names
 
 # The paper's abbreviations (Tables 12 and 13), and the like for the three it does not use.
 SHORT_NAMES: Mapping[str, str] = MappingProxyType(
@@ -53,12 +56,18 @@ class Column:
         title: Short heading.
         meaning: The heading in full.
         group: Heading above it and its neighbours; empty for none.
+        unit: ``'percent'`` for fractions, or ``'plain'``: a number with one decimal.
+        better: Which end is the best: ``'higher'``, ``'lower'`` or ``'neither'``.
+        csv: Its header in CSV files, where it is not the key with the metric's name.
     """
 
     key: str
     title: str
     meaning: str
     group: str = ""
+    unit: Literal["percent", "plain"] = "percent"
+    better: Literal["higher", "lower", "neither"] = "higher"
+    csv: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,6 +105,8 @@ class Table:
         columns: In order; columns of one group are neighbours.
         rows: In order.
         rows_compete: Whether the best of a column means something: rows are models.
+        remarks: What must not be overlooked: limits, missing cells.
+        notes: Footnotes.
     """
 
     title: str
@@ -103,6 +114,8 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     rows_compete: bool = True
+    remarks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def groups(self) -> Iterator[tuple[str, list[Column]]]:
         """Neighbouring columns of one group."""
@@ -116,11 +129,13 @@ class Table:
         value = row.values[column.key]
         if isinstance(value, str):
             return value
+        if column.unit == "plain":
+            return MISSING if value is None else f"{value:.1f}"
         decimals = precision if row.decimals is None else min(precision, row.decimals)
         return percent(value, decimals)
 
     def best(self) -> set[tuple[str, str]]:
-        """Row label and column key of the highest value among one's own models.
+        """Row label and column key of the best value among one's own models.
 
         Only for columns in which at least two of them, and all of them, have a number.
         """
@@ -133,9 +148,9 @@ class Table:
                 for label, value in values.items()
                 if isinstance(value, float) and not math.isnan(value)
             }
-            if len(own) >= 2 and len(numbers) == len(own):
-                highest = max(numbers.values())
-                best |= {(label, column.key) for label, v in numbers.items() if v == highest}
+            if len(own) >= 2 and len(numbers) == len(own) and column.better != "neither":
+                top = (max if column.better == "higher" else min)(numbers.values())
+                best |= {(label, column.key) for label, v in numbers.items() if v == top}
         return best
 
 
@@ -180,18 +195,18 @@ def main_table(
         Row(
             run.label,
             _values(row.clean, row.average, row.retention, row.corruptions),
-            mark=f"{run.provenance.corruption_mode} mode" if paper and run.is_approximate else "",
+            mark=mode_mark(run) if paper else "",
         )
         for run, row in zip(runs, summaries, strict=True)
     )
     published = tuple(
         Row(
-            f"paper: {row.model}",
+            f"{PAPER_PREFIX}{row.model}",
             _values(
-                _fraction(row.clean),
-                _fraction(row.average),
-                _fraction(row.retention),
-                {name: _fraction(value) for name, value in row.corruptions.items()},
+                fraction(row.clean),
+                fraction(row.average),
+                fraction(row.retention),
+                {name: fraction(row.corruptions.get(name)) for name in protocol.corruptions},
             ),
             published=True,
             decimals=1,
@@ -267,6 +282,12 @@ def _values(
     return {"clean": clean, "average": average, "retention": retention, **corruptions}
 
 
-def _fraction(printed: Decimal | None) -> float | None:
+def mode_mark(run: Run) -> str:
+    """What a reader must know of a row beside published ones."""
+    return f"{run.provenance.corruption_mode} mode" if run.is_approximate else ""
+
+
+def fraction(printed: Decimal | None) -> float | None:
+    """A printed percentage as a fraction."""
     # Decimal first: 58.2 / 100 in binary is not the float nearest to 0.582.
     return None if printed is None else float(printed / 100)

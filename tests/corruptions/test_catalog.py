@@ -52,6 +52,7 @@ def test_groups():
         ("imagenet-c", FIFTEEN, 75),
         ("coco-c", FIFTEEN, 75),
         ("stl-imagenet-c", TABLE_12, 80),
+        ("stl-imagenet-c-17", TABLE_12 | {"spatter"}, 85),
         ("stl-cityscapes-c", TABLE_13, 72),  # 12 x 5 and 4 noises x 3
         ("all", set(get_corruption_names("all")), 95),
     ],
@@ -65,8 +66,10 @@ def test_protocols(name, corruptions, corrupted_cells):
     assert len(set(cells)) == len(cells) == 1 + corrupted_cells
 
 
-def test_there_are_five_protocols():
-    names = {"imagenet-c", "coco-c", "stl-imagenet-c", "stl-cityscapes-c", "all"}
+def test_there_are_six_protocols():
+    names = {
+        "imagenet-c", "coco-c", "stl-imagenet-c", "stl-imagenet-c-17", "stl-cityscapes-c", "all"
+    }  # fmt: skip
     assert set(PROTOCOLS) == names
 
 

@@ -132,8 +132,8 @@ class TestProtocols:
     def test_only_published_numbers_default_to_the_exact_engine(self, protocol):
         modes = {name: get_protocol(name).default_mode for name in protocol_names()}
         assert modes == {
-            "imagenet-c": "exact", "stl-imagenet-c": "exact", "stl-cityscapes-c": "exact",
-            "coco-c": "exact", "all": "fast", "own": "fast",
+            "imagenet-c": "exact", "stl-imagenet-c": "exact", "stl-imagenet-c-17": "exact",
+            "stl-cityscapes-c": "exact", "coco-c": "exact", "all": "fast", "own": "fast",
         }  # fmt: skip
 
     def test_an_equal_one_again(self, protocol):

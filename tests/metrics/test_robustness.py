@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from stl_backbones.metrics import (
@@ -10,6 +11,7 @@ from stl_backbones.metrics import (
     mean_over,
     retention,
     robust_mean,
+    share,
 )
 from stl_backbones.records import CLEAN, Cell
 
@@ -74,3 +76,15 @@ def test_mean_over_names_what_is_missing(scores):
 def test_mean_over_nothing(scores):
     with pytest.raises(ValueError, match="at least one cell"):
         mean_over(scores, [])
+
+
+def test_arrays_are_averaged_element_by_element(scores):
+    stacked = {cell: np.array([score, score / 2]) for cell, score in scores.items()}
+    np.testing.assert_allclose(robust_mean(stacked, SEVERITIES), [40, 20])
+    np.testing.assert_allclose(retention(stacked, SEVERITIES), [0.5, 0.5])
+
+
+def test_a_share_of_nothing_is_not_a_number():
+    np.testing.assert_array_equal(share(np.array([1.0, 0.0]), np.array([4.0, 0.0])), [0.25, np.nan])
+    assert np.isnan(share(1.0, 0.0))
+    assert share(1.0, 2.0) == 0.5

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stl_backbones.metrics import class_iou, confusion_matrix, mean_iou
+from stl_backbones.metrics import (
+    class_iou,
+    confusion_matrix,
+    iou_terms,
+    mean_iou,
+    mean_iou_of_terms,
+)
 
 # rows = truth: class 0 hit 3 times and taken for 1 once, and so on; class 3 never occurs
 CONFUSION = np.array([[3, 1, 0, 0], [2, 4, 0, 0], [0, 0, 5, 0], [0, 0, 0, 0]])
@@ -95,3 +101,18 @@ def test_mean_iou_is_that_of_the_sum_not_the_mean_over_images():
     first, second = np.array([[8, 0], [0, 0]]), np.array([[0, 1], [0, 1]])
     # the sum has IoU 8 / 9 and 1 / 2
     assert mean_iou(first + second) == pytest.approx((8 / 9 + 1 / 2) / 2, rel=1e-15)
+
+
+def test_mean_iou_of_summed_terms_is_that_of_the_summed_matrices():
+    rng = np.random.default_rng(0)
+    matrices = rng.integers(0, 50, (7, 4, 4))
+    matrices[:, 3] = matrices[:, :, 3] = 0  # a class that never occurs
+    terms = iou_terms(matrices)
+    assert terms.shape == (7, 8)
+    found = mean_iou_of_terms(terms.sum(axis=0))
+    assert found == pytest.approx(mean_iou(matrices.sum(axis=0)), rel=1e-14)
+
+
+def test_mean_iou_of_terms_of_many_resamples_at_once():
+    terms = iou_terms(np.stack([CONFUSION, np.zeros((4, 4), int)]))
+    np.testing.assert_allclose(mean_iou_of_terms(terms), [mean_iou(CONFUSION), np.nan])

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from stl_backbones.corruptions.catalog import get_protocol
-from stl_backbones.records import Cell, CellResult, Provenance
+from stl_backbones.records import CLEAN, Cell, CellResult, Provenance
 from stl_backbones.results import CellStore
 
 PLAIN = {
@@ -55,6 +57,11 @@ def confusion_of(percent: int) -> np.ndarray:
     return np.array([[[right, 0], [0, right]], [[0, wrong], [wrong, 0]]], dtype=np.int64)
 
 
+def no_waiting_for_the_disk() -> AbstractContextManager[Any]:
+    """Tests write thousands of cells; that they survive a power cut is tested elsewhere."""
+    return mock.patch("stl_backbones.results.atomic.os.fsync")
+
+
 @pytest.fixture
 def make_result() -> Callable[..., CellResult]:
     def make(cell: Cell, confusion: np.ndarray, **fields: Any) -> CellResult:
@@ -80,7 +87,7 @@ def complete_store(tmp_path_factory) -> Callable[..., Path]:
     def write(percent: Callable[[Cell], int], **fields: Any) -> Path:
         provenance = Provenance(**{**PLAIN, **fields})
         store = CellStore(tmp_path_factory.mktemp("complete"))
-        with store.writing(provenance):
+        with no_waiting_for_the_disk(), store.writing(provenance):
             for cell in get_protocol(provenance.protocol).cells():
                 samples = {"confusion_matrix": confusion_of(percent(cell))}
                 store.write(CellResult(cell, provenance, ("image0", "image1"), samples))
@@ -106,3 +113,106 @@ def make_store(tmp_path: Path, complete_store) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+NUM_IMAGES, NUM_CLASSES = 20, 4
+CLASSIFIED = {
+    "task": "classification",
+    "model": "STL",
+    "protocol": "stl-imagenet-c",
+    "dataset": "ImageNet",
+    "num_images": NUM_IMAGES,
+    "num_images_total": NUM_IMAGES,
+    "classes": ("n01", "n02", "n03", "n04"),
+    "inference": "center crop 224 of 256 bicubic, scoring cls",
+    "corruption_mode": "files",
+    "parameters": 50_900_000,
+    "macs": 11_400_000_000,
+}
+
+
+def default_hits(cell: Cell) -> int:
+    """Clean 16 of 20; corrupted 14, 12, 10, 8, 6 by severity, so 10 on average."""
+    return 16 if cell.is_clean else 16 - 2 * cell.severity
+
+
+def classified(hits: int, *, images: int = NUM_IMAGES) -> dict[str, np.ndarray]:
+    """The first `hits` images are right, with confidence 0.75 and NLL 0.25; one more in the top 5.
+
+    The others have confidence 0.25 and NLL 2.
+    """
+    label = np.arange(images, dtype=np.int32) % NUM_CLASSES
+    right = np.arange(images) < hits
+    return {
+        "label": label,
+        "prediction": np.where(right, label, (label + 1) % NUM_CLASSES).astype(np.int32),
+        "in_top5": np.arange(images) < hits + 1,
+        "confidence": np.where(right, 0.75, 0.25).astype(np.float32),
+        "nll": np.where(right, 0.25, 2).astype(np.float32),
+    }
+
+
+def write_classified(
+    folder: Path, cells: tuple[Cell, ...], hits: Callable[[Cell], int], **fields: Any
+) -> Path:
+    """Write a store of classified images."""
+    provenance = Provenance(**{**PLAIN, **CLASSIFIED, **fields})
+    ids = tuple(f"{index}.jpg" for index in range(provenance.num_images))
+    store = CellStore(folder)
+    with no_waiting_for_the_disk(), store.writing(provenance):
+        for cell in cells:
+            samples = classified(hits(cell), images=provenance.num_images)
+            store.write(CellResult(cell, provenance, ids, samples))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def complete_classified(tmp_path_factory) -> Callable[..., Path]:
+    """A complete sweep of classified images, written once for each set of arguments."""
+    made: dict[tuple[Any, ...], Path] = {}
+
+    def make(hits: Callable[[Cell], int], cells: str, **fields: Any) -> Path:
+        key = (hits, cells, repr(fields))
+        if key not in made:
+            folder = tmp_path_factory.mktemp("classified")
+            made[key] = write_classified(folder, get_protocol(cells).cells(), hits, **fields)
+        return made[key]
+
+    return make
+
+
+@pytest.fixture
+def make_classified(tmp_path: Path, complete_classified) -> Callable[..., Path]:
+    """Write the folder of a classifier and return it.
+
+    `sets` maps the name of a set of other images to the number of its images that are right.
+    """
+
+    def make(
+        name: str = "run",
+        *,
+        without: tuple[str, ...] = (),
+        hits: Callable[[Cell], int] = default_hits,
+        cells: str = "stl-imagenet-c",
+        sets: dict[str, int] | None = None,
+        **fields: Any,
+    ) -> Path:
+        folder = shutil.copytree(complete_classified(hits, cells, **fields), tmp_path / name)
+        for cell in without:
+            (folder / "cells" / f"{cell}.npz").unlink()
+        for image_set, right in (sets or {}).items():
+            write_set(folder, image_set, right, **fields)
+        return folder
+
+    return make
+
+
+@pytest.fixture(name="write_set")
+def _write_set() -> Callable[..., Path]:
+    return write_set
+
+
+def write_set(folder: Path, name: str, right: int, **fields: Any) -> Path:
+    """Write a set of other images into a classifier's folder."""
+    own = {"dataset": name, "dataset_fingerprint": name, "protocol": "clean", **fields}
+    return write_classified(folder / name, (CLEAN,), lambda cell: right, **own)

@@ -10,7 +10,7 @@ from stl_backbones.report import latex, markdown
 from stl_backbones.report.document import make_document
 from stl_backbones.report.runs import read_runs
 
-FILES = ("cells.csv", "index.html", "report.md", "table.csv", "table.tex")
+FILES = ("aggregates.csv", "cells.csv", "index.html", "report.md", "table.csv", "table.tex")
 
 
 def texts(folder):
@@ -39,7 +39,7 @@ def test_the_main_row_is_rounded_percent_in_the_layout_of_table_13(make_store):
 def test_markdown_columns_are_aligned(make_store):
     text = report_of([make_store(model="a|b <x>")])["report.md"]
     tables = re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)
-    assert len(tables) == 1 + 5 + 1
+    assert len(tables) == 2 + 1 + 5 + 1  # main and aggregates, by corruption, severity, class
     for table in tables:
         assert len({len(line) for line in table.splitlines()}) == 1
     assert r"a\|b \<x\>" in text

@@ -71,3 +71,63 @@ def test_reporting_loads_no_deep_learning_framework(make_store):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_requirements_that_hold_are_exit_code_0(tool, make_classified):
+    done = tool(make_classified(), "--require", "average >= 0.5", "--require", "fog/5 >= 0.30")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("passed") == 2
+
+
+def test_requirements_that_do_not_are_named_with_exit_code_1(tool, make_classified):
+    folders = [make_classified("a", model="A"), make_classified("b", model="B")]
+    bounds = ("--require", "average >= 0.6", "--require", "clean >= 0.8")
+    done = tool(*folders, *bounds, "--require", "imagenet-a>0")
+    assert done.returncode == 1
+    value = r"0.5 (95 % interval "
+    lines = done.stderr.splitlines()
+    assert [line.partition(value)[0] for line in lines] == [
+        "FAILED: A: average >= 0.6: ",
+        "FAILED: B: average >= 0.6: ",
+        "FAILED: A: imagenet-a > 0: not measured: set imagenet-a",
+        "FAILED: B: imagenet-a > 0: not measured: set imagenet-a",
+    ]
+    assert "FAILED" in (folders[0] / "report" / "report.md").read_text(encoding="utf-8")
+
+
+def test_the_lower_bound_decides_on_request(tool, make_classified):
+    folder = make_classified()
+    assert tool(folder, "--require", "clean >= 0.75").returncode == 0
+    done = tool(folder, "--require", "clean >= 0.75", "--require-lower-bound")
+    assert done.returncode == 1
+    assert done.stderr.rstrip().endswith("judged by its lower bound")
+
+
+def test_it_compares_two(tool, make_classified):
+    done = tool(make_classified("a", model="A"), make_classified("b", model="B"), "--compare")
+    assert done.returncode == 0
+    assert "Paired difference (%, NLL in nats): B minus A" in done.stdout
+    line = next(x for x in done.stdout.split("Paired")[1].splitlines() if x.startswith("| Clean"))
+    assert [cell.strip() for cell in line.split("|")[2:6]] == [
+        "80.0", "80.0", "0.0 (0.0 to 0.0)", "1.000",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--require", "averge >= 0.6"), "--require knows no 'averge' under protocol"),
+        (("--require", "average"), "--require takes 'NAME OP NUMBER'"),
+        (("--require", "average >= 60"), "--require takes fractions, 0.60 for 60 %"),
+        (("--compare",), "--compare takes two folders, got 1"),
+        (("--resamples", "-1"), "resamples must be 0 or more, got -1"),
+        (("--require", "fog > 0", "--require-lower-bound", "--resamples", "0"), "needs resamples"),
+    ],
+)
+def test_bad_requirements_are_one_line_and_exit_code_2(tool, make_classified, options, message):
+    folder = make_classified()
+    done = tool(folder, *options)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (folder / "report").exists()

@@ -27,10 +27,18 @@ def test_provenance_of_other_fields_is_refused(make_provenance):
         Provenance.from_dict(plain)
 
 
-def test_a_record_from_before_custom_corruptions(make_provenance):
+@pytest.mark.parametrize("name", ["custom_versions", "parameters", "macs", "notes"])
+def test_a_record_from_before_a_field(make_provenance, name):
     plain = make_provenance().to_dict()
-    del plain["custom_versions"]
+    del plain[name]
     assert Provenance.from_dict(plain) == make_provenance()
+
+
+def test_counts_and_notes_survive_json(make_provenance):
+    provenance = make_provenance(parameters=7, macs=9, notes=("not the official files",))
+    plain = json.loads(json.dumps(provenance.to_dict()))
+    assert plain["notes"] == ["not the official files"]
+    assert Provenance.from_dict(plain) == provenance
 
 
 def test_versions_differ_only_where_both_have_the_corruption(make_provenance):
@@ -44,6 +52,15 @@ def test_versions_differ_only_where_both_have_the_corruption(make_provenance):
 def test_differences_hold_both_values(make_provenance):
     one, other = make_provenance(), make_provenance(seed=4, inference="slide")
     assert one.differences(other) == {"seed": (0, 4), "inference": ("whole", "slide")}
+
+
+def test_counts_of_the_model_are_no_difference(make_provenance):
+    assert make_provenance().differences(make_provenance(parameters=7, macs=9)) == {}
+
+
+def test_notes_are_a_difference(make_provenance):
+    noted = make_provenance(notes=("no frost",))
+    assert make_provenance().differences(noted) == {"notes": ([], ["no frost"])}
 
 
 def test_the_protocol_is_no_difference(make_provenance):

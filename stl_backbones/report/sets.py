@@ -1,0 +1,101 @@
+"""Sets of other images beside a model's corrupted ones: ImageNet-A and ImageNet-R.
+
+Layout of a model's folder::
+
+    DIR/                    a sweep: clean and corrupted images
+    DIR/imagenet-a/         a store with the cell `clean`: the images of ImageNet-A, logits cut to
+                            its 200 classes
+    DIR/imagenet-a-clean/   likewise the ImageNet-1K images of those classes: what the retention
+                            of ImageNet-A is a share of
+
+Each of them may be absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stl_backbones.metrics import Replicates
+from stl_backbones.records import CLEAN, Provenance
+from stl_backbones.report.cells import Draws, measure
+from stl_backbones.report.task_metrics import TaskMetric
+from stl_backbones.results import CellStore
+
+# Name -> how tables write it.
+SET_TITLES: Mapping[str, str] = {"imagenet-a": "ImageNet-A", "imagenet-r": "ImageNet-R"}
+CLEAN_SUFFIX = "-clean"
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """The scores of a model on one set.
+
+    Attributes:
+        folder: Its store.
+        provenance: What they were measured with.
+        replicates: Metric key -> ``(1 + resamples,)`` scores.
+        images: See `stl_backbones.report.cells.Measured`.
+    """
+
+    folder: Path
+    provenance: Provenance
+    replicates: Mapping[str, Replicates]
+    images: int
+
+
+def set_names(metric: TaskMetric) -> tuple[str, ...]:
+    """Sub-folders that a model's folder may have: the sets, each with its clean images."""
+    return tuple(f"{name}{suffix}" for name in metric.sets for suffix in ("", CLEAN_SUFFIX))
+
+
+def find_sets(folder: Path, metric: TaskMetric) -> dict[str, Path]:
+    """The sets that a model's folder holds: name -> store."""
+    return {
+        name: folder / name for name in set_names(metric) if (folder / name / "run.json").is_file()
+    }
+
+
+def read_sets(
+    folder: Path, metric: TaskMetric, *, draws: Draws, partial: bool
+) -> dict[str, ImageSet]:
+    """Read the sets that a model's folder holds.
+
+    Args:
+        folder: The model's folder.
+        metric: Decides the names, and the numbers.
+        draws: The resamples.
+        partial: Leave a set out that was not finished.
+
+    Raises:
+        ValueError: If a set was not finished, or one is of other classes than its clean images.
+    """
+    found = {}
+    for name, path in find_sets(folder, metric).items():
+        store = CellStore(path)
+        provenance = store.provenance()
+        if CLEAN not in store.cells():
+            if partial:
+                continue
+            raise ValueError(
+                f"'{path}' holds no finished cell '{CLEAN.name}'. Measure it, or use --partial, "
+                "which leaves the set out (missing is never zero)"
+            )
+        counts = draws.counts(provenance.num_images, name)
+        measured = measure(store, [CLEAN], provenance, metric=metric, counts=counts)
+        scores = {key: cells[CLEAN] for key, cells in measured.replicates.items()}
+        found[name] = ImageSet(path, provenance, scores, measured.images)
+    _check_classes(found)
+    return found
+
+
+def _check_classes(sets: Mapping[str, ImageSet]) -> None:
+    """Retention compares accuracies over the same classes."""
+    for name, one in sets.items():
+        clean = sets.get(f"{name}{CLEAN_SUFFIX}")
+        if clean is not None and clean.provenance.classes != one.provenance.classes:
+            raise ValueError(
+                f"'{one.folder}' and '{clean.folder}' differ in classes, so their ratio is no "
+                "retention; measure one of them again"
+            )

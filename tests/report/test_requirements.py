@@ -1,0 +1,157 @@
+import pytest
+
+from stl_backbones.report.aggregates import aggregates
+from stl_backbones.report.cells import Draws
+from stl_backbones.report.requirements import judge, parse_requirement
+from stl_backbones.report.runs import read_runs
+from stl_backbones.report.task_metrics import get_task_metric
+
+SETS = {"imagenet-a": 5, "imagenet-a-clean": 18}
+
+
+def verdicts_of(folders, *texts, resamples=0, partial=False, **options):
+    draws = Draws(resamples=resamples)
+    protocol, runs = read_runs(folders, partial=partial, draws=draws)
+    metric = get_task_metric(runs[0].provenance.task)
+    found = [aggregates(run, protocol, metric) for run in runs]
+    requirements = [parse_requirement(text) for text in texts]
+    return judge(requirements, runs, found, protocol=protocol, metric=metric, **options)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "comparison", "bound"),
+    [
+        ("average >= 0.60", "average", ">=", 0.6),
+        ("fog/5>.3", "fog/5", ">", 0.3),
+        (" ece:average <= 5e-2 ", "ece:average", "<=", 0.05),
+        ("imagenet-a < 1", "imagenet-a", "<", 1),
+        ("stl-imagenet-c-17 >= 0.5", "stl-imagenet-c-17", ">=", 0.5),
+    ],
+)
+def test_reading(text, name, comparison, bound):
+    read = parse_requirement(text)
+    assert (read.name, read.comparison, read.bound) == (name, comparison, bound)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["average", "average == 0.6", "average >= x", "0.6 <= average", "average >= 0.6 and fog >= 1",
+     "average => 0.6", "__import__('os') >= 1", "average >= nan", "", "average >= -1"],
+)  # fmt: skip
+def test_other_forms_are_refused(text):
+    with pytest.raises(ValueError, match="--require takes 'NAME OP NUMBER'"):
+        parse_requirement(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("clean", 0.8), ("average", 0.5), ("retention", 0.625), ("fog", 0.5), ("blur", 0.5),
+        ("fog/5", 0.3), ("top5", 0.85), ("top5:average", 0.55), ("top5:fog/5", 0.35),
+        ("top1:fog/5", 0.3), ("ece", 0.25), ("nll", 0.6), ("nll:fog/1", 0.775),
+        ("imagenet-a", 0.25), ("imagenet-a-retention", 0.25 / 0.9), ("top5:imagenet-a", 0.3),
+        ("stl-imagenet-c", 0.5),
+    ],
+)  # fmt: skip
+def test_names(make_classified, name, value):
+    """The bound a little below the value holds, a little above fails."""
+    folder = make_classified(sets=SETS)
+    below, above = f"{name} >= {value - 1e-4:.6f}", f"{name} >= {value + 1e-4:.6f}"
+    kept, broken = verdicts_of([folder], below, above)
+    assert (kept.passed, broken.passed) == (True, False)
+    assert float(kept.found) == pytest.approx(value, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("comparison", "outcomes"),
+    [(">=", [True, True, False]), (">", [True, False, False]),
+     ("<=", [False, True, True]), ("<", [False, False, True])],
+)  # fmt: skip
+def test_operators(make_classified, comparison, outcomes):
+    texts = [f"average {comparison} {bound}" for bound in (0.49, 0.5, 0.51)]
+    assert [verdict.passed for verdict in verdicts_of([make_classified()], *texts)] == outcomes
+
+
+def test_segmentation_has_requirements_too(make_store):
+    found = verdicts_of([make_store()], "average >= 0.45", "noise < 0.3", "shot_noise/3 >= 0.3")
+    assert [verdict.passed for verdict in found] == [True, False, True]
+
+
+def test_what_was_not_measured_fails(make_classified):
+    found = verdicts_of(
+        [make_classified(without=("fog-3",))],
+        "average >= 0.1", "fog/3 >= 0.1", "fog/2 >= 0.1", "imagenet-a >= 0.1", "mce <= 2",
+        partial=True,
+    )  # fmt: skip
+    assert [verdict.passed for verdict in found] == [False, False, True, False, False]
+    assert str(found[0]) == "FAILED: STL: average >= 0.1: not measured: fog-3"
+    assert found[3].found == "not measured: set imagenet-a"
+    assert "zoom_blur-1" in found[4].found
+
+
+def test_nothing_counted_fails_both_ways(make_store):
+    folder = make_store(percent=lambda cell: 0)
+    for verdict in verdicts_of([folder], "retention >= 0", "retention <= 1"):
+        assert (verdict.passed, verdict.found) == (False, "nan")
+
+
+def test_every_model_must_pass(make_classified):
+    folders = [
+        make_classified("a", model="A"),
+        make_classified("b", model="B", hits=lambda cell: 16 if cell.is_clean else 8),
+    ]
+    found = verdicts_of(folders, "average >= 0.45", "clean >= 0.8")
+    told = [(verdict.label, str(verdict.requirement), verdict.passed) for verdict in found]
+    assert told == [
+        ("A", "average >= 0.45", True),
+        ("B", "average >= 0.45", False),
+        ("A", "clean >= 0.8", True),
+        ("B", "clean >= 0.8", True),
+    ]
+
+
+def test_the_unfavourable_end_of_the_interval(make_classified):
+    texts = ("clean >= 0.75", "clean <= 0.85", "clean >= 0.55", "clean <= 0.99")
+    by_value = verdicts_of([make_classified("a")], *texts, resamples=1000)
+    assert [verdict.passed for verdict in by_value] == [True] * 4
+    by_end = verdicts_of([make_classified("b")], *texts, resamples=1000, by_interval=True)
+    # 0.8 of 20 images: about 0.60 to 0.95
+    assert [verdict.passed for verdict in by_end] == [False, False, True, True]
+    assert by_end[0].found.endswith("judged by its lower bound")
+    assert by_end[1].found.endswith("judged by its upper bound")
+
+
+def test_ends_of_intervals_need_resamples(make_classified):
+    with pytest.raises(ValueError, match="expected --resamples of at least 1"):
+        verdicts_of([make_classified()], "clean >= 0.5", by_interval=True)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["averge", "fog/6", "fog/0", "hail", "fog/x", "nll:", "nll:averge", "iou:fog", "/3", ":fog",
+     "gaussian_noise/"],
+)  # fmt: skip
+def test_unknown_names_list_the_known_ones(make_classified, name):
+    with pytest.raises(KeyError, match=r"knows no '.*'; expected one of clean, average, retention"):
+        verdicts_of([make_classified()], f"{name} >= 0.5")
+
+
+def test_a_severity_that_the_protocol_lacks_is_unknown(make_store):
+    with pytest.raises(KeyError, match="knows no 'shot_noise/4' under protocol 'stl-cityscapes-c'"):
+        verdicts_of([make_store()], "shot_noise/4 >= 0.1")
+
+
+def test_mce_is_unknown_to_segmentation(make_store):
+    with pytest.raises(KeyError, match="knows no 'mce'"):
+        verdicts_of([make_store()], "mce <= 0.5")
+
+
+@pytest.mark.parametrize("text", ["average >= 60", "ece <= 5", "mce <= 43.6", "fog/5 >= 1.01"])
+def test_percent_is_refused(make_classified, text):
+    with pytest.raises(ValueError, match=r"takes fractions, 0\.60 for 60 %"):
+        verdicts_of([make_classified()], text)
+
+
+def test_bounds_beyond_one_where_they_make_sense(make_classified):
+    found = verdicts_of([make_classified(cells="all")], "mce <= 1.5", "nll <= 3")
+    assert [verdict.passed for verdict in found] == [True, True]
