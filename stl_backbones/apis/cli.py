@@ -113,7 +113,7 @@ def run_tool(
     Returns:
         What ``main`` returned (0 for ``None``); 2 after bad input; 130 after Ctrl-C.
     """
-    args = parser.parse_args(argv)
+    args = parser.parse_intermixed_args(argv)  # options may stand between the words
     try:
         code = main(args) or 0
     except KeyboardInterrupt:

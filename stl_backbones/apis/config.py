@@ -47,7 +47,7 @@ def load_config(path: str | Path, *, options: Mapping[str, Any] | None = None) -
     if not path.is_file():
         raise FileNotFoundError(f"config '{path}' does not exist")
     try:
-        with _without_import_notes():
+        with without_import_notes():
             config = Config.fromfile(path)
     except (SyntaxError, NameError, TypeError, KeyError, AttributeError, OSError) as error:
         raise ValueError(f"config '{path}' cannot be read: {error}") from error
@@ -93,7 +93,7 @@ def building(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def _without_import_notes() -> Iterator[None]:
+def without_import_notes() -> Iterator[None]:
     """Pass on what a config prints, but not what mmseg prints when a paid add-on is absent."""
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         yield

@@ -15,7 +15,9 @@ from mmengine.config import Config
 
 from stl_backbones.apis.sweep_data import SweepData, SweepOptions
 from stl_backbones.corruptions import CORRUPTIONS, custom_versions, engine_version
+from stl_backbones.corruptions.export import ManifestHeader
 from stl_backbones.datasets.sweep import fingerprint
+from stl_backbones.models.hashing import file_sha256
 from stl_backbones.records import Cell, Provenance
 
 _PACKAGES = ("torch", "numpy", "opencv-python", "pillow", "scikit-image", "scipy", "numba")
@@ -42,16 +44,27 @@ def describe(
         skipped=data.skipped,
         classes=data.classes,
         config_sha256=_config_hash(config),
-        checkpoint_sha256=_file_hash(checkpoint),
+        checkpoint_sha256=file_sha256(checkpoint),
         inference=_inference(config),
-        device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-        versions=_versions(),
-        **_corruption(data, options, cells),
+        device=device_name(),
+        versions=package_versions(_PACKAGES),
+        **corruption_fields(data.manifest, options, cells),
     )
 
 
-def _corruption(data: SweepData, options: SweepOptions, cells: Sequence[Cell]) -> dict[str, Any]:
-    """How the images were corrupted: here, or in the making of the copy that they come from."""
+def corruption_fields(
+    manifest: ManifestHeader | None, options: SweepOptions, cells: Sequence[Cell]
+) -> dict[str, Any]:
+    """How the images were corrupted: here, or in the making of the copy that they come from.
+
+    Args:
+        manifest: What the copy says of itself.
+        options: What is swept.
+        cells: All cells.
+
+    Returns:
+        Fields of a `Provenance`.
+    """
     names = tuple(dict.fromkeys(cell.corruption for cell in cells if not cell.is_clean))
     if options.corrupted_root is None:
         return {
@@ -64,8 +77,7 @@ def _corruption(data: SweepData, options: SweepOptions, cells: Sequence[Cell]) -
         }
     source = f"folder:{Path(options.corrupted_root).resolve().name}"
     custom = [name for name in names if name not in CORRUPTIONS]
-    made = data.manifest
-    if made is None:
+    if manifest is None:
         return {
             "corruption_source": source,
             "corruption_mode": "files",
@@ -75,18 +87,24 @@ def _corruption(data: SweepData, options: SweepOptions, cells: Sequence[Cell]) -
             "custom_versions": dict.fromkeys(custom, "unknown"),
         }
     return {
-        "corruption_source": f"{source} ({made.image_format})",
-        "corruption_mode": made.mode,
-        "corruption_package": made.engine,
-        "channel_order": made.channel_order,
-        "seed": made.seed,
-        "custom_versions": {name: made.custom.get(name, "unknown") for name in custom},
+        "corruption_source": f"{source} ({manifest.image_format})",
+        "corruption_mode": manifest.mode,
+        "corruption_package": manifest.engine,
+        "channel_order": manifest.channel_order,
+        "seed": manifest.seed,
+        "custom_versions": {name: manifest.custom.get(name, "unknown") for name in custom},
     }
 
 
-def _versions() -> dict[str, str]:
+def device_name() -> str:
+    """``'cpu'`` or the accelerator's name."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+
+
+def package_versions(names: Sequence[str]) -> dict[str, str]:
+    """Package -> version, ``'absent'`` where it is not installed; Python's too."""
     found = {"python": platform.python_version()}
-    for name in _PACKAGES:
+    for name in names:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -103,14 +121,6 @@ def _config_hash(config: Config) -> str:
     settled = {"model": model, "pipeline": config.test_dataloader.dataset.pipeline}
     text = json.dumps(settled, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _file_hash(path: str | Path) -> str:
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _inference(config: Config) -> str:

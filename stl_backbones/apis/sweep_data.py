@@ -136,7 +136,7 @@ class SweepData:
         if options.corrupted_root is not None:
             cells = [cell for cell in cells if not cell.is_clean]
             corrupted = find_corrupted_folders(options.corrupted_root, cells, keys, image_root=root)
-            manifest = _read_manifest(Path(options.corrupted_root))
+            manifest = read_manifest(options.corrupted_root)
         skipped = tuple(image_id(path, root) for path in broken)
         total = len(items) + len(getattr(dataset, "skipped", {}))
         return cls(dataset, indices, keys, root, skipped, total, corrupted, manifest)
@@ -154,8 +154,9 @@ class SweepData:
             yield f"{key} label", Path(info["seg_map_path"])
 
 
-def _read_manifest(root: Path) -> ManifestHeader | None:
+def read_manifest(root: str | Path) -> ManifestHeader | None:
+    """What a corrupted copy says of itself; ``None`` if nothing."""
     try:
-        return read_header(root)
+        return read_header(Path(root))
     except FileNotFoundError:  # made by another tool
         return None

@@ -108,9 +108,17 @@ class ImageNetFolder(Dataset):
         """Paths of the unreadable images found so far, by any worker."""
         return [self.path(int(index)) for index in self._is_broken.nonzero()]
 
+    def key(self, index: int) -> str:
+        """The id of an item: its file's path below the split's folder, in POSIX form."""
+        return self._files[index].decode()
+
     def path(self, index: int) -> str:
         """The file of an item."""
-        return f"{self.root}/{self._files[index].decode()}"
+        return f"{self.root}/{self.key(index)}"
+
+    def class_name(self, index: int) -> str:
+        """The class folder of an item."""
+        return self.metainfo["classes"][int(self._labels[index])]
 
     def check_batch(self, batch_size: int) -> None:
         """Refuse a global batch that is larger than the data set.

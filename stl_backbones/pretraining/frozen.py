@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,9 @@ from stl_backbones.models import (
     read_checkpoint,
     select_state_dict,
 )
+from stl_backbones.models.hashing import file_sha256, weights_sha256
 from stl_backbones.models.stem import STRIDE
+from stl_backbones.models.timm_classifiers import check_timm_name, create_pretrained
 
 
 class FrozenLabeler:
@@ -178,8 +178,10 @@ def load_labeler(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If none is named, it is no labeler, cannot be read safely, does not fit the timm
-            model, or timm cannot fetch the weights.
+        ValueError: If none is named, it is no labeler, cannot be read safely, or does not fit the
+            timm model.
+        KeyError: If timm has no such model.
+        OSError: If timm cannot fetch the weights.
     """
     if checkpoint is None:
         return _download(timm_name)
@@ -200,7 +202,7 @@ def load_labeler(
         if timm_name is None
         else _timm(weights, timm_name, checkpoint)
     )
-    card = {"file": str(checkpoint), "sha256": _sha256(checkpoint), "arch": arch}
+    card = {"file": str(checkpoint), "sha256": file_sha256(checkpoint), "arch": arch}
     return FrozenLabeler(network, num_classes=count, classes=classes, card=card)
 
 
@@ -227,7 +229,7 @@ def _fan(
 
 
 def _timm(weights: Mapping[str, Tensor], name: str, path: str | Path) -> tuple[nn.Module, str, int]:
-    _check_timm_name(name)
+    check_timm_name(name)
     head = timm.get_pretrained_cfg_value(name, "classifier") or "head.fc"
     last = f"{head[0] if isinstance(head, tuple) else head}.weight"
     if last not in weights:
@@ -248,43 +250,17 @@ def _download(name: str | None) -> FrozenLabeler:
             "a student needs a trained labeler: give --cfg-options labeler=FILE, the checkpoint of "
             "a *_labeler.py run, or model.labeler.timm_name=NAME"
         )
-    _check_timm_name(name)
-    try:
-        model: Any = timm.create_model(name, pretrained=True)
-    except (OSError, RuntimeError, ValueError) as error:
-        first = str(error).strip().splitlines()[0][:200]
-        raise ValueError(
-            f"labeler: timm cannot fetch the weights of '{name}' ({first}); give its file, "
-            "--cfg-options labeler=FILE"
-        ) from error
-    digest = hashlib.sha256()
-    for key, value in sorted(model.state_dict().items()):
-        digest.update(key.encode() + value.numpy().tobytes())
-    card = {"file": f"timm:{name}", "sha256": digest.hexdigest(), "arch": name}
+    model: Any = create_pretrained(name, option="--cfg-options labeler=FILE")
+    card = {"file": f"timm:{name}", "sha256": weights_sha256(model), "arch": name}
     return FrozenLabeler(
         TimmGrid(model, name), num_classes=model.num_classes, classes=None, card=card
     )
-
-
-def _check_timm_name(name: str) -> None:
-    if not timm.is_model(name):
-        near = get_close_matches(name, timm.list_models(), 3)
-        hint = f"; did you mean {', '.join(near)}?" if near else ""
-        raise ValueError(f"labeler: timm has no model '{name}'{hint}")
 
 
 def _part(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """What a checkpoint says under a name; nothing, where others wrote something else there."""
     part = content.get(name)
     return part if isinstance(part, Mapping) else {}
-
-
-def _sha256(path: str | Path) -> str:
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 __all__ = ["FANGrid", "FrozenLabeler", "TimmGrid", "load_labeler", "token_grid"]

@@ -1,0 +1,88 @@
+"""The command line of tools/robustness.py; light, since it is read before anything heavy."""
+
+from __future__ import annotations
+
+import argparse
+
+from stl_backbones.apis.cli import add_custom_imports, add_run_options, make_parser
+from stl_backbones.corruptions import COMPATS, MODES, PROTOCOLS
+
+# Spelled out, so that --help needs neither torch nor timm; a test holds them to the originals.
+SCORINGS = ("cls", "cls_plus_max_token")
+RESIZE_RULES = ("model", "imagenet-c", "imagenet-c-resized")
+
+_EPILOG = """what is scored:
+  robustness.py configs/seg/stl_fan_b_cityscapes.py FILE       a segmentation config
+  robustness.py configs/cls/stl_fan_b_student.py FILE          a pretraining config
+  robustness.py --timm resnet50.ram_in1k --data-root VAL       a timm model, fetched or --checkpoint
+  robustness.py --preset convnext-t --data-root VAL            a row of the paper's Table 2"""
+
+
+def make_robustness_parser(description: str) -> argparse.ArgumentParser:
+    """The command line."""
+    parser = make_parser(description, epilog=_EPILOG)
+    parser.add_argument("config", nargs="?", help="config file; its test_dataloader names the data")
+    parser.add_argument("checkpoint", nargs="?", help="checkpoint of the config's model")
+    add = parser.add_argument
+    add("--protocol", metavar="NAME",
+        help=f"one of {', '.join(PROTOCOLS)}, or one of your own (default: stl-cityscapes-c for "
+        "segmentation, imagenet-c for classification)")  # fmt: skip
+    add("--corruptions", nargs="+", metavar="NAME", help="only these of the protocol")
+    add("--severities", nargs="+", type=int, metavar="N", help="only these severities, 1 to 5")
+    add("--limit", type=int, metavar="N", help="only N images, the first ones (classification: "
+        "spread over the classes); tables will say so")  # fmt: skip
+    add("--corrupted-root", metavar="DIR", help="read DIR/<corruption>/<severity>/<image> "
+        "instead of corrupting on the fly, the official ImageNet-C too; how it was made is read "
+        "from its manifest")  # fmt: skip
+    add("--mode", choices=MODES, help="corruption engine: exact, the package's numbers; fast, the "
+        "same in distribution; reference, the package itself; torch, on the model's device, for "
+        "segmentation (default: exact for protocols with published numbers, fast for 'all' and "
+        "your own)")  # fmt: skip
+    add("--compat", choices=COMPATS, default=COMPATS[0], help="package that --mode exact repeats")
+    add("--channel-order", default="rgb", help="what the corruption sees; 'bgr' repeats numbers of "
+        "scripts that feed it BGR")  # fmt: skip
+    add("--seed", type=int, default=0, help="another seed, another draw of the benchmark")
+    add("--name", help="the model's name in tables; default: the config's or timm's name")
+    add("--workers", type=int, default=1, help="processes that load and corrupt ahead")
+    add_custom_imports(parser)
+    add_run_options(parser)
+    _add_classification(parser)
+    return parser
+
+
+def _add_classification(parser: argparse.ArgumentParser) -> None:
+    """Add options that stay ``None`` where they are not given, so that others can refuse them."""
+    add = parser.add_argument_group("classification").add_argument
+    add("--timm", metavar="NAME", help="score a timm model with its own size, crop and mean")
+    add("--preset", metavar="NAME", help="score a model of the paper's Table 2, see --list-presets")
+    add("--list-presets", action="store_true", help="print the presets and end")
+    add("--checkpoint", dest="weights", metavar="FILE", help="weights of --timm or --preset, "
+        ".pth or .safetensors; default: timm fetches them")  # fmt: skip
+    add("--data-root", metavar="DIR", help="folder of the clean images' class folders")
+    add("--imagenet-a", metavar="DIR", help="score ImageNet-A too")
+    add("--imagenet-r", metavar="DIR", help="score ImageNet-R too")
+    add("--scoring", choices=SCORINGS, help="class logits alone, or plus half of each class's "
+        "largest token logit (default: cls)")  # fmt: skip
+    add(
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help="images of a batch, at most; every batch is scored in "
+        "all cells and then kept (default: 128 on a GPU, else 16)",
+    )
+    add("--amp", action="store_const", const=True, help="compute in bfloat16")
+    add("--input-size", type=int, metavar="N", help="side of the images, instead of the model's")
+    add("--crop-pct", type=float, metavar="X", help="crop / shorter side of the resized image")
+    add("--interpolation", metavar="NAME", help="of the resize: bilinear, bicubic, ...")
+    add("--mean", nargs=3, type=float, metavar="X", help="of the normalisation, in 0..1")
+    add("--std", nargs=3, type=float, metavar="X", help="of the normalisation, in 0..1")
+    add("--resize-rule", choices=RESIZE_RULES, help="how corrupted images come to the model's "
+        "size: by its own resize and crop; 224 pixels as ImageNet-C's, files as they are; the "
+        "same, then resized (default: imagenet-c with --corrupted-root, else model)")  # fmt: skip
+    add("--jpeg85", action="store_const", const=True, help="pass images corrupted on the fly "
+        "through JPEG of quality 85, as ImageNet-C's files were")  # fmt: skip
+    add("--allow-missing", action="store_const", const=True, help="go on where classes have no "
+        "images or a copy's cells are not whole; tables will say so")  # fmt: skip
+
+
+__all__ = ["RESIZE_RULES", "SCORINGS", "make_robustness_parser"]

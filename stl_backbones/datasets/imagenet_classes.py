@@ -1,0 +1,43 @@
+"""The 1000 classes of ImageNet-1K, and the 200 each of ImageNet-A and -R, as timm ships them.
+
+References:
+    Hendrycks et al. 2021, "Natural Adversarial Examples" (ImageNet-A), arXiv:1907.07174.
+    Hendrycks et al. 2021, "The Many Faces of Robustness" (ImageNet-R), arXiv:2006.16241.
+"""
+
+from __future__ import annotations
+
+import functools
+from importlib import resources
+
+from timm.data import ImageNetInfo
+
+# Data set -> timm's list of where its classes stand among the 1000.
+_INDEX_FILES = {"ImageNet-A": "imagenet_a_indices.txt", "ImageNet-R": "imagenet_r_indices.txt"}
+SUBSETS = tuple(_INDEX_FILES)
+
+
+@functools.cache
+def imagenet_wnids() -> tuple[str, ...]:
+    """The classes of ImageNet-1K in the order of the logits: folder names such as n01440764."""
+    return tuple(ImageNetInfo().label_names())
+
+
+@functools.cache
+def subset_indices(name: str) -> tuple[int, ...]:
+    """Where the classes of a data set stand among the 1000, in rising order.
+
+    Args:
+        name: ``'ImageNet-A'`` or ``'ImageNet-R'``.
+    """
+    text = (resources.files("timm.data") / "_info" / _INDEX_FILES[name]).read_text("utf-8")
+    return tuple(sorted(int(line) for line in text.split()))
+
+
+def subset_wnids(name: str) -> tuple[str, ...]:
+    """The classes of a data set, in the order of `subset_indices`."""
+    wnids = imagenet_wnids()
+    return tuple(wnids[index] for index in subset_indices(name))
+
+
+__all__ = ["SUBSETS", "imagenet_wnids", "subset_indices", "subset_wnids"]

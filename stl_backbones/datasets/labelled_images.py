@@ -1,0 +1,192 @@
+"""The images that a classifier is scored on: found, labelled by their folders, and checked."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from stl_backbones.datasets.imagenet import ImageNetFolder, read_rgb
+from stl_backbones.datasets.imagenet_classes import SUBSETS, imagenet_wnids, subset_wnids
+from stl_backbones.datasets.integrity import check_whole
+
+_SHOWN = 3
+_OPTIONS = {"ImageNet-A": "--imagenet-a", "ImageNet-R": "--imagenet-r"}
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images of class folders, whole and in order.
+
+    Attributes:
+        root: The folder that holds the class folders.
+        classes: All classes, in the order of the labels.
+        keys: The images' ids, paths below the root, in the order of the folders' names.
+        labels: ``(images,)`` int32, positions in ``classes``.
+        total: Images before a limit and before leaving out.
+        skipped: Ids of broken images left out.
+        absent: Classes without a folder.
+        fingerprint: blake2b over ids and bytes of the images.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    keys: tuple[str, ...]
+    labels: npt.NDArray[np.int32]
+    total: int
+    skipped: tuple[str, ...]
+    absent: tuple[str, ...]
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def path(self, index: int) -> Path:
+        """The file of an image."""
+        return self.root / self.keys[index]
+
+
+def find_images(
+    folder: ImageNetFolder,
+    classes: Sequence[str],
+    *,
+    kind: str,
+    allow_missing: bool = False,
+    limit: int | None = None,
+    skip_broken: bool = False,
+) -> LabelledImages:
+    """Label the images of a folder, check each, and take their fingerprint.
+
+    Args:
+        folder: The class folders.
+        classes: The classes that a folder may be of, in the order of the labels.
+        kind: What the data set is called in errors.
+        allow_missing: Go on although classes have no folder.
+        limit: Only so many images, spread evenly over the folders.
+        skip_broken: Leave out broken images instead of refusing the data set.
+
+    Raises:
+        ValueError: If a folder is of no class, a class has no folder, or an image is broken.
+    """
+    found = folder.metainfo["classes"]
+    check_folders(folder.root, found, classes, kind=kind)
+    absent = tuple(name for name in classes if name not in set(found))
+    if absent and not (allow_missing and found):
+        raise ValueError(
+            f"'{folder.root}' has no folder of {len(absent)} of the {len(classes)} classes of "
+            f"{kind} ({_some(absent)}); --allow-missing scores the others, and says so in tables"
+        )
+    position = {name: label for label, name in enumerate(classes)}
+    taken = _spread(len(folder), len(folder) if limit is None else limit)
+    kept, broken, fingerprint = _check_all(folder, taken, skip_broken=skip_broken)
+    return LabelledImages(
+        root=folder.root,
+        classes=tuple(classes),
+        keys=tuple(folder.key(index) for index in kept),
+        labels=np.array([position[folder.class_name(index)] for index in kept], np.int32),
+        total=len(folder),
+        skipped=tuple(broken),
+        absent=absent,
+        fingerprint=fingerprint,
+    )
+
+
+def check_folders(root: Path, found: Sequence[str], classes: Sequence[str], *, kind: str) -> None:
+    """Refuse class folders that are of no class, or that are another data set's.
+
+    Raises:
+        ValueError: If they are.
+    """
+    known = set(classes)
+    if tuple(classes) == imagenet_wnids():
+        for name in SUBSETS:
+            if set(found) == set(subset_wnids(name)):
+                raise ValueError(
+                    f"'{root}' holds the 200 classes of {name}, not ImageNet-1K: give it as "
+                    f"{_OPTIONS[name]}, and the validation images of ImageNet-1K as --data-root"
+                )
+    unknown = [name for name in found if name not in known]
+    if unknown:
+        raise ValueError(
+            f"'{root}' holds {len(unknown)} folders that are no class of {kind} "
+            f"({_some(unknown)}); expected names such as '{classes[0]}'"
+        )
+
+
+def choose_classes(
+    found: Sequence[str], num_classes: int, *, recorded: Sequence[str] | None, root: Path
+) -> tuple[str, ...]:
+    """The classes of a model's logits, in order.
+
+    Args:
+        found: The class folders of the data, by name.
+        num_classes: Logits of the model.
+        recorded: Class names that the checkpoint states.
+        root: The data's folder, for errors.
+
+    Returns:
+        What the checkpoint states; else ImageNet's for 1000 logits; else the folders.
+
+    Raises:
+        ValueError: If the folders are others in number than the logits.
+    """
+    if recorded is not None and len(recorded) == num_classes:
+        return tuple(recorded)
+    wnids = imagenet_wnids()
+    if num_classes == len(wnids):
+        return wnids
+    if len(found) != num_classes:
+        raise ValueError(
+            f"the model has {num_classes} classes, '{root}' {len(found)} class folders; "
+            "expected the same number"
+        )
+    return tuple(sorted(found))
+
+
+def _spread(total: int, limit: int) -> list[int]:
+    count = min(limit, total)
+    return [step * total // count for step in range(count)]
+
+
+def _check_all(
+    folder: ImageNetFolder, indices: Sequence[int], *, skip_broken: bool
+) -> tuple[list[int], Mapping[str, str], str]:
+    """The whole images, what is wrong with the others, and a fingerprint of the whole ones."""
+    digest = hashlib.blake2b(digest_size=16)
+    kept, broken = [], {}
+    for index in indices:
+        key, path = folder.key(index), Path(folder.path(index))
+        try:
+            _check_readable(path)
+        except ValueError as error:
+            broken[key] = str(error)
+            continue
+        content = path.read_bytes()
+        digest.update(f"{key}\0{folder.class_name(index)}\0{len(content)}\0".encode())
+        digest.update(content)
+        kept.append(index)
+    if broken and (not skip_broken or not kept):
+        hint = "" if skip_broken else "; --skip-broken goes on without"
+        raise ValueError(
+            f"{next(iter(broken.values()))} ({len(broken)} of {len(indices)} images are "
+            f"broken{hint})"
+        )
+    return kept, broken, digest.hexdigest()
+
+
+def _check_readable(path: Path) -> None:
+    try:
+        check_whole(path)
+    except ValueError:
+        read_rgb(path)  # a camera may have written more behind the end; then it decodes whole
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+
+
+__all__ = ["LabelledImages", "check_folders", "choose_classes", "find_images"]

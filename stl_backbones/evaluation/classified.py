@@ -1,0 +1,53 @@
+"""What is kept of each classified image: enough for accuracy, calibration and bootstrap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+TOP = 5
+
+
+def classify(scores: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """Turn class scores into the records of a cell.
+
+    Args:
+        scores: ``(B, K)`` class scores before the softmax.
+        labels: ``(B,)`` integers in 0..K - 1, on the same device.
+
+    Returns:
+        ``label``, ``prediction``: ``(B,)`` int32; ``in_top5``: bool, whether the label is among the
+        five best; ``confidence``: float32, the softmax of the prediction; ``nll``: float32, minus
+        the log softmax of the label. NaN where scores are not finite, see `check_finite`.
+    """
+    log_probabilities = scores.double().log_softmax(dim=1)  # a float32 sum of 1000 is off by 1e-6
+    best = log_probabilities.topk(min(TOP, scores.shape[1]), dim=1)
+    labels = labels.long()
+    own = log_probabilities.gather(1, labels.unsqueeze(1)).squeeze(1)
+    return {
+        "label": labels.int(),
+        "prediction": best.indices[:, 0].int(),
+        "in_top5": (best.indices == labels.unsqueeze(1)).any(dim=1),
+        "confidence": best.values[:, 0].exp().float(),
+        "nll": -own.float(),
+    }
+
+
+def check_finite(confidence: npt.NDArray[np.float32], names: Sequence[str]) -> None:
+    """Refuse records of scores that were not finite.
+
+    Raises:
+        ValueError: If one is; the image is named.
+    """
+    broken = np.flatnonzero(~np.isfinite(confidence))
+    if len(broken):
+        raise ValueError(
+            f"'{names[int(broken[0])]}': the network's logits are not finite, as those of "
+            f"{len(broken)} of {len(names)} images of its batch"
+        )
+
+
+__all__ = ["TOP", "check_finite", "classify"]
