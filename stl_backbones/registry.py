@@ -41,7 +41,7 @@ def _shared(root: Registry, *locations: str) -> SharedRegistry:
 
 
 MODELS = _shared(ROOT_MODELS, "transfer", "pretraining")
-DATASETS = _shared(ROOT_DATASETS, "datasets.cityscapes", "datasets.imagenet")
+DATASETS = _shared(ROOT_DATASETS, "datasets.cityscapes", "datasets.coco", "datasets.imagenet")
 TRANSFORMS = _shared(ROOT_TRANSFORMS, "datasets.transforms", "datasets.two_views")
 METRICS = _shared(ROOT_METRICS, "evaluation")
 OPTIM_WRAPPERS = _shared(ROOT_OPTIM_WRAPPERS, "engine")

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 
 from stl_backbones.apis.config import building, load_config
 from stl_backbones.engine import start_distributed, trust_plain_types
-from stl_backbones.engine.loading import check_fit
+from stl_backbones.engine.loading import check_fit, with_todays_names
 from stl_backbones.models import read_checkpoint, select_state_dict
 
 _LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
@@ -93,7 +93,7 @@ def evaluate(
         runner = Runner.from_cfg(config)
         runner.test_loop  # noqa: B018  builds the data set: its errors come before any work
     model = runner.model.module if hasattr(runner.model, "module") else runner.model
-    check_fit(model, weights, checkpoint)
+    check_fit(model, with_todays_names(model, weights), checkpoint)
     return runner.test()
 
 
@@ -155,7 +155,11 @@ def shorten_console(logger: logging.Logger) -> None:
     """Keep mmengine's lines on every single parameter in the log file, off the terminal."""
     for handler in logger.handlers:
         if not isinstance(handler, logging.FileHandler):
-            handler.addFilter(lambda record: not record.getMessage().startswith("paramwise_"))
+            handler.addFilter(lambda record: not _is_on_parameter(record.getMessage()))
+
+
+def _is_on_parameter(message: str) -> bool:
+    return message.startswith("paramwise_") or "since its requires_grad=False" in message
 
 
 def _use_amp(config: Config) -> None:

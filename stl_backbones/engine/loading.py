@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
-from torch import nn
+from torch import Tensor, nn
 
 from stl_backbones.models import read_checkpoint, select_state_dict
 from stl_backbones.models.checkpoint import SAFE_TYPES, PickledDtype
@@ -73,10 +73,19 @@ def load_model_weights(model: nn.Module, path: str | Path) -> None:
             shape: a checkpoint of another architecture.
     """
     trust_plain_types()
-    weights = select_state_dict(read_checkpoint(path), ema=False)
-    weights = {name.removeprefix("module."): value for name, value in weights.items()}
+    weights = with_todays_names(model, select_state_dict(read_checkpoint(path), ema=False))
     check_fit(model, weights, path)
     model.load_state_dict(weights)
+
+
+def with_todays_names(model: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights as the model's backbone takes them: released files use older names."""
+    renamed = {name.removeprefix("module."): value for name, value in weights.items()}
+    for name, part in model.named_modules():
+        rename = getattr(part, "rename_released", None)
+        if name and rename is not None:
+            rename(renamed, prefix=f"{name}.")
+    return renamed
 
 
 def check_fit(model: nn.Module, weights: Mapping[str, Any], path: str | Path) -> None:

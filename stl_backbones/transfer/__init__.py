@@ -1,6 +1,21 @@
-"""What the task toolboxes build from: the FAN backbone and the paper's heads."""
+"""What the task toolboxes build from: the FAN backbones, the paper's head, float32 RoI heads."""
 
 from stl_backbones.transfer.backbone import FANBackbone
+from stl_backbones.transfer.detection_backbone import FANDetectionBackbone
+from stl_backbones.transfer.float32_heads import (
+    Float32BBoxHead,
+    Float32MaskHead,
+    Float32RoIExtractor,
+    Float32RPNHead,
+)
 from stl_backbones.transfer.segformer_head import LinearSegformerHead
 
-__all__ = ["FANBackbone", "LinearSegformerHead"]
+__all__ = [
+    "FANBackbone",
+    "FANDetectionBackbone",
+    "Float32BBoxHead",
+    "Float32MaskHead",
+    "Float32RPNHead",
+    "Float32RoIExtractor",
+    "LinearSegformerHead",
+]

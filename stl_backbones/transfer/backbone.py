@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from mmengine.logging import print_log
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from stl_backbones.models import FAN, get_variant, load_checkpoint
+from stl_backbones.models.checkpoint import HEAD_PREFIXES, clean_state_dict
 from stl_backbones.registry import MODELS
 
 
@@ -97,8 +99,27 @@ class FANBackbone(FAN, BaseModule):
         if config.get("checkpoint") is None:
             print_log("FAN starts from scratch: init_cfg names no checkpoint", logger="current")
             return
-        report = load_checkpoint(self, config["checkpoint"], ema=config.get("ema", True))
-        print_log(str(report), logger="current")
+        self._load_pretrained(config["checkpoint"], ema=config.get("ema", True))
+
+    def rename_released(self, weights: MutableMapping[str, Tensor], *, prefix: str) -> None:
+        """Give this backbone's part of a released model's weights today's names, in place.
+
+        Classifier heads go; what only the class token needs is filled in where the file lacks it:
+        no map depends on it.
+
+        Args:
+            weights: The whole model's parameter name -> tensor.
+            prefix: What the names of the backbone's parameters begin with, ``'backbone.'``.
+        """
+        names = [name for name in weights if name.startswith(prefix)]
+        theirs = {name.removeprefix(prefix): weights.pop(name) for name in names}
+        ours = clean_state_dict(theirs)
+        class_path = {id(parameter) for parameter in self.class_path_parameters()}
+        for name, parameter in self.named_parameters():
+            if theirs and id(parameter) in class_path:
+                ours.setdefault(name, parameter.detach())
+        kept = {name: value for name, value in ours.items() if not name.startswith(HEAD_PREFIXES)}
+        weights.update({prefix + name: value for name, value in kept.items()})
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
         """Map images ``(B, 3, H, W)`` to maps ``(B, C_i, ceil(H / s_i), ceil(W / s_i))``."""
@@ -115,6 +136,16 @@ class FANBackbone(FAN, BaseModule):
                     if isinstance(module, _BatchNorm):
                         module.eval()
         return self
+
+    def _load_pretrained(self, path: str | Path, *, ema: bool) -> None:
+        print_log(str(load_checkpoint(self, path, ema=ema)), logger="current")
+
+    def _load_from_state_dict(
+        self, state_dict: MutableMapping[str, Tensor], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        if prefix:  # a part of a whole segmentor or detector
+            self.rename_released(state_dict, prefix=prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def _frozen_parts(self) -> list[nn.Module]:
         stages = self._stages()
