@@ -23,7 +23,8 @@ import numpy as np
 
 from stl_backbones.metrics import paired_p_value, percentile_interval
 from stl_backbones.records import Cell, CellResult, Provenance
-from stl_backbones.report.cells import Draws, replicate
+from stl_backbones.report.cells import Draws
+from stl_backbones.report.sums import replicate
 from stl_backbones.report.task_metrics import get_task_metric
 
 CLASSES = {"classification": 1000, "segmentation": 19}

@@ -13,8 +13,9 @@ import numpy.typing as npt
 CLEAN_NAME = "clean"
 
 _LISTS = ("skipped", "classes", "notes")  # of a provenance: JSON has no tuples
-_LATER = frozenset({"custom_versions", "parameters", "macs", "notes"})  # older records lack them
-_NO_DIFFERENCE = frozenset({"protocol", "parameters", "macs"})
+# Older records lack them.
+_LATER = frozenset({"custom_versions", "parameters", "encoder_parameters", "macs", "notes"})
+_NO_DIFFERENCE = frozenset({"protocol", "parameters", "encoder_parameters", "macs"})
 
 
 @dataclass(frozen=True, order=True)
@@ -70,7 +71,8 @@ class Provenance:
     """What a number was measured with; two cells belong to one table only if these agree.
 
     Attributes:
-        task: ``'segmentation'`` or ``'classification'``; decides which metric reads the samples.
+        task: ``'segmentation'``, ``'classification'`` or ``'detection'``; decides which metric
+            reads the samples.
         model: Name shown in tables.
         protocol: Name of the protocol that the sweep was asked for.
         dataset: Name of the data set.
@@ -78,8 +80,8 @@ class Provenance:
         num_images: Images scored in every cell.
         num_images_total: Images the data set holds, before a limit or skipped broken files.
         skipped: Ids of broken images left out on request.
-        classes: Class names, in the order of the confusion matrix, or of the logits that were
-            compared.
+        classes: Class names, in the order of the confusion matrix, of the logits that were
+            compared, or of the detections' class indices.
         config_sha256: Hash of the resolved model and test settings.
         checkpoint_sha256: Hash of the checkpoint file.
         inference: For example ``'whole'``, ``'slide crop=1024x1024 stride=768x768'`` or
@@ -94,6 +96,7 @@ class Provenance:
         versions: Package name -> version.
         custom_versions: Corruption that a user registered -> its version.
         parameters: Of the model; 0 if not counted.
+        encoder_parameters: Of its backbone, without neck and heads; 0 if not counted.
         macs: Multiply-accumulates of the model on one image; 0 if not counted.
         notes: Sentences that every table with these numbers must print.
     """
@@ -119,6 +122,7 @@ class Provenance:
     versions: Mapping[str, str]
     custom_versions: Mapping[str, str] = field(default_factory=dict)
     parameters: int = 0
+    encoder_parameters: int = 0
     macs: int = 0
     notes: tuple[str, ...] = ()
 
@@ -172,8 +176,14 @@ class CellResult:
         cell: What was scored.
         provenance: What it was scored with.
         image_ids: The images, in order.
-        samples: Record name -> array whose first axis is the image. Segmentation keeps
-            ``'confusion_matrix'``, ``(images, classes, classes)`` int64, rows = ground truth.
+        samples: Record name -> array. Segmentation keeps ``'confusion_matrix'``,
+            ``(images, classes, classes)`` int64, rows = ground truth; classification one entry per
+            image and name. Detection keeps, of N images with D detections and G objects,
+            ``'image_number'`` ``(N,)`` ids; for boxes ``'bbox_detections'`` ``(N,)`` how many,
+            ``'bbox_score'`` and ``'bbox_category'`` ``(D,)``, ``'bbox_matched'`` and
+            ``'bbox_ignored'`` ``(D, 4)`` bits; for masks, where the model has them, the same as
+            ``'segm_...'``; ``'objects'`` ``(N,)`` how many, ``'object_category'`` ``(G,)`` and
+            ``'object_counted'`` ``(G, 4)``: see `stl_backbones.evaluation.detection`.
     """
 
     cell: Cell

@@ -21,8 +21,8 @@ docs/reports.md tells how to read the tables.
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this tool."""
     parser = make_parser(
-        "Turn finished sweeps into robustness tables (the layouts of the paper's Tables 2, 3, 12\n"
-        "and 13): Markdown here; Markdown, CSV, LaTeX and one HTML page in the output folder.",
+        "Turn finished sweeps into robustness tables (the layouts of the paper's Tables 2, 3, 5,\n"
+        "12 and 13): Markdown here; Markdown, CSV, LaTeX and one HTML page in the output folder.",
         epilog=_EPILOG,
     )
     parser.add_argument("dirs", nargs="+", metavar="DIR", help="a sweep's folder, one per model")
@@ -44,7 +44,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--require-lower-bound", action="store_true",
         help="judge by the unfavourable end of the 95 %% interval: the lower one for >=",
     )  # fmt: skip
-    parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap; 0: none")
+    parser.add_argument(
+        "--resamples", type=int, metavar="N",
+        help="of the bootstrap, 0: no intervals (default: 1000, and 0 for detection)",
+    )  # fmt: skip
     return parser
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stl_backbones.report import csv_file, html, latex, markdown
-from stl_backbones.report.cells import DEFAULT_RESAMPLES, Draws
+from stl_backbones.report.cells import Draws
 from stl_backbones.report.document import DocumentOptions, make_document
 from stl_backbones.report.requirements import Verdict, parse_requirement
-from stl_backbones.report.runs import read_runs
+from stl_backbones.report.runs import default_resamples, read_runs
 from stl_backbones.results.atomic import write_atomically
 
 
@@ -48,7 +48,7 @@ def make_report(
     compare: bool = False,
     require: Sequence[str] = (),
     require_lower_bound: bool = False,
-    resamples: int = DEFAULT_RESAMPLES,
+    resamples: int | None = None,
     seed: int = 0,
 ) -> ReportFiles:
     """Write the report of one or several models on one data set.
@@ -56,7 +56,7 @@ def make_report(
     Writes ``report.md``, ``table.csv``, ``cells.csv`` and ``aggregates.csv`` (unrounded),
     ``table.tex`` and ``index.html``, whose bytes depend on the sweeps and these arguments alone;
     for classification ``classification.csv`` and ``other_images.csv``, with ``compare``
-    ``comparison.csv``.
+    ``comparison.csv``; for detection ``detection.csv`` and, with masks, ``masks.csv``.
 
     Args:
         folders: Sweep folders, one model each.
@@ -70,7 +70,8 @@ def make_report(
         require: Bounds such as ``'average >= 0.60'``; the report is written whether or not they
             are kept.
         require_lower_bound: Judge by the unfavourable end of the interval.
-        resamples: Bootstrap resamples behind intervals; 0 for none.
+        resamples: Bootstrap resamples behind intervals; 0 for none. ``None``: 1,000, and none for
+            detection, where they take their time.
         seed: Decides the resamples.
 
     Raises:
@@ -88,6 +89,14 @@ def make_report(
         requirements=tuple(parse_requirement(text) for text in require),
         by_interval=require_lower_bound,
     )
+    if resamples is None:
+        resamples = default_resamples(paths)
+    if not resamples and (compare or (require and require_lower_bound)):
+        option = "--compare" if compare else "--require-lower-bound"
+        raise ValueError(
+            f"{option} needs resamples: expected --resamples of at least 1 (detection has none "
+            "unless it is given), got 0"
+        )
     draws = Draws(resamples=resamples, seed=seed)
     chosen, runs = read_runs(paths, protocol=protocol, names=names, partial=partial, draws=draws)
     document = make_document(runs, chosen, options, draws=draws)

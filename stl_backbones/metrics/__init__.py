@@ -17,6 +17,7 @@ from stl_backbones.metrics.corruption_error import (
     mean_corruption_error,
     relative_corruption_error,
 )
+from stl_backbones.metrics.detection import AP_NUMBERS, AveragePrecision, average_precision
 from stl_backbones.metrics.robustness import (
     IncompleteCellsError,
     Score,
@@ -39,12 +40,15 @@ from stl_backbones.metrics.segmentation import (
 __all__ = [
     "ALEXNET_CLEAN_ERROR",
     "ALEXNET_ERRORS",
+    "AP_NUMBERS",
     "IGNORE_INDEX",
     "LEVEL",
     "NUM_BINS",
+    "AveragePrecision",
     "IncompleteCellsError",
     "Replicates",
     "Score",
+    "average_precision",
     "calibration_error",
     "calibration_terms",
     "class_iou",

@@ -21,10 +21,10 @@ from stl_backbones.metrics import (
     share,
 )
 from stl_backbones.records import CLEAN, Cell
+from stl_backbones.report.cell_metrics import CellMetric, TaskMetric, Unit, Wording
 from stl_backbones.report.runs import Run
 from stl_backbones.report.sets import CLEAN_SUFFIX, SET_TITLES
 from stl_backbones.report.table import full_name
-from stl_backbones.report.task_metrics import CellMetric, TaskMetric, Unit
 
 # Which table it belongs to: the short one of the page's head, or the long one by corruption; what
 # is told in neither is in the CSV file.
@@ -43,9 +43,10 @@ class Aggregate:
         place: The table that it belongs to.
         replicates: ``(1 + resamples,)`` values, of the data set and of each resample; ``None``
             if something is missing.
-        missing: What was not measured: cells, or a set.
+        missing: What was not measured: cells, a set, or what the model does not give.
         unit: ``'fraction'`` or ``'nats'``.
         lower_is_better: As for errors.
+        is_absent: Whether it belongs to a set that was not scored, or the model has no such number.
     """
 
     key: str
@@ -55,11 +56,7 @@ class Aggregate:
     missing: tuple[str, ...] = ()
     unit: Unit = "fraction"
     lower_is_better: bool = False
-
-    @property
-    def is_absent(self) -> bool:
-        """Whether it belongs to a set that was not scored."""
-        return any(name.startswith("set ") for name in self.missing)
+    is_absent: bool = False
 
     @property
     def value(self) -> float | None:
@@ -77,66 +74,72 @@ class Aggregate:
 def aggregates(run: Run, protocol: Protocol, metric: TaskMetric) -> dict[str, Aggregate]:
     """Compute all aggregates of a run: key -> aggregate, in the order of tables."""
     found = [
-        *_of_metric(run, metric.cells[0], protocol, prefix=""),
+        *_of_main(run, metric, protocol),
         *_means(run, metric, protocol),
-        *(_corruption_errors(run, metric) if metric.companions else ()),
+        *(_corruption_errors(run, metric) if metric.has_corruption_error else ()),
         *_of_sets(run, metric),
     ]
     for one in metric.cells[1:]:
-        found += _of_metric(run, one, protocol, prefix=f"{one.key}:")
+        found += _of_other(run, one, protocol, metric.wording)
     return {aggregate.key: aggregate for aggregate in found}
 
 
 def cell_aggregate(run: Run, metric: CellMetric, cell: Cell, *, key: str) -> Aggregate:
     """The score of one cell."""
-    return _make(
-        metric,
-        key,
-        f"{metric.name}, {cell.name}",
-        "detail",
-        lambda: mean_over(_scores(run, metric), [cell]),
-    )
+    title, scores = f"{metric.name}, {cell.name}", _scores(run, metric)
+    return _make(run, metric, key, title, "detail", lambda: mean_over(scores, [cell]))
 
 
-def _of_metric(
-    run: Run, metric: CellMetric, protocol: Protocol, *, prefix: str
-) -> Iterator[Aggregate]:
+def _of_main(run: Run, metric: TaskMetric, protocol: Protocol) -> Iterator[Aggregate]:
     """Clean, average, retention of the main number, then groups, then corruptions."""
-    scores, levels = _scores(run, metric), protocol.severities
-    title = f"{metric.name}, " if prefix else ""
-    average = f"Average, mean of {len(protocol.corruptions)} ({protocol.name})"
-    yield _make(
-        metric,
-        f"{prefix}clean",
-        f"{title}clean" if prefix else "Clean",
-        "summary",
-        lambda: mean_over(scores, [CLEAN]),
-    )
-    yield _make(
-        metric,
-        f"{prefix}average",
-        f"{title}average" if prefix else average,
-        "summary",
-        lambda: robust_mean(scores, levels),
-    )
-    if not prefix:
-        yield _make(metric, "retention", "Retention", "summary", lambda: retention(scores, levels))
+    main, wording, levels = metric.cells[0], metric.wording, protocol.severities
+    average = f"{wording.average}, mean of {len(protocol.corruptions)} ({protocol.name})"
+    yield from _overall(run, main, protocol, ("Clean", average, wording.retention))
+    scores = _scores(run, main)
     for group, names in protocol.columns.items():
-        yield _make(
-            metric,
-            f"{prefix}{group}",
-            f"{title}{full_name(group).lower()}" if prefix else f"Group: {full_name(group)}",
-            "detail" if prefix else "summary",
-            _group_mean(scores, {name: levels[name] for name in names}),
-        )
+        mean = _group_mean(scores, {name: levels[name] for name in names})
+        yield _make(run, main, group, f"Group: {full_name(group)}", "summary", mean)
     for name in protocol.corruptions:
-        yield _make(
-            metric,
-            f"{prefix}{name}",
-            f"{title}{full_name(name).lower()}" if prefix else full_name(name),
-            "detail" if prefix else "corruption",
-            _group_mean(scores, {name: levels[name]}),
-        )
+        mean = _group_mean(scores, {name: levels[name]})
+        yield _make(run, main, name, full_name(name), "corruption", mean)
+
+
+def _of_other(
+    run: Run, metric: CellMetric, protocol: Protocol, wording: Wording
+) -> Iterator[Aggregate]:
+    """The same of another number."""
+    prefix, levels, scores = f"{metric.key}:", protocol.severities, _scores(run, metric)
+    names = ("clean", *map(_inline, (wording.average, wording.retention)))
+    titles = tuple(f"{metric.name}, {name}" for name in names)
+    yield from _overall(run, metric, protocol, titles, prefix=prefix)
+    places = {
+        **{group: {name: levels[name] for name in names}
+           for group, names in protocol.columns.items()},
+        **{name: {name: levels[name]} for name in protocol.corruptions},
+    }  # fmt: skip
+    for place, chosen in places.items():
+        title = f"{metric.name}, {full_name(place).lower()}"
+        yield _make(run, metric, f"{prefix}{place}", title, "detail", _group_mean(scores, chosen))
+
+
+def _overall(
+    run: Run, metric: CellMetric, protocol: Protocol, titles: Sequence[str], prefix: str = ""
+) -> Iterator[Aggregate]:
+    """Clean, average, and retention where the number has one."""
+    scores, levels = _scores(run, metric), protocol.severities
+    computed: dict[str, Callable[[], Replicates]] = {
+        "clean": lambda: mean_over(scores, [CLEAN]),
+        "average": lambda: robust_mean(scores, levels),
+        "retention": lambda: retention(scores, levels),
+    }
+    for (key, compute), title in zip(computed.items(), titles, strict=True):
+        if key != "retention" or metric.has_retention:
+            yield _make(run, metric, f"{prefix}{key}", title, "summary", compute)
+
+
+def _inline(name: str) -> str:
+    """A heading within a phrase: ``'average'``, but ``'mPC'``."""
+    return name.lower() if name.istitle() else name
 
 
 def _group_mean(scores: _Scores, levels: Mapping[str, Sequence[int]]) -> Callable[[], Replicates]:
@@ -150,6 +153,7 @@ def _means(run: Run, metric: TaskMetric, protocol: Protocol) -> Iterator[Aggrega
     for other in others:
         name = other.name
         yield _make(
+            run,
             metric.cells[0],
             name,
             f"Mean of {len(other.corruptions)} ({name})",
@@ -159,22 +163,19 @@ def _means(run: Run, metric: TaskMetric, protocol: Protocol) -> Iterator[Aggrega
     names = dict.fromkeys(name for other in others for name in other.corruptions)
     for name in sorted(names.keys() - protocol.severities.keys()):
         levels = {name: SEVERITIES}
-        yield _make(metric.cells[0], name, full_name(name), "detail", _group_mean(scores, levels))
+        mean = _group_mean(scores, levels)
+        yield _make(run, metric.cells[0], name, full_name(name), "detail", mean)
 
 
 def _corruption_errors(run: Run, metric: TaskMetric) -> Iterator[Aggregate]:
-    scores = _scores(run, metric.cells[0])
-    yield _make(
-        metric.cells[0], "mce", "mCE", "summary", lambda: mean_corruption_error(scores), lower=True
-    )
-    yield _make(
-        metric.cells[0],
-        "relative_mce",
-        "Relative mCE",
-        "summary",
-        lambda: relative_corruption_error(scores),
-        lower=True,
-    )
+    main = metric.cells[0]
+    scores = _scores(run, main)
+    errors: dict[str, tuple[str, Callable[[], Replicates]]] = {
+        "mce": ("mCE", lambda: mean_corruption_error(scores)),
+        "relative_mce": ("Relative mCE", lambda: relative_corruption_error(scores)),
+    }
+    for key, (title, compute) in errors.items():
+        yield _make(run, main, key, title, "summary", compute, lower=True)
 
 
 def _of_sets(run: Run, metric: TaskMetric) -> Iterator[Aggregate]:
@@ -198,6 +199,7 @@ def _of_sets(run: Run, metric: TaskMetric) -> Iterator[Aggregate]:
                     () if replicates is not None else (f"set {key}",),
                     one.unit,
                     one.lower_is_better,
+                    is_absent=replicates is None,
                 )
         absent = tuple(f"set {key}" for key, found in values.items() if found is None)
         yield Aggregate(
@@ -208,6 +210,7 @@ def _of_sets(run: Run, metric: TaskMetric) -> Iterator[Aggregate]:
             if own is not None and clean is not None
             else None,
             absent,
+            is_absent=bool(absent),
         )
 
 
@@ -216,6 +219,7 @@ def _scores(run: Run, metric: CellMetric) -> _Scores:
 
 
 def _make(
+    run: Run,
     metric: CellMetric,
     key: str,
     title: str,
@@ -227,10 +231,18 @@ def _make(
     """Compute it, or tell what is missing."""
     replicates: Replicates | None = None
     missing: tuple[str, ...] = ()
+    lacks = bool(metric.needs and run.replicates and metric.key not in run.replicates)
     try:
         replicates = compute()
     except IncompleteCellsError as error:
-        missing = tuple(cell.name for cell in error.missing)
+        missing = (metric.needs,) if lacks else tuple(cell.name for cell in error.missing)
     return Aggregate(
-        key, title, place, replicates, missing, metric.unit, lower or metric.lower_is_better
+        key,
+        title,
+        place,
+        replicates,
+        missing,
+        metric.unit,
+        lower or metric.lower_is_better,
+        is_absent=lacks,
     )

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stl_backbones.metrics import Replicates, resample_counts, weighted_sums
-from stl_backbones.records import Cell, CellResult, Provenance
-from stl_backbones.report.task_metrics import CellMetric, ClassScores, TaskMetric
+from stl_backbones.metrics import Replicates, resample_counts
+from stl_backbones.records import Cell, Provenance
+from stl_backbones.report.cell_metrics import (
+    DEFAULT_RESAMPLES,
+    CellScores,
+    ClassScores,
+    TaskMetric,
+)
 from stl_backbones.results import CellStore
-
-DEFAULT_RESAMPLES = 1000
 
 
 class Draws:
@@ -55,7 +58,7 @@ class Measured:
 
     Attributes:
         replicates: Metric key -> cell -> ``(1 + resamples,)`` scores: of the data set, then of
-            each resample.
+            each resample. Without the metrics that the model does not have.
         class_scores: Cell -> ``(classes,)`` fractions; empty where the task has none.
         images: A number that is the same for the same images in the same order, within a process.
     """
@@ -97,13 +100,13 @@ def measure(
     _check_same_images(store, scored)
     return Measured(
         replicates={
-            one.key: {cell: found.replicates[one.key] for cell, found in scored.items()}
-            for one in metric.cells
+            key: {cell: found.scores.replicates[key] for cell, found in scored.items()}
+            for key in _keys(store, scored)
         },
         class_scores={
-            cell: found.class_scores
+            cell: found.scores.class_scores
             for cell, found in scored.items()
-            if found.class_scores is not None
+            if found.scores.class_scores is not None
         },
         images=next((found.images for found in scored.values()), 0),
     )
@@ -113,8 +116,7 @@ def measure(
 class _Scored:
     """One cell: its scores, and what tells whether two cells hold the same images."""
 
-    replicates: dict[str, Replicates]
-    class_scores: ClassScores | None
+    scores: CellScores
     images: int
     labels: int
 
@@ -139,43 +141,28 @@ def _read_cell(
             f"'{store.path(cell)}' holds {len(result.image_ids)} images, expected "
             f"{provenance.num_images}; delete that file and measure it again"
         )
-    label = result.samples.get("label")
     try:
-        return _Scored(
-            replicates=replicate(result, metric.cells, counts),
-            class_scores=None if metric.class_scores is None else metric.class_scores(result),
-            images=hash(result.image_ids),
-            labels=0 if label is None else hash(label.astype(np.int64).tobytes()),
-        )
+        scores = metric.score_cell(result, counts)
     except ValueError as error:
         raise ValueError(f"'{store.path(cell)}': {error}") from error
+    truth = tuple(result.samples[name].astype(np.int64).tobytes() for name in metric.truth)
+    return _Scored(scores, images=hash(result.image_ids), labels=hash(truth))
 
 
-def replicate(
-    result: CellResult, metrics: Sequence[CellMetric], counts: npt.NDArray[np.float32]
-) -> dict[str, Replicates]:
-    """Score a cell and its resamples.
-
-    Args:
-        result: The cell.
-        metrics: Which numbers.
-        counts: ``(resamples, images)``.
-
-    Returns:
-        Metric key -> ``(1 + resamples,)`` scores, the first of the images as they are.
-    """
-    images = len(result.image_ids)
-    terms = [one.terms(result) for one in metrics]
-    drawn = weighted_sums(counts, np.concatenate(terms, axis=1))
-    parts = np.split(drawn, np.cumsum([part.shape[1] for part in terms])[:-1], axis=1)
-    found = {}
-    for one, own, part in zip(metrics, terms, parts, strict=True):
-        sums = np.vstack([own.sum(axis=0, dtype=np.float64), part])
-        scores = one.score(sums, images)
-        if one.centred and len(scores) > 1:
-            scores[1:] = np.maximum(scores[1:] + scores[0] - scores[1:].mean(), 0)
-        found[one.key] = scores
-    return found
+def _keys(store: CellStore, scored: Mapping[Cell, _Scored]) -> tuple[str, ...]:
+    """The metrics that the model has: in every cell the same ones."""
+    first = next(iter(scored), None)
+    if first is None:
+        return ()
+    keys = tuple(scored[first].scores.replicates)
+    for cell, found in scored.items():
+        others = sorted(set(keys) ^ set(found.scores.replicates))
+        if others:
+            raise ValueError(
+                f"of '{store.path(cell)}' and '{store.path(first)}' only one has the samples of "
+                f"{others[0]}; delete one of them and measure it again"
+            )
+    return keys
 
 
 def _check_same_images(store: CellStore, scored: Mapping[Cell, _Scored]) -> None:

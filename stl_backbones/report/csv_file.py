@@ -41,8 +41,8 @@ _MAIN_SET = "main"  # the images of the sweep itself
 def render_all(document: Document) -> dict[str, str]:
     """File name -> text of all CSV files."""
     main = {} if document.main is None else {"table": document.main}
-    files = {f"{name}.csv": render_table(document, table)
-             for name, table in {**main, **document.layouts}.items()}  # fmt: skip
+    tables = {**main, **document.layouts, **document.others}
+    files = {f"{name}.csv": render_table(document, table) for name, table in tables.items()}
     files |= {"cells.csv": render_cells(document), "aggregates.csv": render_aggregates(document)}
     if document.differences:
         files["comparison.csv"] = render_differences(document)

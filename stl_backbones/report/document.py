@@ -15,6 +15,7 @@ from stl_backbones.report.aggregate_tables import (
     requirement_table,
 )
 from stl_backbones.report.aggregates import Aggregate, aggregates
+from stl_backbones.report.cell_metrics import TaskMetric
 from stl_backbones.report.cells import Draws
 from stl_backbones.report.classification_tables import (
     layout_of_table_2,
@@ -22,14 +23,17 @@ from stl_backbones.report.classification_tables import (
     with_columns_of_table_12,
 )
 from stl_backbones.report.comparison import Difference, compare
+from stl_backbones.report.detection_tables import layout_of_table_5, mask_table
 from stl_backbones.report.numbers import MARKS_NOTE, plain
 from stl_backbones.report.paper import (
     PAPER_TABLES,
     PaperRow,
+    check_detection_protocol,
     get_paper_table,
     paper_notes,
     paper_rows,
 )
+from stl_backbones.report.paper_detection import NOT_CORRUPTED
 from stl_backbones.report.provenance import (
     approximation_note,
     model_facts,
@@ -42,7 +46,7 @@ from stl_backbones.report.runs import Run
 from stl_backbones.report.sets import SET_TITLES
 from stl_backbones.report.summary import Summary, summarise
 from stl_backbones.report.table import Table, class_table, main_table, severity_tables
-from stl_backbones.report.task_metrics import TaskMetric, get_task_metric
+from stl_backbones.report.task_metrics import get_task_metric
 
 MAX_PRECISION = 6
 
@@ -79,7 +83,8 @@ class Document:
         summaries: Their numbers, in the same order.
         aggregates: Their aggregates with intervals, in the same order.
         main: The table in the layout of the paper's Table 12 or 13; ``None`` without a sweep.
-        layouts: The tables in the layouts of the paper's Tables 2 and 3, where there are any.
+        layouts: The tables in the layouts of the paper's Tables 2 and 3, or 5, where there are any.
+        others: Tables by corruption of other numbers than the main one's.
         headline: The aggregates that matter most, with intervals.
         by_corruption: Aggregates by corruption, with intervals; ``None`` without a sweep.
         differences: Of two models, if asked for.
@@ -102,6 +107,7 @@ class Document:
     aggregates: tuple[Mapping[str, Aggregate], ...]
     main: Table | None
     layouts: Mapping[str, Table]
+    others: Mapping[str, Table]
     headline: Table
     by_corruption: Table | None
     differences: tuple[Difference, ...]
@@ -123,7 +129,7 @@ class Document:
     def published_layouts(self) -> tuple[Table, ...]:
         """The tables in a layout of the paper's."""
         main = () if self.main is None else (self.main,)
-        return (*self.layouts.values(), *main)
+        return (*self.layouts.values(), *main, *self.others.values())
 
 
 def make_document(
@@ -175,6 +181,7 @@ def make_document(
         if swept
         else None,
         layouts=_layouts(runs, found, protocol=protocol, paper=options.paper),
+        others=_others(runs, found, protocol=protocol, metric=metric, paper=options.paper),
         headline=listed("summary"),
         by_corruption=listed("corruption") if swept else None,
         differences=differences,
@@ -184,7 +191,7 @@ def make_document(
         verdicts=verdicts,
         requirements=requirement_table(verdicts) if verdicts else None,
         severities=severity_tables(runs, protocol, metric=metric.name) if swept else (),
-        classes=class_table(runs, protocol, runs[0].provenance.classes),
+        classes=class_table(runs, protocol, runs[0].provenance.classes, metric=metric),
         warnings=_warnings(runs, protocol, paper=options.paper),
         shared_facts=shared,
         model_facts=model_facts(runs, protocol, shared),
@@ -215,7 +222,7 @@ def _with_remarks(document: Document, said: tuple[str, ...]) -> Document:
             return tuple(map(mark, value))
         return {name: mark(table) for name, table in value.items()}
 
-    names = ("main", "layouts", "headline", "by_corruption", "comparison", "requirements",
+    names = ("main", "layouts", "others", "headline", "by_corruption", "comparison", "requirements",
              "severities", "classes")  # fmt: skip
     tables = {name: getattr(document, name) for name in names}
     return dataclasses.replace(
@@ -233,20 +240,24 @@ def _main(
 ) -> Table:
     """The table by corruption, in the layout of the paper's Table 12 or 13."""
     task = runs[0].provenance.task
-    published: tuple[PaperRow, ...] = ()
-    notes = [MARKS_NOTE]
-    if paper and not (metric.companions and protocol.name not in PAPER_TABLES):
-        source = get_paper_table(protocol.name, task)
-        published = paper_rows(protocol.name)
-        notes += paper_notes(source, published)
-    elif paper:
-        names = [f"'{name}'" for name, table in PAPER_TABLES.items() if table.task == task]
-        notes.append(f"The paper's rows by corruption are those of protocols {', '.join(names)}.")
     rows = [summarise(run, protocol) for run in runs]
-    table = main_table(runs, rows, published, protocol=protocol, metric=metric.name)
-    if metric.companions:
+    published, notes = _published(protocol, task) if paper else ((), [])
+    table = main_table(runs, rows, published, protocol=protocol, metric=metric)
+    if task == "classification":
         table = with_columns_of_table_12(table, runs, found, published, protocol=protocol)
-    return dataclasses.replace(table, notes=tuple(notes))
+    return dataclasses.replace(table, notes=(MARKS_NOTE, *notes))
+
+
+def _published(protocol: Protocol, task: str) -> tuple[tuple[PaperRow, ...], list[str]]:
+    """The paper's rows by corruption, and what must be known of them."""
+    if task == "detection":
+        check_detection_protocol(protocol.name)
+        return (), [NOT_CORRUPTED]
+    if task == "classification" and protocol.name not in PAPER_TABLES:
+        names = [f"'{name}'" for name, table in PAPER_TABLES.items() if table.task == task]
+        return (), [f"The paper's rows by corruption are those of protocols {', '.join(names)}."]
+    source, rows = get_paper_table(protocol.name, task), paper_rows(protocol.name)
+    return rows, paper_notes(source, rows)
 
 
 def _layouts(
@@ -256,11 +267,28 @@ def _layouts(
     protocol: Protocol,
     paper: bool,
 ) -> dict[str, Table]:
-    """File name -> table, in the layouts of Tables 2 and 3; for classification."""
-    if not get_task_metric(runs[0].provenance.task).companions:
-        return {}
-    tables = {
-        "classification": layout_of_table_2(runs, found, protocol=protocol, paper=paper),
-        "other_images": layout_of_table_3(runs, found, paper=paper),
-    }
+    """File name -> table, in the layouts of Tables 2 and 3, or 5."""
+    tables: dict[str, Table | None] = {}
+    if runs[0].provenance.task == "classification":
+        tables = {
+            "classification": layout_of_table_2(runs, found, protocol=protocol, paper=paper),
+            "other_images": layout_of_table_3(runs, found, paper=paper),
+        }
+    elif runs[0].provenance.task == "detection":
+        tables = {"detection": layout_of_table_5(runs, found, protocol=protocol, paper=paper)}
     return {name: table for name, table in tables.items() if table is not None}
+
+
+def _others(
+    runs: Sequence[Run],
+    found: Sequence[Mapping[str, Aggregate]],
+    *,
+    protocol: Protocol,
+    metric: TaskMetric,
+    paper: bool,
+) -> dict[str, Table]:
+    """File name -> table by corruption; of masks, where a model has them."""
+    if runs[0].provenance.task != "detection":
+        return {}
+    masks = mask_table(runs, found, protocol=protocol, metric=metric, paper=paper)
+    return {} if masks is None else {"masks": masks}

@@ -16,7 +16,8 @@ from stl_backbones.report.summary import Summary
 from stl_backbones.report.table import Column, Row, Table, full_name
 
 _MARKS = (MISSING, NOT_IN_PROTOCOL, NOT_COUNTED)
-_CARD_EXTRAS = ("mce", "imagenet-a", "imagenet-r")  # aggregates that a card shows if measured
+# Aggregates that a card shows if they were measured.
+_CARD_EXTRAS = ("mce", "imagenet-a", "imagenet-r", "mask_ap:clean", "mask_ap:average")
 
 
 def render(document: Document) -> str:
@@ -127,7 +128,7 @@ def _card(label: str, summary: Summary, found: Mapping[str, Aggregate], document
             f"<div{kind}><dt>{name}</dt><dd>{text}{unit}{_range(found[key], document)}</dd></div>"
         )
 
-    figures = ""
+    figures, wording = "", document.metric.wording
     if document.main is not None:
         weakest = MISSING
         if summary.weakest is not None:
@@ -135,8 +136,8 @@ def _card(label: str, summary: Summary, found: Mapping[str, Aggregate], document
             weakest = f"{full_name(name)} ({percent(score, document.precision)} %)"
         figures = (
             number("Clean", "clean")
-            + number("Average", "average", ' class="main"')
-            + number("Retention", "retention")
+            + number(escape(wording.average), "average", ' class="main"')
+            + number(escape(wording.retention), "retention")
             + f'<div class="wide"><dt>Weakest under</dt><dd>{escape(weakest)}</dd></div>'
         )
     others = [key for key in _CARD_EXTRAS if key in found and found[key].value is not None]

@@ -2,7 +2,7 @@
 
 References:
     Zhao et al. 2023, "Fully Attentional Networks with Self-emerging Token Labeling"
-    (arXiv:2401.03844): Tables 2, 4, 12 and 13.
+    (arXiv:2401.03844): Tables 2, 4, 5, 12 and 13.
 """
 
 from __future__ import annotations
@@ -74,6 +74,8 @@ _TABLE_12 = PaperTable(
     caveat="measured on other images and by the authors' own preprocessing",
     hidden="spatter",
 )
+
+DETECTION_PROTOCOLS = ("coco-c", "all")  # beside which the rows of Table 5 may stand
 
 PAPER_TABLES: Mapping[str, PaperTable] = MappingProxyType(
     {
@@ -152,11 +154,27 @@ def get_paper_table(protocol: str, task: str) -> PaperTable:
     """
     table = PAPER_TABLES.get(protocol)
     if table is None or table.task != task:
-        known = ", ".join(f"'{name}' ({entry.task})" for name, entry in PAPER_TABLES.items())
-        raise ValueError(
-            f"--paper has no rows for protocol '{protocol}' and task '{task}'; expected {known}"
-        )
+        raise ValueError(_unknown(protocol, task))
     return table
+
+
+def check_detection_protocol(protocol: str) -> None:
+    """Refuse a protocol beside which the paper's detection rows may not stand.
+
+    Raises:
+        ValueError: If it is one.
+    """
+    if protocol not in DETECTION_PROTOCOLS:
+        raise ValueError(_unknown(protocol, "detection"))
+
+
+def _unknown(protocol: str, task: str) -> str:
+    known = [f"'{name}' ({entry.task})" for name, entry in PAPER_TABLES.items()]
+    known += [f"'{name}' (detection)" for name in DETECTION_PROTOCOLS]
+    return (
+        f"--paper has no rows for protocol '{protocol}' and task '{task}'; expected one of "
+        f"{', '.join(known)}"
+    )
 
 
 def paper_rows(protocol: str) -> tuple[PaperRow, ...]:

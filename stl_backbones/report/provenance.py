@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from stl_backbones.corruptions.catalog import Protocol
 from stl_backbones.records import Provenance
+from stl_backbones.report.cell_metrics import CellMetric, TaskMetric
 from stl_backbones.report.numbers import listed, listed_versions, plain
 from stl_backbones.report.runs import Run
-from stl_backbones.report.task_metrics import TaskMetric
 
 _SHA_SHOWN = 12  # hex digits; git's habit, enough to tell checkpoints apart
 
@@ -104,22 +104,33 @@ def cell_count(run: Run, protocol: Protocol) -> str:
 def shared_facts(runs: Sequence[Run], protocol: Protocol, metric: TaskMetric) -> dict[str, str]:
     """Facts that hold for all runs: label -> text."""
     first, *others = [_facts(run, protocol) for run in runs]
+    wording = metric.wording
     cells = {
         "Protocol": f"{protocol.name} ({protocol.source}): {len(protocol.corruptions)} "
         f"corruptions, {len(protocol.cells()) - 1} corrupted cells and clean",
-        "Average (Avg)": "mean over the protocol's severities per corruption, then over "
-        "corruptions; Retention (Ret) is Average / Clean",
+        _with_short(wording.average, wording.short_average): "mean over the protocol's severities "
+        "per corruption, then over corruptions; "
+        f"{_with_short(wording.retention, wording.short_retention)} is {wording.average} / Clean",
     }
     return {
         **(cells if any(run.swept for run in runs) else {}),
         "Metric": f"{metric.name}, {metric.definition}; in percent",
-        **{one.name: one.definition for one in metric.cells[1:]},
+        **{one.name: one.definition for one in metric.cells[1:] if _is_given(one, runs)},
         **{
             label: text
             for label, text in first.items()
             if label not in _BY_MODEL and all(other[label] == text for other in others)
         },
     }
+
+
+def _is_given(metric: CellMetric, runs: Sequence[Run]) -> bool:
+    """Whether a model has the number, or every model of the task would."""
+    return not metric.needs or any(metric.key in run.replicates for run in runs)
+
+
+def _with_short(name: str, short: str) -> str:
+    return name if name == short else f"{name} ({short})"
 
 
 def model_facts(
@@ -163,6 +174,8 @@ def _facts(run: Run, protocol: Protocol) -> dict[str, str]:
     }
     if record.parameters:
         facts["Size"] = f"{record.parameters} parameters, {record.macs or 'uncounted'} MACs"
+    if record.encoder_parameters:
+        facts["Encoder"] = f"{record.encoder_parameters} parameters"
     if plain(record.model) != run.label:
         facts["Model"] = record.model
     return {label: plain(text) for label, text in facts.items()}

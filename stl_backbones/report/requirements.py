@@ -12,9 +12,9 @@ from types import MappingProxyType
 from stl_backbones.corruptions.catalog import Protocol
 from stl_backbones.records import Cell
 from stl_backbones.report.aggregates import Aggregate, cell_aggregate
+from stl_backbones.report.cell_metrics import TaskMetric
 from stl_backbones.report.numbers import MISSING_SHOWN, listed
 from stl_backbones.report.runs import Run, wanted_cells
-from stl_backbones.report.task_metrics import TaskMetric
 
 OPERATORS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
     {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt}
@@ -126,6 +126,7 @@ def _find(
     head, colon, tail = name.partition(":")
     chosen = keys.get(head if colon else metric.key)
     place = tail if colon else name
+    place = metric.aliases.get(place, place)
     if not colon and name in keys and name not in found:
         chosen, place = keys[name], "clean"
     if chosen is not None:
@@ -136,9 +137,10 @@ def _find(
         cell = Cell(corruption, int(severity)) if slash and severity.isdecimal() else None
         if cell in wanted_cells(protocol, metric):
             return cell_aggregate(run, chosen, cell, key=name)
+    known = [*metric.aliases, *(key for key in found if ":" not in key)]
     raise KeyError(
         f"--require knows no '{name}' under protocol '{protocol.name}'; expected one of "
-        f"{', '.join(key for key in found if ':' not in key)}, CORRUPTION/SEVERITY"
+        f"{', '.join(known)}, CORRUPTION/SEVERITY"
         + ("" if len(keys) == 1 else f", or {', '.join(list(keys)[1:])}, alone or as METRIC:NAME")
     )
 

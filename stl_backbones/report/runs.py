@@ -10,15 +10,11 @@ from pathlib import Path
 from stl_backbones.corruptions.catalog import Protocol, get_protocol
 from stl_backbones.metrics import IncompleteCellsError, Replicates
 from stl_backbones.records import Cell, Provenance
+from stl_backbones.report.cell_metrics import DEFAULT_RESAMPLES, ClassScores, TaskMetric
 from stl_backbones.report.cells import Draws, measure
 from stl_backbones.report.numbers import plain
 from stl_backbones.report.sets import ImageSet, find_sets, read_sets, set_names
-from stl_backbones.report.task_metrics import (
-    TASK_METRICS,
-    ClassScores,
-    TaskMetric,
-    get_task_metric,
-)
+from stl_backbones.report.task_metrics import TASK_METRICS, get_task_metric
 from stl_backbones.results import CellStore
 
 # Their numbers are the package's in distribution only: named where published rows stand beside.
@@ -138,6 +134,20 @@ def read_runs(
     if missing and swept and not partial:
         raise IncompleteRunsError(missing, chosen.name)
     return chosen, runs
+
+
+def default_resamples(folders: Sequence[Path]) -> int:
+    """How many resamples a report of these sweeps makes when none are asked for.
+
+    Raises:
+        FileNotFoundError: If the first folder holds no sweep.
+        ValueError: If there is no report of its task.
+    """
+    if not folders:
+        return DEFAULT_RESAMPLES  # `read_runs` refuses them
+    first = folders[0]
+    record = CellStore(first).provenance() if _is_swept(first) else _first_set(first)
+    return get_task_metric(record.task).resamples
 
 
 def _is_swept(folder: Path) -> bool:

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from stl_backbones.metrics import Replicates
 from stl_backbones.records import CLEAN, Provenance
+from stl_backbones.report.cell_metrics import TaskMetric
 from stl_backbones.report.cells import Draws, measure
-from stl_backbones.report.task_metrics import TaskMetric
 from stl_backbones.results import CellStore
 
 # Name -> how tables write it.

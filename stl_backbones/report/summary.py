@@ -12,8 +12,8 @@ import numpy as np
 from stl_backbones.corruptions.catalog import Protocol
 from stl_backbones.metrics import IncompleteCellsError, mean_over, retention, robust_mean
 from stl_backbones.records import CLEAN, Cell
+from stl_backbones.report.cell_metrics import ClassScores
 from stl_backbones.report.runs import Run
-from stl_backbones.report.task_metrics import ClassScores
 
 _T = TypeVar("_T")
 

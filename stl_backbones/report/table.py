@@ -12,6 +12,7 @@ from typing import Literal
 
 from stl_backbones.corruptions.catalog import SEVERITIES, Protocol
 from stl_backbones.records import Cell
+from stl_backbones.report.cell_metrics import TaskMetric
 from stl_backbones.report.numbers import MISSING, NOT_IN_PROTOCOL, percent, plain
 from stl_backbones.report.paper import PaperRow
 from stl_backbones.report.runs import Run
@@ -19,6 +20,7 @@ from stl_backbones.report.summary import ClassSummary, Summary, summarise_classe
 
 Value = float | str | None
 
+AVERAGE_MEANING = "Mean over severities per corruption, then over corruptions"
 PAPER_PREFIX = "paper: "  # of published rows' names
 
 # The paper's abbreviations (Tables 12 and 13), and the like for the three it does not use.
@@ -174,7 +176,7 @@ def main_table(
     paper: Sequence[PaperRow],
     *,
     protocol: Protocol,
-    metric: str,
+    metric: TaskMetric,
 ) -> Table:
     """The table in the layout of the paper's Table 13.
 
@@ -183,12 +185,13 @@ def main_table(
         summaries: Their numbers.
         paper: Published rows, set below.
         protocol: Decides the columns.
-        metric: The metric's name.
+        metric: The task's numbers.
     """
+    wording = metric.wording
     columns = (
-        Column("clean", "Clean", f"{metric} on clean images"),
-        Column("average", "Avg", "Mean over severities per corruption, then over corruptions"),
-        Column("retention", "Ret", "Average divided by clean"),
+        Column("clean", "Clean", f"{metric.name} on clean images"),
+        Column("average", wording.short_average, AVERAGE_MEANING),
+        Column("retention", wording.short_retention, f"{wording.average} divided by clean"),
         *corruption_columns(protocol),
     )
     own = tuple(
@@ -213,7 +216,8 @@ def main_table(
         )
         for row in paper
     )
-    return Table(f"{metric} (%), protocol {protocol.name}", "Model", columns, own + published)
+    title = f"{metric.name} (%), protocol {protocol.name}"
+    return Table(title, "Model", columns, own + published)
 
 
 def severity_tables(runs: Sequence[Run], protocol: Protocol, *, metric: str) -> tuple[Table, ...]:
@@ -240,10 +244,12 @@ def severity_tables(runs: Sequence[Run], protocol: Protocol, *, metric: str) -> 
     )
 
 
-def class_table(runs: Sequence[Run], protocol: Protocol, classes: Sequence[str]) -> Table | None:
+def class_table(
+    runs: Sequence[Run], protocol: Protocol, classes: Sequence[str], *, metric: TaskMetric
+) -> Table | None:
     """Which classes break, and where; ``None`` where the task has no scores by class."""
     by_run = [summarise_classes(run, protocol) for run in runs]
-    unmeasured = ClassSummary(None, None, None, None)
+    unmeasured, short = ClassSummary(None, None, None, None), metric.wording.short_average
     columns: list[Column] = []
     rows: dict[int, dict[str, Value]] = {
         index: {} for index in sorted({index for scores in by_run for index in scores})
@@ -251,7 +257,7 @@ def class_table(runs: Sequence[Run], protocol: Protocol, classes: Sequence[str])
     for number, (run, by_class) in enumerate(zip(runs, by_run, strict=True)):
         columns += [
             Column(f"{number} clean", "Clean", "On clean images", run.label),
-            Column(f"{number} average", "Avg", "The protocol's mean", run.label),
+            Column(f"{number} average", short, "The protocol's mean", run.label),
             Column(f"{number} worst", "Worst", "Lowest mean of a corruption", run.label),
             Column(f"{number} under", "under", "Corruption of that lowest mean", run.label),
         ]
@@ -265,7 +271,7 @@ def class_table(runs: Sequence[Run], protocol: Protocol, classes: Sequence[str])
     if not rows:
         return None
     return Table(
-        "Classes: IoU (%) of the classes that occur",
+        f"Classes: {metric.class_score} (%) of the classes that occur",
         "Class",
         tuple(columns),
         tuple(Row(plain(classes[index]), values) for index, values in rows.items()),

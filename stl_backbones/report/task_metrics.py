@@ -1,15 +1,9 @@
-"""Which numbers a cell's samples make, by task.
-
-Every number is a function of sums over images, so that one definition serves the data set and its
-resamples alike.
-"""
+"""Which numbers a cell's samples make, by task."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,74 +18,9 @@ from stl_backbones.metrics import (
     mean_of_terms,
 )
 from stl_backbones.records import CellResult
-
-ClassScores = npt.NDArray[np.float64]
-Unit = Literal["fraction", "nats"]
-
-
-@dataclass(frozen=True)
-class CellMetric:
-    """One number of a cell.
-
-    Attributes:
-        key: Name in headers of CSV files and in requirements.
-        name: Name in tables.
-        definition: One sentence: how it is computed.
-        terms: Cell -> ``(images, S)``: what each image adds to S sums.
-        score: Sums ``(..., S)`` and number of images -> ``(...)`` scores; NaN if nothing counted.
-        unit: ``'fraction'``, printed as percent, or ``'nats'``.
-        lower_is_better: As for errors.
-        centred: Whether resamples are shifted to have the data's own score as their mean. Needed
-            where resampling itself raises a score, as it does the absolute values of ECE.
-    """
-
-    key: str
-    name: str
-    definition: str
-    terms: Callable[[CellResult], npt.NDArray[np.floating]]
-    score: Callable[[npt.NDArray[np.float64], int], npt.NDArray[np.float64]]
-    unit: Unit = "fraction"
-    lower_is_better: bool = False
-    centred: bool = False
-
-
-@dataclass(frozen=True)
-class TaskMetric:
-    """The numbers of a task.
-
-    Attributes:
-        cells: The numbers of a cell; the first is the one that tables and charts show.
-        class_scores: Cell -> ``(classes,)`` fractions, NaN for classes that do not occur in the
-            ground truth; ``None`` where the task has no scores by class.
-        companions: Protocols whose means are told beside the report's own, where their cells
-            were measured.
-        sets: Sub-folders with sets of other images, see `stl_backbones.report.sets`.
-    """
-
-    cells: tuple[CellMetric, ...]
-    class_scores: Callable[[CellResult], ClassScores] | None = None
-    companions: tuple[str, ...] = ()
-    sets: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """Name of the number that tables show."""
-        return self.cells[0].name
-
-    @property
-    def key(self) -> str:
-        """Its name in headers of CSV files."""
-        return self.cells[0].key
-
-    @property
-    def definition(self) -> str:
-        """How it is computed."""
-        return self.cells[0].definition
-
-    def score(self, result: CellResult) -> float:
-        """The number that tables show; NaN if nothing was counted."""
-        sums = self.cells[0].terms(result).sum(axis=0, dtype=np.float64)
-        return float(self.cells[0].score(sums, len(result.image_ids)))
+from stl_backbones.report.cell_metrics import ClassScores, TaskMetric
+from stl_backbones.report.detection_metrics import DETECTION
+from stl_backbones.report.sums import SumMetric, scores_of_sums
 
 
 def _confusions(result: CellResult) -> npt.NDArray[np.integer]:
@@ -164,36 +93,48 @@ def _calibration_terms(result: CellResult) -> npt.NDArray[np.floating]:
     return calibration_terms(confidence, _top1_terms(result)[:, 0] == 1)
 
 
+_SEGMENTATION = (
+    SumMetric(
+        "miou", "mIoU", "mean IoU over classes, from the confusion matrix summed over all images",
+        terms=lambda result: iou_terms(_confusions(result)),
+        score_sums=lambda sums, _: mean_iou_of_terms(sums), has_retention=True,
+    ),
+)  # fmt: skip
 _CLASSIFICATION = (
-    CellMetric("top1", "Top-1", "share of images whose best class is right", _top1_terms,
-               mean_of_terms),
-    CellMetric("top5", "Top-5", "share of images whose class is among the best five", _top5_terms,
-               mean_of_terms),
-    CellMetric("ece", "ECE", "expected calibration error, 15 bins of equal width over the data set",
-               _calibration_terms, calibration_error, lower_is_better=True, centred=True),
-    CellMetric("nll", "NLL", "mean negative log-likelihood of the label, in nats", _nll_terms,
-               mean_of_terms, unit="nats", lower_is_better=True),
+    SumMetric(
+        "top1", "Top-1", "share of images whose best class is right",
+        terms=_top1_terms, score_sums=mean_of_terms, has_retention=True,
+    ),
+    SumMetric(
+        "top5", "Top-5", "share of images whose class is among the best five",
+        terms=_top5_terms, score_sums=mean_of_terms,
+    ),
+    SumMetric(
+        "ece", "ECE", "expected calibration error, 15 bins of equal width over the data set",
+        terms=_calibration_terms, score_sums=calibration_error, lower_is_better=True, centred=True,
+    ),
+    SumMetric(
+        "nll", "NLL", "mean negative log-likelihood of the label, in nats",
+        terms=_nll_terms, score_sums=mean_of_terms, unit="nats", lower_is_better=True,
+    ),
 )  # fmt: skip
 
 TASK_METRICS: Mapping[str, TaskMetric] = MappingProxyType(
     {
         "segmentation": TaskMetric(
-            cells=(
-                CellMetric(
-                    "miou",
-                    "mIoU",
-                    "mean IoU over classes, from the confusion matrix summed over all images",
-                    lambda result: iou_terms(_confusions(result)),
-                    lambda sums, _: mean_iou_of_terms(sums),
-                ),
-            ),
-            class_scores=_segmentation_class_scores,
+            cells=_SEGMENTATION,
+            score_cell=scores_of_sums(_SEGMENTATION, _segmentation_class_scores),
+            class_score="IoU",
         ),
         "classification": TaskMetric(
             cells=_CLASSIFICATION,
+            score_cell=scores_of_sums(_CLASSIFICATION),
+            truth=("label",),
             companions=("imagenet-c", "stl-imagenet-c", "stl-imagenet-c-17", "all"),
             sets=("imagenet-a", "imagenet-r"),
+            has_corruption_error=True,
         ),
+        "detection": DETECTION,
     }
 )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import math
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -13,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
-from stl_backbones.datasets.coco import match_categories
+from stl_backbones.datasets.coco_annotations import match_categories
+from stl_backbones.evaluation.detection import DetectionMatcher, join_images
+from stl_backbones.metrics import AP_NUMBERS, average_precision
 from stl_backbones.registry import METRICS
 
 with warnings.catch_warnings():
@@ -23,9 +23,7 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="faster_coco_eval is not installed")
     from mmdet.evaluation import CocoMetric
 
-# COCOeval's statistics: at most 100 detections per image.
-_STATISTICS = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l")
-_MAX_DETECTIONS = [1, 10, 100]
+_NAMES = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l")  # mmdet's
 
 
 @METRICS.register_module()
@@ -65,8 +63,6 @@ class CocoAveragePrecision(CocoMetric):
         super().__init__(metric=list(metric), collect_device=collect_device, prefix=prefix)
         with contextlib.redirect_stdout(io.StringIO()):
             self._coco_api = COCO(str(self.path))
-        for annotation in self._coco_api.dataset["annotations"]:
-            annotation.setdefault("iscrowd", 0)  # the format's default, which COCOeval needs
 
     def compute_metrics(self, results: list[Any]) -> dict[str, float]:
         """Match detections and objects, and compute the precision, in percent."""
@@ -88,33 +84,16 @@ class CocoAveragePrecision(CocoMetric):
         }
 
     def _average_precision(self, kind: str, found: list[dict[str, Any]]) -> dict[str, float]:
-        if kind == "segm":
-            for detection in found:
-                del detection["bbox"]  # or its area would say whether the object is small
-        with contextlib.redirect_stdout(io.StringIO()):
-            evaluation = COCOeval(self._coco_api, _as_coco(self._coco_api, found), kind)
-            evaluation.params.catIds = self.cat_ids
-            evaluation.params.imgIds = self.img_ids
-            evaluation.params.maxDets = _MAX_DETECTIONS
-            evaluation.evaluate()
-            evaluation.accumulate()
-            evaluation.summarize()
-        # COCO writes -1 where there is no object.
-        values = [100 * value if value >= 0 else math.nan for value in evaluation.stats.tolist()]
-        return dict(zip(_STATISTICS, values, strict=False))
-
-
-def _as_coco(truth: COCO, found: list[dict[str, Any]]) -> COCO:
-    if found:
-        return truth.loadRes(found)
-    nothing = COCO()  # loadRes fails on an empty list
-    nothing.dataset = {
-        "images": truth.dataset["images"],
-        "categories": truth.dataset["categories"],
-        "annotations": [],
-    }
-    nothing.createIndex()
-    return nothing
+        matcher = DetectionMatcher(self._coco_api, category_ids=self.cat_ids, kinds=[kind])
+        by_image: dict[int, list[dict[str, Any]]] = {number: [] for number in self.img_ids}
+        for detection in found:
+            by_image[detection["image_id"]].append(detection)
+        records = [matcher.match(number, by_image[number]) for number in self.img_ids]
+        scores = average_precision(join_images(records), kind, classes=len(self.cat_ids)).numbers
+        return {
+            name: 100 * float(scores[number][0])
+            for name, number in zip(_NAMES, AP_NUMBERS, strict=True)
+        }
 
 
 __all__ = ["CocoAveragePrecision"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -11,8 +13,11 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
 
 from stl_backbones.corruptions.catalog import get_protocol
+from stl_backbones.evaluation.detection import DetectionMatcher, join_images
 from stl_backbones.records import CLEAN, Cell, CellResult, Provenance
 from stl_backbones.results import CellStore
 
@@ -216,3 +221,123 @@ def write_set(folder: Path, name: str, right: int, **fields: Any) -> Path:
     """Write a set of other images into a classifier's folder."""
     own = {"dataset": name, "dataset_fingerprint": name, "protocol": "clean", **fields}
     return write_classified(folder / name, (CLEAN,), lambda cell: right, **own)
+
+
+DETECTED = {
+    "task": "detection",
+    "model": "STL",
+    "protocol": "coco-c",
+    "dataset": "COCO val2017",
+    "num_images": 4,
+    "num_images_total": 4,
+    "classes": ("car", "dog", "person"),
+    "inference": "(1333, 800) keep ratio",
+    "corruption_mode": "exact",
+    "parameters": 107_800_000,
+    "encoder_parameters": 50_345_678,
+}
+CATEGORIES = (3, 18, 1)  # of the classes, in their order
+CAR, PERSON = [10, 10, 40, 40], [100, 20, 20, 60]
+
+
+def default_cars(cell: Cell) -> int:
+    """Cars found of four: clean 3; corrupted 3, 2, 2, 1, 0 by severity."""
+    return 3 if cell.is_clean else (3, 2, 2, 1, 0)[cell.severity - 1]
+
+
+def mask_code(box: list[int]) -> dict[str, Any]:
+    left, top, width, height = box
+    plane = np.zeros((120, 160), np.uint8, order="F")
+    plane[top : top + height, left : left + width] = 1
+    code = coco_mask.encode(plane)
+    return {"size": code["size"], "counts": code["counts"].decode()}
+
+
+def road_scenes() -> COCO:
+    """A car on each of four images, a person on the first, and no dog."""
+    objects = [(number, 3, CAR) for number in (1, 2, 3, 4)] + [(1, 1, PERSON)]
+    truth = COCO()
+    truth.dataset = {
+        "images": [{"id": n, "height": 120, "width": 160} for n in (1, 2, 3, 4)],
+        "categories": [{"id": number} for number in CATEGORIES],
+        "annotations": [
+            {"id": n, "image_id": image, "category_id": category, "bbox": box, "iscrowd": 0,
+             "area": box[2] * box[3], "segmentation": mask_code(box)}
+            for n, (image, category, box) in enumerate(objects, start=1)
+        ],
+    }  # fmt: skip
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth.createIndex()
+    return truth
+
+
+def detected(cars: int, matcher: DetectionMatcher, *, person: bool) -> dict[str, np.ndarray]:
+    """The first `cars` cars are found, the mask of the last of them is wrong; so is no person's.
+
+    AP of the cars: 1 + 25 n of 101 recalls, n = cars (boxes) or cars - 1 (masks, if any). The first
+    car's score is the highest, so the false alarm among the masks comes last.
+    """
+    found: dict[int, list[dict[str, Any]]] = {number: [] for number in (1, 2, 3, 4)}
+    for number in range(1, cars + 1):
+        shape = mask_code([100, 70, 40, 40] if number == cars else CAR)
+        found[number].append(
+            {"image_id": number, "category_id": 3, "bbox": CAR, "score": 1 - number / 8,
+             "segmentation": shape}
+        )  # fmt: skip
+    if person:
+        found[1].append(
+            {"image_id": 1, "category_id": 1, "bbox": PERSON, "score": 0.5,
+             "segmentation": mask_code(PERSON)}
+        )  # fmt: skip
+    return join_images([matcher.match(number, own) for number, own in found.items()])
+
+
+def write_detected(
+    folder: Path, cars: Callable[[Cell], int], cells: str, *, masks: bool = True, **fields: Any
+) -> Path:
+    """Write a sweep of a detector: the person is found on clean images and to severity 2."""
+    provenance = Provenance(**{**PLAIN, **DETECTED, **fields})
+    matcher = DetectionMatcher(
+        road_scenes(), category_ids=CATEGORIES, kinds=("bbox", "segm") if masks else ("bbox",)
+    )
+    store, ids = CellStore(folder), tuple(f"{n}.jpg" for n in (1, 2, 3, 4))
+    with no_waiting_for_the_disk(), store.writing(provenance):
+        for cell in get_protocol(cells).cells():
+            samples = detected(cars(cell), matcher, person=cell.severity <= 2)
+            store.write(CellResult(cell, provenance, ids, samples))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def complete_detected(tmp_path_factory) -> Callable[..., Path]:
+    """A complete sweep of a detector, written once for each set of arguments."""
+    made: dict[tuple[Any, ...], Path] = {}
+
+    def make(cars: Callable[[Cell], int], cells: str, **fields: Any) -> Path:
+        key = (cars, cells, repr(fields))
+        if key not in made:
+            folder = tmp_path_factory.mktemp("detected")
+            made[key] = write_detected(folder, cars, cells, **fields)
+        return made[key]
+
+    return make
+
+
+@pytest.fixture
+def make_detected(tmp_path: Path, complete_detected) -> Callable[..., Path]:
+    """Write the folder of a detector and return it."""
+
+    def make(
+        name: str = "run",
+        *,
+        without: tuple[str, ...] = (),
+        cars: Callable[[Cell], int] = default_cars,
+        cells: str = "coco-c",
+        **fields: Any,
+    ) -> Path:
+        folder = shutil.copytree(complete_detected(cars, cells, **fields), tmp_path / name)
+        for cell in without:
+            (folder / "cells" / f"{cell}.npz").unlink()
+        return folder
+
+    return make

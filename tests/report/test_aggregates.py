@@ -5,9 +5,10 @@ from stl_backbones.corruptions.catalog import GROUPS
 from stl_backbones.metrics import ALEXNET_CLEAN_ERROR, ALEXNET_ERRORS
 from stl_backbones.records import CLEAN, Cell, CellResult, Provenance
 from stl_backbones.report.aggregates import aggregates, cell_aggregate
-from stl_backbones.report.cells import Draws, replicate
+from stl_backbones.report.cells import Draws
 from stl_backbones.report.runs import read_runs
 from stl_backbones.report.summary import summarise
+from stl_backbones.report.sums import replicate
 from stl_backbones.report.task_metrics import get_task_metric
 
 PLAIN_RECORD = {

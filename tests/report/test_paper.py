@@ -223,10 +223,10 @@ def test_misprints_of_tables_2_and_3_are_computed():
 
 
 @pytest.mark.parametrize(
-    ("protocol", "task"), [("coco-c", "detection"), ("stl-imagenet-c", "segmentation")]
+    ("protocol", "task"), [("imagenet-c", "classification"), ("stl-imagenet-c", "segmentation")]
 )
 def test_protocols_without_published_rows_are_refused(protocol, task):
-    with pytest.raises(ValueError, match=r"expected 'stl-cityscapes-c' \(segmentation\)"):
+    with pytest.raises(ValueError, match=r"expected one of 'stl-cityscapes-c' \(segmentation\)"):
         get_paper_table(protocol, task)
 
 

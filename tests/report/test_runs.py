@@ -131,8 +131,8 @@ def test_a_protocol_of_a_module_that_was_not_imported(make_store):
 
 
 def test_an_unknown_task_is_refused(make_store):
-    folder = make_store(task="detection")
-    with pytest.raises(ValueError, match="no report for task 'detection'; expected one of seg"):
+    folder = make_store(task="juggling")
+    with pytest.raises(ValueError, match="no report for task 'juggling'; expected one of seg"):
         read_runs([folder])
 
 

@@ -19,7 +19,7 @@ def test_a_class_that_is_only_predicted_counts_for_the_mean_and_has_no_row(make_
     metric = get_task_metric("segmentation")
     result = make_result(CLEAN, matrices)
     assert metric.score(result) == pytest.approx((6 / 8 + 0) / 2)
-    by_class = metric.class_scores(result)
+    by_class = metric.scores(result).class_scores
     assert by_class[0] == 6 / 8
     assert math.isnan(by_class[1])
 

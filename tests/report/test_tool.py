@@ -113,6 +113,16 @@ def test_it_compares_two(tool, make_classified):
     ]  # fmt: skip
 
 
+def test_detectors_are_compared_with_resamples_alone(tool, make_detected):
+    folders = make_detected("a", model="A"), make_detected("b", model="B", masks=False)
+    done = tool(*folders, "--compare")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--compare needs resamples: expected --resamples of at least 1" in done.stderr
+    done = tool(*folders, "--compare", "--resamples", "20")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Paired difference (%): B minus A" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

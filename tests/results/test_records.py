@@ -27,7 +27,9 @@ def test_provenance_of_other_fields_is_refused(make_provenance):
         Provenance.from_dict(plain)
 
 
-@pytest.mark.parametrize("name", ["custom_versions", "parameters", "macs", "notes"])
+@pytest.mark.parametrize(
+    "name", ["custom_versions", "parameters", "encoder_parameters", "macs", "notes"]
+)
 def test_a_record_from_before_a_field(make_provenance, name):
     plain = make_provenance().to_dict()
     del plain[name]
@@ -55,7 +57,8 @@ def test_differences_hold_both_values(make_provenance):
 
 
 def test_counts_of_the_model_are_no_difference(make_provenance):
-    assert make_provenance().differences(make_provenance(parameters=7, macs=9)) == {}
+    counted = make_provenance(parameters=7, encoder_parameters=5, macs=9)
+    assert make_provenance().differences(counted) == {}
 
 
 def test_notes_are_a_difference(make_provenance):
