@@ -15,8 +15,7 @@ from stl_backbones.apis.robustness_options import make_robustness_parser
 from stl_backbones.corruptions import import_modules
 
 if TYPE_CHECKING:
-    from stl_backbones.apis.classification_sweep import ClassificationProgress
-    from stl_backbones.apis.sweep import SweepProgress
+    from stl_backbones.apis.block_sweep import SweepProgress
 
 PAUSE = 2.0  # seconds between lines on images
 
@@ -35,42 +34,34 @@ def robustness(args: argparse.Namespace) -> None:
 
 
 class Printer:
-    """Prints a line for a finished cell, or for blocks of images finished since the last line."""
+    """Prints a line for the images finished since the last line."""
 
     def __init__(self) -> None:
         self.printed = -PAUSE
 
-    def __call__(self, progress: SweepProgress | ClassificationProgress) -> None:
+    def __call__(self, progress: SweepProgress) -> None:
         """Tell where the sweep is."""
-        now, over = time.monotonic(), progress.done == progress.total
-        if hasattr(progress, "score"):
-            line = describe_cell(progress)
-        elif over or now - self.printed >= PAUSE:
-            line = describe_images(progress)
-        else:
+        now = time.monotonic()
+        if now - self.printed < PAUSE and progress.done < progress.total:
             return
         self.printed = now
         minutes, seconds = divmod(round(progress.remaining), 60)
-        print(f"{line}  ETA {minutes}:{seconds:02d}", flush=True)
+        print(f"{describe(progress)}  ETA {minutes}:{seconds:02d}", flush=True)
 
 
-def describe_cell(progress: SweepProgress) -> str:
-    """A cell of a segmentation sweep."""
-    took = f"{progress.seconds:6.1f} s" if progress.seconds else "   there"
-    return (
-        f"[{progress.done:3d}/{progress.total}] {progress.cell.name:<20} "
-        f"mIoU {100 * progress.score:5.1f}  {took}"
-    )
-
-
-def describe_images(progress: ClassificationProgress) -> str:
-    """The images of a classification sweep, and the accuracies so far."""
+def describe(progress: SweepProgress) -> str:
+    """The images that are finished, and their scores so far."""
     width = len(str(progress.total))
-    shares = ((progress.clean, "clean"), (progress.corrupted, "corrupted"))
-    scores = [f"{name} {100 * share:4.1f} %" for share, name in shares if not math.isnan(share)]
+    scores = [
+        f"{name} {f'{100 * score:4.1f} %' if progress.is_share else f'{score:.1f}'}"
+        for name, score in (("clean", progress.clean), ("corrupted", progress.corrupted))
+        if not math.isnan(score)
+    ]
+    nothing = "there" if progress.done else ""
+    told = f"{progress.metric}: {', '.join(scores)}" if scores else nothing
     return (
         f"[{progress.done:{width}d}/{progress.total}] {progress.dataset}, "
-        f"{progress.cells} cell(s)  {'  '.join(scores) or 'there'}"
+        f"{progress.cells} cell(s), {progress.share:.1%}  {told}"
     )
 
 

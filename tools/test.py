@@ -1,4 +1,4 @@
-"""Score a checkpoint on a config's test data."""
+"""Score a checkpoint of a segmentation model or a detector on its config's test data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from stl_backbones.apis.cli import (
 def parse() -> argparse.ArgumentParser:
     """The command line."""
     parser = make_parser(__doc__)
-    parser.add_argument("config", help="config file")
+    parser.add_argument(
+        "config", help="config file, for example configs/det/stl_fan_b_cascade_mask_rcnn_coco.py"
+    )
     parser.add_argument("checkpoint", help="checkpoint that tools/train.py wrote")
     add_run_options(parser)
     return parser

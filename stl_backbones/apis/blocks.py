@@ -1,7 +1,7 @@
 """What a sweep over images, rather than over cells, has finished: one file per block of images.
 
-All cells of a classification sweep end together, so that each image is decoded once. A killed sweep
-would lose everything but for these files, which are gone once the cells are written.
+All cells of a sweep end together, so that each image is decoded once. A killed sweep would lose
+everything but for these files, which are gone once the cells are written.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,15 @@ import numpy.typing as npt
 from stl_backbones.records import Cell, Provenance
 from stl_backbones.results.atomic import remove_partial_files, write_atomically
 
+# Name -> array of which every image has its rows: one, or as many as it has detections, say.
 Samples = dict[str, npt.NDArray[np.generic]]
 
-_HEADER = "header"
+_HEADER, _CELLS, _VALUES, _LENGTHS = "header", "cells", "values", "lengths"
+_AT_ONCE = 8  # cells in memory while they are put together
 # Not what a block was measured with: where its cells belong, and what the tables print.
-_PASSED_OVER = ("protocol", "custom_versions", "parameters", "macs", "notes")
+_PASSED_OVER = (
+    "protocol", "custom_versions", "parameters", "encoder_parameters", "macs", "notes",
+)  # fmt: skip
 _DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
@@ -55,30 +59,38 @@ class BlockStore:
     def write(self, block: range, results: Mapping[Cell, Samples]) -> None:
         """Keep a finished block; the file appears whole or not at all."""
         self.folder.mkdir(exist_ok=True)
+        cells = list(results)
         arrays: dict[str, Any] = {
-            f"{cell.name}/{cell.severity}/{name}": values
-            for cell, samples in results.items()
-            for name, values in samples.items()
+            _HEADER: np.array(self._header(block)),
+            _CELLS: np.array([(cell.corruption, str(cell.severity)) for cell in cells]),
         }
-        arrays[_HEADER] = np.array(self._header(block))
+        for name in results[cells[0]]:
+            parts = [results[cell][name] for cell in cells]
+            arrays[f"{name}/{_VALUES}"] = np.concatenate(parts)
+            arrays[f"{name}/{_LENGTHS}"] = np.array([len(part) for part in parts], np.int64)
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)
         write_atomically(self._path(block), buffer.getvalue())
 
-    def join(self, blocks: Sequence[range], cells: Sequence[Cell]) -> dict[Cell, Samples]:
-        """Put the blocks of each cell together, in order.
+    def join(
+        self, blocks: Sequence[range], cells: Sequence[Cell]
+    ) -> Iterator[tuple[Cell, Samples]]:
+        """Put the blocks of each cell together, in order; a few cells at a time.
 
         Raises:
             FileNotFoundError: If a block is missing.
         """
-        parts = [self._read(block) for block in blocks]
-        return {
-            cell: {
-                name: np.concatenate([part[cell][name] for part in parts])
-                for name in parts[0][cell]
-            }
-            for cell in cells
-        }
+        for start in range(0, len(cells), _AT_ONCE):
+            group = cells[start : start + _AT_ONCE]
+            parts: dict[Cell, list[Samples]] = {cell: [] for cell in group}
+            for block in blocks:
+                found = self._read(block)
+                for cell in group:
+                    # A copy, so that the block's other cells do not stay in memory.
+                    parts[cell].append({name: a.copy() for name, a in found[cell].items()})
+            for cell in group:
+                own = parts.pop(cell)
+                yield cell, {name: np.concatenate([part[name] for part in own]) for name in own[0]}
 
     def clear(self) -> None:
         """Remove all blocks."""
@@ -100,11 +112,15 @@ class BlockStore:
             arrays = {name: file[name] for name in file.files}
         if str(arrays.pop(_HEADER)) != self._header(block):
             raise ValueError(f"'{path}' belongs to another run")
-        found: dict[Cell, Samples] = {}
-        for title, values in arrays.items():
-            cell, severity, name = title.split("/")
-            corruption = cell.removesuffix(f"-{severity}")
-            found.setdefault(Cell(corruption, int(severity)), {})[name] = values
+        cells = [Cell(str(name), int(severity)) for name, severity in arrays.pop(_CELLS)]
+        found: dict[Cell, Samples] = {cell: {} for cell in cells}
+        for title in arrays:
+            name, _, kind = title.rpartition("/")
+            if kind == _VALUES:
+                edges = np.cumsum(arrays[f"{name}/{_LENGTHS}"])
+                parts = np.split(arrays[title], edges[:-1])
+                for cell, part in zip(cells, parts, strict=True):
+                    found[cell][name] = part
         return found
 
 

@@ -39,11 +39,10 @@ _SHOWN = 8
 class ClassificationOptions(SweepOptions):
     """What to sweep, beside model and data; first what `SweepOptions` has.
 
+    The default batch size is 128 with an accelerator, else 16.
+
     Attributes:
         scoring: ``'cls'`` or ``'cls_plus_max_token'``.
-        batch_size: Images of a batch, at most, and of what a killed run loses; default: 128 with
-            an accelerator, else 16.
-        amp: Compute in bfloat16.
         resize_rule: One of `RESIZE_RULES`; default: ``'imagenet-c'`` for a corrupted copy, else
             ``'model'``.
         jpeg85: Pass what is corrupted here through JPEG of quality 85, as ImageNet-C's files.
@@ -52,32 +51,25 @@ class ClassificationOptions(SweepOptions):
         allow_missing: Go on where classes have no images, or a copy's cells are not whole.
     """
 
-    protocol: str = "imagenet-c"
     scoring: str = "cls"
-    batch_size: int | None = None
-    amp: bool = False
     resize_rule: str | None = None
     jpeg85: bool = False
     imagenet_a: str | Path | None = None
     imagenet_r: str | Path | None = None
     allow_missing: bool = False
 
-    def settled(self) -> ClassificationOptions:
+    def settled(self, task: str = "classification") -> ClassificationOptions:
         """The same options, checked, with defaults filled in.
 
         Raises:
             ValueError: If an option is out of range, unknown, or does not go with another.
             KeyError: If the protocol is unknown.
         """
-        settled = cast("ClassificationOptions", super().settled())
+        settled = cast("ClassificationOptions", super().settled(task))
         if settled.mode == "torch":
             raise ValueError("mode 'torch' is for segmentation; take fast for classification")
         default = 128 if torch.cuda.is_available() else 16
         batch_size = default if self.batch_size is None else self.batch_size
-        if batch_size < 1 or self.workers < 0:
-            raise ValueError(
-                f"batch size must be at least 1 and workers 0, got {batch_size} and {self.workers}"
-            )
         if self.jpeg85 and self.corrupted_root is not None:
             raise ValueError("--jpeg85 is for images corrupted here; the files are taken as is")
         own = "model" if self.corrupted_root is None else "imagenet-c"

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from mmengine.dist import init_dist
+from torch import Tensor
 
-from stl_backbones.apis.blocks import BlockStore, Samples
+from stl_backbones.apis.block_sweep import Scored, Tally, Tell, run_blocks
+from stl_backbones.apis.blocks import Samples
 from stl_backbones.apis.classification_data import (
     ClassificationOptions,
     ImageSet,
@@ -21,37 +18,14 @@ from stl_backbones.apis.classification_data import (
 )
 from stl_backbones.apis.classifiers import Classifier
 from stl_backbones.corruptions import prepare
-from stl_backbones.datasets.classification_sweep import BlockVariants, load_blocks, split_blocks
+from stl_backbones.datasets.classification_sweep import BlockVariants, load_blocks
 from stl_backbones.datasets.imagenet import ImageNetFolder
 from stl_backbones.engine import Ranks, start_distributed
 from stl_backbones.evaluation.classified import check_finite, classify
-from stl_backbones.records import Cell, CellResult
+from stl_backbones.records import Cell
 from stl_backbones.results import CellStore
 
 Opened = tuple[Classifier, ImageNetFolder]
-
-
-@dataclass(frozen=True)
-class ClassificationProgress:
-    """What a sweep tells while it runs.
-
-    Attributes:
-        dataset: The data set.
-        done: Images finished so far, those of former runs included.
-        total: Images.
-        cells: Cells that every image is scored in.
-        clean: Share of correct clean images among those of this run; NaN if they were there.
-        corrupted: Mean of the same over the corrupted cells; NaN without such.
-        remaining: Estimated seconds to the end of this data set.
-    """
-
-    dataset: str
-    done: int
-    total: int
-    cells: int
-    clean: float
-    corrupted: float
-    remaining: float
 
 
 def sweep_classifier(
@@ -60,7 +34,7 @@ def sweep_classifier(
     work_dir: str | Path,
     options: ClassificationOptions,
     launcher: str = "none",
-    progress: Callable[[ClassificationProgress], None] | None = None,
+    progress: Tell | None = None,
 ) -> Path:
     """Score a classifier on every cell of a protocol, and on ImageNet-A and -R where given.
 
@@ -91,77 +65,43 @@ def sweep_classifier(
     options.cells()  # an unknown corruption is told before anything is opened
     classifier, folder = ranks.on_each(open_model)
     sets = ranks.on_main(lambda: open_image_sets(classifier, folder, options))
-    tell = progress if ranks.is_main else None
     for image_set in sets:
-        _Sweep(classifier, image_set, options, ranks).run(Path(work_dir) / image_set.place, tell)
+        scorer = _ClassificationScorer(classifier, image_set, options)
+        run_blocks(scorer, Path(work_dir) / image_set.place, ranks, progress)
     return Path(work_dir)
 
 
-class _Sweep:
-    """The scoring of one image set."""
+class _ClassificationScorer:
+    """A classifier on one image set, see `BlockScorer`."""
+
+    metric, is_share = "top-1", True
 
     def __init__(
-        self,
-        classifier: Classifier,
-        image_set: ImageSet,
-        options: ClassificationOptions,
-        ranks: Ranks,
+        self, classifier: Classifier, image_set: ImageSet, options: ClassificationOptions
     ) -> None:
-        self.classifier, self.set, self.options, self.ranks = classifier, image_set, options, ranks
+        self.classifier, self.set, self.options = classifier, image_set, options
+        self.title, self.provenance = image_set.title, image_set.provenance
+        self.keys, self.cells = image_set.images.keys, image_set.cells
+        self.block_size = int(options.batch_size or 1)
         device = next(classifier.network.parameters()).device
         self.labels = torch.from_numpy(image_set.images.labels).to(device)
         self.cut = None if image_set.cut is None else torch.tensor(image_set.cut, device=device)
 
-    def run(self, place: Path, tell: Callable[[ClassificationProgress], None] | None) -> None:
-        provenance, images, ranks = self.set.provenance, self.set.images, self.ranks
-        store, kept = CellStore(place), BlockStore(place, provenance)
-        blocks = split_blocks(len(images), int(self.options.batch_size or 1))
-        with ExitStack() as held:
-            # An error of the main process ends all of them.
-            ranks.on_main(lambda: held.enter_context(store.writing(provenance)))
-            finished = ranks.on_main(lambda: store.finished(provenance))
-            cells = [cell for cell in self.set.cells if cell not in finished]
-            left = ranks.on_main(
-                lambda: [block for block in blocks if cells and not kept.has(block, cells)]
-            )
-            reporter = _Reporter(tell, self.set, cells, left)
-            start = time.monotonic()
-            for results in self._score(left, cells):
-                if ranks.is_main:
-                    for block, samples in results:
-                        kept.write(block, samples)
-                    reporter.finished(results)
-            if ranks.is_main:
-                resumed = len(left) < len(blocks) or bool(finished)
-                seconds = (time.monotonic() - start) / max(len(cells), 1)
-                whole = kept.join(blocks, cells) if cells else {}
-                for cell, joined in whole.items():
-                    store.write(CellResult(cell, provenance, images.keys, joined))
-                    store.log_time(cell, seconds, resumed=resumed)
-                kept.clear()
-
-    def _score(
-        self, blocks: Sequence[range], cells: Sequence[Cell]
-    ) -> Iterator[list[tuple[range, dict[Cell, Samples]]]]:
-        """Yield finished blocks; of a job's processes each takes every n-th."""
-        ranks = self.ranks
-        mine = blocks[ranks.rank :: ranks.size]
-        batches = self._batches(mine, cells)
-        for turn in range(-(-len(blocks) // ranks.size)):
-            own = None
-            if turn < len(mine):
-                own = mine[turn], self._score_block(mine[turn], cells, batches)
-            yield [result for result in ranks.gather(own) if result is not None]
-
-    def _batches(self, blocks: Sequence[range], cells: Sequence[Cell]) -> Iterator[Any]:
+    def score(
+        self, blocks: Sequence[range], cells: Sequence[Cell], tick: Callable[[int], None]
+    ) -> Iterator[Scored]:
+        """Yield the samples of each block: one batch of the network per cell."""
         rules, names = self.set.rules, {cell.corruption for cell in cells if not cell.is_clean}
         if rules.folders is None and names and blocks:
             prepare(sorted(names), mode=str(self.options.mode))  # once, not in every worker
         dataset = BlockVariants(self.set.images, rules)
-        return load_blocks(dataset, blocks, cells, workers=self.options.workers)
+        batches = load_blocks(dataset, blocks, cells, workers=self.options.workers)
+        for block in blocks:
+            yield block, self._score_block(block, cells, batches)
+            tick(len(block) * len(cells))
 
     def _score_block(
-        self, block: range, cells: Sequence[Cell], batches: Iterator[Any]
+        self, block: range, cells: Sequence[Cell], batches: Iterator[Tensor]
     ) -> dict[Cell, Samples]:
         labels = self.labels[block.start : block.stop]
         results = {}
@@ -175,53 +115,28 @@ class _Sweep:
             cell: {name: values.cpu().numpy() for name, values in samples.items()}
             for cell, samples in results.items()
         }
-        names = [self.set.images.keys[index] for index in block]
+        names = [self.keys[index] for index in block]
         for samples in arrays.values():
             check_finite(samples["confidence"], names)
         return arrays
 
+    def tally(self, samples: Samples) -> Tally:
+        """The number of right answers."""
+        return (samples["prediction"] == samples["label"]).sum()
 
-class _Reporter:
-    """Counts images and estimates what is left."""
+    def score_of(self, tally: Tally, images: int) -> float:
+        """The accuracy."""
+        return float(tally / images)
 
-    def __init__(
-        self,
-        tell: Callable[[ClassificationProgress], None] | None,
-        image_set: ImageSet,
-        cells: Sequence[Cell],
-        left: Sequence[range],
-    ) -> None:
-        self.tell, self.title, self.cells = tell, image_set.title, cells
-        self.total = len(image_set.images)
-        self.before = self.total - sum(len(block) for block in left)
-        self.done = 0
-        self.hits = dict.fromkeys(cells, 0)
-        self.start = time.monotonic()
-        if tell is not None and (not cells or self.before):
-            done = self.before if cells else self.total
-            tell(ClassificationProgress(
-                self.title, done, self.total, len(cells), np.nan, np.nan, 0.0
-            ))  # fmt: skip
+    def is_kept(self, store: CellStore, cell: Cell) -> bool:
+        """Nothing is written beside a cell."""
+        del store, cell
+        return True
 
-    def finished(self, results: Sequence[tuple[range, dict[Cell, Samples]]]) -> None:
-        """Tell of blocks just scored."""
-        for block, by_cell in results:
-            self.done += len(block)
-            for cell, samples in by_cell.items():
-                self.hits[cell] += int((samples["prediction"] == samples["label"]).sum())
-        if self.tell is None:
-            return
-        shares = {cell: hits / self.done for cell, hits in self.hits.items()}
-        corrupted = [share for cell, share in shares.items() if not cell.is_clean]
-        clean = [share for cell, share in shares.items() if cell.is_clean]
-        rate = (time.monotonic() - self.start) / self.done
-        done = self.before + self.done
-        self.tell(ClassificationProgress(
-            dataset=self.title, done=done, total=self.total, cells=len(self.cells),
-            clean=clean[0] if clean else np.nan,
-            corrupted=float(np.mean(corrupted)) if corrupted else np.nan,
-            remaining=rate * (self.total - done),
-        ))  # fmt: skip
+    def finish(self, store: CellStore, cell: Cell, samples: Samples) -> Samples:
+        """Nothing is left to do."""
+        del store, cell
+        return samples
 
 
-__all__ = ["ClassificationProgress", "sweep_classifier"]
+__all__ = ["sweep_classifier"]

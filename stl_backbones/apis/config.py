@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.utils import import_modules_from_strings
+
+from stl_backbones.apis.foreign import use_stand_ins
+from stl_backbones.apis.packaged import config_file, packaged_bases
 
 # Top-level settings that runs know beside those a config states.
 _RUN_SETTINGS = frozenset(
@@ -25,17 +29,24 @@ _RUN_SETTINGS = frozenset(
     }
 )  # fmt: skip
 
+# What a config's text, or mmengine's reader, may raise.
+_UNREADABLE = (
+    SyntaxError, NameError, TypeError, KeyError, AttributeError, OSError, ImportError, RuntimeError,
+)  # fmt: skip
+_PRETRAINING = "mmpretrain"  # where some configs' backbones come from
+
 # Parts without a type of their own that take more keys than a config states.
 _FREE_FORM = frozenset({"custom_keys", "default_hooks", "env_cfg", "mp_cfg", "paramwise_cfg"})
 
 
 def load_config(path: str | Path, *, options: Mapping[str, Any] | None = None) -> Config:
-    """Read a text config and apply ``--cfg-options``.
+    """Read a config and apply ``--cfg-options``.
 
     An option named in the config's ``linked_options`` changes the value everywhere it is used.
 
     Args:
-        path: The config file.
+        path: The config file, or a config of mmseg or mmdet by its name,
+            ``mmdet::detr/detr_r50_8xb2-150e_coco.py``; such a name may also stand in ``_base_``.
         options: Dotted name -> value.
 
     Raises:
@@ -43,29 +54,16 @@ def load_config(path: str | Path, *, options: Mapping[str, Any] | None = None) -
         ValueError: If it cannot be read, or an option does not fit.
         KeyError: If an option names nothing in the config.
     """
-    path = Path(path)
+    path = config_file(path)
     if not path.is_file():
         raise FileNotFoundError(f"config '{path}' does not exist")
     try:
-        with without_import_notes():
-            config = Config.fromfile(path)
-    except (SyntaxError, NameError, TypeError, KeyError, AttributeError, OSError) as error:
+        with without_import_notes(), packaged_bases():
+            config = Config.fromfile(path, import_custom_modules=False)
+    except _UNREADABLE as error:
         raise ValueError(f"config '{path}' cannot be read: {error}") from error
-    except ImportError as error:
-        # mmengine's own message spells sys.path out; what failed is two errors further down.
-        cause = error.__cause__ or error
-        raise ValueError(
-            f"config '{path}': custom_imports: {cause.__context__ or cause}; put the folder of a "
-            "module of yours on PYTHONPATH"
-        ) from error
-    links = config.get("linked_options", {})
-    changes: dict[str, Any] = {}
-    for name, value in (options or {}).items():
-        if name not in links:
-            _check_option(config, name)
-        changes |= dict.fromkeys((*links.get(name, ()), name), value)
-    # What is written out beats what a link gives.
-    changes |= {name: value for name, value in (options or {}).items() if "." in name}
+    _import_modules(config, path)
+    changes = _changes(config, options or {})
     try:
         config.merge_from_dict(changes)
     except (TypeError, KeyError, IndexError) as error:
@@ -80,14 +78,21 @@ def load_config(path: str | Path, *, options: Mapping[str, Any] | None = None) -
 
 @contextmanager
 def building(what: str) -> Iterator[None]:
-    """Say in one line that a config does not build: an unknown key or a wrong type.
+    """Say in one line that a config does not build: unknown key, wrong type, absent package.
 
     Raises:
         ValueError: Instead of the error of the class that refused its arguments.
     """
     try:
         yield
-    except (TypeError, KeyError, AttributeError, AssertionError, ImportError) as error:
+    except (
+        TypeError,
+        KeyError,
+        AttributeError,
+        AssertionError,
+        ImportError,
+        RuntimeError,
+    ) as error:
         reason = error.args[0] if error.args else error
         raise ValueError(f"{what} cannot be built from the config: {reason}") from error
 
@@ -100,6 +105,56 @@ def without_import_notes() -> Iterator[None]:
     for line in printed.getvalue().splitlines():
         if not line.startswith("Could not import OneDL"):
             sys.stdout.write(f"{line}\n")
+
+
+def _import_modules(config: Config, path: Path) -> None:
+    """Import what ``custom_imports`` names, as mmengine does when it reads a config."""
+    settings = config.get("custom_imports")
+    if not settings:
+        return
+    if _PRETRAINING in str(settings):
+        use_stand_ins(config)
+    try:
+        with without_import_notes():
+            import_modules_from_strings(
+                settings["imports"],
+                allow_failed_imports=settings.get("allow_failed_imports", False),
+            )
+    except (ImportError, TypeError, KeyError) as error:
+        reason = error.__context__ or error
+        advice = "put the folder of a module of yours on PYTHONPATH"
+        if isinstance(reason, ModuleNotFoundError) and reason.name == _PRETRAINING:
+            advice = f"pip install onedl-{_PRETRAINING}, or {_PRETRAINING} beside mmcv below 2.2"
+        raise ValueError(f"config '{path}': custom_imports: {reason}; {advice}") from error
+
+
+def _changes(config: Config, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What options change, by dotted name: linked settings first, then what is written out."""
+    links = config.get("linked_options", {})
+    for name in options:
+        if name not in links:
+            _check_option(config, name)
+        for other, value in options.items():
+            if name.startswith(f"{other}.") and not isinstance(value, dict):
+                raise KeyError(f"--cfg-options {name}: '{other}' is given too, as {value!r}")
+    linked = {target: options[name] for name in options for target in links.get(name, ())}
+    reachable = {
+        target: value
+        for target, value in linked.items()
+        if not _is_switched_off(config, target)
+        and not any(target.startswith(f"{name}.") for name in options)
+    }
+    return reachable | dict(options)
+
+
+def _is_switched_off(config: Config, name: str) -> bool:
+    """Whether a part around the named setting is ``None``: a loader that a config does without."""
+    node: Any = config
+    for step in name.split(".")[:-1]:
+        node = node[int(step)] if isinstance(node, list | tuple) else node.get(step)
+        if node is None:
+            return True
+    return False
 
 
 def _check_option(config: Config, name: str) -> None:

@@ -7,49 +7,79 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
 
+from stl_backbones.apis.foreign import innermost_dataset, strip_pretrained
 from stl_backbones.apis.sweep_data import SweepData, SweepOptions
+from stl_backbones.apis.tasks import scored_kinds
 from stl_backbones.corruptions import CORRUPTIONS, custom_versions, engine_version
 from stl_backbones.corruptions.export import ManifestHeader
 from stl_backbones.datasets.sweep import fingerprint
+from stl_backbones.models.counting import count_parameters
 from stl_backbones.models.hashing import file_sha256
 from stl_backbones.records import Cell, Provenance
 
 _PACKAGES = ("torch", "numpy", "opencv-python", "pillow", "scikit-image", "scipy", "numba")
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What a sweep of mmseg or mmdet was called with.
+
+    Attributes:
+        config: The model's config.
+        path: Its file, or packaged name.
+        checkpoint: The model's weights.
+        task: ``'segmentation'`` or ``'detection'``.
+    """
+
+    config: Config
+    path: Path
+    checkpoint: Path
+    task: str
+
+
 def describe(
-    config: Config,
-    config_path: str | Path,
-    checkpoint: str | Path,
+    measured: Measured,
+    model: torch.nn.Module,
     data: SweepData,
     options: SweepOptions,
     *,
     cells: Sequence[Cell],
 ) -> Provenance:
-    """What the sweep's numbers are measured with."""
+    """What the numbers of a sweep of mmseg or mmdet are measured with."""
+    inner = innermost(model)
+    encoder = getattr(inner, "backbone", None)
     return Provenance(
-        task="segmentation",
-        model=options.name or Path(config_path).stem,
+        task=measured.task,
+        model=options.name or measured.path.stem,
         protocol=options.protocol,
         dataset=type(data.dataset).__name__.removeprefix("Checked"),
-        dataset_fingerprint=fingerprint(list(data.files())),
+        dataset_fingerprint=fingerprint(list(data.files(measured.task))),
         num_images=len(data.indices),
         num_images_total=data.total,
         skipped=data.skipped,
         classes=data.classes,
-        config_sha256=_config_hash(config),
-        checkpoint_sha256=file_sha256(checkpoint),
-        inference=_inference(config),
+        config_sha256=_config_hash(measured.config),
+        checkpoint_sha256=file_sha256(measured.checkpoint),
+        inference=_inference(measured.config, measured.task, amp=options.amp),
         device=device_name(),
         versions=package_versions(_PACKAGES),
+        parameters=count_parameters(inner),
+        encoder_parameters=0 if encoder is None else count_parameters(encoder),
         **corruption_fields(data.manifest, options, cells),
     )
+
+
+def innermost(model: torch.nn.Module) -> torch.nn.Module:
+    """The model inside of mmengine's wrapper for test-time augmentation."""
+    inner = getattr(model, "module", None)
+    return inner if isinstance(inner, torch.nn.Module) else model
 
 
 def corruption_fields(
@@ -114,18 +144,27 @@ def package_versions(names: Sequence[str]) -> dict[str, str]:
 
 def _config_hash(config: Config) -> str:
     """Hash of what decides predictions: model and test pipeline, not where files lie."""
-    model = config.model.to_dict()
-    backbone = model.get("backbone")
-    if isinstance(backbone, dict):
-        backbone.pop("init_cfg", None)  # a path; the checkpoint's own hash says more
-    settled = {"model": model, "pipeline": config.test_dataloader.dataset.pipeline}
+    settled: dict[str, Any] = {
+        "model": strip_pretrained(config.model.to_dict()),
+        "pipeline": innermost_dataset(config)["pipeline"],
+    }
     text = json.dumps(settled, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _inference(config: Config) -> str:
-    test_cfg = config.model.get("test_cfg") or {}
-    if test_cfg.get("mode") != "slide":
-        return str(test_cfg.get("mode", "whole"))
-    crop, stride = test_cfg["crop_size"], test_cfg["stride"]
-    return f"slide crop={crop[0]}x{crop[1]} stride={stride[0]}x{stride[1]}"
+def _inference(config: Config, task: str, *, amp: bool) -> str:
+    model = config.model
+    augmented = "module" in model
+    if augmented:
+        model = model.module
+    test_cfg = model.get("test_cfg") or {}
+    if task == "detection":
+        words = {"bbox": "boxes", "segm": "masks"}
+        how = " and ".join(words[kind] for kind in scored_kinds(config))
+    elif test_cfg.get("mode") == "slide":
+        crop, stride = test_cfg["crop_size"], test_cfg["stride"]
+        how = f"slide crop={crop[0]}x{crop[1]} stride={stride[0]}x{stride[1]}"
+    else:
+        how = str(test_cfg.get("mode", "whole"))
+    extras = {"test-time augmentation": augmented, "bfloat16": amp}
+    return ", ".join([how, *(name for name, given in extras.items() if given)])

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.registry import MODELS
 
 from stl_backbones.apis.classification_data import ClassificationOptions, open_folder
 from stl_backbones.apis.classification_sweep import Opened, sweep_classifier
@@ -20,17 +19,21 @@ from stl_backbones.apis.classifiers import (
     open_timm_classifier,
 )
 from stl_backbones.apis.cli import parse_options
-from stl_backbones.apis.config import load_config, without_import_notes
+from stl_backbones.apis.config import load_config
+from stl_backbones.apis.packaged import config_file, find_release, mm_preset_lines
 from stl_backbones.apis.sweep import SweepOptions, sweep
+from stl_backbones.apis.tasks import task_of
 from stl_backbones.apis.train import default_work_dir
+from stl_backbones.models.mm_presets import MM_PRESETS
 from stl_backbones.models.presets import PRESETS, get_preset
-from stl_backbones.pretraining import STLClassifier
 
-# Options that segmentation has not: attribute -> words.
+# Options that other tasks do not have.
 _CLASSIFICATION_ONLY = (
-    "data_root", "imagenet_a", "imagenet_r", "scoring", "batch_size", "amp", "input_size",
-    "crop_pct", "interpolation", "mean", "std", "resize_rule", "jpeg85", "allow_missing",
+    "imagenet_a", "imagenet_r", "scoring", "input_size", "crop_pct", "interpolation",
+    "mean", "std", "resize_rule", "jpeg85", "allow_missing",
 )  # fmt: skip
+
+_DATA_ROOT = "test_dataloader.dataset.data_root"  # of any config of mmseg or mmdet
 
 
 def run(args: argparse.Namespace, *, progress: Callable[[Any], None] | None = None) -> Path:
@@ -38,7 +41,7 @@ def run(args: argparse.Namespace, *, progress: Callable[[Any], None] | None = No
 
     Args:
         args: Parsed by `stl_backbones.apis.robustness_options.make_robustness_parser`.
-        progress: Called on the main process with a `SweepProgress` or `ClassificationProgress`.
+        progress: Called on the main process with a `SweepProgress`.
 
     Returns:
         The folder of the results.
@@ -48,12 +51,14 @@ def run(args: argparse.Namespace, *, progress: Callable[[Any], None] | None = No
         KeyError: If a model, preset, protocol or corruption is unknown.
         FileNotFoundError: If something named is missing.
     """
+    args = _with_mm_preset(args)
     _check_model(args)
     if args.config is None:
         return _run_timm(args, progress)
+    args.config = str(config_file(args.config))
     config = load_config(args.config, options=parse_options(args.cfg_options))
-    if not _is_classifier(config):
-        return _run_segmentation(args, progress)
+    if task_of(config) != "classification":
+        return _run_dense(args, config, progress)
     name = Path(args.config).stem
 
     def open_model() -> Opened:
@@ -66,12 +71,43 @@ def run(args: argparse.Namespace, *, progress: Callable[[Any], None] | None = No
 
 
 def list_presets() -> str:
-    """A line per preset: name, row of the paper's Table 2, timm's name and the row's accuracy."""
-    return "\n".join(
-        f"{preset.name:<16} {preset.title:<20} {preset.timm_name:<40} {preset.paper_top1:.1f} %"
+    """The presets, by the table of the paper whose rows they are."""
+    classifiers = "\n".join(
+        f"{preset.name:<20} {preset.title:<20} {preset.timm_name:<40} {preset.paper_top1:.1f} %"
         + ("" if "." in preset.timm_name else "  (give --checkpoint FILE)")
         for preset in PRESETS.values()
     )
+    return (
+        "Table 2: name, row, timm's model, and the row's accuracy\n"
+        f"{classifiers}\n\n"
+        "Tables 4 and 5: name, row, the library's config, and its weights for --checkpoint FILE\n"
+        f"{mm_preset_lines()}"
+    )
+
+
+def _with_mm_preset(args: argparse.Namespace) -> argparse.Namespace:
+    """What a preset of Tables 4 and 5 stands for: a config of mmseg or mmdet, and its checkpoint.
+
+    Raises:
+        KeyError: If there is no preset of that name in any table.
+        ValueError: If the checkpoint is not given.
+    """
+    others = args.config is not None or args.timm is not None
+    if args.preset is None or args.preset in PRESETS or others:
+        return args
+    if args.preset not in MM_PRESETS:
+        known = ", ".join((*PRESETS, *MM_PRESETS))
+        raise KeyError(f"unknown preset '{args.preset}'; expected one of {known}")
+    preset = MM_PRESETS[args.preset]
+    if args.weights is None:
+        weights = find_release(preset.config).weights
+        source = f"; the library released {weights}" if weights else ""
+        raise ValueError(f"preset '{preset.name}' needs its weights, --checkpoint FILE{source}")
+    given = {
+        "config": preset.config, "checkpoint": args.weights, "weights": None, "preset": None,
+        "name": args.name or preset.title,
+    }  # fmt: skip
+    return argparse.Namespace(**{**vars(args), **given})
 
 
 def _check_model(args: argparse.Namespace) -> None:
@@ -91,26 +127,24 @@ def _check_model(args: argparse.Namespace) -> None:
         raise ValueError("--cfg-options change a config, and --timm and --preset have none")
 
 
-def _is_classifier(config: Config) -> bool:
-    kind = str(config.get("model", {}).get("type", ""))
-    if not kind.startswith("stl_backbones."):
-        return False
-    with without_import_notes():
-        built = MODELS.get(kind)
-    return isinstance(built, type) and issubclass(built, STLClassifier)
-
-
-def _run_segmentation(args: argparse.Namespace, progress: Callable[[Any], None] | None) -> Path:
+def _run_dense(
+    args: argparse.Namespace, config: Config, progress: Callable[[Any], None] | None
+) -> Path:
+    """Score a model of mmseg or mmdet."""
     given = [name for name in _CLASSIFICATION_ONLY if getattr(args, name) is not None]
     if given:
         words = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise ValueError(f"{words}: for classification, but '{args.config}' is no classifier's")
+    options = parse_options(args.cfg_options)
+    if args.data_root is not None:
+        own = "data_root" in config.get("linked_options", {})
+        options["data_root" if own else _DATA_ROOT] = args.data_root
     return sweep(
         args.config,
         args.checkpoint,
         work_dir=args.work_dir or default_work_dir(args.config) / "robustness",
         sweep_options=_pick(args, SweepOptions),
-        options=parse_options(args.cfg_options),
+        options=options,
         launcher=args.launcher,
         progress=progress,
     )
@@ -139,6 +173,8 @@ def _sweep(
     name: str,
     progress: Callable[[Any], None] | None,
 ) -> Path:
+    if args.tta is not None:
+        raise ValueError("--tta: for models of mmseg and mmdet, but this is a classifier")
     return sweep_classifier(
         open_model,
         work_dir=args.work_dir or default_work_dir(name) / "robustness",

@@ -13,20 +13,26 @@ RESIZE_RULES = ("model", "imagenet-c", "imagenet-c-resized")
 
 _EPILOG = """what is scored:
   robustness.py configs/seg/stl_fan_b_cityscapes.py FILE       a segmentation config
+  robustness.py configs/det/stl_fan_b_cascade_mask_rcnn_coco.py FILE    a detector's config
+  robustness.py mmdet::retinanet/retinanet_r50_fpn_1x_coco.py FILE --data-root COCO
+                                                               a config of mmseg or mmdet
   robustness.py configs/cls/stl_fan_b_student.py FILE          a pretraining config
   robustness.py --timm resnet50.ram_in1k --data-root VAL       a timm model, fetched or --checkpoint
-  robustness.py --preset convnext-t --data-root VAL            a row of the paper's Table 2"""
+  robustness.py --preset convnext-t --data-root VAL            a row of the paper's Table 2
+  robustness.py --preset segformer-b0 --checkpoint FILE --data-root CITYSCAPES
+                                                               a row of Tables 4 and 5"""
 
 
 def make_robustness_parser(description: str) -> argparse.ArgumentParser:
     """The command line."""
     parser = make_parser(description, epilog=_EPILOG)
-    parser.add_argument("config", nargs="?", help="config file; its test_dataloader names the data")
+    parser.add_argument("config", nargs="?", help="config file, or a config by its library's name, "
+        "mmseg::... or mmdet::...; its test_dataloader names the data")  # fmt: skip
     parser.add_argument("checkpoint", nargs="?", help="checkpoint of the config's model")
     add = parser.add_argument
     add("--protocol", metavar="NAME",
         help=f"one of {', '.join(PROTOCOLS)}, or one of your own (default: stl-cityscapes-c for "
-        "segmentation, imagenet-c for classification)")  # fmt: skip
+        "segmentation, coco-c for detection, imagenet-c for classification)")  # fmt: skip
     add("--corruptions", nargs="+", metavar="NAME", help="only these of the protocol")
     add("--severities", nargs="+", type=int, metavar="N", help="only these severities, 1 to 5")
     add("--limit", type=int, metavar="N", help="only N images, the first ones (classification: "
@@ -42,6 +48,19 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
     add("--channel-order", default="rgb", help="what the corruption sees; 'bgr' repeats numbers of "
         "scripts that feed it BGR")  # fmt: skip
     add("--seed", type=int, default=0, help="another seed, another draw of the benchmark")
+    add("--preset", metavar="NAME", help="score a row of the paper's Table 2, 4 or 5, see "
+        "--list-presets")  # fmt: skip
+    add("--list-presets", action="store_true", help="print the presets and end")
+    add("--checkpoint", dest="weights", metavar="FILE", help="weights of --preset or --timm, "
+        ".pth or .safetensors (default: timm fetches its own)")  # fmt: skip
+    add("--data-root", metavar="DIR", help="the data: a data set's folder in the layout that the "
+        "config names; for classification the clean images' class folders")  # fmt: skip
+    add("--batch-size", type=int, metavar="N", help="images of a batch, at most; each batch is "
+        "scored in all cells, then kept (default: 1; classifiers: 16, on a GPU 128)")  # fmt: skip
+    add("--amp", action="store_const", const=True, help="compute in bfloat16; of a detector, "
+        "backbone and neck")  # fmt: skip
+    add("--tta", action="store_const", const=True, help="test-time augmentation, as the config, or "
+        "mmdet, states it")  # fmt: skip
     add("--name", help="the model's name in tables; default: the config's or timm's name")
     add("--workers", type=int, default=1, help="processes that load and corrupt ahead")
     add_custom_imports(parser)
@@ -54,23 +73,10 @@ def _add_classification(parser: argparse.ArgumentParser) -> None:
     """Add options that stay ``None`` where they are not given, so that others can refuse them."""
     add = parser.add_argument_group("classification").add_argument
     add("--timm", metavar="NAME", help="score a timm model with its own size, crop and mean")
-    add("--preset", metavar="NAME", help="score a model of the paper's Table 2, see --list-presets")
-    add("--list-presets", action="store_true", help="print the presets and end")
-    add("--checkpoint", dest="weights", metavar="FILE", help="weights of --timm or --preset, "
-        ".pth or .safetensors; default: timm fetches them")  # fmt: skip
-    add("--data-root", metavar="DIR", help="folder of the clean images' class folders")
     add("--imagenet-a", metavar="DIR", help="score ImageNet-A too")
     add("--imagenet-r", metavar="DIR", help="score ImageNet-R too")
     add("--scoring", choices=SCORINGS, help="class logits alone, or plus half of each class's "
         "largest token logit (default: cls)")  # fmt: skip
-    add(
-        "--batch-size",
-        type=int,
-        metavar="N",
-        help="images of a batch, at most; every batch is scored in "
-        "all cells and then kept (default: 128 on a GPU, else 16)",
-    )
-    add("--amp", action="store_const", const=True, help="compute in bfloat16")
     add("--input-size", type=int, metavar="N", help="side of the images, instead of the model's")
     add("--crop-pct", type=float, metavar="X", help="crop / shorter side of the resized image")
     add("--interpolation", metavar="NAME", help="of the resize: bilinear, bicubic, ...")

@@ -1,54 +1,26 @@
-"""The robustness sweep: one model, clean first, then every corruption at every severity."""
+"""The robustness sweep of a segmentation model or a detector."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
+from mmengine.dist import init_dist
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
-from torch.utils.data import DataLoader, Subset
 
-from stl_backbones.apis.config import building, load_config
-from stl_backbones.apis.provenance import describe
+from stl_backbones.apis.block_sweep import Tell, run_blocks
+from stl_backbones.apis.config import building, load_config, without_import_notes
+from stl_backbones.apis.foreign import scoring_model_config, with_tta
+from stl_backbones.apis.packaged import config_file
+from stl_backbones.apis.provenance import Measured, describe, innermost
+from stl_backbones.apis.scorers import DenseScorer, DetectionScorer, SegmentationScorer
 from stl_backbones.apis.sweep_data import SweepData, SweepOptions
-from stl_backbones.corruptions import prepare
-from stl_backbones.datasets.sweep import LoadedImages, SweepDataset
+from stl_backbones.apis.tasks import scored_kinds, task_of
 from stl_backbones.engine import Ranks, load_model_weights, start_distributed
-from stl_backbones.evaluation import sample_confusion
-from stl_backbones.metrics import IGNORE_INDEX, mean_iou
-from stl_backbones.records import Cell, CellResult
-from stl_backbones.results import CellStore
-
-
-@dataclass(frozen=True)
-class SweepProgress:
-    """What a sweep tells while it runs.
-
-    Attributes:
-        cell: The cell just finished, or found finished.
-        done: Cells finished so far.
-        total: Cells asked for.
-        score: The cell's mIoU, a fraction.
-        seconds: Wall time of the cell; 0 if it was there already.
-        remaining: Estimated seconds to the end.
-    """
-
-    cell: Cell
-    done: int
-    total: int
-    score: float
-    seconds: float
-    remaining: float
 
 
 def sweep(
@@ -59,21 +31,23 @@ def sweep(
     sweep_options: SweepOptions,
     options: Mapping[str, Any] | None = None,
     launcher: str = "none",
-    progress: Callable[[SweepProgress], None] | None = None,
+    progress: Tell | None = None,
 ) -> Path:
-    """Score a segmentation model on every cell of a protocol.
+    """Score a segmentation model or a detector on every cell of a protocol.
 
-    Finished cells are kept in ``work_dir``; the same call goes on where a killed one stopped, and
-    ends with the same files.
+    Finished blocks of images are kept in ``work_dir``; the same call goes on where a killed one
+    stopped, and ends with the same files. A detector's detections are kept too, see
+    `stl_backbones.apis.scorers.detections_path`.
 
     Args:
-        config_path: The model's config; its ``test_dataloader`` names the data.
+        config_path: The model's config, a file or a packaged name such as ``mmdet::...``; its
+            ``test_dataloader`` names the data.
         checkpoint: The model's weights.
         work_dir: The sweep's folder.
         sweep_options: What to sweep.
         options: ``--cfg-options``.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
-        progress: Called on the main process after every cell.
+        progress: Called on the main process when images are finished.
 
     Returns:
         ``work_dir``.
@@ -83,34 +57,57 @@ def sweep(
         KeyError: If protocol or corruption are unknown.
         FileNotFoundError: If something named is missing.
     """
+    config_path = config_file(config_path)
     start_distributed(launcher)
+    if launcher != "none" and torch.cuda.is_available():
+        init_dist(launcher)
     ranks = Ranks()
     config = load_config(config_path, options=options)
-    # Only now: the config's `custom_imports` may register the protocol.
-    sweep_options = sweep_options.settled()
-    cells = sweep_options.cells()
     init_default_scope(config.get("default_scope", "mmengine"))
+    task = task_of(config)
+    if sweep_options.tta:
+        config = with_tta(config)
+    # Only now: the config's `custom_imports` may register the protocol.
+    sweep_options = sweep_options.settled(task)
+    cells = sweep_options.cells()
     model = ranks.on_each(lambda: build_model(config, checkpoint))
-    data = ranks.on_each(lambda: SweepData.open(config, cells, sweep_options))
-    provenance = ranks.on_main(
-        lambda: describe(config, config_path, checkpoint, data, sweep_options, cells=cells)
+    data = ranks.on_each(lambda: SweepData.open(config, cells, sweep_options, task=task))
+    _check_classes(model, data)
+    measured = Measured(config, Path(config_path), Path(checkpoint), task)
+    provenance = ranks.on_main(lambda: describe(measured, model, data, sweep_options, cells=cells))
+    settings: dict[str, Any] = {
+        "model": model, "data": data, "cells": cells, "options": sweep_options,
+        "provenance": provenance,
+    }  # fmt: skip
+    scorer: DenseScorer = (
+        DetectionScorer(kinds=scored_kinds(config), **settings)
+        if task == "detection"
+        else SegmentationScorer(**settings)
     )
-    store = CellStore(work_dir)
-    with ExitStack() as held:
-        # An error of the main process ends all of them.
-        ranks.on_main(lambda: held.enter_context(store.writing(provenance)))
-        finished = ranks.on_main(lambda: store.finished(provenance))
-        pending = [cell for cell in cells if cell not in finished]
-        reporter = _Reporter(progress if ranks.is_main else None, store, cells, finished)
-        clock = time.monotonic()
-        for cell, confusions in run_cells(model, data, pending, sweep_options, ranks):
-            seconds, clock = time.monotonic() - clock, time.monotonic()
-            if ranks.is_main:
-                samples = {"confusion_matrix": np.stack(confusions)}
-                store.write(CellResult(cell, provenance, data.keys, samples))
-                store.log_time(cell, seconds, resumed=bool(finished))
-                reporter.finished(cell, samples["confusion_matrix"], seconds)
+    run_blocks(scorer, Path(work_dir), ranks, progress)
     return Path(work_dir)
+
+
+def _check_classes(model: torch.nn.Module, data: SweepData) -> None:
+    """Refuse a model whose classes are not the data set's."""
+    found = num_classes(innermost(model))
+    if found is not None and found != len(data.classes):
+        raise ValueError(
+            f"the model has {found} classes, the data set {len(data.classes)}: "
+            f"{', '.join(data.classes[:5])}{', ...' if len(data.classes) > 5 else ''}"
+        )
+
+
+def num_classes(model: torch.nn.Module) -> int | None:
+    """Classes of a segmentation model's or a detector's last head; ``None`` if it does not say."""
+    head: Any = model
+    for name in ("decode_head", "roi_head", "bbox_head", "mask_head"):
+        inner = getattr(head, name, None)
+        if inner is not None:
+            head = inner[-1] if isinstance(inner, torch.nn.ModuleList | list) else inner
+            if isinstance(getattr(head, "num_classes", None), int):
+                return int(head.num_classes)
+    return None
 
 
 def build_model(config: Config, checkpoint: str | Path) -> torch.nn.Module:
@@ -120,112 +117,8 @@ def build_model(config: Config, checkpoint: str | Path) -> torch.nn.Module:
         FileNotFoundError: If the checkpoint is missing.
         ValueError: If it does not fit, or the config does not build.
     """
-    model_config = config.model.copy()
-    for part in model_config.values():
-        if isinstance(part, dict):
-            part.pop("init_cfg", None)  # the checkpoint fills every key
-    with building("the model"):
-        model = MODELS.build(model_config)
-    load_model_weights(model, checkpoint)
+    with without_import_notes(), building("the model"):
+        model = MODELS.build(scoring_model_config(config))
+    load_model_weights(innermost(model), checkpoint)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return revert_sync_batchnorm(model).to(device).eval()
-
-
-def run_cells(
-    model: torch.nn.Module,
-    data: SweepData,
-    cells: Sequence[Cell],
-    options: SweepOptions,
-    ranks: Ranks,
-) -> Iterator[tuple[Cell, list[np.ndarray]]]:
-    """Yield each cell with the confusion matrix of every image, in the images' order.
-
-    Each process of a job takes every n-th image of each cell.
-    """
-    images = len(data.indices)
-    mine = range(ranks.rank, images, ranks.size)
-    dataset = SweepDataset(
-        data.dataset,
-        indices=data.indices,
-        cells=cells,
-        image_root=data.image_root,
-        corrupted=data.corrupted,
-        **options.engine,
-    )
-    items = [cell * images + image for cell in range(len(cells)) for image in mine]
-    if data.corrupted is None:
-        names = dict.fromkeys(cell.corruption for cell in cells if not cell.is_clean)
-        prepare(tuple(names), mode=str(options.mode))  # once here, not once in every worker
-    samples = _samples(dataset, items, options)
-    for cell in cells:
-        own = [_score(model, next(samples), len(data.classes)) for _ in mine]
-        shares = ranks.gather(own)
-        yield cell, [shares[image % ranks.size][image // ranks.size] for image in range(images)]
-
-
-def _samples(dataset: SweepDataset, items: Sequence[int], options: SweepOptions) -> Iterator[Any]:
-    """Yield the items in order; the workers prepare them, up to what needs the model's device."""
-    on_device = options.mode == "torch" and dataset.corrupted is None
-    loader = DataLoader(
-        Subset(LoadedImages(dataset) if on_device else dataset, items),
-        batch_size=1,
-        num_workers=options.workers,
-        collate_fn=_only,
-        persistent_workers=False,
-    )
-    return _one_ahead(map(dataset.finish, items, loader)) if on_device else iter(loader)
-
-
-def _one_ahead(samples: Iterator[Any]) -> Iterator[Any]:
-    """Prepare the next sample in a thread while the model works on this one."""
-    end = object()
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        upcoming = pool.submit(next, samples, end)
-        while (sample := upcoming.result()) is not end:
-            upcoming = pool.submit(next, samples, end)
-            yield sample
-
-
-def _only(batch: Sequence[Any]) -> Any:
-    (sample,) = batch
-    return sample
-
-
-def _score(model: torch.nn.Module, sample: Any, num_classes: int) -> np.ndarray:
-    with torch.inference_mode():
-        (sample,) = model.test_step(pseudo_collate([sample]))
-    ignore = getattr(getattr(model, "decode_head", None), "ignore_index", IGNORE_INDEX)
-    return sample_confusion(sample, num_classes=num_classes, ignore_index=ignore)
-
-
-class _Reporter:
-    """Counts cells and estimates what is left."""
-
-    def __init__(
-        self,
-        tell: Callable[[SweepProgress], None] | None,
-        store: CellStore,
-        cells: Sequence[Cell],
-        finished: set[Cell],
-    ) -> None:
-        self.tell, self.total = tell, len(cells)
-        self.done = 0
-        self.spent: list[float] = []
-        for cell in cells:
-            if cell in finished and tell is not None:
-                self.done += 1
-                confusion = store.read(cell).samples["confusion_matrix"]
-                tell(self._progress(cell, confusion, 0.0))
-
-    def finished(self, cell: Cell, confusions: np.ndarray, seconds: float) -> None:
-        """Tell of a cell just measured."""
-        self.done += 1
-        self.spent.append(seconds)
-        if self.tell is not None:
-            self.tell(self._progress(cell, confusions, seconds))
-
-    def _progress(self, cell: Cell, confusions: Any, seconds: float) -> SweepProgress:
-        mean = sum(self.spent) / len(self.spent) if self.spent else 0.0
-        score = mean_iou(confusions.sum(axis=0))
-        left = (self.total - self.done) * mean
-        return SweepProgress(cell, self.done, self.total, score, seconds, left)

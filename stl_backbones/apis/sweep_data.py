@@ -9,14 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.dataset import Compose
 from mmengine.registry import DATASETS
 
-from stl_backbones.apis.config import building
+from stl_backbones.apis.config import building, without_import_notes
+from stl_backbones.apis.foreign import innermost_dataset
 from stl_backbones.corruptions import check_engine, get_protocol
 from stl_backbones.corruptions.export import ManifestHeader, read_header
 from stl_backbones.datasets import drop_broken_pairs, image_id
-from stl_backbones.datasets.sweep import find_corrupted_folders
+from stl_backbones.datasets.pipelines import prepare_pipeline
+from stl_backbones.datasets.sweep import ImageVariants, find_corrupted_folders
 from stl_backbones.records import Cell
+
+DEFAULT_PROTOCOLS = {
+    "segmentation": "stl-cityscapes-c",
+    "detection": "coco-c",
+    "classification": "imagenet-c",
+}
+_IMAGE_PREFIX = {"segmentation": "img_path", "detection": "img"}  # what the libraries call it
 
 
 @dataclass(frozen=True)
@@ -24,7 +34,7 @@ class SweepOptions:
     """What to sweep, beside model and data.
 
     Attributes:
-        protocol: The protocol's name.
+        protocol: The protocol's name; empty for the task's own, see `DEFAULT_PROTOCOLS`.
         corruptions: Only these of the protocol's corruptions.
         severities: Only these severities.
         limit: Only the first images of the data set.
@@ -37,9 +47,13 @@ class SweepOptions:
         skip_broken: Leave out broken images instead of refusing the data set.
         name: The model's name in tables; default: the config's name.
         workers: Processes that load and corrupt ahead of the model.
+        batch_size: Images of a batch, at most, and of what a killed run loses. Only images of one
+            size share a batch.
+        amp: Compute in bfloat16; of a detector, backbone and neck.
+        tta: Predict with test-time augmentation, as OpenMMLab's ``tools/test.py --tta``.
     """
 
-    protocol: str = "stl-cityscapes-c"
+    protocol: str = ""
     corruptions: Sequence[str] | None = None
     severities: Sequence[int] | None = None
     limit: int | None = None
@@ -51,19 +65,30 @@ class SweepOptions:
     skip_broken: bool = False
     name: str | None = None
     workers: int = 1
+    batch_size: int | None = None
+    amp: bool = False
+    tta: bool = False
 
-    def settled(self) -> SweepOptions:
-        """The same options, checked, with the protocol's default mode filled in.
+    def settled(self, task: str) -> SweepOptions:
+        """The same options, checked, with the defaults of task and protocol filled in.
+
+        Args:
+            task: ``'segmentation'``, ``'detection'`` or ``'classification'``.
 
         Raises:
             ValueError: If an option is out of range or unknown.
             KeyError: If the protocol is unknown.
         """
-        mode = self.mode or get_protocol(self.protocol).default_mode
+        protocol = self.protocol or DEFAULT_PROTOCOLS[task]
+        mode = self.mode or get_protocol(protocol).default_mode
         check_engine(mode=mode, channel_order=self.channel_order, compat=self.compat)
-        if self.limit is not None and self.limit < 1:
-            raise ValueError(f"limit must be at least 1, got {self.limit}")
-        return dataclasses.replace(self, mode=mode)
+        batch_size = 1 if self.batch_size is None else self.batch_size
+        for name, value, least in (
+            ("limit", self.limit, 1), ("batch size", batch_size, 1), ("workers", self.workers, 0),
+        ):  # fmt: skip
+            if value is not None and value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
+        return dataclasses.replace(self, protocol=protocol, mode=mode, batch_size=batch_size)
 
     @property
     def engine(self) -> dict[str, Any]:
@@ -92,7 +117,9 @@ class SweepData:
     """The images of a sweep, checked.
 
     Attributes:
-        dataset: The built mmseg data set.
+        dataset: The built data set; its pipeline is empty.
+        loading: The pipeline up to the step that loads the image.
+        rest: The pipeline after it.
         indices: The images that are scored.
         keys: Their ids.
         image_root: The clean image folder.
@@ -103,6 +130,8 @@ class SweepData:
     """
 
     dataset: Any
+    loading: Compose
+    rest: Compose
     indices: tuple[int, ...]
     keys: tuple[str, ...]
     image_root: str | None
@@ -112,24 +141,48 @@ class SweepData:
     manifest: ManifestHeader | None
 
     @classmethod
-    def open(cls, config: Config, cells: Sequence[Cell], options: SweepOptions) -> SweepData:
+    def open(
+        cls,
+        config: Config,
+        cells: Sequence[Cell],
+        options: SweepOptions,
+        *,
+        task: str,
+    ) -> SweepData:
         """Build and check the config's test data.
 
+        Args:
+            config: Its ``test_dataloader`` names them.
+            cells: The cells that are scored.
+            options: Settled options.
+            task: ``'segmentation'`` or ``'detection'``.
+
         Raises:
-            ValueError: If there is none, or it is broken.
+            FileNotFoundError: If something named is missing.
+            ValueError: If there is no data set, it is none of the task, or it is broken.
         """
-        loader = config.get("test_dataloader")
-        if not loader:
-            raise ValueError("the config has no test_dataloader, so nothing to score")
-        settings = loader.dataset.copy()
+        settings = innermost_dataset(config).to_dict()
+        loading, rest = prepare_pipeline(settings["pipeline"], task=task)
+        if task == "detection":
+            settings = as_checked_coco(settings)
         if "skip_broken" in settings or "Checked" in str(settings.get("type")):
-            settings.skip_broken = options.skip_broken
-        with building("the data set"):
-            dataset = DATASETS.build(settings)
+            settings["skip_broken"] = options.skip_broken
+        with without_import_notes(), building("the data set"):
+            dataset = DATASETS.build({**settings, "pipeline": [], "test_mode": True})
+            steps = Compose(loading), Compose(rest)
+        if task == "detection" and not hasattr(dataset, "cat_ids"):
+            raise ValueError(
+                f"expected a data set in COCO's format, got {type(dataset).__name__}; "
+                "give the config a test_dataloader.dataset of type CocoDataset"
+            )
         items = [dataset.get_data_info(index) for index in range(len(dataset))]
-        root = dataset.data_prefix.get("img_path")
-        whole, broken = drop_broken_pairs(items, skip_broken=options.skip_broken)
-        broken = {**getattr(dataset, "skipped", {}), **broken}
+        root = dataset.data_prefix.get(_IMAGE_PREFIX[task])
+        broken = dict(getattr(dataset, "skipped", {}))
+        total = len(items) + len(broken)
+        whole = list(range(len(items)))
+        if task == "segmentation":
+            whole, found = drop_broken_pairs(items, skip_broken=options.skip_broken)
+            broken |= found
         indices = tuple(whole[: options.limit])
         keys = tuple(image_id(items[index]["img_path"], root) for index in indices)
         corrupted, manifest = None, None
@@ -138,20 +191,49 @@ class SweepData:
             corrupted = find_corrupted_folders(options.corrupted_root, cells, keys, image_root=root)
             manifest = read_manifest(options.corrupted_root)
         skipped = tuple(image_id(path, root) for path in broken)
-        total = len(items) + len(getattr(dataset, "skipped", {}))
-        return cls(dataset, indices, keys, root, skipped, total, corrupted, manifest)
+        return cls(dataset, *steps, indices, keys, root, skipped, total, corrupted, manifest)
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The class names."""
         return tuple(self.dataset.metainfo["classes"])
 
-    def files(self) -> Iterator[tuple[str, Path]]:
-        """Images and label maps that are scored, named independently of where they lie."""
-        for index, key in zip(self.indices, self.keys, strict=True):
-            info = self.dataset.get_data_info(index)
+    def files(self, task: str) -> Iterator[tuple[str, Path]]:
+        """Images and truth that are scored, named independently of where they lie."""
+        for info, key in zip(self.infos, self.keys, strict=True):
             yield key, Path(info["img_path"])
-            yield f"{key} label", Path(info["seg_map_path"])
+            if task == "segmentation":
+                yield f"{key} label", Path(info["seg_map_path"])
+        if task == "detection":
+            yield "annotations", Path(self.dataset.ann_file)
+
+    @property
+    def infos(self) -> list[dict[str, Any]]:
+        """What the data set says of each image that is scored."""
+        return [self.dataset.get_data_info(index) for index in self.indices]
+
+    def variants(self, engine: Mapping[str, Any]) -> ImageVariants:
+        """The versions of the images.
+
+        Args:
+            engine: See `SweepOptions.engine`.
+        """
+        return ImageVariants(
+            self.dataset,
+            loading=self.loading,
+            rest=self.rest,
+            indices=self.indices,
+            image_root=self.image_root,
+            engine=engine,
+            corrupted=self.corrupted,
+        )
+
+
+def as_checked_coco(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of mmdet's plain COCO data set, for the one that checks what it reads."""
+    if str(settings.get("type")).rpartition(".")[2] != "CocoDataset":
+        return settings
+    return {**settings, "type": "stl_backbones.CheckedCocoDataset"}
 
 
 def read_manifest(root: str | Path) -> ManifestHeader | None:

@@ -10,12 +10,10 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -28,6 +26,7 @@ from stl_backbones.corruptions.export.images import JPEG_HENDRYCKS
 from stl_backbones.datasets.corrupted_tree import copy_path
 from stl_backbones.datasets.imagenet import read_rgb
 from stl_backbones.datasets.labelled_images import LabelledImages
+from stl_backbones.datasets.loading import without_opencv_threads
 from stl_backbones.datasets.views import IMAGENET_C_VIEW, View
 from stl_backbones.records import Cell
 
@@ -138,13 +137,6 @@ class BlockVariants(Dataset):
         return {view: view(image) for view in views}
 
 
-def split_blocks(count: int, batch_size: int) -> list[range]:
-    """Cut images into runs of nearly equal length, at most ``batch_size``."""
-    blocks = -(-count // batch_size)
-    edges = [block * count // blocks for block in range(blocks + 1)]
-    return [range(first, last) for first, last in itertools.pairwise(edges)]
-
-
 def load_blocks(
     dataset: BlockVariants, blocks: Sequence[range], cells: Sequence[Cell], *, workers: int
 ) -> Iterator[Tensor]:
@@ -168,7 +160,7 @@ def load_blocks(
         Part(share, cell) for block in blocks for cell in cells for share in _cut(block, shares)
     ]
     loader = DataLoader(dataset, sampler=parts, batch_size=None, num_workers=workers)
-    with _no_opencv_threads():
+    with without_opencv_threads():
         made = iter(loader)  # starts the workers
     for _ in range(len(parts) // shares):
         batch = [next(made) for _ in range(shares)]
@@ -178,17 +170,6 @@ def load_blocks(
 def _cut(block: range, shares: int) -> list[range]:
     edges = [block.start + share * len(block) // shares for share in range(shares + 1)]
     return [range(first, last) for first, last in itertools.pairwise(edges)]
-
-
-@contextmanager
-def _no_opencv_threads() -> Iterator[None]:
-    """Let workers inherit an OpenCV without threads: its pool hangs in a forked process."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(0)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
 
 
 def _fit_file(image: Image.Image, path: Path, rules: VariantRules) -> Pixels:
@@ -213,5 +194,4 @@ __all__ = [
     "Part",
     "VariantRules",
     "load_blocks",
-    "split_blocks",
 ]

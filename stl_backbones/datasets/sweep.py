@@ -1,107 +1,189 @@
-"""The images of a sweep: every cell's version of every image, cell after cell."""
+"""The images of a sweep: every cell's version of every image, each image decoded once."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from mmcv.transforms import Compose
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from stl_backbones.datasets.integrity import check_whole, image_header, image_id
-from stl_backbones.datasets.transforms import corrupt_bgr, split_after_loading
+from stl_backbones.datasets.loading import without_opencv_threads
+from stl_backbones.datasets.transforms import corrupt_bgr
 from stl_backbones.records import Cell, CorruptionSpec
+
+Results = dict[str, Any]  # what goes from one step of a pipeline to the next
 
 _COPY_SUFFIXES = (".png", ".jpg")  # of a corrupted copy whose files are not named like the images
 _SHOWN = 3
 
 
-class SweepDataset(Dataset):
-    """Item ``i`` is image ``i % n`` of cell ``i // n``, loaded, corrupted and ready for the model.
+class ImageVariants(Dataset):
+    """The versions of a data set's images, ready for the model: item ``(image, cell)``.
+
+    The images decoded last are kept, so a worker should be given all cells of the same images one
+    after the other, as `load_variants` does.
 
     Args:
-        dataset: A built mmseg data set whose pipeline loads images.
+        dataset: A built data set of mmseg or mmdet; its own pipeline is not used.
+        loading: The steps up to the one that loads the image.
+        rest: The steps after it.
         indices: The images to use, as indices of ``dataset``.
-        cells: The cells, clean or corrupted.
         image_root: The data set's image folder; ids are paths below it.
-        mode: The corruption engine.
-        compat: The package whose numbers ``mode='exact'`` repeats.
-        channel_order: What the corruption sees, ``'rgb'`` or ``'bgr'``.
-        seed: The user's seed.
+        engine: What `stl_backbones.corruptions.corrupt` takes, beside image, name and severity.
         corrupted: Folder per cell to read instead of corrupting, see `find_corrupted_folders`.
+        remember: Images that are kept.
     """
 
     def __init__(
         self,
         dataset: Any,
         *,
+        loading: Callable[[Results], Results | None],
+        rest: Callable[[Results], Results | None],
         indices: Sequence[int],
-        cells: Sequence[Cell],
         image_root: str | None,
-        mode: str = "fast",
-        compat: str = "imaug-1.1.5",
-        channel_order: str = "rgb",
-        seed: int = 0,
+        engine: Mapping[str, Any],
         corrupted: Mapping[Cell, Path] | None = None,
+        remember: int = 1,
     ) -> None:
-        self.dataset = dataset
-        self.indices = tuple(indices)
-        self.cells = tuple(cells)
-        self.image_root = image_root
-        self.engine: dict[str, Any] = {
-            "mode": mode, "compat": compat, "channel_order": channel_order, "seed": seed,
-        }  # fmt: skip
-        self.corrupted = corrupted
-        steps, rest = split_after_loading(dataset.pipeline.transforms)
-        self.steps, self.rest = Compose(steps), Compose(rest)
+        self.dataset, self.loading, self.rest = dataset, loading, rest
+        self.indices, self.image_root = tuple(indices), image_root
+        self.engine, self.corrupted = dict(engine), corrupted
+        self.remember = remember
+        self._loaded: dict[int, Results] = {}
 
     def __len__(self) -> int:
-        return len(self.cells) * len(self.indices)
+        return len(self.indices)
 
-    def __getitem__(self, item: int) -> dict[str, Any]:
-        return self.finish(item, self.load(item))
-
-    def load(self, item: int) -> dict[str, Any]:
-        """Run the pipeline up to the step that loads the image."""
-        cell = self._cell(item)
-        info = self.dataset.get_data_info(self.indices[item % len(self.indices)])
+    def __getitem__(self, item: tuple[int, Cell]) -> Results:
+        image, cell = item
+        if cell.is_clean or self.corrupted is None:
+            return self.finish(item, self.load(image))
+        info = self.dataset.get_data_info(self.indices[image])
         clean_path = info["img_path"]
-        if not cell.is_clean and self.corrupted is not None:
-            key = image_id(clean_path, self.image_root)
-            info["img_path"] = str(corrupted_path(self.corrupted[cell], key))
-            refuse_clean_copy(info["img_path"], clean_path)
-        return {**self.steps(info), "img_path": clean_path}
+        key = image_id(clean_path, self.image_root)
+        info["img_path"] = str(corrupted_path(self.corrupted[cell], key))
+        refuse_clean_copy(info["img_path"], clean_path)
+        return self._rest({**self._load(info), "img_path": clean_path})
 
-    def finish(self, item: int, results: dict[str, Any]) -> dict[str, Any]:
-        """Corrupt what `load` returned for the item, and run the rest of the pipeline."""
-        cell = self._cell(item)
-        if not cell.is_clean and self.corrupted is None:
+    def load(self, image: int) -> Results:
+        """Run the pipeline up to the step that loads the image; the result must not be changed."""
+        if image not in self._loaded:
+            while len(self._loaded) >= self.remember:
+                self._loaded.pop(next(iter(self._loaded)))
+            self._loaded[image] = self._load(self.dataset.get_data_info(self.indices[image]))
+        return self._loaded[image]
+
+    def finish(self, item: tuple[int, Cell], loaded: Results) -> Results:
+        """Corrupt what `load` returned for the image, and run the rest of the pipeline."""
+        cell = item[1]
+        image = loaded["img"]
+        if cell.is_clean:
+            image = image.copy()
+        else:
             spec = CorruptionSpec(cell.corruption, cell.severity, **self.engine)
-            key = image_id(results["img_path"], self.image_root)
-            results["img"] = corrupt_bgr(results["img"], spec, key=key)
-        return self.rest(results)
+            image = corrupt_bgr(image, spec, key=image_id(loaded["img_path"], self.image_root))
+        others = {name: value for name, value in loaded.items() if name != "img"}
+        return self._rest({**copy.deepcopy(others), "img": image})
 
-    def _cell(self, item: int) -> Cell:
-        return self.cells[item // len(self.indices)]
+    def _load(self, info: Results) -> Results:
+        return _whole(self.loading(info), info)
+
+    def _rest(self, results: Results) -> Results:
+        return _whole(self.rest(results), results)
 
 
 class LoadedImages(Dataset):
-    """The same items, loaded only: for corruption on the model's device, outside the workers.
+    """The same images, loaded only: for corruption on the model's device, outside the workers.
 
     Args:
-        dataset: Its `SweepDataset.finish` does the rest.
+        dataset: Its `ImageVariants.finish` does the rest.
     """
 
-    def __init__(self, dataset: SweepDataset) -> None:
+    def __init__(self, dataset: ImageVariants) -> None:
         self.dataset = dataset
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, item: int) -> dict[str, Any]:
-        return self.dataset.load(item)
+    def __getitem__(self, image: int) -> Results:
+        return self.dataset.load(image)
+
+
+def load_variants(
+    dataset: ImageVariants,
+    images: Sequence[Sequence[int]],
+    cells: Sequence[Cell],
+    *,
+    workers: int,
+    in_this_process: bool = False,
+) -> Iterator[Results]:
+    """Yield, for each group of images, every cell's version of each: cell after cell.
+
+    Each worker makes its share of a group, the same images in all cells, since the loader hands
+    items to its workers in turn: an image is decoded once, and few versions are in memory.
+
+    Args:
+        dataset: Makes the versions.
+        images: Groups of images; best of a multiple of ``workers``.
+        cells: The cells.
+        workers: Processes; 0 makes the versions here.
+        in_this_process: Let workers load alone, and corrupt here, a version ahead of the model: for
+            engines that run on the model's device.
+    """
+    dataset.remember = max(map(len, images), default=1)
+    if in_this_process:
+        flat = [image for group in images for image in group]
+        loaded = _loader(LoadedImages(dataset), flat, workers)
+        yield from _one_ahead(_finished(dataset, images, cells, loaded))
+        return
+    items = [(image, cell) for group in images for cell in cells for image in group]
+    yield from _loader(dataset, items, workers)
+
+
+def _loader(dataset: Dataset, items: Sequence[Any], workers: int) -> Iterator[Any]:
+    loader = DataLoader(dataset, sampler=items, batch_size=None, num_workers=workers,
+                        collate_fn=_as_it_is)  # fmt: skip
+    with without_opencv_threads():
+        return iter(loader)  # starts the workers
+
+
+def _as_it_is(sample: Any) -> Any:
+    return sample
+
+
+def _finished(
+    dataset: ImageVariants,
+    images: Sequence[Sequence[int]],
+    cells: Sequence[Cell],
+    loaded: Iterator[Results],
+) -> Iterator[Results]:
+    for group in images:
+        own = [next(loaded) for _ in group]
+        for cell in cells:
+            for image, results in zip(group, own, strict=True):
+                yield dataset.finish((image, cell), results)
+
+
+def _one_ahead(samples: Iterator[Results]) -> Iterator[Results]:
+    """Prepare the next sample in a thread while the model works on this one."""
+    end = object()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        upcoming = pool.submit(next, samples, end)
+        while (sample := upcoming.result()) is not end:
+            upcoming = pool.submit(next, samples, end)
+            yield cast("Results", sample)
+
+
+def _whole(results: Results | None, info: Results) -> Results:
+    if results is None:  # mmengine's way to say: take another image
+        raise ValueError(f"the test pipeline gives nothing for '{info.get('img_path')}'")
+    return results
 
 
 def corrupted_path(folder: Path, key: str) -> Path:
@@ -231,10 +313,10 @@ def fingerprint(files: Sequence[tuple[str, Path]]) -> str:
 
 
 __all__ = [
-    "LoadedImages",
-    "SweepDataset",
+    "ImageVariants",
     "corrupted_path",
     "find_corrupted_folders",
     "fingerprint",
+    "load_variants",
     "refuse_clean_copy",
 ]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
@@ -15,6 +15,7 @@ from stl_backbones.corruptions import (
     corrupt,
 )
 from stl_backbones.datasets.integrity import image_id
+from stl_backbones.datasets.pipelines import LOADERS, split_after_loading
 from stl_backbones.metrics import IGNORE_INDEX
 from stl_backbones.records import CorruptionSpec
 from stl_backbones.registry import TRANSFORMS
@@ -69,7 +70,22 @@ class CorruptImage(BaseTransform):
 
 
 def corrupt_bgr(image: np.ndarray, spec: CorruptionSpec, *, key: str) -> np.ndarray:
-    """Corrupt a BGR image ``(H, W, 3)`` uint8, see `stl_backbones.corruptions.corrupt`."""
+    """Corrupt an image as OpenMMLab's loaders hand it out, see `stl_backbones.corruptions.corrupt`.
+
+    Args:
+        image: ``(H, W, 3)`` uint8 BGR; or ``(H, W)``, gray: corrupted as colour, then made gray.
+        spec: What to do.
+        key: The image's id.
+
+    Returns:
+        As ``image``.
+
+    Raises:
+        ValueError: If the image is of another type or shape.
+    """
+    if image.ndim == 2:
+        corrupted = corrupt_bgr(np.stack([image] * 3, axis=-1), spec, key=key)
+        return cv2.cvtColor(corrupted, cv2.COLOR_BGR2GRAY)
     corrupted = corrupt(
         np.ascontiguousarray(image[..., ::-1]),
         spec.name,
@@ -116,28 +132,21 @@ class CheckSegMap(BaseTransform):
         return results
 
 
-LOADERS = ("LoadImageFromFile", "LoadImageFromNDArray", "LoadImageFromWebcam")
+@TRANSFORMS.register_module()
+class ToFloat32(BaseTransform):
+    """Cast the image, as loaders with ``to_float32=True`` do: for images corrupted in between."""
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Cast ``results['img']``."""
+        results["img"] = results["img"].astype(np.float32)
+        return results
 
 
-def split_after_loading(pipeline: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-    """Split a pipeline behind the step that loads the image, found by its type.
-
-    Args:
-        pipeline: Step configs, or built steps.
-
-    Returns:
-        The steps up to and with the loading one, and the rest.
-
-    Raises:
-        ValueError: If no step loads an image.
-    """
-    names = [_type_name(step) for step in pipeline]
-    for index, name in enumerate(names):
-        if name in LOADERS:
-            return list(pipeline[: index + 1]), list(pipeline[index + 1 :])
-    raise ValueError(f"the pipeline loads no image: expected a {LOADERS[0]} step, got {names}")
-
-
-def _type_name(step: Any) -> str:
-    kind = step.get("type") if isinstance(step, dict) else type(step)
-    return str(getattr(kind, "__name__", kind)).rpartition(".")[2]
+__all__ = [
+    "LOADERS",
+    "CheckSegMap",
+    "CorruptImage",
+    "ToFloat32",
+    "corrupt_bgr",
+    "split_after_loading",
+]

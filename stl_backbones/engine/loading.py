@@ -74,8 +74,26 @@ def load_model_weights(model: nn.Module, path: str | Path) -> None:
     """
     trust_plain_types()
     weights = with_todays_names(model, select_state_dict(read_checkpoint(path), ema=False))
-    check_fit(model, weights, path)
+    try:
+        check_fit(model, weights, path)
+    except ValueError:
+        if not _load_older_names(model, weights):
+            raise
+        return
     model.load_state_dict(weights)
+
+
+def _load_older_names(model: nn.Module, weights: Mapping[str, Tensor]) -> bool:
+    """Load keys that modules of mmseg and mmdet rename while they load, or change nothing."""
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    try:
+        missing, unexpected = model.load_state_dict(dict(weights), strict=False)
+    except RuntimeError:  # another shape
+        missing, unexpected = ["?"], []
+    if missing or unexpected:
+        model.load_state_dict(before)
+        return False
+    return True
 
 
 def with_todays_names(model: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -66,8 +66,8 @@ class CellStore:
         (self.folder / "cells").mkdir(parents=True, exist_ok=True)
         with _locked(self.folder / ".lock"):
             self._claim(provenance)
-            remove_partial_files(self.folder)
-            remove_partial_files(self.folder / "cells")
+            for folder in (self.folder, *(path for path in self.folder.iterdir() if path.is_dir())):
+                remove_partial_files(folder)
             yield
 
     def _claim(self, provenance: Provenance) -> None:

@@ -1,6 +1,7 @@
-"""What the task toolboxes build from: the FAN backbones, the paper's head, float32 RoI heads."""
+"""What the task toolboxes build from: backbones, the paper's head, float32 RoI heads."""
 
 from stl_backbones.transfer.backbone import FANBackbone
+from stl_backbones.transfer.convnext import ConvNeXt
 from stl_backbones.transfer.detection_backbone import FANDetectionBackbone
 from stl_backbones.transfer.float32_heads import (
     Float32BBoxHead,
@@ -11,6 +12,7 @@ from stl_backbones.transfer.float32_heads import (
 from stl_backbones.transfer.segformer_head import LinearSegformerHead
 
 __all__ = [
+    "ConvNeXt",
     "FANBackbone",
     "FANDetectionBackbone",
     "Float32BBoxHead",

@@ -31,7 +31,7 @@ def kept(tmp_path):
 
 
 def test_blocks_are_joined_in_order(kept):
-    joined = kept.join(BLOCKS, CELLS)
+    joined = dict(kept.join(BLOCKS, CELLS))
     assert joined[CELLS[0]]["label"].tolist() == [0, 1, 2, 3, 4]
     assert joined[CELLS[1]]["label"].tolist() == [1, 2, 3, 4, 5]
     assert joined[CELLS[0]]["label"].dtype == np.int32

@@ -416,7 +416,7 @@ def test_bfloat16_is_said(run_timm, tmp_path):
         ({"corrupted_root": "val"}, "is the folder of the clean images"),
         ({"corrupted_root": "a"}, r"cell 'gaussian_noise-1' is missing \(expected folder"),
         ({"mode": "torch"}, "mode 'torch' is for segmentation"),
-        ({"batch_size": 0}, "batch size must be at least 1 and workers 0, got 0 and 0"),
+        ({"batch_size": 0}, "batch size must be at least 1, got 0"),
         ({"limit": 0}, "limit must be at least 1, got 0"),
         ({"resize_rule": "none"}, "resize rule must be one of .* got 'none'"),
         ({"resize_rule": "imagenet-c", "size": 96}, "the network takes 96"),

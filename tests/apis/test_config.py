@@ -1,3 +1,6 @@
+import sys
+from importlib.util import find_spec
+
 import pytest
 
 from stl_backbones.apis.config import building, load_config
@@ -30,6 +33,25 @@ def test_a_written_out_option_beats_a_link(seg):
     config = load_config(seg, options=options)
     assert config.train_dataloader.dataset.data_root == "/all"
     assert config.test_dataloader.dataset.data_root == "/test"
+
+
+@pytest.mark.parametrize("where", ["file", "option"])
+def test_a_link_into_a_loader_that_is_switched_off(seg, tmp_path, where):
+    path, options = seg, {"test_dataloader": None, "data_root": "/all"}
+    if where == "file":
+        path = tmp_path / "own.py"
+        path.write_text(f"_base_ = '{seg}'\ntest_dataloader = None\n")
+        options = {"data_root": "/all"}
+    config = load_config(path, options=options)
+    assert config.test_dataloader is None
+    assert config.train_dataloader.dataset.data_root == "/all"
+    assert config.val_dataloader.dataset.data_root == "/all"
+
+
+def test_an_option_into_a_loader_that_is_switched_off_is_told(seg):
+    options = {"test_dataloader": None, "test_dataloader.dataset.data_root": "/test"}
+    with pytest.raises(KeyError, match="data_root: 'test_dataloader' is given too, as None"):
+        load_config(seg, options=options)
 
 
 def test_every_link_names_something(seg):
@@ -84,6 +106,42 @@ def test_a_broken_config_is_one_value_error(tmp_path, text):
     path.write_text(text)
     with pytest.raises(ValueError, match=r"broken\.py' cannot be read"):
         load_config(path)
+
+
+def test_modules_of_the_users_are_imported(tmp_path, monkeypatch):
+    (tmp_path / "own_module_of_config.py").write_text("LOADED = True\n")
+    path = tmp_path / "own.py"
+    path.write_text("custom_imports = dict(imports='own_module_of_config')\n")
+    message = (
+        r"custom_imports: No module named 'own_module_of_config'; put the folder .* PYTHONPATH"
+    )
+    with pytest.raises(ValueError, match=message):
+        load_config(path)
+    monkeypatch.syspath_prepend(tmp_path)
+    load_config(path)
+    assert sys.modules.pop("own_module_of_config").LOADED
+
+
+@pytest.mark.skipif(find_spec("mmpretrain") is not None, reason="mmpretrain is installed")
+class TestWithoutMMPretrain:
+    def test_what_is_here_too_needs_it_not(self):
+        config = load_config("mmseg::convnext/convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512")
+        assert config.model.backbone.type == "stl_backbones.ConvNeXt"
+        config = load_config("mmdet::timm_example/retinanet_timm-tv-resnet50_fpn_1x_coco.py")
+        assert config.model.backbone.type == "mmseg.TIMMBackbone"
+
+    def test_anything_else_says_how_to_get_it(self):
+        message = r"custom_imports: No module named 'mmpretrain'; pip install onedl-mmpretrain"
+        with pytest.raises(ValueError, match=message):
+            load_config("mmseg::poolformer/fpn_poolformer_s12_8xb4-40k_ade20k-512x512.py")
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, ImportError, AssertionError])
+def test_an_absent_package_is_one_value_error(kind):
+    """The libraries say it with any of them."""
+    message = "the model cannot be built from the config: transformers is not installed"
+    with pytest.raises(ValueError, match=message), building("the model"):
+        raise kind("transformers is not installed")
 
 
 def test_an_unknown_argument_names_the_class(seg):

@@ -1,6 +1,7 @@
 """The command line of the sweep: what it means, and one wrong input for each option."""
 
 import argparse
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -37,7 +38,8 @@ def test_options_may_stand_between_config_and_checkpoint():
 def test_what_is_not_given_keeps_its_default():
     args = parse("--timm", "x", "--batch-size", 8, "--crop-pct", 0.9)
     options = robustness._pick(args, robustness.ClassificationOptions)
-    assert (options.protocol, options.batch_size, options.scoring) == ("imagenet-c", 8, "cls")
+    assert (options.protocol, options.batch_size, options.scoring) == ("", 8, "cls")
+    assert options.settled().protocol == "imagenet-c"
     assert robustness._pick(args, robustness.ViewOptions).crop_pct == 0.9
     segmentation = robustness._pick(parse("c.py", "f.pth"), robustness.SweepOptions)
     assert segmentation == robustness.SweepOptions()
@@ -57,10 +59,22 @@ def test_a_preset_names_weights_and_row(tmp_path):
     assert opened.call_args.kwargs["name"] == "ConvNeXt-T"
 
 
+def test_a_preset_of_tables_4_and_5_names_config_and_row():
+    args = parse("--preset", "segformer-b0", "--checkpoint", "f.pth", "--data-root", "city")
+    with mock.patch.object(robustness, "sweep") as swept:
+        robustness.run(args)
+    name = "segformer_mit-b0_8xb1-160k_cityscapes-1024x1024"
+    assert Path(swept.call_args.args[0]).stem == name
+    assert swept.call_args.args[1] == "f.pth"
+    options = swept.call_args.kwargs
+    assert options["sweep_options"].name == "SegFormer-B0"
+    assert options["options"] == {"test_dataloader.dataset.data_root": "city"}
+    assert options["work_dir"] == Path("work_dirs") / name / "robustness"
+
+
 def test_presets_are_listed():
     lines = robustness.list_presets().splitlines()
-    assert len(lines) == 22
-    assert lines[11].split() == ["convnext-t", "ConvNeXt-T", "convnext_tiny.fb_in1k", "82.1", "%"]
+    assert lines[12].split() == ["convnext-t", "ConvNeXt-T", "convnext_tiny.fb_in1k", "82.1", "%"]
 
 
 @pytest.mark.parametrize(
@@ -70,13 +84,21 @@ def test_presets_are_listed():
         ([MINI, "f.pth", "--timm", "resnet18"], "expected one model: .* got config and timm"),
         (["--timm", "a", "--preset", "b"], "expected one model: .* got timm and preset"),
         ([MINI], "needs the checkpoint to score, as second word"),
+        (
+            ["--preset", "segformer-b0"],
+            "needs its weights, --checkpoint FILE; .* released https://",
+        ),
+        (
+            ["--timm", "resnet18", "--data-root", ".", "--tta"],
+            "--tta: for models of mmseg and mmdet",
+        ),
         ([MINI, "f.pth", "--checkpoint", "g.pth"], "a config's is the second word"),
         (["--timm", "resnet18"], "need --data-root DIR"),
         (["--timm", "resnet18", "--data-root", ".", "--cfg-options", "a=1"], "have none"),
         (["--preset", "vgg", "--data-root", "."], "unknown preset 'vgg'; expected one of"),
         (
-            [SEGMENTATION, "f.pth", "--scoring", "cls", "--amp", "--input-size", 96],
-            "--scoring, --amp, --input-size: for classification, but '.*' is no classifier's",
+            [SEGMENTATION, "f.pth", "--scoring", "cls", "--jpeg85", "--input-size", 96],
+            "--scoring, --input-size, --jpeg85: for classification, but '.*' is no classifier's",
         ),
         (["gone.py", "f.pth"], "config 'gone.py' does not exist"),
     ],
@@ -109,7 +131,7 @@ def weights(tmp_path_factory):
         (["--corruptions", "smoke"], "unknown corruption 'smoke'"),
         (["--severities", 6], r"severity must be in 1\.\.5, got 6"),
         (["--channel-order", "gbr"], "channel order must be 'rgb' or 'bgr'"),
-        (["--workers", -1], "workers 0, got 16 and -1"),
+        (["--workers", -1], "workers must be at least 0, got -1"),
         (["--launcher", "slurm"], "--launcher slurm needs SLURM_PROCID"),
     ],
 )
@@ -147,4 +169,4 @@ def test_the_tool_says_it_in_one_line(run_tool, tmp_path):
 def test_the_tool_lists_presets(run_tool):
     done = run_tool("robustness.py", "--list-presets")
     assert done.returncode == 0
-    assert done.stdout.splitlines()[0].startswith("resnet18 ")
+    assert done.stdout.splitlines()[1].startswith("resnet18 ")

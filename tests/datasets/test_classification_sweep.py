@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stl_backbones.apis.block_sweep import split_blocks
 from stl_backbones.corruptions import corrupt
 from stl_backbones.corruptions.export.images import JPEG_HENDRYCKS
 from stl_backbones.datasets import classification_sweep
@@ -15,7 +16,6 @@ from stl_backbones.datasets.classification_sweep import (
     Part,
     VariantRules,
     load_blocks,
-    split_blocks,
 )
 from stl_backbones.datasets.imagenet import ImageNetFolder
 from stl_backbones.datasets.labelled_images import find_images

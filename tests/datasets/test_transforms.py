@@ -1,14 +1,13 @@
-"""Pipeline steps: corruption on RGB, labels that are classes, and where a pipeline is split."""
+"""Pipeline steps: corruption on RGB, labels that are classes, a cast."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from mmcv.transforms import LoadImageFromFile
 from mmengine.registry import TRANSFORMS
 
 from stl_backbones.corruptions import corrupt
-from stl_backbones.datasets.transforms import CheckSegMap, CorruptImage, split_after_loading
+from stl_backbones.datasets.transforms import CheckSegMap, CorruptImage, ToFloat32, corrupt_bgr
 from stl_backbones.records import CorruptionSpec
 
 
@@ -117,29 +116,25 @@ def test_labels_beyond_8_bit_are_named_too():
         CheckSegMap(num_classes=19)(wide)
 
 
-LOAD, FLIP = {"type": "LoadImageFromFile"}, {"type": "RandomFlip"}
-PACK, MARK = {"type": "PackSegInputs"}, {"type": "LoadAnnotations"}
+def test_gray_images_are_corrupted_as_colour_ones():
+    gray = np.random.default_rng(2).integers(0, 256, (40, 50), dtype=np.uint8)
+    spec = CorruptionSpec("gaussian_noise", 3)
+    colour = corrupt_bgr(np.stack([gray] * 3, axis=-1), spec, key="a.png")
+    luma = colour @ [0.114, 0.587, 0.299]  # of blue, green and red, ITU-R BT.601
+    found = corrupt_bgr(gray, spec, key="a.png")
+    assert (found.shape, found.dtype) == (gray.shape, np.uint8)
+    assert np.abs(found - luma).max() <= 0.501
+    assert np.abs(found.astype(int) - gray).mean() > 5
 
 
-@pytest.mark.parametrize(
-    ("pipeline", "behind"),
-    [
-        ([LOAD, MARK, PACK], 1),
-        ([FLIP, LOAD, PACK], 2),
-        ([MARK, FLIP, LOAD], 3),
-        ([{"type": "mmcv.LoadImageFromFile"}, PACK], 1),
-        ([{"type": "mmseg.LoadImageFromNDArray"}, PACK], 1),
-        ([{"type": LoadImageFromFile}, PACK], 1),
-        ([LoadImageFromFile(), PACK], 1),
-        ([MARK, {"type": "mmdet.LoadImageFromWebcam"}, FLIP, PACK], 2),
-    ],
-)
-def test_a_pipeline_is_split_behind_its_loading_step(pipeline, behind):
-    before, after = split_after_loading(pipeline)
-    assert (before, after) == (pipeline[:behind], pipeline[behind:])
+def test_what_is_no_8_bit_image_is_refused():
+    with pytest.raises(ValueError, match="uint8"):
+        corrupt_bgr(np.zeros((8, 8, 3), np.float32), CorruptionSpec("fog", 1), key="a")
 
 
-@pytest.mark.parametrize("pipeline", [[], [MARK, PACK], [{"type": "LoadImageFromFileToo"}]])
-def test_a_pipeline_that_loads_no_image(pipeline):
-    with pytest.raises(ValueError, match="the pipeline loads no image: expected a LoadImageFromF"):
-        split_after_loading(pipeline)
+def test_the_cast_changes_the_type_alone(results):
+    expected = results["img"].astype(np.float32)
+    found = ToFloat32()(results)["img"]
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, expected)
+    assert isinstance(TRANSFORMS.build({"type": "stl_backbones.ToFloat32"}), ToFloat32)

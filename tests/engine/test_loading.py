@@ -230,3 +230,23 @@ def test_a_crafted_array_type_is_refused_before_numpy_sees_it(tmp_path):
         PickledDtype("f8").__setstate__((3, "<", 7, None, None, -1, -1, 0))
     with pytest.raises(pickle.UnpicklingError, match=r"numpy\.ndarray"):
         PickledArray().__setstate__((1, (3,), PickledDtype("f8"), False, b"123"))
+
+
+class Renaming(torch.nn.Linear):
+    """Like some heads of mmdet, it takes an older name for its weight."""
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        if f"{prefix}old" in state_dict:
+            state_dict[f"{prefix}weight"] = state_dict.pop(f"{prefix}old")
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def test_names_that_modules_change_while_they_load(tmp_path):
+    model = torch.nn.Sequential(Renaming(2, 3))
+    torch.save({"0.old": torch.ones(3, 2), "0.bias": torch.zeros(3)}, tmp_path / "old.pth")
+    load_model_weights(model, tmp_path / "old.pth")
+    assert (model[0].weight == 1).all()
+    torch.save({"0.old": torch.zeros(3, 2), "1.bias": torch.ones(3)}, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match="2 keys missing"):
+        load_model_weights(model, tmp_path / "other.pth")
+    assert (model[0].weight == 1).all()

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from mmdet.models.necks import FPN
+from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from mmdet.registry import MODELS as MMDET_MODELS
 from torch import nn
+from torchvision.ops import roi_align
 
 from stl_backbones.transfer import FANBackbone, FANDetectionBackbone
 
@@ -87,6 +90,23 @@ def test_each_map_is_the_plain_formula(model, draw):
         variance = centred.square().mean(dim=1, keepdim=True)
         expected = centred / (variance + 1e-5).sqrt() * weight + bias
         torch.testing.assert_close(got.double(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_mmdets_own_extractor_reads_them_behind_a_pyramid(model, draw):
+    """Mmcv's RoIAlign mixes up the pixels of maps that are not contiguous, and says nothing."""
+    neck = FPN(in_channels=[128, 256, 192, 768], out_channels=4, num_outs=4)
+    extractor = SingleRoIExtractor(
+        roi_layer={"type": "RoIAlign", "output_size": 2, "sampling_ratio": 0},
+        out_channels=4, featmap_strides=[4, 8, 16, 32],
+    )  # fmt: skip
+    rois = torch.tensor([[0.0, 5.0, 7.0, 50.0, 40.0], [1.0, 20.0, 3.0, 90.0, 60.0]])
+    with torch.no_grad():
+        pyramid = neck(model(draw(4, 2, 3, 64, 96)))
+        expected = roi_align(
+            pyramid[0], rois, output_size=2, spatial_scale=1 / 4, sampling_ratio=-1, aligned=True
+        )
+        got = extractor(pyramid, rois)
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_out_indices_choose_maps_and_their_layers(meta):

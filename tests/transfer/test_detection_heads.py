@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from mmdet.registry import MODELS
+from torchvision.ops import roi_align
 
 STRIDES = [4, 8]
 COORDINATES = {"target_means": [0.0] * 4, "target_stds": [0.1, 0.1, 0.2, 0.2]}
@@ -93,6 +94,17 @@ def test_without_autocast_rois_are_mmdets(maps, rois):
     assert isinstance(ours, SingleRoIExtractor)
     plain = build("mmdet.SingleRoIExtractor", EXTRACTOR)
     assert torch.equal(ours(maps, rois), plain(maps, rois))
+
+
+def test_maps_of_any_memory_format_are_cut_as_torchvision_cuts_them(maps, rois):
+    ours = build("stl_backbones.Float32RoIExtractor", {**EXTRACTOR, "featmap_strides": [4]})
+    expected = roi_align(
+        maps[0], rois, output_size=2, spatial_scale=1 / 4, sampling_ratio=-1, aligned=True
+    )
+    last = maps[0].contiguous(memory_format=torch.channels_last)
+    assert not last.is_contiguous()
+    for features in (maps[0], last):
+        torch.testing.assert_close(ours([features], rois), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", HEADS)

@@ -1,0 +1,250 @@
+"""A segmentation sweep beside the bare network and beside the authors' way.
+
+    python benchmarks/sweep_segmentation.py CITYSCAPES                 # FAN-T, 4 images, 1024x512
+    python benchmarks/sweep_segmentation.py CITYSCAPES --images 8 --severities 3
+
+CITYSCAPES holds a data set in Cityscapes' layout; its first validation images are resized. Random
+weights: time does not depend on them. In turns:
+
+a) bare: the network's predictions of the same number of images, in memory;
+b) authors: write every cell as PNG files with the imagecorruptions package and OpenCV, one image
+   after the other; then a pass per cell that builds model and data set anew, and compares;
+c) sweep: what tools/robustness.py does, exact, cells written to disk.
+
+All three use the same threads and worker processes. Prints a table of times, and a table of where
+the sweep's time goes in one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import resource
+import shutil
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import DATASETS, MODELS, init_default_scope
+from torch.utils.data import DataLoader
+
+from stl_backbones.apis import scorers
+from stl_backbones.apis.blocks import BlockStore
+from stl_backbones.apis.config import load_config
+from stl_backbones.apis.sweep import build_model, sweep
+from stl_backbones.apis.sweep_data import SweepOptions
+from stl_backbones.corruptions import corrupt, engine_version, prepare
+from stl_backbones.datasets import sweep as sweep_images
+from stl_backbones.evaluation import sample_confusion
+from stl_backbones.records import Cell
+from stl_backbones.results import CellStore
+
+CONFIG = Path(__file__).parents[1] / "configs/seg/stl_fan_t_cityscapes.py"
+IMAGES, LABELS = "leftImg8bit/val", "gtFine/val"
+
+
+class Bench:
+    """The three ways, over the same images and cells."""
+
+    def __init__(self, args: argparse.Namespace, place: Path) -> None:
+        self.args, self.place = args, place
+        self.data = place / "data"
+        self.keys = list(write_data(Path(args.data_root), self.data, args))
+        self.options = {
+            "data_root": str(self.data),
+            "img_scale": (args.width, args.height),
+            "model.test_cfg.mode": "whole",
+        }
+        self.sweep_options = SweepOptions(
+            severities=args.severities, mode=args.mode, workers=args.workers
+        )
+        self.cells = self.sweep_options.settled("segmentation").cells()
+        self.config = load_config(CONFIG, options=self.options)
+        init_default_scope("mmseg")
+        self.weights = place / "weights.pth"
+        torch.save({"state_dict": MODELS.build(self.config.model).state_dict()}, self.weights)
+        self.model = build_model(self.config, self.weights)
+
+    def bare(self) -> None:
+        """The network alone."""
+        dataset = DATASETS.build(self.config.test_dataloader.dataset)
+        samples = [dataset[index] for index in range(len(self.keys))]
+        for _ in self.cells:
+            for sample in samples:
+                with torch.inference_mode():
+                    self.model.test_step(pseudo_collate([sample]))
+
+    def authors(self) -> None:
+        """Files first, then a pass per cell."""
+        root = self.place / "corrupted"
+        for cell in self.cells:
+            folder = self.data / IMAGES
+            if not cell.is_clean:
+                folder = root / cell.name
+                self._write_cell(cell, folder)
+            self._score_folder(folder)
+        shutil.rmtree(root)
+
+    def _write_cell(self, cell: Cell, folder: Path) -> None:
+        for key in self.keys:
+            image = cv2.imread(str(self.data / IMAGES / key))
+            made = corrupt(image, cell.corruption, cell.severity, key=key, mode="reference")
+            (folder / key).parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(folder / key), made)
+
+    def _score_folder(self, folder: Path) -> None:
+        config: Config = load_config(CONFIG, options=self.options)
+        model = build_model(config, self.weights)
+        settings = config.test_dataloader.dataset
+        settings.data_prefix.img_path = str(folder)
+        loader = DataLoader(
+            DATASETS.build(settings), num_workers=self.args.workers, collate_fn=pseudo_collate
+        )
+        for batch in loader:
+            with torch.inference_mode():
+                for sample in model.test_step(batch):
+                    sample_confusion(sample, num_classes=19)
+
+    def sweep(self, workers: int | None = None) -> None:
+        """What the tool does."""
+        out = self.place / "out"
+        options = self.sweep_options
+        if workers is not None:
+            options = SweepOptions(**{**vars(options), "workers": workers})
+        sweep(CONFIG, self.weights, work_dir=out, sweep_options=options, options=self.options)
+        shutil.rmtree(out)
+
+    def stages(self) -> tuple[dict[str, float], float]:
+        """Seconds of the sweep by stage, in one process, and in all."""
+        spent: dict[str, float] = defaultdict(float)
+        with ExitStack() as stack:
+            for name, owner, attribute in (
+                ("decode image", sweep_images.ImageVariants, "_load"),
+                ("corrupt", sweep_images, "corrupt_bgr"),
+                ("resize, label map, pack", sweep_images.ImageVariants, "_rest"),
+                ("network", scorers.DenseScorer, "_predict_batch"),
+                ("metric", scorers, "sample_confusion"),
+                ("store", BlockStore, "write"),
+                ("store", CellStore, "write"),
+            ):
+                stack.enter_context(clocked(owner, attribute, spent, name))
+            start = time.perf_counter()
+            self.sweep(workers=0)
+            total = time.perf_counter() - start
+        return dict(spent), total
+
+
+@contextmanager
+def clocked(owner: Any, attribute: str, spent: dict[str, float], name: str) -> Iterator[None]:
+    """Add the time of every call of a function up."""
+    original = getattr(owner, attribute)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return original(*args, **kwargs)
+        finally:
+            spent[name] += time.perf_counter() - start
+
+    with mock.patch.object(owner, attribute, call):
+        yield
+
+
+def write_data(source: Path, target: Path, args: argparse.Namespace) -> Iterator[str]:
+    """Resize the first validation pairs; yields the images' ids."""
+    found = sorted((source / IMAGES).rglob("*.png"))[: args.images]
+    if len(found) < args.images:
+        raise SystemExit(f"'{source / IMAGES}' holds {len(found)} images, wanted {args.images}")
+    for path in found:
+        key = path.relative_to(source / IMAGES).as_posix()
+        label = key.replace("_leftImg8bit.png", "_gtFine_labelTrainIds.png")
+        for folder, name, how in (
+            (IMAGES, key, cv2.INTER_CUBIC),
+            (LABELS, label, cv2.INTER_NEAREST),
+        ):
+            pixels = cv2.imread(str(source / folder / name), cv2.IMREAD_UNCHANGED)
+            out = target / folder / name
+            out.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(out), cv2.resize(pixels, (args.width, args.height), interpolation=how))
+        yield key
+
+
+def main() -> None:
+    """Time the three, then the stages."""
+    args = parse()
+    torch.set_num_threads(args.threads)
+    with tempfile.TemporaryDirectory() as place:
+        bench = Bench(args, Path(place))
+        names = tuple({cell.corruption for cell in bench.cells if not cell.is_clean})
+        for mode in (args.mode, "reference"):
+            prepare(names, mode=mode)
+        ways: dict[str, Callable[[], None]] = {"a) bare": bench.bare, "c) sweep": bench.sweep}
+        if not args.without_authors:
+            ways["b) authors"] = bench.authors
+        best = dict.fromkeys(sorted(ways), float("inf"))
+        for _ in range(args.turns):
+            for name, way in ways.items():
+                start = time.perf_counter()
+                way()
+                best[name] = min(best[name], time.perf_counter() - start)
+        stages, total = bench.stages()
+    print_tables(best, stages, total, args, len(bench.cells))
+
+
+def print_tables(
+    best: dict[str, float],
+    stages: dict[str, float],
+    total: float,
+    args: argparse.Namespace,
+    cells: int,
+) -> None:
+    """Times and ratios, then the sweep's stages."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"FAN-T with SegFormer head, {args.images} images of {args.width}x{args.height} x {cells} "
+        f"cells, {args.threads} thread(s), {args.workers} worker(s), float32, {device}, torch "
+        f"{torch.__version__}, numpy {np.__version__}; peak memory {peak:.0f} MiB;\n"
+        f"sweep: {engine_version(args.mode)}; authors: {engine_version('reference')}\n"
+    )
+    print("| way | seconds | ms per image and cell | sweep's time / this |\n|---|--:|--:|--:|")
+    for name, seconds in best.items():
+        each = 1000 * seconds / (args.images * cells)
+        print(f"| {name} | {seconds:.2f} | {each:.1f} | {best['c) sweep'] / seconds:.2f} |")
+    print("\n| stage of the sweep, one process | seconds | share |\n|---|--:|--:|")
+    rest = total - sum(stages.values())
+    for name, seconds in {**stages, "all else": rest}.items():
+        print(f"| {name} | {seconds:.2f} | {seconds / total:.1%} |")
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("data_root", help="folder with leftImg8bit and gtFine")
+    add("--images", type=int, default=4)
+    add("--width", type=int, default=1024)
+    add("--height", type=int, default=512)
+    add("--severities", type=int, nargs="+", help="only these; default: the protocol's")
+    add("--mode", default="exact", help="corruption engine of the sweep")
+    add("--workers", type=int, default=1, help="of authors' way and sweep")
+    add("--threads", type=int, default=1, help="of the network")
+    add("--turns", type=int, default=1)
+    add("--without-authors", action="store_true", help="leave out b)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

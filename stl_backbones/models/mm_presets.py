@@ -1,0 +1,124 @@
+"""The comparison rows of the paper's Tables 4 and 5 that mmseg or mmdet carries a config of.
+
+The paper quotes these rows and names no files. Where a library holds several trainings of a
+network, the one whose published clean score is nearest to the row's was taken. What the library
+released for a config (weights, score) stays in its metafile, see
+`stl_backbones.apis.packaged.find_release`.
+
+References:
+    Zhao et al. 2023 (STL), Tables 4 and 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True)
+class MMPreset:
+    """A row of the paper's Table 4 (segmentation) or 5 (detection).
+
+    Attributes:
+        name: The name used on the command line.
+        title: The row's name in the table.
+        config: The library's config.
+        paper_score: The row's clean score: mIoU or box AP, percent.
+        note: How the config's training differs from the row's, where that is known.
+    """
+
+    name: str
+    title: str
+    config: str
+    paper_score: float
+    note: str = ""
+
+    @property
+    def table(self) -> int:
+        """The table's number."""
+        return 4 if self.config.startswith("mmseg::") else 5
+
+    @property
+    def metric(self) -> str:
+        """The score's name in the library's metafiles."""
+        return "mIoU" if self.table == 4 else "box AP"
+
+
+_PLAIN_CASCADE = "box heads of two linear layers, smooth L1, SGD; the row follows Swin's recipe"
+
+
+def _segmentation(name: str, title: str, file: str, score: float, note: str = "") -> MMPreset:
+    return MMPreset(name, title, f"mmseg::{file}.py", score, note)
+
+
+def _cascade(name: str, title: str, file: str, score: float, note: str = "") -> MMPreset:
+    return MMPreset(f"cascade-{name}", title, f"mmdet::{file}.py", score, note)
+
+
+def _convnext(size: str) -> str:
+    return f"convnext/cascade-mask-rcnn_convnext-{size}-p4-w7_fpn_4conv1fc-giou_amp-ms-crop-3x_coco"
+
+
+MM_PRESETS: Mapping[str, MMPreset] = MappingProxyType(
+    {
+        preset.name: preset
+        for preset in (
+            *(
+                _segmentation(
+                    f"deeplabv3plus-r{depth}",
+                    f"DeepLabv3+ (R{depth})",
+                    f"deeplabv3plus/deeplabv3plus_r{depth}-d8_4xb2-40k_cityscapes-769x769",
+                    score,
+                )
+                for depth, score in ((50, 76.6), (101, 77.1))
+            ),
+            _segmentation(
+                "icnet", "ICNet", "icnet/icnet_r50-d8_4xb2-80k_cityscapes-832x832", 65.9
+            ),
+            _segmentation(
+                "pspnet", "PSPNet", "pspnet/pspnet_r50-d8_4xb2-80k_cityscapes-512x1024", 78.8,
+                "the row does not name its backbone",
+            ),
+            *(
+                _segmentation(
+                    f"segformer-b{size}",
+                    f"SegFormer-B{size}",
+                    f"segformer/segformer_mit-b{size}_8xb1-160k_cityscapes-1024x1024",
+                    score,
+                )
+                for size, score in ((0, 76.2), (1, 78.4), (2, 81.0), (5, 82.4))
+            ),
+            *(
+                _cascade(
+                    name,
+                    title,
+                    f"cascade_rcnn/cascade-mask-rcnn_{backbone}_fpn_ms-3x_coco",
+                    score,
+                    _PLAIN_CASCADE,
+                )
+                for name, title, backbone, score in (
+                    ("r50", "ResNet-50", "r50", 46.3),
+                    ("x101-32", "ResNeXt-101-32", "x101-32x4d", 48.1),
+                    ("x101-64", "ResNeXt-101-64", "x101-64x4d", 48.3),
+                )
+            ),
+            _cascade("convnext-t", "ConvNeXt-T", _convnext("t"), 50.4),
+            _cascade("convnext-s", "ConvNeXt-S", _convnext("s"), 51.9),
+        )
+    }
+)  # fmt: skip
+
+
+def get_mm_preset(name: str) -> MMPreset:
+    """Look a preset up.
+
+    Raises:
+        KeyError: If there is none of that name.
+    """
+    if name not in MM_PRESETS:
+        raise KeyError(f"unknown preset '{name}'; expected one of {', '.join(MM_PRESETS)}")
+    return MM_PRESETS[name]
+
+
+__all__ = ["MM_PRESETS", "MMPreset", "get_mm_preset"]
