@@ -5,11 +5,15 @@ data_root = "data/mini/coco"
 classes = ("person", "bicycle", "car", "motorcycle", "bus", "train", "truck", "traffic light")
 num_classes = 8
 img_scale = (256, 128)
-max_epochs = 12
-milestones = [9, 11]
-warmup_iters = 50
-val_interval = 12
+max_epochs = 20
+milestones = [15, 18]
+warmup_iters = 100
+val_interval = 4
 width = 48  # of the pyramid and the heads
+# Half the things are smaller than 14 pixels: anchors, and the RoIs of each map, are a quarter of
+# COCO's.
+anchor_scales = [2]
+finest_scale = 14
 norm_cfg = dict(type="BN", requires_grad=True)
 target_stds = [[0.1, 0.1, 0.2, 0.2], [0.05, 0.05, 0.1, 0.1], [0.033, 0.033, 0.067, 0.067]]
 pos_ious = [0.5, 0.6, 0.7]
@@ -19,10 +23,10 @@ model = dict(
     rpn_head=dict(
         in_channels=width,
         feat_channels=width,
-        anchor_generator=dict(scales=[3]),  # half the things are smaller than 14 pixels
+        anchor_generator=dict(scales=anchor_scales),
     ),
     roi_head=dict(
-        bbox_roi_extractor=dict(out_channels=width),
+        bbox_roi_extractor=dict(out_channels=width, finest_scale=finest_scale),
         bbox_head=[
             dict(
                 type="stl_backbones.Float32BBoxHead",
@@ -46,12 +50,14 @@ model = dict(
             )
             for stds in target_stds
         ],
-        mask_roi_extractor=dict(out_channels=width),
+        mask_roi_extractor=dict(out_channels=width, finest_scale=finest_scale),
         mask_head=dict(
             in_channels=width, conv_out_channels=width, num_classes=num_classes, norm_cfg=norm_cfg
         ),
     ),
     train_cfg=dict(
+        # Fewer and easier anchors: half of the sampled ones are things.
+        rpn=dict(assigner=dict(pos_iou_thr=0.5), sampler=dict(num=64)),
         rpn_proposal=dict(nms_pre=300, max_per_img=200),
         rcnn=[
             dict(
@@ -82,7 +88,9 @@ model = dict(
 train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
-    dict(type="RandomResize", scale=img_scale, ratio_range=(1.0, 1.25), keep_ratio=True),
+    dict(type="RandomResize", scale=img_scale, ratio_range=(1.0, 1.5), keep_ratio=True),
+    # One size without padding: where all pixels are alike the norms' gradients explode.
+    dict(type="RandomCrop", crop_size=img_scale, allow_negative_crop=True),
     dict(type="RandomFlip", prob=0.5),
     dict(type="PackDetInputs"),
 ]
@@ -97,14 +105,14 @@ test_pipeline = [
 ]
 dataset = dict(data_root=data_root, classes=classes, num_classes=num_classes)
 train_dataloader = dict(
-    batch_size=4, num_workers=1, dataset=dict(**dataset, pipeline=train_pipeline)
+    batch_size=2, num_workers=1, dataset=dict(**dataset, pipeline=train_pipeline)
 )
 val_dataloader = dict(num_workers=1, dataset=dict(**dataset, pipeline=test_pipeline))
 test_dataloader = dict(num_workers=1, dataset=dict(**dataset, pipeline=test_pipeline))
 val_evaluator = dict(data_root=data_root)
 test_evaluator = dict(data_root=data_root)
 # From scratch in minutes: a far higher rate than for fine-tuning.
-optim_wrapper = dict(optimizer=dict(lr=5e-4))
+optim_wrapper = dict(optimizer=dict(lr=1e-3), clip_grad=dict(max_norm=5.0))
 param_scheduler = [
     dict(type="LinearLR", start_factor=1e-3, by_epoch=False, begin=0, end=warmup_iters),
     dict(
@@ -115,6 +123,7 @@ train_cfg = dict(max_epochs=max_epochs, val_interval=val_interval)
 linked_options = dict(
     img_scale=[
         "train_dataloader.dataset.pipeline.2.scale",
+        "train_dataloader.dataset.pipeline.3.crop_size",
         "val_dataloader.dataset.pipeline.1.scale",
         "test_dataloader.dataset.pipeline.1.scale",
     ],

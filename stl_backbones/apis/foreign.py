@@ -8,6 +8,7 @@ from copy import deepcopy
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from torch import nn
 
 from stl_backbones.registry import SCOPE
 
@@ -114,6 +115,26 @@ def with_tta(config: Config) -> Config:
     return config
 
 
+def contiguous_maps(model: nn.Module) -> None:
+    """Let every RoI extractor of a detector see contiguous maps, whatever comes from the neck.
+
+    mmcv's RoIAlign reads maps of another memory format, channels last say, in the wrong order and
+    without an error (mmcv issue 2203).
+    """
+    for part in model.modules():
+        if any(base.__name__ == "BaseRoIExtractor" for base in type(part).__mro__):
+            part.register_forward_pre_hook(_make_contiguous, with_kwargs=True)
+
+
+def _make_contiguous(
+    part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    del part
+    if "feats" in kwargs:
+        return args, {**kwargs, "feats": tuple(maps.contiguous() for maps in kwargs["feats"])}
+    return (tuple(maps.contiguous() for maps in args[0]), *args[1:]), kwargs
+
+
 def innermost_dataset(config: Config) -> ConfigDict:
     """The settings of the test data set, inside whatever wraps it.
 
@@ -183,6 +204,7 @@ def _short_name(part: Any) -> str:
 
 __all__ = [
     "STAND_INS",
+    "contiguous_maps",
     "innermost_dataset",
     "needed_libraries",
     "scoring_model_config",

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -109,7 +110,9 @@ class DenseScorer(ABC):
             start = stop
 
     def _predict_batch(self, versions: Sequence[Any]) -> Sequence[Any]:
-        with torch.inference_mode(), self._precision():
+        with torch.inference_mode(), self._precision(), warnings.catch_warnings():
+            # mmdet's mask head, on its own code
+            warnings.filterwarnings("ignore", message="To copy construct from a tensor")
             return self.model.test_step(pseudo_collate(versions))
 
     def _precision(self) -> AbstractContextManager[Any]:

@@ -14,7 +14,7 @@ from mmengine.registry import MODELS, init_default_scope
 
 from stl_backbones.apis.block_sweep import Tell, run_blocks
 from stl_backbones.apis.config import building, load_config, without_import_notes
-from stl_backbones.apis.foreign import scoring_model_config, with_tta
+from stl_backbones.apis.foreign import contiguous_maps, scoring_model_config, with_tta
 from stl_backbones.apis.packaged import config_file
 from stl_backbones.apis.provenance import Measured, describe, innermost
 from stl_backbones.apis.scorers import DenseScorer, DetectionScorer, SegmentationScorer
@@ -120,5 +120,6 @@ def build_model(config: Config, checkpoint: str | Path) -> torch.nn.Module:
     with without_import_notes(), building("the model"):
         model = MODELS.build(scoring_model_config(config))
     load_model_weights(innermost(model), checkpoint)
+    contiguous_maps(model)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return revert_sync_batchnorm(model).to(device).eval()

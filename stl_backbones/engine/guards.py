@@ -38,11 +38,13 @@ class StopOnBadLoss(Hook):
         Raises:
             ValueError: If it is not finite; the images of the batch are named.
         """
-        del batch_idx, data_batch
+        del batch_idx
         loss = _number((outputs or {}).get("loss", 0.0))
         if math.isfinite(loss):
             return
-        paths = [str(path) for path in getattr(_unwrap(runner.model), "last_paths", ())]
+        paths = [
+            str(path) for path in getattr(_unwrap(runner.model), "last_paths", _paths(data_batch))
+        ]
         more = f", ... ({len(paths) - _SHOWN} more)" if len(paths) > _SHOWN else ""
         raise ValueError(
             f"the loss is {loss} in epoch {runner.epoch + 1}, step {runner.iter + 1}; expected a "
@@ -94,6 +96,12 @@ class ModelCardHook(Hook):
 
 def _number(loss: torch.Tensor | float) -> float:
     return loss.item() if isinstance(loss, torch.Tensor) else float(loss)
+
+
+def _paths(data_batch: Any) -> list[str]:
+    """Image files of a batch ``{'data_samples': [...]}``, OpenMMLab's form."""
+    samples = data_batch.get("data_samples") if isinstance(data_batch, Mapping) else None
+    return [sample.img_path for sample in samples or () if hasattr(sample, "img_path")]
 
 
 def _unwrap(model: nn.Module) -> Any:

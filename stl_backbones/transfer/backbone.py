@@ -122,8 +122,12 @@ class FANBackbone(FAN, BaseModule):
         weights.update({prefix + name: value for name, value in kept.items()})
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
-        """Map images ``(B, 3, H, W)`` to maps ``(B, C_i, ceil(H / s_i), ceil(W / s_i))``."""
-        return tuple(self.forward_dense(x, self.out_indices))
+        """Map images ``(B, 3, H, W)`` to maps ``(B, C_i, ceil(H / s_i), ceil(W / s_i))``.
+
+        They are contiguous: mmcv's RoIAlign misreads others, and a neck's convolutions hand the
+        memory format on.
+        """
+        return tuple(maps.contiguous() for maps in self.forward_dense(x, self.out_indices))
 
     def train(self, mode: bool = True) -> FANBackbone:
         """Switch to training mode, but for what is frozen."""

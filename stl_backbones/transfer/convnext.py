@@ -135,14 +135,14 @@ class ConvNeXt(BaseModule):
             self.add_module(f"norm{index}", LayerNorm2d(dims[index], eps=_EPS))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """``(B, 3, H, W)`` -> maps ``(B, C, H / stride, W / stride)``."""
+        """``(B, 3, H, W)`` -> contiguous maps ``(B, C, H / stride, W / stride)``."""
         maps = []
         for index, (downsample, stage) in enumerate(
             zip(self.downsample_layers, self.stages, strict=True)
         ):
             x = stage(downsample(x))
             if index in self.out_indices:
-                maps.append(self.get_submodule(f"norm{index}")(x))
+                maps.append(self.get_submodule(f"norm{index}")(x).contiguous())
         return tuple(maps)
 
 

@@ -61,7 +61,11 @@ class FANDetectionBackbone(FANBackbone):
             self.add_module(_norm_name(index), nn.LayerNorm(widths[index], eps=OUT_NORM_EPS))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
-        """Map images ``(B, 3, H, W)`` to maps ``(B, C_i, ceil(H / s_i), ceil(W / s_i))``."""
+        """Map images ``(B, 3, H, W)`` to maps ``(B, C_i, ceil(H / s_i), ceil(W / s_i))``.
+
+        They are contiguous: mmcv's RoIAlign misreads others, see `stl_backbones.transfer`'s
+        ``float32_heads``, and a neck's convolutions hand the memory format on.
+        """
         coarse = len(self.feature_info) - 1
         maps = []
         for index, features in zip(self.out_indices, super().forward(x), strict=True):
@@ -86,7 +90,7 @@ def _norm_name(index: int) -> str:
 
 def _norm_channels(features: Tensor, norm: nn.LayerNorm) -> Tensor:
     """LayerNorm over the channels of a map (B, C, H, W)."""
-    return norm(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    return norm(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
 
 
 __all__ = ["DETECTION_PREFIXES", "FANDetectionBackbone"]

@@ -3,7 +3,10 @@
 Under autocast mmdet's heads hand out logits and box deltas in half precision, and its RoI
 extractor rounds the boxes to it: to a multiple of 8 pixels at x = 1300 in bfloat16. Here
 convolutions and linear layers follow autocast; RoIAlign, box coding, NMS and the losses see
-float32. Without autocast nothing changes. Parameter names are mmdet's.
+float32. Parameter names are mmdet's.
+
+mmcv's RoIAlign reads a map's memory as if it were contiguous. Behind a LayerNorm or a convolution
+it often is not (channels last), and then every RoI shows mixed-up pixels, without an error.
 """
 
 from __future__ import annotations
@@ -51,14 +54,14 @@ class Float32MaskHead(FCNMaskHead):
 
 @MODELS.register_module()
 class Float32RoIExtractor(SingleRoIExtractor):
-    """mmdet's ``SingleRoIExtractor`` in float32: maps, boxes and RoIAlign."""
+    """mmdet's ``SingleRoIExtractor`` in float32, on maps of any memory format."""
 
     def forward(
         self, feats: Sequence[Tensor], rois: Tensor, roi_scale_factor: float | None = None
     ) -> Tensor:
         """Cut RoIs ``(R, 5)`` out of maps ``(B, C, H_i, W_i)``: ``(R, C, S, S)``."""
         with torch.autocast(rois.device.type, enabled=False):
-            maps = tuple(features.float() for features in feats)
+            maps = tuple(features.float().contiguous() for features in feats)
             return super().forward(maps, rois.float(), roi_scale_factor)
 
 

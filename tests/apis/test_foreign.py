@@ -14,6 +14,7 @@ from torch import nn
 
 from stl_backbones.apis.config import load_config
 from stl_backbones.apis.foreign import (
+    contiguous_maps,
     innermost_dataset,
     needed_libraries,
     scoring_model_config,
@@ -195,3 +196,23 @@ class TestAugmentation:
             model = MODELS.build(scoring_model_config(config))
         assert isinstance(model, nn.Module)
         assert all(name.startswith("module.") for name in model.state_dict())
+
+
+def test_roi_extractors_see_contiguous_maps():
+    """Else mmcv's RoIAlign mixes up the pixels of channels-last maps, and says nothing."""
+    from mmdet.models import SingleRoIExtractor
+
+    torch.manual_seed(0)
+    maps = [torch.randn(1, 8, 16, 16)]
+    rois = torch.tensor([[0.0, 3.0, 5.0, 40.0, 50.0]])
+    last = [part.contiguous(memory_format=torch.channels_last) for part in maps]
+    extractor = SingleRoIExtractor(
+        roi_layer={"type": "RoIAlign", "output_size": 7, "sampling_ratio": 0},
+        out_channels=8,
+        featmap_strides=[4],
+    )
+    expected = extractor(maps, rois)
+    assert not torch.equal(extractor(last, rois), expected)  # or the hook were needless
+    contiguous_maps(torch.nn.Sequential(extractor))
+    assert torch.equal(extractor(last, rois), expected)
+    assert torch.equal(extractor(feats=last, rois=rois), expected)

@@ -12,14 +12,6 @@ from stl_backbones.apis.train import evaluate, train
 from stl_backbones.engine import trust_plain_types
 from stl_backbones.models import read_checkpoint
 
-pytestmark = [
-    # pycocotools 2.0.11 under numpy 2, wherever a mask is decoded
-    pytest.mark.filterwarnings(
-        "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-    ),
-    # mmdet's mask head, when it predicts
-    pytest.mark.filterwarnings("ignore:To copy construct from a tensor:UserWarning"),
-]
 SHORT = {
     "max_epochs": 1,
     "milestones": [1],

@@ -153,6 +153,18 @@ def test_a_variable_changes_everything_that_it_stands_for(name):
     assert (config.train_cfg.max_epochs, steps.end, steps.milestones) == (4, 4, [2, 3])
 
 
+def test_the_mini_config_trains_on_one_size_without_padding():
+    """From scratch a LayerNorm over equal pixels makes gradients explode."""
+    for options in ({}, {"img_scale": (512, 256)}):
+        config = load_config(DET / "stl_fan_t_cascade_mask_rcnn_mini.py", options=options)
+        _, _, resize, crop, *_ = config.train_dataloader.dataset.pipeline
+        assert (resize.type, crop.type) == ("RandomResize", "RandomCrop")
+        assert resize.ratio_range[0] == 1.0  # so that a crop always fits
+        assert crop.crop_size == resize.scale == options.get("img_scale", (256, 128))
+        divisor = config.model.data_preprocessor.pad_size_divisor
+        assert [side % divisor for side in crop.crop_size] == [0, 0]
+
+
 def test_the_mini_config_has_the_generated_categories():
     from stl_backbones.datasets.mini import COCO_CATEGORIES
 

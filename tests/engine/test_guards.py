@@ -1,9 +1,11 @@
 """Runs that are stopped, and what checkpoints say."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
 import torch
+from mmdet.structures import DetDataSample
 from torch import nn
 
 from stl_backbones.engine import ModelCardHook, StopOnBadLoss
@@ -32,6 +34,24 @@ def test_a_bad_loss_stops_and_names_its_batch(value):
         StopOnBadLoss().after_train_iter(
             runner(Model(paths=paths)), 0, None, {"loss": torch.tensor(value, requires_grad=True)}
         )
+
+
+@pytest.mark.parametrize(
+    ("batch", "named"),
+    [
+        ({"inputs": [], "data_samples": [{"img_path": "a.jpg"}, {"img_path": "b.jpg"}]},
+         r"Batch: a\.jpg, b\.jpg\. "),
+        ({"inputs": [], "data_samples": [{"img_id": 3}]}, r"Batch: unknown\. "),
+        ({"inputs": []}, r"Batch: unknown\. "),
+        (None, r"Batch: unknown\. "),
+    ],
+)  # fmt: skip
+def test_a_detectors_batch_names_its_images(batch, named):
+    """Its model keeps no paths; the loader's samples do."""
+    if batch and "data_samples" in batch:
+        batch["data_samples"] = [DetDataSample(metainfo=info) for info in batch["data_samples"]]
+    with pytest.raises(ValueError, match=named):
+        StopOnBadLoss().after_train_iter(runner(nn.Module()), 0, batch, {"loss": math.nan})
 
 
 def test_a_finite_loss_goes_on():

@@ -240,3 +240,11 @@ def test_another_variants_pretrained_file_is_refused(tiny, released_file):
 def test_in_channels(tiny):
     model = tiny(in_channels=4)
     assert model(torch.zeros(1, 4, 32, 32, device="meta"))[0].shape == (1, 128, 8, 8)
+
+
+def test_maps_are_contiguous():
+    """mmcv's RoIAlign misreads others, and a neck's convolutions hand the format on."""
+    image = torch.randn(1, 3, 64, 64).contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        maps = FANBackbone("tiny_hybrid").eval()(image)
+    assert [part.is_contiguous() for part in maps] == [True] * 4

@@ -113,3 +113,11 @@ def test_what_cannot_be_built_is_named():
         ConvNeXt("huge")
     with pytest.raises(ValueError, match="a pyramid needs maps"):
         ConvNeXt("tiny", gap_before_final_norm=True)
+
+
+def test_maps_are_contiguous():
+    """mmcv's RoIAlign misreads others, and a neck's convolutions hand the format on."""
+    image = torch.randn(1, 3, 64, 64).contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        maps = ConvNeXt("tiny").eval()(image)
+    assert [part.is_contiguous() for part in maps] == [True] * 4
