@@ -287,6 +287,8 @@ class FAN(nn.Module):
         if min(height, width) < MIN_SIDE:
             raise ValueError(f"image sides must be at least {MIN_SIDE}, got {height}x{width}")
         x = F.pad(x, (0, -width % STRIDE, 0, -height % STRIDE))
+        # The stem's norms and 1x1 convolutions, and the tokens, want the channels last.
+        x = x.contiguous(memory_format=torch.channels_last)
         grid_map, maps = self.patch_embed(x)
         grid_map = grid_map + self.pos_embed(1, *grid_map.shape[-2:])
         return grid_map.flatten(2).transpose(1, 2), tuple(grid_map.shape[-2:]), maps

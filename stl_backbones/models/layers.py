@@ -64,8 +64,19 @@ class ConvMlp(nn.Module):
     def forward(self, x: Tensor, height: int, width: int) -> Tensor:
         """Map ``(B, N, C)`` to ``(B, N, C)``, N = height * width."""
         hidden = self.fc1(x)
+        mixed = self._mix_neighbours(hidden, height, width)
         # The only activation is the one inside the depthwise branch.
-        return self.fc2(hidden + self.gamma * self.dwconv(hidden, height, width))
+        return self.fc2(torch.addcmul(hidden, self.gamma.to(hidden.dtype), mixed))
+
+    def _mix_neighbours(self, hidden: Tensor, height: int, width: int) -> Tensor:
+        """What `LPI.forward` computes, on the tokens as they lie in memory: channels last.
+
+        Its own reshaping leads torch to another layout where there is one image, and to copies.
+        """
+        grid = hidden.reshape(len(hidden), height, width, -1).permute(0, 3, 1, 2)
+        conv = self.dwconv
+        mixed = conv.conv2(conv.bn(conv.act(conv.conv1(grid))))
+        return mixed.permute(0, 2, 3, 1).reshape(hidden.shape).to(hidden.dtype)
 
 
 class ChannelProcessing(nn.Module):
