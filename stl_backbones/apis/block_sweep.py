@@ -9,11 +9,12 @@ from __future__ import annotations
 import itertools
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +59,7 @@ class SweepProgress:
     remaining: float
 
 
-class BlockScorer(Protocol):
+class BlockScorer(ABC):
     """A model on its images, as `run_blocks` needs it.
 
     Attributes:
@@ -73,28 +74,35 @@ class BlockScorer(Protocol):
 
     title: str
     metric: str
-    is_share: bool
+    is_share: bool = True
     keys: tuple[str, ...]
     cells: tuple[Cell, ...]
     block_size: int
     provenance: Provenance
 
+    @abstractmethod
     def score(
         self, blocks: Sequence[range], cells: Sequence[Cell], tick: Callable[[int], None]
     ) -> Iterator[Scored]:
         """Yield the samples of each block, in the blocks' order; tick when versions are scored."""
 
+    @abstractmethod
     def tally(self, samples: Samples) -> Tally:
         """What a block's samples of one cell add to the running score."""
 
+    @abstractmethod
     def score_of(self, tally: Tally, images: int) -> float:
         """The running score of a sum of tallies."""
 
     def is_kept(self, store: CellStore, cell: Cell) -> bool:
         """Whether what `finish` writes beside a finished cell is there."""
+        del store, cell
+        return True
 
     def finish(self, store: CellStore, cell: Cell, samples: Samples) -> Samples:
         """Turn the joined blocks of a cell into the samples that are stored."""
+        del store, cell
+        return samples
 
 
 def run_blocks(scorer: BlockScorer, place: Path, ranks: Ranks, tell: Tell | None) -> None:

@@ -9,7 +9,7 @@ import torch
 from mmengine.dist import init_dist
 from torch import Tensor
 
-from stl_backbones.apis.block_sweep import Scored, Tally, Tell, run_blocks
+from stl_backbones.apis.block_sweep import BlockScorer, Scored, Tally, Tell, run_blocks
 from stl_backbones.apis.blocks import Samples
 from stl_backbones.apis.classification_data import (
     ClassificationOptions,
@@ -23,7 +23,6 @@ from stl_backbones.datasets.imagenet import ImageNetFolder
 from stl_backbones.engine import Ranks, start_distributed
 from stl_backbones.evaluation.classified import check_finite, classify
 from stl_backbones.records import Cell
-from stl_backbones.results import CellStore
 
 Opened = tuple[Classifier, ImageNetFolder]
 
@@ -71,10 +70,10 @@ def sweep_classifier(
     return Path(work_dir)
 
 
-class _ClassificationScorer:
+class _ClassificationScorer(BlockScorer):
     """A classifier on one image set, see `BlockScorer`."""
 
-    metric, is_share = "top-1", True
+    metric = "top-1"
 
     def __init__(
         self, classifier: Classifier, image_set: ImageSet, options: ClassificationOptions
@@ -127,16 +126,6 @@ class _ClassificationScorer:
     def score_of(self, tally: Tally, images: int) -> float:
         """The accuracy."""
         return float(tally / images)
-
-    def is_kept(self, store: CellStore, cell: Cell) -> bool:
-        """Nothing is written beside a cell."""
-        del store, cell
-        return True
-
-    def finish(self, store: CellStore, cell: Cell, samples: Samples) -> Samples:
-        """Nothing is left to do."""
-        del store, cell
-        return samples
 
 
 __all__ = ["sweep_classifier"]

@@ -7,7 +7,7 @@ import hashlib
 import io
 import math
 import warnings
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -18,7 +18,7 @@ import torch
 from mmengine.dataset import pseudo_collate
 from pycocotools.coco import COCO
 
-from stl_backbones.apis.block_sweep import Scored, Tally
+from stl_backbones.apis.block_sweep import BlockScorer, Scored, Tally
 from stl_backbones.apis.blocks import Samples
 from stl_backbones.apis.provenance import innermost
 from stl_backbones.apis.sweep_data import SweepData, SweepOptions
@@ -38,7 +38,7 @@ _PACKED = "packed_detections"
 _DIGEST = "detections_sha256"
 
 
-class DenseScorer(ABC):
+class DenseScorer(BlockScorer):
     """What the scorers of mmseg and mmdet share, see `BlockScorer`.
 
     Args:
@@ -48,9 +48,6 @@ class DenseScorer(ABC):
         options: Settled options.
         provenance: What is measured, and how.
     """
-
-    metric = ""
-    is_share = True
 
     def __init__(
         self,
@@ -121,24 +118,6 @@ class DenseScorer(ABC):
     @abstractmethod
     def record(self, image: int, sample: Any) -> Samples:
         """What is kept of a predicted image."""
-
-    @abstractmethod
-    def tally(self, samples: Samples) -> Tally:
-        """What a block's samples of one cell add to the running score."""
-
-    @abstractmethod
-    def score_of(self, tally: Tally, images: int) -> float:
-        """The running score of a sum of tallies."""
-
-    def is_kept(self, store: CellStore, cell: Cell) -> bool:
-        """Nothing is written beside a cell."""
-        del store, cell
-        return True
-
-    def finish(self, store: CellStore, cell: Cell, samples: Samples) -> Samples:
-        """Nothing is left to do."""
-        del store, cell
-        return samples
 
 
 class SegmentationScorer(DenseScorer):
