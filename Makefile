@@ -1,33 +1,47 @@
-# make demo   from mini data to a robustness report, in minutes on two cores
-# make test   the test suite
-# make lint   ruff, import-linter, mypy
-# Each makes .venv with the pinned stack first, if it is missing.
+# make demo            from mini data to a robustness report, in minutes on two cores
+# make test            the test suite
+# make lint            ruff, import-linter, mypy
+# make test-openmmlab  the test suite on OpenMMLab's own packages of 2024, in .venv-openmmlab
+# Each makes its environment with the pinned stack first, if it is missing.
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
 	&& echo $$p && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
-PINS := -c requirements/constraints.txt
+PINS := requirements/constraints.txt
+EXTRAS := onedl,onnx
+OPENMMLAB_VENV ?= .venv-openmmlab
+OPENMMLAB_PINS := requirements/constraints-openmmlab.txt
 # A changed pin or extra makes a new stamp name, and with it a new installation.
-STAMP := $(VENV)/.installed-$(shell cat setup.py requirements/constraints.txt | cksum | cut -d' ' -f1)
+stamp = $(1)/.installed-$(shell cat setup.py $(2) | cksum | cut -d' ' -f1)
+STAMP := $(call stamp,$(VENV),$(PINS))
+OPENMMLAB_STAMP := $(call stamp,$(OPENMMLAB_VENV),$(OPENMMLAB_PINS))
 TESTS ?= -m "not slow"
 
-.PHONY: help demo test test-all lint format clean
+.PHONY: help demo test test-all test-openmmlab lint format clean
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
+# $(call install,VENV,PINS,MMCV,EXTRAS)
 # torch first: mmcv is compiled against it (once; pip keeps the wheel). After a change of the torch
 # pin, add --no-cache-dir to the mmcv line: pip's wheel cache does not know the torch it was built for.
-$(STAMP):
+define install
 	@test -n "$(PYTHON)" || { echo "make: needs Python 3.10, 3.11 or 3.12 on PATH"; exit 2; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q $(PINS) pip setuptools wheel ninja numpy torch torchvision
+	$(PYTHON) -m venv $(1)
+	$(1)/bin/python -m pip install -q -c $(2) pip setuptools wheel ninja numpy torch torchvision
 	@echo "installing mmcv: compiled from source the first time, about 10 minutes on two cores"
-	MAX_JOBS=$$(nproc) $(BIN)/python -m pip install -q --no-build-isolation $(PINS) onedl-mmcv
-	$(BIN)/python -m pip install -q --no-build-isolation $(PINS) -e '.[onedl,dev]'
-	rm -f $(VENV)/.installed-*
+	MAX_JOBS=$$(nproc) $(1)/bin/python -m pip install -q --no-build-isolation -c $(2) $(3)
+	$(1)/bin/python -m pip install -q --no-build-isolation -c $(2) -e '.[$(4),dev]'
+	rm -f $(1)/.installed-*
 	touch $@
+endef
+
+$(STAMP):
+	$(call install,$(VENV),$(PINS),onedl-mmcv,$(EXTRAS))
+
+$(OPENMMLAB_STAMP):
+	$(call install,$(OPENMMLAB_VENV),$(OPENMMLAB_PINS),mmcv,openmmlab)
 
 demo: $(STAMP)
 	$(BIN)/python tools/demo.py
@@ -37,6 +51,9 @@ test: $(STAMP)
 
 test-all: $(STAMP)
 	$(BIN)/python -m pytest
+
+test-openmmlab: $(OPENMMLAB_STAMP)
+	$(OPENMMLAB_VENV)/bin/python -m pytest $(TESTS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from unittest import mock
 
@@ -13,6 +14,23 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported; tools started b
 
 ROOT = Path(__file__).parents[1]
 MINI_CONFIG = ROOT / "configs/seg/stl_fan_t_mini.py"
+
+
+def installed_stack():
+    """``'onedl'`` or ``'openmmlab'``: whose packages mmengine and its kin are."""
+    try:
+        version("onedl-mmengine")
+    except PackageNotFoundError:
+        return "openmmlab"
+    return "onedl"
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        for mark in item.iter_markers("needs_stack"):
+            (stack,), reason = mark.args, mark.kwargs["reason"]
+            if stack != installed_stack():
+                item.add_marker(pytest.mark.skip(reason=f"needs the {stack} stack: {reason}"))
 
 
 @pytest.fixture(scope="session")

@@ -12,13 +12,18 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from stl_backbones.models import read_checkpoint, select_state_dict
-from stl_backbones.models.checkpoint import SAFE_TYPES, PickledDtype
+from stl_backbones.models.checkpoint import SAFE_TYPES, PickledDtype, trusting_only
 
 _SHOWN = 3
 _NUMBERS = ("bool", "float16", "float32", "float64", "int32", "int64", "uint8", "uint32")
+_NUMBER_TYPES = [type(np.dtype(name)) for name in _NUMBERS]
+# numpy's own functions in a pickle; their module's name differs between NumPy 1 and 2.
+_RECONSTRUCT = np.zeros(0).__reduce__()[0]
+_SCALAR = np.float64(0).__reduce__()[0]
 _STATISTICS = frozenset({"current", "data", "exponential_moving_average", "max", "mean", "min"})
 
 
@@ -33,9 +38,9 @@ class PickledArray:
 
 
 def _empty_array(kind: type, shape: tuple[int, ...], code: bytes) -> PickledArray:
-    if kind is not PickledArray or shape != (0,) or code != b"b":
+    if not issubclass(kind, PickledArray) or shape != (0,) or code != b"b":
         raise pickle.UnpicklingError("GLOBAL numpy array of no plain numbers")
-    return PickledArray()
+    return kind()
 
 
 def _history_statistic(owner: type, name: str) -> Callable[..., Any]:
@@ -45,10 +50,23 @@ def _history_statistic(owner: type, name: str) -> Callable[..., Any]:
     return getattr(owner, name)
 
 
+_READ_BY_MMENGINE: dict[str, Any] = {
+    "mmengine.logging.history_buffer.HistoryBuffer": HistoryBuffer,
+    "builtins.getattr": _history_statistic,
+    "builtins.slice": slice,
+    "numpy.dtype": np.dtype,
+    "numpy.ndarray": np.ndarray,
+    **{f"numpy.{core}.multiarray._reconstruct": _RECONSTRUCT for core in ("core", "_core")},
+    **{f"numpy.{core}.multiarray.scalar": _SCALAR for core in ("core", "_core")},
+    **{f"{kind.__module__}.{kind.__qualname__}": kind for kind in _NUMBER_TYPES},
+}
+
+
 def trust_plain_types() -> None:
     """Let what mmengine writes into checkpoints pass `stl_backbones.models.read_checkpoint`.
 
-    Also closes mmengine's own way out: it unpickles a file that ``weights_only`` refuses.
+    Also has mmengine read local files by `load_from_local`: its own loader unpickles everything
+    under torch 2.5, and later what ``weights_only`` refuses.
     """
     SAFE_TYPES.update(
         {
@@ -59,9 +77,22 @@ def trust_plain_types() -> None:
             "numpy._core.multiarray._reconstruct": _empty_array,
         }
     )
-    # mmengine's own allow-list knows three number types; files reach it only after ours.
-    torch.serialization.add_safe_globals([type(np.dtype(name)) for name in _NUMBERS])
-    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+    CheckpointLoader.register_scheme("", load_from_local, force=True)
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # whatever else opens a file
+
+
+def load_from_local(filename: str, map_location: Any = None) -> Any:
+    """Read a checkpoint for mmengine, with the real types of a history; see `trust_plain_types`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        UnpicklingError: If it holds anything but tensors and plain data.
+    """
+    path = Path(filename).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"checkpoint '{path}' does not exist")
+    with trusting_only({**SAFE_TYPES, **_READ_BY_MMENGINE}):
+        return torch.load(path, map_location=map_location, weights_only=True)
 
 
 def load_model_weights(model: nn.Module, path: str | Path) -> None:

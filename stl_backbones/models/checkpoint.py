@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def read_checkpoint(path: str | Path) -> Any:
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     try:
-        with _only_safe_types():
+        with trusting_only(SAFE_TYPES):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = re.search(r"GLOBAL ([\w.]+)", str(error))
@@ -135,16 +136,30 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 @contextmanager
-def _only_safe_types() -> Iterator[None]:
-    """Trust `SAFE_TYPES` and nothing else that the process may have told torch to trust."""
+def trusting_only(types: Mapping[str, Any]) -> Iterator[None]:
+    """Let ``weights_only`` take these types and nothing else that the process told torch to trust.
+
+    Args:
+        types: What a file may name -> what is taken for it.
+    """
     before = torch.serialization.get_safe_globals()
     torch.serialization.clear_safe_globals()
-    torch.serialization.add_safe_globals([(kind, name) for name, kind in SAFE_TYPES.items()])
+    torch.serialization.add_safe_globals([_named(kind, name) for name, kind in types.items()])
     try:
         yield
     finally:
         torch.serialization.clear_safe_globals()
         torch.serialization.add_safe_globals(before)
+
+
+def _named(kind: Any, name: str) -> Any:
+    """What acts as `kind` and bears the name: torch 2.5 has no other way to give it one."""
+    if f"{kind.__module__}.{kind.__qualname__}" == name:
+        return kind
+    bearer: Any = type(kind.__name__, (kind,), {}) if isinstance(kind, type) else partial(kind)
+    bearer.__module__, _, bearer.__name__ = name.rpartition(".")
+    bearer.__qualname__ = bearer.__name__
+    return bearer
 
 
 def select_state_dict(checkpoint: Any, *, ema: bool = True) -> dict[str, Tensor]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from stl_backbones.corruptions.reference import package_version
+
 
 @pytest.fixture(scope="session")
 def image():
@@ -16,3 +18,10 @@ def image():
     picture = picture.astype(np.uint8)
     picture.setflags(write=False)
     return picture
+
+
+@pytest.fixture(scope="session")
+def installed_compat():
+    """The name under which exact mode repeats the installed package."""
+    fork = package_version().startswith("imagecorruptions-imaug ")
+    return "imaug-1.1.5" if fork else "imagecorruptions-1.1.2"

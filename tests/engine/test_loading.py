@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import pickle
 
@@ -98,6 +99,26 @@ def test_a_checkpoint_with_a_history_loads_through_mmengine(file, make_model, fr
     history = checkpoint["message_hub"]["log_scalars"]["train/loss"]
     assert history.data[0].tolist() == [3.0, 2.0]
     assert history.mean() == 2.5
+
+
+@pytest.mark.parametrize("module", ["numpy.core.multiarray", "numpy._core.multiarray"])
+def test_a_history_written_by_numpy_1_or_2(tmp_path, make_checkpoint, fresh, module):
+    path = tmp_path / "other.pth"
+    torch.save(make_checkpoint(), path, _use_new_zipfile_serialization=False)
+    here = np.zeros(0).__reduce__()[0].__module__
+    written = path.read_bytes()
+    assert f"c{here}\n_reconstruct".encode() in written
+    path.write_bytes(written.replace(f"c{here}\n".encode(), f"c{module}\n".encode()))
+    load_model_weights(fresh, path)
+    trust_plain_types()
+    history = load_checkpoint(fresh, str(path))["message_hub"]["log_scalars"]["train/loss"]
+    assert history.mean() == 2.5
+
+
+def test_a_released_files_options_load_through_mmengine(tmp_path, make_checkpoint, fresh):
+    torch.save(make_checkpoint(args=argparse.Namespace(lr=0.5)), tmp_path / "released.pth")
+    trust_plain_types()
+    assert load_checkpoint(fresh, str(tmp_path / "released.pth"))["args"].lr == 0.5
 
 
 def test_trust_lasts_over_both_ways_of_loading(file, make_model, fresh):

@@ -287,7 +287,7 @@ def test_only_our_own_list_counts_while_a_file_is_read(file, monkeypatch):
     finally:
         torch.serialization.clear_safe_globals()
         torch.serialization.add_safe_globals(before)
-    assert {name for _, name in seen} == set(SAFE_TYPES)
+    assert {f"{kind.__module__}.{kind.__name__}" for kind in seen} == set(SAFE_TYPES)
 
 
 def test_a_crafted_type_of_a_scalar_does_no_harm(tmp_path):

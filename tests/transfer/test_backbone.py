@@ -183,7 +183,8 @@ def test_pretrained_averages_are_the_default(released_file, tiny_weights):
     assert torch.equal(model.cls_token, tiny_weights["cls_token"])
 
 
-def test_pretrained_file_is_loaded_by_a_whole_segmentor(released_file, tiny_weights):
+def test_pretrained_file_is_loaded_by_a_whole_segmentor(default_scope, released_file, tiny_weights):
+    default_scope("mmseg")
     model = MMSEG_MODELS.build(
         {
             "type": "mmseg.EncoderDecoder",

@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from mmdet.registry import MODELS
+from mmengine.registry import DefaultScope
 from torchvision.ops import roi_align
 
 STRIDES = [4, 8]
@@ -46,7 +47,8 @@ HEADS = {
 
 def build(kind, config):
     torch.manual_seed(0)
-    return MODELS.build({"type": kind, **config}).eval()
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        return MODELS.build({"type": kind, **config}).eval()
 
 
 def tensors(outputs):
