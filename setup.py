@@ -44,6 +44,9 @@ OPENMMLAB = [
     "tensorboard",
 ]
 
+# What tools/export_onnx.py writes files with, and checks them; the floors are what is tested.
+ONNX = ["onnx", "onnxruntime", "onnxscript>=0.7", "torch>=2.11"]
+
 DEV = ["hypothesis", "import-linter", "mypy", "pre-commit", "pytest>=8", "ruff"]
 
 setup(
@@ -58,5 +61,5 @@ setup(
     packages=find_packages(include=["stl_backbones", "stl_backbones.*"]),
     package_data={"stl_backbones.report": ["page.css", "paper_tables/*.csv"]},
     install_requires=["numpy", "safetensors", "torch>=2.4", "timm>=1.0.31"],
-    extras_require={"onedl": ONEDL, "openmmlab": OPENMMLAB, "dev": DEV},
+    extras_require={"onedl": ONEDL, "openmmlab": OPENMMLAB, "onnx": ONNX, "dev": DEV},
 )
