@@ -20,11 +20,12 @@ import torch.nn.functional as F
 from timm.layers import trunc_normal_
 from timm.models._features import feature_take_indices
 from timm.models._manipulate import checkpoint
-from timm.models.xcit import ClassAttentionBlock, PositionalEncodingFourier
+from timm.models.xcit import ClassAttentionBlock
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from stl_backbones.models.layers import NORM_EPS, FANBlock
+from stl_backbones.models.positions import GridPositions
 from stl_backbones.models.stem import STEM_CHANNELS, STRIDE, ConvStem, HybridStem
 from stl_backbones.models.variants import Variant
 
@@ -75,7 +76,7 @@ class FAN(nn.Module):
         self.feature_blocks = _check_blocks(feature_blocks or variant.feature_blocks, variant)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, variant.dim))
         self.patch_embed = _make_stem(variant, in_chans, released_norm=released_norm)
-        self.pos_embed = PositionalEncodingFourier(dim=variant.dim)
+        self.pos_embed = GridPositions(dim=variant.dim)
         self.blocks = nn.ModuleList(
             FANBlock(variant.dim, variant.heads, drop_path=drop_path_rate)
             for _ in range(variant.depth)
