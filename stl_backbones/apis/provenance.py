@@ -24,7 +24,13 @@ from stl_backbones.models.counting import count_parameters
 from stl_backbones.models.hashing import file_sha256
 from stl_backbones.records import Cell, Provenance
 
+_ABSENT = "absent"
 _PACKAGES = ("torch", "numpy", "opencv-python", "pillow", "scikit-image", "scipy", "numba")
+# Of two makers, under one import name; recorded as they are installed.
+_LIBRARIES = (
+    "onedl-mmcv", "onedl-mmengine", "onedl-mmdetection", "onedl-mmsegmentation",
+    "mmcv", "mmengine", "mmdet", "mmsegmentation",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ def describe(
         checkpoint_sha256=file_sha256(measured.checkpoint),
         inference=_inference(measured.config, measured.task, amp=options.amp),
         device=device_name(),
-        versions=package_versions(_PACKAGES),
+        versions={**package_versions(_PACKAGES), **_library_versions()},
         parameters=count_parameters(inner),
         encoder_parameters=0 if encoder is None else count_parameters(encoder),
         **corruption_fields(data.manifest, options, cells),
@@ -138,8 +144,13 @@ def package_versions(names: Sequence[str]) -> dict[str, str]:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = "absent"
+            found[name] = _ABSENT
     return found
+
+
+def _library_versions() -> dict[str, str]:
+    found = package_versions(_LIBRARIES)
+    return {name: found[name] for name in _LIBRARIES if found[name] != _ABSENT}
 
 
 def _config_hash(config: Config) -> str:

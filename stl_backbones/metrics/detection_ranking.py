@@ -94,7 +94,8 @@ def _sample(
         or (values.ndim != 1 if shape is None else values.shape != shape)
     ):
         raise ValueError(
-            f"expected a sample '{name}' of {kind.__name__} and shape {wanted}, got {found}"
+            f"expected a sample '{name}' of {kind.__name__.rstrip('_')} and shape {wanted}, "
+            f"got {found}"
         )
     return values
 
