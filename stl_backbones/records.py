@@ -177,8 +177,8 @@ class CellResult:
         provenance: What it was scored with.
         image_ids: The images, in order.
         samples: Record name -> array. Segmentation keeps ``'confusion_matrix'``,
-            ``(images, classes, classes)`` int64, rows = ground truth; classification one entry per
-            image and name. Detection keeps, of N images with D detections and G objects,
+            ``(images, classes, classes)`` integers, rows = ground truth; classification one entry
+            per image and name. Detection keeps, of N images with D detections and G objects,
             ``'image_number'`` ``(N,)`` ids; for boxes ``'bbox_detections'`` ``(N,)`` how many,
             ``'bbox_score'`` and ``'bbox_category'`` ``(D,)``, ``'bbox_matched'`` and
             ``'bbox_ignored'`` ``(D, 4)`` bits; for masks, where the model has them, the same as

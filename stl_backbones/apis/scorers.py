@@ -145,6 +145,12 @@ class SegmentationScorer(DenseScorer):
         del images
         return mean_iou(tally)
 
+    def finish(self, store: CellStore, cell: Cell, samples: Samples) -> Samples:
+        """Store counts in the narrowest integers that hold them."""
+        del store, cell
+        counts = samples["confusion_matrix"]
+        return {"confusion_matrix": counts.astype(np.min_scalar_type(counts.max()))}
+
 
 class DetectionScorer(DenseScorer):
     """A detector: which detections match which objects, and the detections themselves.
