@@ -11,16 +11,20 @@ b) authors: write every cell as PNG files with the imagecorruptions package and 
    after the other; then a pass per cell that builds model and data set anew, and compares;
 c) sweep: what tools/robustness.py does, exact, cells written to disk.
 
-All three use the same threads and worker processes. Prints a table of times, and a table of where
-the sweep's time goes in one process.
+All three use the same threads and worker processes. Prints a table of times, one of where the
+sweep's time goes in one process, its memory after each image, and, with --scaling, the time of
+the tool in one process and in two under torchrun, each with one thread and no workers.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import resource
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -50,6 +54,8 @@ from stl_backbones.records import Cell
 from stl_backbones.results import CellStore
 
 CONFIG = Path(__file__).parents[1] / "configs/seg/stl_fan_t_cityscapes.py"
+TOOL = Path(__file__).parents[1] / "tools/robustness.py"
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
 IMAGES, LABELS = "leftImg8bit/val", "gtFine/val"
 
 
@@ -124,6 +130,32 @@ class Bench:
         sweep(CONFIG, self.weights, work_dir=out, sweep_options=options, options=self.options)
         shutil.rmtree(out)
 
+    def memory(self) -> list[float]:
+        """MiB of this process after each image."""
+        found: list[float] = []
+        out = self.place / "out"
+        sweep(
+            CONFIG, self.weights, work_dir=out, options=self.options,
+            sweep_options=self.sweep_options, progress=lambda _: found.append(resident()),
+        )  # fmt: skip
+        shutil.rmtree(out)
+        return found
+
+    def tool(self, *launch: str) -> float:
+        """Seconds of the tool, from its start to its end."""
+        out = self.place / "out"
+        words = [str(CONFIG), str(self.weights), "--work-dir", str(out), "--workers", "0"]
+        if self.args.severities:
+            words += ["--severities", *map(str, self.args.severities)]
+        words += ["--cfg-options", f"data_root={self.data}", "model.test_cfg.mode=whole"]
+        words += [f"img_scale=({self.args.width},{self.args.height})"]
+        start = time.perf_counter()
+        command = [sys.executable, *launch, str(TOOL), *words]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        subprocess.run(command, check=True, capture_output=True, env=environment)
+        shutil.rmtree(out)
+        return time.perf_counter() - start
+
     def stages(self) -> tuple[dict[str, float], float]:
         """Seconds of the sweep by stage, in one process, and in all."""
         spent: dict[str, float] = defaultdict(float)
@@ -158,6 +190,12 @@ def clocked(owner: Any, attribute: str, spent: dict[str, float], name: str) -> I
 
     with mock.patch.object(owner, attribute, call):
         yield
+
+
+def resident() -> float:
+    """MiB of memory that this process holds."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
 
 
 def write_data(source: Path, target: Path, args: argparse.Namespace) -> Iterator[str]:
@@ -198,7 +236,11 @@ def main() -> None:
                 way()
                 best[name] = min(best[name], time.perf_counter() - start)
         stages, total = bench.stages()
-    print_tables(best, stages, total, args, len(bench.cells))
+        print_tables(best, stages, total, args, len(bench.cells))
+        print("\nMiB after each image:", ", ".join(f"{mib:.0f}" for mib in bench.memory()))
+        if args.scaling:
+            one, two = bench.tool(), bench.tool(*TORCHRUN)
+            print(f"one process {one:.1f} s, two {two:.1f} s: {one / two:.2f} times faster")
 
 
 def print_tables(
@@ -242,6 +284,7 @@ def parse() -> argparse.Namespace:
     add("--workers", type=int, default=1, help="of authors' way and sweep")
     add("--threads", type=int, default=1, help="of the network")
     add("--turns", type=int, default=1)
+    add("--scaling", action="store_true", help="time the tool in one and in two processes too")
     add("--without-authors", action="store_true", help="leave out b)")
     return parser.parse_args()
 
