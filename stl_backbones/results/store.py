@@ -16,13 +16,15 @@ import hashlib
 import io
 import json
 import os
+import re
 import socket
+import time
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +33,8 @@ from stl_backbones.records import CLEAN_NAME, Cell, CellResult, Provenance
 from stl_backbones.results.atomic import remove_partial_files, write_atomically
 
 FORMAT = 1
+# A killed sweep's worker processes keep its lock until they notice, within some seconds.
+_PATIENCE = 15.0
 _RECORD, _IDS = "record", "image_ids"
 # RuntimeError: a flipped bit asks for a password, or for a compression that zipfile lacks.
 _BAD_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError)
@@ -173,12 +177,13 @@ class CellStore:
 def _locked(path: Path) -> Iterator[None]:
     # The kernel frees the lock with the process that held it, however that process ended.
     with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        deadline = time.monotonic() + _PATIENCE
+        while not _try_lock(file):
             file.seek(0)
             holder = file.read().strip() or "another process"
-            raise ValueError(f"'{path.parent}' is being written by {holder}; wait for it") from None
+            if not _is_dead(holder) or time.monotonic() > deadline:
+                raise ValueError(f"'{path.parent}' is being written by {holder}; wait for it")
+            time.sleep(0.1)
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()
@@ -186,6 +191,28 @@ def _locked(path: Path) -> Iterator[None]:
             yield
         finally:
             file.truncate(0)
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_dead(holder: str) -> bool:
+    """Whether a lock's holder was a process of this machine that is gone."""
+    match = re.fullmatch(r"process (\d+) on (.+)", holder)
+    if match is None or match[2] != socket.gethostname():
+        return False
+    try:
+        os.kill(int(match[1]), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # another user's
+        return False
+    return False
 
 
 def _short(value: object) -> str:
