@@ -237,7 +237,7 @@ def main() -> None:
                 best[name] = min(best[name], time.perf_counter() - start)
         stages, total = bench.stages()
         print_tables(best, stages, total, args, len(bench.cells))
-        print("\nMiB after each image:", ", ".join(f"{mib:.0f}" for mib in bench.memory()))
+        print("\nMiB while it runs:", ", ".join(f"{mib:.0f}" for mib in bench.memory()))
         if args.scaling:
             one, two = bench.tool(), bench.tool(*TORCHRUN)
             print(f"one process {one:.1f} s, two {two:.1f} s: {one / two:.2f} times faster")
