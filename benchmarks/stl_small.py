@@ -40,11 +40,11 @@ from stl_small_study import (
     Study,
     TimeIsUpError,
     check_time,
-    file_sha256,
     write_json,
 )
 
 from stl_backbones.apis.cli import make_parser, run_tool
+from stl_backbones.models.hashing import file_sha256
 from stl_backbones.results.atomic import write_atomically
 
 EXIT_UNFINISHED = 3

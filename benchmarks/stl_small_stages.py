@@ -19,7 +19,7 @@ import torch
 from mmengine.device import get_device
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from stl_small_study import ENGINE, Settings, Study, check_time, file_sha256
+from stl_small_study import ENGINE, Settings, Study, check_time
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
@@ -30,6 +30,7 @@ from stl_backbones.corruptions import CORRUPTIONS, corrupt_all, prepare
 from stl_backbones.datasets.two_views import STUDENT
 from stl_backbones.engine import load_model_weights
 from stl_backbones.evaluation.classification import SCORINGS, scores
+from stl_backbones.models.hashing import file_sha256
 from stl_backbones.registry import DATASETS, HOOKS, MODELS
 from stl_backbones.results.atomic import write_atomically
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import re
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 
 from stl_backbones.corruptions import engine_version
+from stl_backbones.models.hashing import file_sha256
 from stl_backbones.results.atomic import write_atomically
 
 ENGINE = "fast"
@@ -205,21 +205,6 @@ def machine() -> str:
         found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
         name = f"{found[1] if found else platform.machine()}, {torch.get_num_threads()} thread(s)"
     return f"{name}; torch {torch.__version__}"
-
-
-def file_sha256(path: Path) -> str:
-    """The sha256 of a file.
-
-    Raises:
-        FileNotFoundError: If it is missing.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"file '{path}' does not exist")
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -227,7 +227,7 @@ class _Reporter:
             dataset=self.scorer.title,
             done=done,
             total=self.total,
-            share=(done + part) / self.total,
+            share=min((done + part) / self.total, 1.0),  # other processes may have less to do
             cells=len(self.cells),
             metric=self.scorer.metric,
             clean=clean[0] if clean else math.nan,
