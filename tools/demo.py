@@ -64,5 +64,5 @@ def demo(args: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    kept = "finished steps are kept, the same command goes on"
+    kept = "finished steps are kept"
     raise SystemExit(run_tool(parse(), demo, after_interrupt=kept))

@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stl_backbones.apis.argument_parser import seed_number
 from stl_backbones.apis.cli import add_custom_imports, make_parser, run_tool
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 SHOWN = 20  # findings of --verify that are printed
 SECONDS, SECONDS_ON_TERMINAL = 10.0, 0.2  # between lines of progress
-KEPT = "finished files are kept, the same command goes on"
+KEPT = "finished files are kept"
 
 
 def parse() -> argparse.ArgumentParser:
@@ -47,7 +48,7 @@ def parse() -> argparse.ArgumentParser:
     add("--compat", default="imaug-1.1.5", help="the package that exact equals")
     add("--channel-order", default="rgb", help="what the corruption sees; 'bgr' repeats files of "
         "scripts that feed it BGR")  # fmt: skip
-    add("--seed", type=int, default=0, help="another seed, another draw of the benchmark")
+    add("--seed", type=seed_number, default=0, help="another seed, another draw of the benchmark")
     add("--format", help="png or jpeg, where the layout leaves a choice; coco: png (default, under "
         "the .jpg names) or jpeg, which corrupts twice")  # fmt: skip
     add("--workers", type=int, metavar="N", help="processes; default: the cores it may use")

@@ -57,5 +57,5 @@ def pretrain(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    kept = "the last checkpoint is kept, --resume goes on from it"
-    raise SystemExit(run_tool(parse(), pretrain, after_interrupt=kept))
+    kept = "the last checkpoint is kept"
+    raise SystemExit(run_tool(parse(), pretrain, after_interrupt=kept, resume="--resume"))

@@ -66,6 +66,6 @@ def describe(progress: SweepProgress) -> str:
 
 
 if __name__ == "__main__":
-    kept = "what is finished is kept, the same command goes on"
+    kept = "what is finished is kept"
     parser = make_robustness_parser(__doc__ or "")
     raise SystemExit(run_tool(parser, robustness, after_interrupt=kept))

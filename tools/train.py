@@ -51,5 +51,5 @@ def train(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    kept = "the last checkpoint is kept, --resume goes on from it"
-    raise SystemExit(run_tool(parse(), train, after_interrupt=kept))
+    kept = "the last checkpoint is kept"
+    raise SystemExit(run_tool(parse(), train, after_interrupt=kept, resume="--resume"))

@@ -5,13 +5,23 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shlex
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from stl_backbones.apis.argument_parser import EXIT_USER_ERROR, Parser
+from stl_backbones.apis.interrupts import interruptible
+
 USER_ERRORS = (ValueError, KeyError, OSError)
-EXIT_USER_ERROR = 2
+EXIT_BUG = 70  # EX_SOFTWARE of BSD's sysexits.h: neither bad input nor a finding
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, the shell's convention
+
+_BUG = (
+    "this is a bug in stl_backbones or in a library below it, not in what you gave; please report "
+    "it with the lines above and the command"
+)
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -25,7 +35,7 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
 
 def make_parser(description: str, *, epilog: str | None = None) -> argparse.ArgumentParser:
     """Return a parser with the options that every tool has."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=description, epilog=epilog, formatter_class=HelpFormatter, allow_abbrev=False
     )
     parser.add_argument(
@@ -101,6 +111,7 @@ def run_tool(
     argv: Sequence[str] | None = None,
     *,
     after_interrupt: str = "nothing was written",
+    resume: str = "",
 ) -> int:
     """Parse the arguments, run ``main``, and return the exit code.
 
@@ -108,17 +119,27 @@ def run_tool(
         parser: The tool's parser.
         main: The tool.
         argv: The arguments; default: the process's.
-        after_interrupt: What Ctrl-C leaves behind, and how to go on.
+        after_interrupt: What Ctrl-C leaves behind.
+        resume: The option by which the same command goes on, if it needs one.
 
     Returns:
-        What ``main`` returned (0 for ``None``); 2 after bad input; 130 after Ctrl-C.
+        What ``main`` returned (0 for ``None``); 2 after bad input; 130 after Ctrl-C, 143 after
+        SIGTERM; 70 after an error that nobody foresaw.
     """
     args = parser.parse_intermixed_args(argv)  # options may stand between the words
+
+    def say_interrupted() -> None:
+        if is_main_process():
+            end = "\n" if sys.stderr.isatty() else ""  # of a line of progress
+            again = _same_command(sys.argv if argv is None else [parser.prog, *argv], resume)
+            print(f"{end}{parser.prog}: interrupted; {after_interrupt}; {again}", file=sys.stderr)
+
     try:
-        code = main(args) or 0
-    except KeyboardInterrupt:
-        print(f"\n{parser.prog}: interrupted; {after_interrupt}", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        with interruptible(say_interrupted, then_default=argv is None):
+            code = main(args) or 0
+    except KeyboardInterrupt as interrupt:
+        say_interrupted()
+        return getattr(interrupt, "exit_code", EXIT_INTERRUPTED)
     except BrokenPipeError:  # the reader of our output left, `| head` for example
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -129,10 +150,28 @@ def run_tool(
         if not getattr(error, "told_by_main", False):  # else the main process of the job says it
             print(f"{parser.prog}: error: {one_line(error)}", file=sys.stderr)
         return EXIT_USER_ERROR
+    except Exception as error:
+        traceback.print_exception(error)
+        print(f"{parser.prog}: {_BUG}", file=sys.stderr)
+        return EXIT_BUG
     engine = sys.modules.get("stl_backbones.engine.distributed")
     if engine is not None:
         engine.leave(code)
     return code
+
+
+def _same_command(words: Sequence[str], resume: str) -> str:
+    """What to type to go on, or to start again."""
+    if resume:
+        kept = [word for word in words if not word.startswith(f"{resume}=")]
+        if resume in kept:
+            at = kept.index(resume)
+            is_last = at + 1 == len(kept) or kept[at + 1].startswith("-")
+            del kept[at : at + (1 if is_last else 2)]
+        words = [*kept, resume]
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        return f"go on with: torchrun ... {shlex.join(words)}"
+    return f"go on with: python {shlex.join(words)}"
 
 
 def one_line(error: BaseException) -> str:

@@ -1,0 +1,117 @@
+"""Ctrl-C and SIGTERM: an orderly end within seconds, whatever the process is at."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+GRACE = 1.5  # seconds in which the tool may end by itself
+_NUMBERS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(KeyboardInterrupt):
+    """The process was asked to end.
+
+    Args:
+        number: By which signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit_code = 128 + number  # the shell's convention
+
+
+@contextlib.contextmanager
+def interruptible(say: Callable[[], None], *, then_default: bool = False) -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into `Interrupted`, once; end the process if that takes too long.
+
+    Python runs signal handlers between two of its own instructions: a process in the middle of a
+    long computation of a library, or of its own clean-up, would not end for as long as that takes.
+    What is finished is on disk already, so such a process ends `GRACE` seconds after the signal
+    without any clean-up. Processes forked by this one keep the usual meaning of both signals.
+
+    Args:
+        say: Tells the user how to go on; called before an end without clean-up.
+        then_default: Afterwards both signals end the process at once and silently: it has nothing
+            left to do but to exit. Else what they meant before.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+    watch = _Watch(say)
+    watch.begin()
+    try:
+        yield
+    finally:
+        watch.end(then_default=then_default)
+
+
+class _Watch:
+    """Waits in a thread of its own, since the main one may be busy."""
+
+    def __init__(self, say: Callable[[], None]) -> None:
+        self.say = say
+        self.is_over = threading.Event()
+        self.reader, self.writer = os.pipe()
+        self.owner = os.getpid()
+        self.handlers: dict[int, object] = {}
+        self.former = -1
+
+    def begin(self) -> None:
+        os.set_blocking(self.writer, False)
+        for number in _NUMBERS:
+            # Ignored by whoever started us, as a shell does for SIGINT of background jobs.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self.handlers[number] = signal.signal(number, self.interrupt)
+        self.former = signal.set_wakeup_fd(self.writer, warn_on_full_buffer=False)
+        os.register_at_fork(after_in_child=self.forget)
+        self.thread = threading.Thread(target=self.wait, name="interrupts", daemon=True)
+        self.thread.start()
+
+    def end(self, *, then_default: bool) -> None:
+        if os.getpid() != self.owner:
+            return
+        self.is_over.set()
+        signal.set_wakeup_fd(self.former)
+        os.write(self.writer, b"\0")  # wakes the thread, which then ends
+        self.thread.join()
+        os.close(self.reader)
+        os.close(self.writer)
+        for number, handler in self.handlers.items():
+            signal.signal(number, signal.SIG_DFL if then_default else handler)  # type: ignore[arg-type]
+
+    def forget(self) -> None:
+        """In a forked process: what this one's parent does about signals is not its business."""
+        if not self.is_over.is_set():
+            self.is_over.set()
+            signal.set_wakeup_fd(-1)
+            for number in self.handlers:
+                default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+                signal.signal(number, default)
+
+    def interrupt(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        for again in self.handlers:
+            signal.signal(again, signal.SIG_IGN)  # a second one must not end the clean-up
+        raise Interrupted(number)
+
+    def wait(self) -> None:
+        """Until one of the signals comes, which the interpreter writes down at once."""
+        while not self.is_over.is_set():
+            number = os.read(self.reader, 1)[0]
+            if number in self.handlers and not self.is_over.wait(GRACE):
+                self.say()
+                sys.stderr.flush()
+                _kill_children()
+                os._exit(128 + number)
+
+
+def _kill_children() -> None:
+    multiprocessing = sys.modules.get("multiprocessing")
+    for child in multiprocessing.active_children() if multiprocessing else ():
+        child.kill()
