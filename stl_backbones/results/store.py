@@ -11,30 +11,25 @@ Layout of a sweep's folder::
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import hashlib
 import io
 import json
-import os
-import re
 import socket
-import time
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from stl_backbones.records import CLEAN_NAME, Cell, CellResult, Provenance
 from stl_backbones.results.atomic import remove_partial_files, write_atomically
+from stl_backbones.results.lock import locked
 
 FORMAT = 1
-# A killed sweep's worker processes keep its lock until they notice, within some seconds.
-_PATIENCE = 15.0
 _RECORD, _IDS = "record", "image_ids"
 # RuntimeError: a flipped bit asks for a password, or for a compression that zipfile lacks.
 _BAD_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError)
@@ -68,7 +63,7 @@ class CellStore:
             PermissionError: If the folder cannot be written.
         """
         (self.folder / "cells").mkdir(parents=True, exist_ok=True)
-        with _locked(self.folder / ".lock"):
+        with locked(self.folder):
             self._claim(provenance)
             for folder in (self.folder, *(path for path in self.folder.iterdir() if path.is_dir())):
                 remove_partial_files(folder)
@@ -171,48 +166,6 @@ class CellStore:
             DamagedCellError: If a file's name is no cell's.
         """
         return tuple(sorted(_cell_of(path) for path in (self.folder / "cells").glob("*.npz")))
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    # The kernel frees the lock with the process that held it, however that process ended.
-    with path.open("a+", encoding="utf-8") as file:
-        deadline = time.monotonic() + _PATIENCE
-        while not _try_lock(file):
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            if not _is_dead(holder) or time.monotonic() > deadline:
-                raise ValueError(f"'{path.parent}' is being written by {holder}; wait for it")
-            time.sleep(0.1)
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
-        try:
-            yield
-        finally:
-            file.truncate(0)
-
-
-def _try_lock(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _is_dead(holder: str) -> bool:
-    """Whether a lock's holder was a process of this machine that is gone."""
-    match = re.fullmatch(r"process (\d+) on (.+)", holder)
-    if match is None or match[2] != socket.gethostname():
-        return False
-    try:
-        os.kill(int(match[1]), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:  # another user's
-        return False
-    return False
 
 
 def _short(value: object) -> str:
