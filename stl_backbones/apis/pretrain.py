@@ -13,7 +13,12 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from stl_backbones.apis.config import building, load_config
-from stl_backbones.apis.train import find_resume, prepare_run, shorten_console
+from stl_backbones.apis.train import (
+    choose_resume,
+    prepare_run,
+    shorten_console,
+    work_folder_held,
+)
 from stl_backbones.datasets.two_views import TwoViews
 from stl_backbones.engine.loading import check_fit
 from stl_backbones.models import load_checkpoint, read_checkpoint, select_state_dict
@@ -51,21 +56,25 @@ def pretrain(
     prepare_run(config, config_path, work_dir=work_dir, launcher=launcher)
     _use_precision(config, amp)
     if resume is not None:
-        config.resume = True
-        config.load_from = str(find_resume(config.work_dir) if resume == "auto" else resume)
+        choose_resume(config, resume)
+    with work_folder_held(config):
+        _run(config)
+    return Path(config.work_dir)
+
+
+def _run(config: Config) -> None:
     with building("the pretraining run"):
         runner = Runner.from_cfg(config)
         runner.train_loop  # noqa: B018  builds the data set: its errors come before any work
     shorten_console(runner.logger)
     _check_labeler_view(runner)
     if config.get("load_from"):
-        _start_from(runner, config.load_from, resume=resume is not None)
+        _start_from(runner, config.load_from, resume=config.get("resume", False))
     scale_learning_rate(runner)
     with warnings.catch_warnings():
         # The schedule counts batches; the first optimizer step comes after several of them.
         warnings.filterwarnings("ignore", r"Detected call of `scheduler.step\(\)` before")
         runner.train()
-    return Path(config.work_dir)
 
 
 def scale_learning_rate(runner: Runner) -> None:

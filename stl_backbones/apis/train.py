@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from stl_backbones.apis.config import building, load_config
-from stl_backbones.engine import start_distributed, trust_plain_types
+from stl_backbones.engine import (
+    find_resume,
+    start_distributed,
+    trust_plain_types,
+    write_whole_files,
+)
 from stl_backbones.engine.loading import check_fit, with_todays_names
 from stl_backbones.models import read_checkpoint, select_state_dict
+from stl_backbones.results.lock import LOCK_NAME, locked
 
 _LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 
@@ -53,15 +61,15 @@ def train(
     if amp:
         _use_amp(config)
     if resume is not None:
-        config.resume = True
-        config.load_from = str(find_resume(config.work_dir) if resume == "auto" else resume)
+        choose_resume(config, resume)
     if config.get("load_from"):
         read_checkpoint(config.load_from)  # refuses pickled code before mmengine opens the file
-    with building("the training run"):
-        runner = Runner.from_cfg(config)
-        runner.train_loop  # noqa: B018  builds the data set: its errors come before any work
-    shorten_console(runner.logger)
-    runner.train()
+    with work_folder_held(config):
+        with building("the training run"):
+            runner = Runner.from_cfg(config)
+            runner.train_loop  # noqa: B018  builds the data set: its errors come before any work
+        shorten_console(runner.logger)
+        runner.train()
     return Path(config.work_dir)
 
 
@@ -97,21 +105,39 @@ def evaluate(
     return runner.test()
 
 
-def find_resume(work_dir: str | Path) -> Path:
-    """The newest checkpoint of a work folder.
+def choose_resume(config: Config, resume: str) -> None:
+    """Have the run go on from a checkpoint.
 
-    mmengine's ``last_checkpoint`` holds an absolute path: in a copied folder it would resume the
-    original. Only its file name counts here.
+    Args:
+        config: The config; its work folder is chosen already.
+        resume: A file, or ``'auto'`` for the newest of the work folder. A run that was stopped
+            before its first checkpoint starts anew.
 
     Raises:
-        FileNotFoundError: If there is none.
+        FileNotFoundError: If there is nothing to go on with.
     """
-    pointer = Path(work_dir) / "last_checkpoint"
-    if pointer.is_file():
-        path = Path(work_dir) / Path(pointer.read_text(encoding="utf-8").strip()).name
-        if path.is_file():
-            return path
-    raise FileNotFoundError(f"nothing to resume: no finished checkpoint in '{work_dir}'")
+    folder = Path(config.work_dir)
+    path = find_resume(folder) if resume == "auto" else Path(resume)
+    if path is not None:
+        config.resume = True
+        config.load_from = str(path)
+    elif not (folder / LOCK_NAME).exists():
+        raise FileNotFoundError(
+            f"nothing to resume: no run was started in '{folder}'; leave --resume out to start one"
+        )
+
+
+@contextmanager
+def work_folder_held(config: Config) -> Iterator[None]:
+    """Hold the work folder: one run at a time.
+
+    Raises:
+        HeldError: If another process runs in it.
+    """
+    with ExitStack() as stack:
+        if is_main_process():
+            stack.enter_context(locked(config.work_dir))
+        yield
 
 
 def prepare_run(
@@ -130,11 +156,15 @@ def prepare_run(
     """
     start_distributed(launcher)
     trust_plain_types()
+    write_whole_files()
     config.launcher = launcher
     config.work_dir = str(work_dir or config.get("work_dir") or default_work_dir(config_path))
     Path(config.work_dir).mkdir(parents=True, exist_ok=True)
     if not os.access(config.work_dir, os.W_OK):
         raise PermissionError(f"work folder '{config.work_dir}' is not writable")
+    saving = config.get("default_hooks", {}).get("checkpoint")
+    if saving and saving.type == "CheckpointHook":
+        saving.type = "stl_backbones.SafeCheckpointHook"
     if launcher != "none" and not torch.cuda.is_available():
         config.model_wrapper_cfg = {"type": "stl_backbones.CPUDistributedDataParallel"}
         _replace_sync_bn(config.model)

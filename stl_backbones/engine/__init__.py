@@ -1,5 +1,10 @@
 """Running on CPU and GPU, in one process and in many; exact, averaged, guarded training."""
 
+from stl_backbones.engine.checkpointing import (
+    SafeCheckpointHook,
+    find_resume,
+    write_whole_files,
+)
 from stl_backbones.engine.decay import NoDecayConstructor
 from stl_backbones.engine.distributed import (
     CPUDistributedDataParallel,
@@ -23,10 +28,13 @@ __all__ = [
     "Ranks",
     "RawAndEMAValLoop",
     "ReproducibleSteps",
+    "SafeCheckpointHook",
     "StopOnBadLoss",
     "WarmedUpEMA",
+    "find_resume",
     "leave",
     "load_model_weights",
     "start_distributed",
     "trust_plain_types",
+    "write_whole_files",
 ]

@@ -7,7 +7,8 @@ from functools import partial
 import pytest
 import torch
 
-from stl_backbones.apis.train import evaluate, find_resume, train
+from stl_backbones.apis.train import evaluate, train
+from stl_backbones.engine import find_resume
 from stl_backbones.engine import trust_plain_types
 from stl_backbones.models import read_checkpoint
 
