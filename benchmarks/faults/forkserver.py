@@ -64,19 +64,25 @@ class ForkServer:
         self._server.wait()
 
     def start(
-        self, words: Sequence[object], *, folder: Path, environment: Mapping[str, str] | None = None
+        self,
+        words: Sequence[object],
+        *,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        output_in: Path | None = None,
     ) -> Running:
         """Start ``tools/NAME.py WORDS`` or any Python file, in a process group of its own.
 
         Args:
             words: File and arguments, as after ``python``.
-            folder: Working folder of the process; its output goes to ``output.txt`` beside it.
+            folder: Working folder of the process.
             environment: Variables that differ from this process's.
+            output_in: Where a file with its output lies for a while; default: ``folder``.
         """
         with self._turn:
             self._count += 1
             name = str(self._count)
-            output = folder / f".output-{name}.txt"
+            output = (output_in or folder) / f".output-{name}.txt"
             request = {
                 "name": name,
                 "words": [str(word) for word in words],

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from stl_backbones.apis.argument_parser import EXIT_USER_ERROR, Parser
-from stl_backbones.apis.interrupts import interruptible
+from stl_backbones.apis.interrupts import interruptible, leave_at_once
+from stl_backbones.apis.lost_processes import describe_lost_process
 
 USER_ERRORS = (ValueError, KeyError, OSError)
 EXIT_BUG = 70  # EX_SOFTWARE of BSD's sysexits.h: neither bad input nor a finding
@@ -84,20 +85,60 @@ def add_custom_imports(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_trust_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Add the only way to read a checkpoint of pickled code, which runs that code."""
+    parser.add_argument(
+        "--trust-checkpoint",
+        action=_TrustCheckpoint,
+        help="run pickled code in checkpoints instead of refusing them: only for files whose maker "
+        "you trust; see docs/security.md",
+    )
+
+
+class _TrustCheckpoint(argparse.Action):
+    """Warns, and switches the trust on."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **kwargs: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=False, **kwargs)
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, *_: Any) -> None:
+        from stl_backbones.models.checkpoint import trust_checkpoints  # heavy: only when asked for
+
+        setattr(namespace, self.dest, True)
+        trust_checkpoints()
+        if is_main_process():
+            text = (
+                f"{parser.prog}: warning: {self.option_strings[0]}: code in the checkpoints is run"
+            )
+            print(_red(text), file=sys.stderr, flush=True)
+
+
+def _red(text: str) -> str:
+    """In red on a terminal; NO_COLOR and FORCE_COLOR are heard, see https://no-color.org."""
+    coloured = sys.stderr.isatty() or os.environ.get("FORCE_COLOR")
+    return f"\x1b[31m{text}\x1b[0m" if coloured and not os.environ.get("NO_COLOR") else text
+
+
 def parse_options(pairs: Sequence[str] | None) -> dict[str, Any]:
     """Turn ``NAME=VALUE`` pairs into values, the way all OpenMMLab tools do.
 
     Raises:
-        ValueError: If a pair has no ``=``.
+        ValueError: If a pair is no name and ``=``, or its brackets do not match.
     """
     from mmengine.config import DictAction  # heavy: only when a tool runs
 
+    options = {}
     for pair in pairs or ():
-        if "=" not in pair:
+        name, equals, value = pair.partition("=")
+        if not equals or not all(name.split(".")):
             raise ValueError(f"--cfg-options takes NAME=VALUE, got '{pair}'")
-    parser = argparse.ArgumentParser(exit_on_error=False)
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={})
-    return dict(parser.parse_args(["--cfg-options", *pairs] if pairs else []).cfg_options)
+        try:
+            options[name] = DictAction._parse_iterable(value)
+        except (AssertionError, ValueError, IndexError, RecursionError) as error:
+            raise ValueError(
+                f"--cfg-options {name}: '{value}' cannot be read: brackets that do not match?"
+            ) from error
+    return options
 
 
 def is_main_process() -> bool:
@@ -124,14 +165,19 @@ def run_tool(
 
     Returns:
         What ``main`` returned (0 for ``None``); 2 after bad input; 130 after Ctrl-C, 143 after
-        SIGTERM; 70 after an error that nobody foresaw.
+        SIGTERM; 70 after an error that nobody foresaw. After an interrupt, and where a worker or
+        another process of the job is lost, the process ends here instead.
     """
     args = parser.parse_intermixed_args(argv)  # options may stand between the words
+
+    again = _same_command(sys.argv if argv is None else [parser.prog, *argv], resume)
+
+    # As a function, called by a test for example, it leaves nobody's process.
+    leave: Callable[[int], int] = leave_at_once if argv is None else int
 
     def say_interrupted() -> None:
         if is_main_process():
             end = "\n" if sys.stderr.isatty() else ""  # of a line of progress
-            again = _same_command(sys.argv if argv is None else [parser.prog, *argv], resume)
             print(f"{end}{parser.prog}: interrupted; {after_interrupt}; {again}", file=sys.stderr)
 
     try:
@@ -139,7 +185,7 @@ def run_tool(
             code = main(args) or 0
     except KeyboardInterrupt as interrupt:
         say_interrupted()
-        return getattr(interrupt, "exit_code", EXIT_INTERRUPTED)
+        return leave(getattr(interrupt, "exit_code", EXIT_INTERRUPTED))
     except BrokenPipeError:  # the reader of our output left, `| head` for example
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -151,13 +197,27 @@ def run_tool(
             print(f"{parser.prog}: error: {one_line(error)}", file=sys.stderr)
         return EXIT_USER_ERROR
     except Exception as error:
+        code = _say_unforeseen(error, parser.prog, f"{after_interrupt}; {again}", debug=args.debug)
+        # torch would wait for a process that is lost
+        return leave(code) if code == EXIT_USER_ERROR else code
+    _leave_group(code)
+    return code
+
+
+def _say_unforeseen(error: Exception, prog: str, how_to_go_on: str, *, debug: bool) -> int:
+    """Say that a process is lost, or else that this is a bug; returns the exit code."""
+    lost = describe_lost_process(error)
+    if lost is None or debug:
         traceback.print_exception(error)
-        print(f"{parser.prog}: {_BUG}", file=sys.stderr)
-        return EXIT_BUG
+    told = _BUG if lost is None else f"error: {lost}; {how_to_go_on}"
+    print(f"{prog}: {told}", file=sys.stderr)
+    return EXIT_BUG if lost is None else EXIT_USER_ERROR
+
+
+def _leave_group(code: int) -> None:
     engine = sys.modules.get("stl_backbones.engine.distributed")
     if engine is not None:
         engine.leave(code)
-    return code
 
 
 def _same_command(words: Sequence[str], resume: str) -> str:

@@ -9,8 +9,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import NoReturn
 
-GRACE = 1.5  # seconds in which the tool may end by itself
+GRACE = 1.0  # seconds in which the tool may end by itself
 _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -47,6 +48,10 @@ def interruptible(say: Callable[[], None], *, then_default: bool = False) -> Ite
     watch.begin()
     try:
         yield
+    except Exception as error:
+        if watch.number is None:
+            raise
+        raise Interrupted(watch.number) from error  # a library made another error of it
     finally:
         watch.end(then_default=then_default)
 
@@ -61,6 +66,7 @@ class _Watch:
         self.owner = os.getpid()
         self.handlers: dict[int, object] = {}
         self.former = -1
+        self.number: int | None = None
 
     def begin(self) -> None:
         os.set_blocking(self.writer, False)
@@ -98,6 +104,7 @@ class _Watch:
         del frame
         for again in self.handlers:
             signal.signal(again, signal.SIG_IGN)  # a second one must not end the clean-up
+        self.number = number
         raise Interrupted(number)
 
     def wait(self) -> None:
@@ -106,12 +113,17 @@ class _Watch:
             number = os.read(self.reader, 1)[0]
             if number in self.handlers and not self.is_over.wait(GRACE):
                 self.say()
-                sys.stderr.flush()
-                _kill_children()
-                os._exit(128 + number)
+                leave_at_once(128 + number)
 
 
-def _kill_children() -> None:
+def leave_at_once(code: int) -> NoReturn:
+    """End the process and its children without the interpreter's own clean-up.
+
+    That would wait for worker processes, and for whatever else registered itself.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
     multiprocessing = sys.modules.get("multiprocessing")
     for child in multiprocessing.active_children() if multiprocessing else ():
         child.kill()
+    os._exit(code)

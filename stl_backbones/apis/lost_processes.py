@@ -1,0 +1,45 @@
+"""What to say when a process that others wait for is gone."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+_WORKER = re.compile(
+    r"DataLoader worker \(pid\(?s?\)? ?[\d, ]+\) "
+    r"(?:is killed by signal: (?P<signal>[\w ]+)|exited unexpectedly)"
+)
+_PEER = re.compile(
+    r"gloo|Connection closed by peer|Connection reset by peer|Broken pipe|NCCL|process group",
+    re.IGNORECASE,
+)
+
+
+def describe_lost_process(error: BaseException) -> str | None:
+    """Say it if an error means that a worker or another process of the job has ended.
+
+    Args:
+        error: What a library raised; torch has no classes of its own for these.
+
+    Returns:
+        One line; ``None`` if the error is about something else.
+    """
+    message = str(error)
+    worker = _WORKER.search(message)
+    if worker:
+        how = f" ({worker['signal'].strip()})" if worker["signal"] else ""
+        return (
+            f"a process that loads data was killed{how}; if memory ran out, fewer of them or a "
+            "smaller batch need less"
+        )
+    if _is_distributed() and _PEER.search(message):
+        return "another process of this job has ended, see its own last words"
+    return None
+
+
+def _is_distributed() -> bool:
+    distributed = sys.modules.get("torch.distributed")
+    return distributed is not None and distributed.is_initialized()
+
+
+__all__ = ["describe_lost_process"]
