@@ -239,8 +239,13 @@ class Campaign:
         work = self.works[name]
         self.undisturbed(work)
         place = self.place(f"full {name}")
-        with _file_system(place, f"size={size}") as remount:
-            code, told = self.finish(self._start_elsewhere(work, place))
+        with _file_system(place, "size=2g") as remount:
+            running = self._start_elsewhere(work, place)
+            if "copy" in name:  # which looks at the free space before it begins
+                while not (place / "out/.generation/lock").exists() and running.wait(0.002) is None:
+                    pass
+            remount(f"size={size}")
+            code, told = self.finish(running)
             if code != 2:
                 return f"exit code {code}: {told.strip()[-400:]}"
             problem = one_line_problem(told, "space left", "disk is full")

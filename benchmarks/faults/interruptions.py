@@ -122,7 +122,7 @@ def prepare_works(server: ForkServer, material: Material, folder: Path) -> None:
     """Make the sweep that the report's runs read."""
     folder.mkdir(parents=True)
     words = [ROOT / "tools/robustness.py", *_CELLS, "--work-dir", "swept", *material.segmenter()]
-    _finish(server.start(words, folder=folder))
+    finish(server.start(words, folder=folder))
 
 
 def interrupt_works(
@@ -153,7 +153,7 @@ def interrupt(server: ForkServer, work: Work, folder: Path, *, kills: int, seed:
     whole = folder / "whole"
     whole.mkdir(parents=True)
     start = time.monotonic()
-    _finish(server.start(work.words, folder=whole))
+    finish(server.start(work.words, folder=whole))
     duration = time.monotonic() - start
     expected = work.results(whole)
     shutil.rmtree(whole)
@@ -316,7 +316,12 @@ def hash_checkpoints(out: Path) -> dict[str, str]:
     return found
 
 
-def _finish(running: Running) -> None:
+def finish(running: Running) -> None:
+    """Wait for a run that nothing disturbs.
+
+    Raises:
+        RuntimeError: If it does not end well.
+    """
     code = running.wait(_TOO_LONG)
     if code != 0:
         raise RuntimeError(f"{running.words}: exit code {code}: {running.output()[-1500:]}")

@@ -154,7 +154,8 @@ def split_blocks(count: int, block_size: int) -> list[range]:
 
 
 def _finished(scorer: BlockScorer, store: CellStore) -> set[Cell]:
-    return {c for c in store.finished(scorer.provenance) if scorer.is_kept(store, c)}
+    finished = store.finished(scorer.provenance, image_ids=scorer.keys)
+    return {cell for cell in finished if scorer.is_kept(store, cell)}
 
 
 def _gathered(

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from stl_backbones.records import Cell, Provenance
 from stl_backbones.results.atomic import remove_partial_files, write_atomically
+from stl_backbones.results.cell_file import digest_of
 
 # Name -> array of which every image has its rows: one, or as many as it has detections, say.
 Samples = dict[str, npt.NDArray[np.generic]]
@@ -61,7 +62,6 @@ class BlockStore:
         self.folder.mkdir(exist_ok=True)
         cells = list(results)
         arrays: dict[str, Any] = {
-            _HEADER: np.array(self._header(block)),
             _CELLS: np.array([(cell.corruption, str(cell.severity)) for cell in cells]),
         }
         for name in results[cells[0]]:
@@ -69,7 +69,7 @@ class BlockStore:
             arrays[f"{name}/{_VALUES}"] = np.concatenate(parts)
             arrays[f"{name}/{_LENGTHS}"] = np.array([len(part) for part in parts], np.int64)
         buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
+        np.savez(buffer, **{_HEADER: np.array(self._header(block, arrays)), **arrays})
         write_atomically(self._path(block), buffer.getvalue())
 
     def join(
@@ -103,15 +103,16 @@ class BlockStore:
     def _path(self, block: range) -> Path:
         return self.folder / f"{block.start:08d}-{block.stop:08d}.npz"
 
-    def _header(self, block: range) -> str:
-        return f"{self._digest} {block.start} {block.stop}"
+    def _header(self, block: range, arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+        """A hash over the run, the block's place and its numbers."""
+        return digest_of({"run": self._digest, "block": [block.start, block.stop]}, arrays)
 
     def _read(self, block: range) -> dict[Cell, Samples]:
         path = self._path(block)
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        if str(arrays.pop(_HEADER)) != self._header(block):
-            raise ValueError(f"'{path}' belongs to another run")
+        if str(arrays.pop(_HEADER)) != self._header(block, arrays):
+            raise ValueError(f"'{path}' belongs to another run, or was altered")
         cells = [Cell(str(name), int(severity)) for name, severity in arrays.pop(_CELLS)]
         found: dict[Cell, Samples] = {cell: {} for cell in cells}
         for title in arrays:

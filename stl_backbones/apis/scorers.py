@@ -10,7 +10,6 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,10 +31,13 @@ from stl_backbones.metrics import IGNORE_INDEX, mean_iou
 from stl_backbones.records import Cell, Provenance
 from stl_backbones.results import CellStore
 from stl_backbones.results.atomic import write_atomically
+from stl_backbones.results.detections import (
+    DETECTIONS_DIGEST,
+    detections_path,
+    has_its_detections,
+)
 
-DETECTIONS = "detections"  # the folder of what detectors found
 _PACKED = "packed_detections"
-_DIGEST = "detections_sha256"
 
 
 class DenseScorer(BlockScorer):
@@ -212,11 +214,7 @@ class DetectionScorer(DenseScorer):
 
     def is_kept(self, store: CellStore, cell: Cell) -> bool:
         """Whether the cell's detections are there, as they were written."""
-        path = detections_path(store.folder, cell)
-        recorded = store.read(cell).samples.get(_DIGEST)
-        if recorded is None or not path.is_file():
-            return False
-        return hashlib.sha256(path.read_bytes()).digest() == recorded.tobytes()
+        return has_its_detections(store.read(cell), store.folder)
 
     def finish(self, store: CellStore, cell: Cell, samples: Samples) -> Samples:
         """Write the cell's detections; the cell remembers the file's hash."""
@@ -227,12 +225,7 @@ class DetectionScorer(DenseScorer):
         path.parent.mkdir(exist_ok=True)
         write_atomically(path, content)
         digest = np.frombuffer(hashlib.sha256(content).digest(), np.uint8)
-        return {**samples, _DIGEST: digest}
-
-
-def detections_path(folder: str | Path, cell: Cell) -> Path:
-    """Where a sweep keeps a cell's detections, a list in COCO's result format."""
-    return Path(folder) / DETECTIONS / f"{cell.name}.json.gz"
+        return {**samples, DETECTIONS_DIGEST: digest}
 
 
 @contextlib.contextmanager

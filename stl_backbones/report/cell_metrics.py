@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -77,6 +78,11 @@ class Wording:
     short_retention: str = "Ret"
 
 
+def _no_files(result: CellResult, folder: Path) -> None:
+    """Most tasks have no files beside their cells."""
+    del result, folder
+
+
 @dataclass(frozen=True)
 class TaskMetric:
     """The numbers of a task.
@@ -84,6 +90,7 @@ class TaskMetric:
     Attributes:
         cells: The numbers of a cell; the first is the one that tables and charts show.
         score_cell: Computes all of them, of a cell and of its resamples.
+        check_files: Refuses a cell whose files beside it, below the folder, are not its own.
         truth: The samples that must be equal in all cells, since resamples pair their images.
         class_score: What scores by class are called; empty where there are none.
         wording: How its means are called.
@@ -97,6 +104,7 @@ class TaskMetric:
 
     cells: tuple[CellMetric, ...]
     score_cell: ScoreCell
+    check_files: Callable[[CellResult, Path], None] = _no_files
     truth: tuple[str, ...] = ()
     class_score: str = ""
     wording: Wording = field(default_factory=Wording)

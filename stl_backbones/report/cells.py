@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stl_backbones.metrics import Replicates, resample_counts
-from stl_backbones.records import Cell, Provenance
+from stl_backbones.records import Cell, CellResult, Provenance
 from stl_backbones.report.cell_metrics import (
     DEFAULT_RESAMPLES,
     CellScores,
@@ -75,6 +75,7 @@ def measure(
     *,
     metric: TaskMetric,
     counts: npt.NDArray[np.float32],
+    others: Sequence[Cell] = (),
 ) -> Measured:
     """Read cells of a store and score them.
 
@@ -84,20 +85,28 @@ def measure(
         provenance: What they must have been measured with.
         metric: The task's numbers.
         counts: ``(resamples, images)`` of `Draws`.
+        others: Cells that are there too: not scored, but of the same run and images.
 
     Raises:
         DamagedCellError: If a file is not what was written.
-        ValueError: If a cell belongs to another run, or its images are others or in another order
-            than those of the first cell.
+        ValueError: If a cell belongs to another run, its samples are impossible, or its images are
+            others or in another order than those of the first cell.
     """
 
     def read(cell: Cell) -> _Scored:
-        return _read_cell(store, cell, provenance, metric=metric, counts=counts)
+        result = _read_cell(store, cell, provenance)
+        return _score(store, result, metric=metric, counts=counts)
+
+    def images_of(cell: Cell) -> int:
+        return hash(_read_cell(store, cell, provenance).image_ids)
 
     # Unpacking and hashing release the interpreter's lock; `map` keeps order and first error.
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         scored = dict(zip(cells, pool.map(read, cells), strict=True))
-    _check_same_images(store, scored)
+        images = {cell: found.images for cell, found in scored.items()}
+        images |= dict(zip(others, pool.map(images_of, others), strict=True))
+    _check_same(store, images, "images")
+    _check_same(store, {cell: found.labels for cell, found in scored.items()}, "labels")
     return Measured(
         replicates={
             key: {cell: found.scores.replicates[key] for cell, found in scored.items()}
@@ -121,14 +130,7 @@ class _Scored:
     labels: int
 
 
-def _read_cell(
-    store: CellStore,
-    cell: Cell,
-    provenance: Provenance,
-    *,
-    metric: TaskMetric,
-    counts: npt.NDArray[np.float32],
-) -> _Scored:
+def _read_cell(store: CellStore, cell: Cell, provenance: Provenance) -> CellResult:
     result = store.read(cell)
     differences = result.provenance.differences(provenance)
     if differences:
@@ -136,15 +138,21 @@ def _read_cell(
             f"'{store.path(cell)}' was measured with another {', '.join(differences)} than its "
             "run.json says; delete that file and measure it again"
         )
-    if len(result.image_ids) != provenance.num_images:
-        raise ValueError(
-            f"'{store.path(cell)}' holds {len(result.image_ids)} images, expected "
-            f"{provenance.num_images}; delete that file and measure it again"
-        )
+    return result
+
+
+def _score(
+    store: CellStore,
+    result: CellResult,
+    *,
+    metric: TaskMetric,
+    counts: npt.NDArray[np.float32],
+) -> _Scored:
     try:
+        metric.check_files(result, store.folder)
         scores = metric.score_cell(result, counts)
     except ValueError as error:
-        raise ValueError(f"'{store.path(cell)}': {error}") from error
+        raise ValueError(f"'{store.path(result.cell)}': {error}") from error
     truth = tuple(result.samples[name].astype(np.int64).tobytes() for name in metric.truth)
     return _Scored(scores, images=hash(result.image_ids), labels=hash(truth))
 
@@ -165,13 +173,12 @@ def _keys(store: CellStore, scored: Mapping[Cell, _Scored]) -> tuple[str, ...]:
     return keys
 
 
-def _check_same_images(store: CellStore, scored: Mapping[Cell, _Scored]) -> None:
+def _check_same(store: CellStore, hashes: Mapping[Cell, int], what: str) -> None:
     """Resampling takes the same rows of every cell: they must be the same images."""
-    first = next(iter(scored), None)
-    for cell, found in scored.items():
-        for what in ("images", "labels"):
-            if first is not None and getattr(found, what) != getattr(scored[first], what):
-                raise ValueError(
-                    f"'{store.path(cell)}' holds other {what} than '{store.path(first)}', or in "
-                    "another order; delete that file and measure it again"
-                )
+    first = next(iter(hashes), None)
+    for cell, found in hashes.items():
+        if first is not None and found != hashes[first]:
+            raise ValueError(
+                f"'{store.path(cell)}' holds other {what} than '{store.path(first)}', or in "
+                "another order; delete that file and measure it again"
+            )

@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 
 from stl_backbones.metrics import Replicates, percentile_interval
-from stl_backbones.records import CLEAN, Cell, Provenance
+from stl_backbones.records import CLEAN, Cell
 from stl_backbones.report.comparison import Difference
 from stl_backbones.report.document import Document
 from stl_backbones.report.numbers import listed_versions, plain
-from stl_backbones.report.provenance import approximation_note
+from stl_backbones.report.provenance import approximation_note, images, remarks
 from stl_backbones.report.runs import Run
 from stl_backbones.report.table import PAPER_PREFIX, Column, Table, Value
 
@@ -34,7 +35,9 @@ _PROVENANCE_HEADER = (
     "checkpoint_sha256",
     "versions",
     "notes",
+    "remarks",
 )
+_FORMULA = re.compile(r"\s*[=@]|[+-].|[\t\r]")
 _MAIN_SET = "main"  # the images of the sweep itself
 
 
@@ -59,7 +62,7 @@ def render_cells(document: Document) -> str:
 
     def lines() -> Iterator[Sequence[object]]:
         for run in document.runs:
-            provenance = _provenance(run.provenance, document.protocol.name)
+            provenance = _provenance(document, run)
             for cell in document.protocol.cells() if run.swept else ():
                 scores = [_replicates(run, one.key, cell) for one in metrics]
                 yield (
@@ -74,7 +77,7 @@ def render_cells(document: Document) -> str:
                 sets = [_with_ends(own.replicates[one.key]) for one in metrics]
                 yield (run.label, name, CLEAN.corruption, CLEAN.severity,
                        *(number for values in sets for number in values),
-                       *_provenance(own.provenance, own.provenance.protocol))  # fmt: skip
+                       *_provenance(document, run, name))  # fmt: skip
 
     return _write(("model", "set", "corruption", "severity", *header, *_PROVENANCE_HEADER), lines())
 
@@ -95,8 +98,8 @@ def render_aggregates(document: Document) -> str:
 
     def lines() -> Iterator[Sequence[object]]:
         for run, found in zip(document.runs, document.aggregates, strict=True):
-            provenance = _provenance(run.provenance, document.protocol.name)
             for key, one in found.items():
+                provenance = _provenance(document, run, _set_of(run, key))
                 low, high = one.interval or (None, None)
                 better = "lower" if one.lower_is_better else "higher"
                 yield (run.label, key, _number(one.value), _number(low), _number(high), one.unit,
@@ -107,20 +110,27 @@ def render_aggregates(document: Document) -> str:
 
 
 def render_differences(document: Document) -> str:
-    """One line per aggregate: both models, their paired difference, its interval, p."""
+    """One line per aggregate: both models, their paired difference, its interval, p.
+
+    The provenance is the first model's, then the second's.
+    """
 
     def line(one: Difference) -> Sequence[object]:
         low, high = one.interval or (None, None)
         numbers = (one.first.value, one.second.value, one.value, low, high, one.p_value)
         better = "lower" if one.first.lower_is_better else "higher"
-        return (*labels, one.first.key, *map(_number, numbers), one.first.unit, better)
+        measured = [
+            fact
+            for run in document.runs
+            for fact in _provenance(document, run, _set_of(run, one.first.key))
+        ]
+        return (*labels, one.first.key, *map(_number, numbers), one.first.unit, better, *measured)
 
     labels = tuple(run.label for run in document.runs)
     header = ("first_model", "second_model", "aggregate", "first", "second", "difference", "low",
               "high", "p_value", "unit", "better")  # fmt: skip
-    provenance = _provenance(document.runs[0].provenance, document.protocol.name)
-    rows = ((*line(one), *provenance) for one in document.differences)
-    return _write((*header, *_PROVENANCE_HEADER), rows)
+    seconds = (f"second_{name}" for name in _PROVENANCE_HEADER)
+    return _write((*header, *_PROVENANCE_HEADER, *seconds), map(line, document.differences))
 
 
 def render_table(document: Document, table: Table) -> str:
@@ -135,18 +145,19 @@ def render_table(document: Document, table: Table) -> str:
             if row.published:
                 name = row.label.removeprefix(PAPER_PREFIX)
                 blank = [""] * (len(_PROVENANCE_HEADER) - 1)
-                yield ("paper", name, *values, "", "", document.protocol.name, *blank, "")
+                yield ("paper", name, *values, "", "", document.protocol.name, *blank, "", "")
                 continue
             run = runs[row.label]
             measured = total - len(run.missing(document.protocol))
-            provenance = _provenance(run.provenance, document.protocol.name)
+            provenance = _provenance(document, run)
             note = approximation_note([run]) if row.mark else ""
-            yield ("own", row.label, *values, measured, total, *provenance, note)
+            yield ("own", row.label, *values, measured, total, *provenance, note, _sets(run))
 
     return _write(
-        ("source", "model", *header, "cells_measured", "cells_total", *_PROVENANCE_HEADER, "note"),
+        ("source", "model", *header, "cells_measured", "cells_total", *_PROVENANCE_HEADER, "note",
+         "sets"),
         lines(),
-    )
+    )  # fmt: skip
 
 
 def _header(column: Column, metric: str) -> str:
@@ -156,14 +167,34 @@ def _header(column: Column, metric: str) -> str:
     return f"{column.key}_fraction" if ratio else f"{column.key}_{metric}_fraction"
 
 
-def _provenance(record: Provenance, protocol: str) -> list[str]:
+def _provenance(document: Document, run: Run, image_set: str = "") -> list[str]:
+    """What a line was measured with: the sweep, or a set of other images."""
+    record = run.sets[image_set].provenance if image_set else run.provenance
     known = {
-        "protocol": protocol,
+        "protocol": record.protocol if image_set else document.protocol.name,
         "versions": listed_versions(record.versions),
         "custom_versions": listed_versions(record.custom_versions),
         "notes": " ".join(record.notes),
+        "remarks": ". ".join(remarks([run], document.protocol)),
     }
-    return [plain(str(known.get(n, getattr(record, n)))) for n in _PROVENANCE_HEADER]
+    values = (known[n] if n in known else getattr(record, n) for n in _PROVENANCE_HEADER)
+    return [plain(str(value)) for value in values]
+
+
+def _set_of(run: Run, key: str) -> str:
+    """The set of other images that an aggregate is of; empty for the sweep."""
+    name = key.rpartition(":")[2].removesuffix("-retention")
+    return name if name in run.sets else ""
+
+
+def _sets(run: Run) -> str:
+    """The images of a line's columns that are of other sets."""
+    return plain(
+        "; ".join(
+            f"{name}: {images(one.provenance)}, fingerprint {one.provenance.dataset_fingerprint}"
+            for name, one in run.sets.items()
+        )
+    )
 
 
 def _number(value: Value) -> str:
@@ -174,9 +205,20 @@ def _number(value: Value) -> str:
     return "nan" if math.isnan(value) else repr(float(value))  # the shortest that reads back equal
 
 
-def _write(header: Sequence[str], rows: Iterator[Sequence[object]]) -> str:
+def _write(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerow(map(_inert, header))
+    writer.writerows(map(_inert, row) for row in rows)
     return buffer.getvalue()
+
+
+def _inert(value: object) -> object:
+    """Mark a text that a spreadsheet would compute, ``=1+1``, as text."""
+    if not isinstance(value, str) or not _FORMULA.match(value):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value

@@ -39,6 +39,7 @@ from stl_backbones.report.provenance import (
     model_facts,
     remarks,
     shared_facts,
+    sources,
     warnings,
 )
 from stl_backbones.report.requirements import Requirement, Verdict, judge
@@ -196,7 +197,7 @@ def make_document(
         shared_facts=shared,
         model_facts=model_facts(runs, protocol, shared),
     )
-    return _with_remarks(document, tuple(remarks(runs, protocol)))
+    return _marked(document, tuple(remarks(runs, protocol)), sources(runs, protocol))
 
 
 def _title(runs: Sequence[Run]) -> str:
@@ -212,12 +213,12 @@ def _warnings(runs: Sequence[Run], protocol: Protocol, *, paper: bool) -> list[s
     return [*warnings(runs, protocol), *([beside] if beside else [])]
 
 
-def _with_remarks(document: Document, said: tuple[str, ...]) -> Document:
-    """Say in every table what must not be overlooked: tables are copied one by one."""
+def _marked(document: Document, said: tuple[str, ...], measured: tuple[str, ...]) -> Document:
+    """Say in every table what it is of and what must not be overlooked: tables are copied."""
 
     def mark(value: Any) -> Any:
         if isinstance(value, Table):
-            return dataclasses.replace(value, remarks=said)
+            return dataclasses.replace(value, remarks=said, sources=measured)
         if isinstance(value, tuple):
             return tuple(map(mark, value))
         return {name: mark(table) for name, table in value.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from importlib import resources
 
@@ -15,6 +15,8 @@ from stl_backbones.report.numbers import MISSING, NOT_COUNTED, NOT_IN_PROTOCOL, 
 from stl_backbones.report.summary import Summary
 from stl_backbones.report.table import Column, Row, Table, full_name
 
+# The page is its own text and colours: whatever a name might hold, nothing is run or fetched.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _MARKS = (MISSING, NOT_IN_PROTOCOL, NOT_COUNTED)
 # Aggregates that a card shows if they were measured.
 _CARD_EXTRAS = ("mce", "imagenet-a", "imagenet-r", "mask_ap:clean", "mask_ap:average")
@@ -26,7 +28,8 @@ def render(document: Document) -> str:
     title = escape(document.title)
     sections = [_head(document), *_table_sections(document)]
     if document.main is not None:
-        sections += [_heat_section(document), _curve_section(document)]
+        told = _told(document.main)
+        sections += [_heat_section(document, told), _curve_section(document, told)]
     sections += [
         _detail_section(document),
         _class_section(document),
@@ -35,6 +38,7 @@ def render(document: Document) -> str:
     body = "\n".join(sections)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{title}</title>\n<style>\n{style}</style>\n</head>\n"
         f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
@@ -161,16 +165,19 @@ def _table_sections(document: Document) -> Iterator[str]:
 
 
 def _with_notes(table: Table, precision: int) -> str:
+    return render_table(table, precision) + _told(table, table.notes)
+
+
+def _told(table: Table, notes: Sequence[str] = ()) -> str:
+    """What stands below a table, or below another picture of its numbers."""
     remarks = " ".join(f"{escape(remark)}." for remark in table.remarks)
-    notes = "".join(f"<li>{escape(note)}</li>" for note in table.notes)
-    return (
-        render_table(table, precision)
-        + (f'<p class="remark">{remarks}</p>' if remarks else "")
-        + (f'<ul class="notes">{notes}</ul>' if notes else "")
+    items = "".join(f"<li>{escape(note)}</li>" for note in (*notes, *table.sources))
+    return (f'<p class="remark">{remarks}</p>' if remarks else "") + (
+        f'<ul class="notes">{items}</ul>' if items else ""
     )
 
 
-def _heat_section(document: Document) -> str:
+def _heat_section(document: Document, told: str) -> str:
     limits = value_range(document.runs)
     maps = "".join(
         '<div class="scroll">'
@@ -186,11 +193,12 @@ def _heat_section(document: Document) -> str:
     )
     return (
         "<section><h2>Corruption by severity</h2>"
-        f'{render_scale(limits, document.metric.name)}<div class="maps">{maps}</div></section>'
+        f'{render_scale(limits, document.metric.name)}<div class="maps">{maps}</div>'
+        f"{told}</section>"
     )
 
 
-def _curve_section(document: Document) -> str:
+def _curve_section(document: Document, told: str) -> str:
     panels = make_panels(document.runs, document.protocol)
     top = axis_top(panels)
     labels = [[curve.label for curve in panel.curves] for panel in panels]
@@ -209,7 +217,7 @@ def _curve_section(document: Document) -> str:
         '<p class="hint">From clean images to severity 5; a line breaks where a cell was not '
         "measured, and ends where the protocol does.</p>"
         + (legend(labels[0]) if shared else "")
-        + f'<div class="panels">{"".join(charts)}</div></section>'
+        + f'<div class="panels">{"".join(charts)}</div>{told}</section>'
     )
 
 

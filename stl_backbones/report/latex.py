@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stl_backbones.report.document import Document
-from stl_backbones.report.numbers import MISSING, NOT_IN_PROTOCOL
+from stl_backbones.report.numbers import MISSING, NOT_IN_PROTOCOL, plain
 from stl_backbones.report.table import Row, Table
 
 _ESCAPES = str.maketrans(
@@ -43,7 +43,7 @@ def render(document: Document) -> str:
     comparison = () if document.comparison is None else (document.comparison,)
     lines = [
         "% needs \\usepackage{booktabs} and \\usepackage{graphicx}",
-        *(f"% {text}" for text in (*facts, *document.warnings)),
+        *(f"% {plain(text)}" for text in (*facts, *document.warnings)),
     ]
     for table in (*document.published_layouts, document.headline, *comparison):
         lines += _float(table, document, facts)
@@ -106,7 +106,9 @@ def _rows(table: Table, rows: Sequence[Row], precision: int) -> list[str]:
     best = table.best()
     lines = []
     for row in rows:
-        cells = [escape(row.heading)]
+        heading = escape(row.heading)
+        # `\\` would take a bracket or a star that follows it for its own.
+        cells = ["{}" + heading if heading.startswith(("[", "*")) else heading]
         for column in table.columns:
             text = table.text(row, column, precision)
             text = _MARKS.get(text, escape(text))

@@ -9,7 +9,7 @@ from stl_backbones.report.document import Document
 from stl_backbones.report.table import Table
 
 # Characters that would make markup of a name; `_` only does so at the edge of a word.
-_SPECIAL = re.compile(r"[\\`*\[\]<>|~]|(?<!\w)_|_(?!\w)")
+_SPECIAL = re.compile(r"[\\`*\[\]<>|~&$]|(?<!\w)_|_(?!\w)")
 
 
 def escape(text: str) -> str:
@@ -24,9 +24,9 @@ def render_table(table: Table, precision: int) -> str:
     columns' own names are the first line below it.
     """
     grouped = [(name, columns) for name, columns in table.groups() if name]
-    top, second = [table.heading], [""]
+    top, second = [escape(table.heading)], [""]
     for name, columns in table.groups():
-        titles = [column.title for column in columns]
+        titles = [escape(column.title) for column in columns]
         top += [escape(name), *[""] * (len(titles) - 1)] if name else titles
         second += titles if name else [""] * len(titles)
     body = [
@@ -64,7 +64,7 @@ def render(document: Document) -> str:
 
 def _with_notes(table: Table, precision: int) -> list[str]:
     remarks = " ".join(f"**{escape(remark)}.**" for remark in table.remarks)
-    notes = "\n".join(f"- {escape(note)}" for note in table.notes)
+    notes = "\n".join(f"- {escape(note)}" for note in (*table.notes, *table.sources))
     return [render_table(table, precision), *filter(None, [remarks, notes])]
 
 

@@ -2,62 +2,122 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from stl_backbones.corruptions.catalog import Protocol
 from stl_backbones.records import Provenance
 from stl_backbones.report.cell_metrics import CellMetric, TaskMetric
 from stl_backbones.report.numbers import listed, listed_versions, plain
-from stl_backbones.report.runs import Run
+from stl_backbones.report.runs import APPROXIMATE_MODES, Run
 
 _SHA_SHOWN = 12  # hex digits; git's habit, enough to tell checkpoints apart
 
 # Told per model even where all models agree.
 _BY_MODEL = ("Folder", "Checkpoint", "Cells")
+# Told once in a report, and not under every table.
+_NO_SOURCE = ("Cells", "Folder", "Size", "Encoder", "Model")
 
 
 def warnings(runs: Sequence[Run], protocol: Protocol) -> list[str]:
-    """What must not be overlooked: a limited data set, skipped files, missing cells, notes."""
-    found: dict[str, None] = {}
-    for name, record in _records(runs):
-        found.update(dict.fromkeys(_limits(name, record)))
-        if record.skipped:
-            names = listed([plain(image) for image in record.skipped])
-            found[f"SKIPPED broken files{_in(name)}: {names}"] = None
-    for run in _partial(runs, protocol):
-        cells = listed([cell.name for cell in run.missing(protocol)])
-        found[f"PARTIAL: {run.label} has {cell_count(run, protocol)} cells; missing {cells}"] = None
-    return [*found, *_notes(runs)]
+    """What must not be overlooked: limits, skipped files, missing cells, other settings, notes."""
+    missing = {
+        run.label: listed([cell.name for cell in run.missing(protocol)])
+        for run in _partial(runs, protocol)
+    }
+    partial = [
+        f"{told}; missing {missing[label]}" for label, told in _incomplete(runs, protocol).items()
+    ]
+    return [*_told(runs, lambda run: _limits(run, protocol, name_files=True)), *partial,
+            *_told(runs, _notes)]  # fmt: skip
 
 
 def remarks(runs: Sequence[Run], protocol: Protocol) -> list[str]:
     """The same in short, for every single table."""
-    found: dict[str, None] = {}
-    for name, record in _records(runs):
-        found.update(dict.fromkeys(_limits(name, record)))
-        if record.skipped:
-            found[f"SKIPPED {len(record.skipped)} broken files{_in(name)}"] = None
-    for run in _partial(runs, protocol):
-        found[f"PARTIAL: {run.label} has {cell_count(run, protocol)} cells"] = None
-    return [*found, *_notes(runs)]
+    partial = _incomplete(runs, protocol).values()
+    return [*_told(runs, lambda run: _limits(run, protocol)), *partial, *_told(runs, _notes)]
 
 
-def _records(runs: Sequence[Run]) -> Iterator[tuple[str, Provenance]]:
-    """Every record behind the numbers: the sweeps' (without a name), then the sets'."""
+def sources(runs: Sequence[Run], protocol: Protocol) -> tuple[str, ...]:
+    """What a table says when it is copied alone: what was measured, on what, by what.
+
+    First what all models share, then what is each one's own.
+    """
+    every = [_source(run, protocol) for run in runs]
+    shared = {
+        label: text
+        for label, text in every[0].items()
+        if all(other.get(label) == text for other in every)
+    }
+    named = {"Protocol": protocol.name} if any(run.swept for run in runs) else {}
+    told = [f"Measured: {_phrase({**named, **shared})}."]
+    for run, facts in zip(runs, every, strict=True):
+        own = {label: text for label, text in facts.items() if label not in shared}
+        told += [f"{run.label}: {_phrase(own)}."] if own else []
+    return tuple(told)
+
+
+def _source(run: Run, protocol: Protocol) -> dict[str, str]:
+    facts = _facts(run, protocol, digits=_SHA_SHOWN)
+    return {label: text for label, text in facts.items() if label not in _NO_SOURCE}
+
+
+def _phrase(facts: Mapping[str, str]) -> str:
+    return "; ".join(
+        text if label == "Images" else f"{label.lower()} {text}" for label, text in facts.items()
+    )
+
+
+def _told(runs: Sequence[Run], say: Callable[[Run], Iterable[str]]) -> list[str]:
+    """Sentences, each of them once; what some models alone say, with their names."""
+    found: dict[str, dict[str, None]] = {}
     for run in runs:
-        if run.swept:
-            yield "", run.provenance
-        for name, one in run.sets.items():
-            yield name, one.provenance
+        for sentence in say(run):
+            found.setdefault(sentence, {})[run.label] = None
+    return [
+        sentence if len(labels) == len(runs) else f"{', '.join(labels)}: {sentence}"
+        for sentence, labels in found.items()
+    ]
 
 
-def _limits(name: str, record: Provenance) -> list[str]:
-    limited = record.num_images < record.num_images_total
-    return [f"{images(record)}{_in(name)}"] if limited else []
+def _records(run: Run) -> Iterator[tuple[str, Provenance]]:
+    """Every record behind a run's numbers: the sweep's (without a name), then the sets'."""
+    if run.swept:
+        yield "", run.provenance
+    for name, one in run.sets.items():
+        yield name, one.provenance
 
 
-def _in(name: str) -> str:
-    return f" ({name})" if name else ""
+def _limits(run: Run, protocol: Protocol, *, name_files: bool = False) -> Iterator[str]:
+    for name, record in _records(run):
+        where = f" ({name})" if name else ""
+        if record.num_images < record.num_images_total:
+            yield f"{images(record)}{where}"
+        if record.skipped and name_files:
+            yield f"SKIPPED broken files{where}: {listed([plain(one) for one in record.skipped])}"
+        elif record.skipped:
+            yield f"SKIPPED {len(record.skipped)} broken files{where}"
+        yield from _not_official(record, protocol)
+    for name in run.unfinished:
+        yield f"PARTIAL: {run.label} has no set {name}"
+
+
+def _not_official(record: Provenance, protocol: Protocol) -> Iterator[str]:
+    """How corruptions differ from those that a protocol's numbers are published with."""
+    mode = record.corruption_mode
+    if mode in APPROXIMATE_MODES and protocol.published:
+        yield (
+            f"NOT OFFICIAL: corruptions of mode {mode} equal the published ones in distribution "
+            "only"
+        )
+    if record.channel_order == "bgr":
+        yield "NOT OFFICIAL: the corruptions expect RGB images and saw BGR ones"
+    if mode == "files":
+        yield (
+            f"UNVERIFIED: {plain(record.corruption_source)} does not say how its corrupted images "
+            "were made"
+        )
+    elif record.seed:
+        yield f"NOT OFFICIAL: seed {record.seed}, another draw of the corruptions than seed 0"
 
 
 def _partial(runs: Sequence[Run], protocol: Protocol) -> list[Run]:
@@ -65,18 +125,18 @@ def _partial(runs: Sequence[Run], protocol: Protocol) -> list[Run]:
     return [run for run in runs if swept and run.missing(protocol)]
 
 
-def _notes(runs: Sequence[Run]) -> list[str]:
-    """What the scoring said that every table must tell; of one model, where they differ."""
-    by_note: dict[str, dict[str, None]] = {}
-    for run in runs:
-        records = [run.provenance, *(one.provenance for one in run.sets.values())]
-        for note in (plain(note).rstrip(".") for record in records for note in record.notes):
-            by_note.setdefault(note, {})[run.label] = None
-    everyone = len(runs)
-    return [
-        note if len(labels) == everyone else f"{', '.join(labels)}: {note}"
-        for note, labels in by_note.items()
-    ]
+def _incomplete(runs: Sequence[Run], protocol: Protocol) -> dict[str, str]:
+    return {
+        run.label: f"PARTIAL: {run.label} has {cell_count(run, protocol)} cells"
+        for run in _partial(runs, protocol)
+    }
+
+
+def _notes(run: Run) -> Iterator[str]:
+    """What the scoring said that every table must tell."""
+    for record in (run.provenance, *(one.provenance for one in run.sets.values())):
+        for note in record.notes:
+            yield plain(note).rstrip(".")
 
 
 def approximation_note(runs: Sequence[Run]) -> str:
@@ -119,7 +179,7 @@ def shared_facts(runs: Sequence[Run], protocol: Protocol, metric: TaskMetric) ->
         **{
             label: text
             for label, text in first.items()
-            if label not in _BY_MODEL and all(other[label] == text for other in others)
+            if label not in _BY_MODEL and all(other.get(label) == text for other in others)
         },
     }
 
@@ -145,16 +205,24 @@ def model_facts(
     }
 
 
-def _facts(run: Run, protocol: Protocol) -> dict[str, str]:
+def _engine(record: Provenance) -> str:
+    """How images were corrupted; of files that do not say it, order and seed are unknown too."""
+    mode = record.corruption_mode
+    engine = f"{record.corruption_source}, engine {mode} ({record.corruption_package})"
+    if mode == "files":
+        return engine
+    return f"{engine}, {record.channel_order.upper()} order, seed {record.seed}"
+
+
+def _facts(run: Run, protocol: Protocol, *, digits: int | None = None) -> dict[str, str]:
+    """Label -> text; of the fingerprints so many digits."""
     record = run.provenance
     custom = {n: v for n, v in record.custom_versions.items() if n in protocol.corruptions}
     swept = {
         "Data set": record.dataset,
-        "Fingerprint": record.dataset_fingerprint,
+        "Fingerprint": record.dataset_fingerprint[:digits],
         "Images": images(record),
-        "Corruptions": f"{record.corruption_source}, engine {record.corruption_mode} "
-        f"({record.corruption_package}), {record.channel_order.upper()} order, "
-        f"seed {record.seed}",
+        "Corruptions": _engine(record),
         **({"Own corruptions": listed_versions(custom)} if custom else {}),
         "Inference": record.inference,
         "Cells": cell_count(run, protocol),
@@ -163,7 +231,7 @@ def _facts(run: Run, protocol: Protocol) -> dict[str, str]:
         **(swept if run.swept else {}),
         **{
             f"Set {name}": f"{images(one.provenance)}, {one.provenance.inference}, fingerprint "
-            f"{one.provenance.dataset_fingerprint}"
+            f"{one.provenance.dataset_fingerprint[:digits]}"
             for name, one in run.sets.items()
         },
         "Device": record.device,

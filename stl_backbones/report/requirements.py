@@ -13,7 +13,7 @@ from stl_backbones.corruptions.catalog import Protocol
 from stl_backbones.records import Cell
 from stl_backbones.report.aggregates import Aggregate, cell_aggregate
 from stl_backbones.report.cell_metrics import TaskMetric
-from stl_backbones.report.numbers import MISSING_SHOWN, listed
+from stl_backbones.report.numbers import MISSING_SHOWN, NOT_COUNTED, listed
 from stl_backbones.report.runs import Run, wanted_cells
 
 OPERATORS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
@@ -167,9 +167,13 @@ def _verdict(requirement: Requirement, label: str, one: Aggregate, *, by_interva
         judged = requirement.bound
     # NaN, where nothing was counted, compares as false: it fails.
     passed = OPERATORS[requirement.comparison](judged, requirement.bound)
-    told = f"{value:.6g}"
+    told = _number(value)
     if interval is not None:
-        told += f" (95 % interval {interval[0]:.6g} to {interval[1]:.6g})"
+        told += f" (95 % interval {_number(interval[0])} to {_number(interval[1])})"
     if by_interval:
         told += f", judged by its {'lower' if lower else 'upper'} bound"
     return Verdict(requirement, label, passed=bool(passed), found=told)
+
+
+def _number(value: float) -> str:
+    return NOT_COUNTED if math.isnan(value) else f"{value:.6g}"

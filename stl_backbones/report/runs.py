@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stl_backbones.corruptions.catalog import Protocol, get_protocol
+from stl_backbones.corruptions.catalog import CORRUPTIONS, Protocol, get_protocol
 from stl_backbones.metrics import IncompleteCellsError, Replicates
-from stl_backbones.records import Cell, Provenance
+from stl_backbones.records import CLEAN, Cell, Provenance
 from stl_backbones.report.cell_metrics import DEFAULT_RESAMPLES, ClassScores, TaskMetric
 from stl_backbones.report.cells import Draws, measure
 from stl_backbones.report.numbers import plain
-from stl_backbones.report.sets import ImageSet, find_sets, read_sets, set_names
+from stl_backbones.report.sets import ImageSet, find_sets, is_store, read_sets, set_names
 from stl_backbones.report.task_metrics import TASK_METRICS, get_task_metric
 from stl_backbones.results import CellStore
 
@@ -61,6 +61,7 @@ class Run:
         replicates: Metric key -> cell -> ``(1 + resamples,)`` scores, of the data set and of its
             resamples; cells of the task's other protocols are among them.
         sets: The sets of other images.
+        unfinished: The sets that are there without their cell.
         images: See `stl_backbones.report.cells.Measured`.
         swept: Whether its folder holds a sweep, and not only such sets.
     """
@@ -72,6 +73,7 @@ class Run:
     class_scores: Mapping[Cell, ClassScores]
     replicates: Mapping[str, Mapping[Cell, Replicates]] = field(default_factory=dict)
     sets: Mapping[str, ImageSet] = field(default_factory=dict)
+    unfinished: tuple[str, ...] = ()
     images: int = 0
     swept: bool = True
 
@@ -152,7 +154,7 @@ def default_resamples(folders: Sequence[Path]) -> int:
 
 def _is_swept(folder: Path) -> bool:
     """Whether the folder is a store, or claims to be nothing else."""
-    return (folder / "run.json").is_file() or not _set_folders(folder)
+    return is_store(folder) or not _set_folders(folder)
 
 
 def _set_folders(folder: Path) -> dict[str, Path]:
@@ -264,6 +266,7 @@ def _read_run(
     partial: bool,
 ) -> Run:
     sets = read_sets(folder, metric, draws=draws, partial=partial)
+    unfinished = tuple(name for name in find_sets(folder, metric) if name not in sets)
     for one in sets.values():
         if one.provenance.checkpoint_sha256 != provenance.checkpoint_sha256:
             raise ValueError(
@@ -271,13 +274,20 @@ def _read_run(
                 "is one model"
             )
     if not _is_swept(folder):
-        return Run(label, folder, provenance, {}, {}, sets=sets, swept=False)
+        return Run(label, folder, provenance, {}, {}, sets=sets, unfinished=unfinished, swept=False)
     store = CellStore(folder)
-    there = set(store.cells())
+    there = store.cells()
+    _check_names(store, there, provenance)
     cells = [cell for cell in wanted_cells(protocol, metric) if cell in there]
-    counts = draws.counts(provenance.num_images)
-    measured = measure(store, cells, provenance, metric=metric, counts=counts)
-    scores = measured.replicates[metric.key]
+    measured = measure(
+        store,
+        cells,
+        provenance,
+        metric=metric,
+        counts=draws.counts(provenance.num_images),
+        others=[cell for cell in there if cell not in cells],
+    )
+    scores = measured.replicates.get(metric.key, {})  # none without cells
     return Run(
         label=label,
         folder=folder,
@@ -286,8 +296,23 @@ def _read_run(
         class_scores=measured.class_scores,
         replicates=measured.replicates,
         sets=sets,
+        unfinished=unfinished,
         images=measured.images,
     )
+
+
+def _check_names(store: CellStore, cells: Sequence[Cell], provenance: Provenance) -> None:
+    """A cell is of the catalog, or of a corruption that its sweep recorded."""
+    known = (CLEAN.corruption, *CORRUPTIONS, *provenance.custom_versions)
+    for cell in cells:
+        if (
+            cell.corruption not in known
+            and cell.corruption not in store.read(cell).provenance.custom_versions
+        ):
+            raise ValueError(
+                f"'{store.path(cell)}' is of corruption '{cell.corruption}', which no sweep of its "
+                "folder has; delete that file"
+            )
 
 
 def wanted_cells(protocol: Protocol, metric: TaskMetric) -> tuple[Cell, ...]:

@@ -21,6 +21,7 @@ from stl_backbones.metrics import Replicates
 from stl_backbones.records import CLEAN, Provenance
 from stl_backbones.report.cell_metrics import TaskMetric
 from stl_backbones.report.cells import Draws, measure
+from stl_backbones.report.numbers import listed, plain
 from stl_backbones.results import CellStore
 
 # Name -> how tables write it.
@@ -50,11 +51,14 @@ def set_names(metric: TaskMetric) -> tuple[str, ...]:
     return tuple(f"{name}{suffix}" for name in metric.sets for suffix in ("", CLEAN_SUFFIX))
 
 
+def is_store(folder: Path) -> bool:
+    """Whether a folder holds a store: cells without their record are one whose record was lost."""
+    return (folder / "run.json").is_file() or any((folder / "cells").glob("*.npz"))
+
+
 def find_sets(folder: Path, metric: TaskMetric) -> dict[str, Path]:
     """The sets that a model's folder holds: name -> store."""
-    return {
-        name: folder / name for name in set_names(metric) if (folder / name / "run.json").is_file()
-    }
+    return {name: folder / name for name in set_names(metric) if is_store(folder / name)}
 
 
 def read_sets(
@@ -69,12 +73,17 @@ def read_sets(
         partial: Leave a set out that was not finished.
 
     Raises:
-        ValueError: If a set was not finished, or one is of other classes than its clean images.
+        ValueError: If a set was not finished, is another one than its folder's name says, or is of
+            other classes than its clean images.
     """
     found = {}
     for name, path in find_sets(folder, metric).items():
         store = CellStore(path)
         provenance = store.provenance()
+        _check_place(name, path, provenance)
+        if set(store.cells()) - {CLEAN}:
+            others = listed([cell.name for cell in store.cells() if not cell.is_clean])
+            raise ValueError(f"'{path}' holds cells {others}, expected '{CLEAN.name}' alone")
         if CLEAN not in store.cells():
             if partial:
                 continue
@@ -88,6 +97,17 @@ def read_sets(
         found[name] = ImageSet(path, provenance, scores, measured.images)
     _check_classes(found)
     return found
+
+
+def _check_place(name: str, path: Path, provenance: Provenance) -> None:
+    """Tables name a set after its folder."""
+    title = SET_TITLES[name.removesuffix(CLEAN_SUFFIX)]
+    expected = f"ImageNet-1K, classes of {title}" if name.endswith(CLEAN_SUFFIX) else title
+    if provenance.dataset != expected:
+        raise ValueError(
+            f"'{path}' holds data set '{plain(provenance.dataset)}', expected '{expected}'; rename "
+            "the folder, or measure it again"
+        )
 
 
 def _check_classes(sets: Mapping[str, ImageSet]) -> None:

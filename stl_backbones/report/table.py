@@ -108,6 +108,7 @@ class Table:
         rows: In order.
         rows_compete: Whether the best of a column means something: rows are models.
         remarks: What must not be overlooked: limits, missing cells.
+        sources: What was measured, on what images, by what engine and versions.
         notes: Footnotes.
     """
 
@@ -117,6 +118,7 @@ class Table:
     rows: tuple[Row, ...]
     rows_compete: bool = True
     remarks: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def groups(self) -> Iterator[tuple[str, list[Column]]]:

@@ -22,6 +22,8 @@ from stl_backbones.report.cell_metrics import ClassScores, TaskMetric
 from stl_backbones.report.detection_metrics import DETECTION
 from stl_backbones.report.sums import SumMetric, scores_of_sums
 
+_MOST_PIXELS = 2**53  # beyond it float64, in which resamples are summed, skips integers
+
 
 def _confusions(result: CellResult) -> npt.NDArray[np.integer]:
     """The ``(N, K, K)`` per-image matrices of a cell."""
@@ -33,6 +35,13 @@ def _confusions(result: CellResult) -> npt.NDArray[np.integer]:
         raise ValueError(
             f"expected a sample 'confusion_matrix' of integers and shape (images, classes, "
             f"classes) = {expected}, got {found}"
+        )
+    if samples.size and samples.min() < 0:
+        raise ValueError(f"sample 'confusion_matrix' must hold no negative, got {samples.min()}")
+    pixels = samples.sum(dtype=np.float64)
+    if pixels > _MOST_PIXELS:
+        raise ValueError(
+            f"sample 'confusion_matrix' must count at most {_MOST_PIXELS} pixels, got {pixels:.0f}"
         )
     return samples.astype(np.int64, copy=False)
 
@@ -67,25 +76,34 @@ def _sample(result: CellResult, name: str) -> npt.NDArray[np.generic]:
     return values
 
 
-def _label(result: CellResult) -> npt.NDArray[np.int64]:
-    label, classes = _sample(result, "label").astype(np.int64), len(result.provenance.classes)
-    if label.size and not 0 <= label.min() <= label.max() < classes:
+def _class_indices(result: CellResult, name: str) -> npt.NDArray[np.int64]:
+    values, classes = _sample(result, name), len(result.provenance.classes)
+    if values.size and not 0 <= values.min() <= values.max() < classes:
         raise ValueError(
-            f"sample 'label' must hold classes 0..{classes - 1}, got {label.min()}..{label.max()}"
+            f"sample '{name}' must hold classes 0..{classes - 1}, got "
+            f"{values.min()}..{values.max()}"
         )
-    return label
+    return values.astype(np.int64)
 
 
 def _top1_terms(result: CellResult) -> npt.NDArray[np.floating]:
-    return hits(_label(result), _sample(result, "prediction").astype(np.int64))
+    return hits(_class_indices(result, "label"), _class_indices(result, "prediction"))
 
 
 def _top5_terms(result: CellResult) -> npt.NDArray[np.floating]:
-    return _sample(result, "in_top5").astype(np.float32)[:, None]
+    among_five = _sample(result, "in_top5").astype(np.float32)[:, None]
+    if (among_five < _top1_terms(result)).any():
+        raise ValueError("sample 'in_top5' must hold what is best, got a right answer without it")
+    return among_five
 
 
 def _nll_terms(result: CellResult) -> npt.NDArray[np.floating]:
-    return _sample(result, "nll").astype(np.float32)[:, None]
+    nll = _sample(result, "nll")
+    if nll.size and not 0 <= nll.min() <= nll.max() <= np.finfo(np.float32).max:
+        raise ValueError(
+            f"sample 'nll' must hold float32 numbers of 0 or more, got {nll.min()}..{nll.max()}"
+        )
+    return nll.astype(np.float32)[:, None]
 
 
 def _calibration_terms(result: CellResult) -> npt.NDArray[np.floating]:

@@ -11,32 +11,19 @@ Layout of a sweep's folder::
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import io
-import json
 import socket
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from stl_backbones.records import CLEAN_NAME, Cell, CellResult, Provenance
 from stl_backbones.results.atomic import remove_partial_files, write_atomically
+from stl_backbones.results.cell_file import REMEDY, DamagedCellError, decode_cell, encode_cell
 from stl_backbones.results.lock import locked
+from stl_backbones.results.run_record import decode_run, encode_run
 
-FORMAT = 1
-_RECORD, _IDS = "record", "image_ids"
-# RuntimeError: a flipped bit asks for a password, or for a compression that zipfile lacks.
-_BAD_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError)
-
-
-class DamagedCellError(ValueError):
-    """A cell's file is truncated, altered, or no cell at all."""
+_SEVERITIES = range(1, 6)
 
 
 class CellStore:
@@ -70,10 +57,13 @@ class CellStore:
             yield
 
     def _claim(self, provenance: Provenance) -> None:
-        if not (self.folder / "run.json").exists():
+        try:
+            recorded = self.provenance()
+        except (FileNotFoundError, DamagedCellError):
+            # None yet, or a power cut's: every cell says itself what it was measured with.
+            self.finished(provenance)
             self._record(provenance)
             return
-        recorded = self.provenance()
         differences = recorded.differences(provenance)
         if differences:
             told = "; ".join(
@@ -89,15 +79,14 @@ class CellStore:
             self._record(dataclasses.replace(recorded, custom_versions=versions))
 
     def _record(self, provenance: Provenance) -> None:
-        text = json.dumps(provenance.to_dict(), indent=2, sort_keys=True) + "\n"
-        write_atomically(self.folder / "run.json", text.encode())
+        write_atomically(self.folder / "run.json", encode_run(provenance))
 
     def provenance(self) -> Provenance:
         """What the folder's cells were measured with.
 
         Raises:
             FileNotFoundError: If the folder holds no run.
-            DamagedCellError: If the record cannot be read.
+            DamagedCellError: If the record is not what was written.
         """
         path = self.folder / "run.json"
         if not path.is_file():
@@ -105,14 +94,11 @@ class CellStore:
                 f"'{self.folder}' holds no sweep: expected {path.name} in it, "
                 "as tools/robustness.py --work-dir writes"
             )
-        try:
-            return Provenance.from_dict(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError, KeyError) as error:
-            raise DamagedCellError(f"'{path}' cannot be read: {error}") from error
+        return decode_run(path)
 
     def write(self, result: CellResult) -> None:
         """Store a finished cell; the file appears whole or not at all."""
-        write_atomically(self.path(result.cell), _encode(result))
+        write_atomically(self.path(result.cell), encode_cell(result))
 
     def log_time(self, cell: Cell, seconds: float, *, resumed: bool) -> None:
         """Append the wall time of a cell to ``timing.csv``."""
@@ -126,20 +112,31 @@ class CellStore:
 
         Raises:
             FileNotFoundError: If it was not finished.
-            DamagedCellError: If the file is not what was written.
+            DamagedCellError: If the file is not what was written, is another cell's, or its images
+                are not as many as its provenance says, each once.
         """
         path = self.path(cell)
         if not path.is_file():
             raise FileNotFoundError(f"cell '{cell.name}' is not in '{self.folder}'")
-        result = _decode(path)
+        result = decode_cell(path)
         if result.cell != cell:
-            raise DamagedCellError(f"'{path}' holds cell '{result.cell.name}', not '{cell.name}'")
+            raise DamagedCellError(
+                f"'{path}' holds cell '{result.cell.name}', not '{cell.name}'; {REMEDY}"
+            )
+        _check_images(path, result)
         return result
 
-    def finished(self, provenance: Provenance) -> set[Cell]:
+    def finished(
+        self, provenance: Provenance, *, image_ids: Sequence[str] | None = None
+    ) -> set[Cell]:
         """The cells that are there, whole, and measured with this provenance.
 
-        A damaged file (after a power cut, say) does not count as finished.
+        A damaged file (after a power cut, say) does not count as finished, nor does one of other
+        images or of another order.
+
+        Args:
+            provenance: What they must have been measured with.
+            image_ids: The images that they must hold, in order; ``None`` for any.
 
         Raises:
             ValueError: If a whole file was measured with something else.
@@ -154,9 +151,10 @@ class CellStore:
             if differences:
                 raise ValueError(
                     f"'{self.path(cell)}' was measured with another {', '.join(differences)} "
-                    "than the rest of its folder; delete that file to measure it again"
+                    f"than the rest of its folder; {REMEDY}"
                 )
-            cells.add(cell)
+            if image_ids is None or result.image_ids == tuple(image_ids):
+                cells.add(cell)
         return cells
 
     def cells(self) -> tuple[Cell, ...]:
@@ -177,60 +175,16 @@ def _cell_of(path: Path) -> Cell:
     name, _, severity = path.stem.rpartition("-")
     if path.stem == CLEAN_NAME:
         return Cell(CLEAN_NAME, 0)
-    if not name or not severity.isdecimal():
+    cell = Cell(name, int(severity) if severity.isdecimal() else 0)
+    if not name or cell.severity not in _SEVERITIES or cell.name != path.stem:
         raise DamagedCellError(f"'{path}' is not named like a cell (expected e.g. 'fog-3.npz')")
-    return Cell(name, int(severity))
+    return cell
 
 
-def _digest(record: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[np.generic]]) -> str:
-    digest = hashlib.blake2b(json.dumps(record, sort_keys=True).encode(), digest_size=16)
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def _encode(result: CellResult) -> bytes:
-    for name, array in result.samples.items():
-        if array.dtype.hasobject:
-            raise ValueError(f"sample '{name}' must be plain numbers, got dtype {array.dtype}")
-    arrays: dict[str, npt.NDArray[np.generic]] = {
-        **result.samples,
-        _IDS: np.array(result.image_ids, dtype=np.str_),
-    }
-    record: dict[str, Any] = {
-        "format": FORMAT,
-        "corruption": result.cell.corruption,
-        "severity": result.cell.severity,
-        "provenance": result.provenance.to_dict(),
-    }
-    record["digest"] = _digest(record, arrays)
-    text = np.frombuffer(json.dumps(record, sort_keys=True).encode(), dtype=np.uint8)
-    buffer = io.BytesIO()
-    contents: dict[str, Any] = {_RECORD: text, **arrays}  # numpy's stub takes no mapping here
-    np.savez_compressed(buffer, **contents)
-    return buffer.getvalue()
-
-
-def _decode(path: Path) -> CellResult:
-    try:
-        # numpy leaves a damaged file open when it opened it itself.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        record = json.loads(arrays.pop(_RECORD).tobytes())
-        if record["format"] != FORMAT:
-            raise DamagedCellError(f"'{path}': format {record['format']}, expected {FORMAT}")
-        digest = record.pop("digest")
-        if digest != _digest(record, arrays):
-            raise DamagedCellError(f"'{path}' was altered after it was written")
-        ids = tuple(str(name) for name in arrays.pop(_IDS))
-        cell = Cell(record["corruption"], record["severity"])
-        provenance = Provenance.from_dict(record["provenance"])
-    except (KeyError, TypeError, EOFError, OSError, *_BAD_ZIP) as error:
-        raise DamagedCellError(f"'{path}' is truncated or no cell: {error}") from error
-    except ValueError as error:
-        if isinstance(error, DamagedCellError):
-            raise
-        raise DamagedCellError(f"'{path}' cannot be read: {error}") from error
-    return CellResult(cell, provenance, ids, arrays)
+def _check_images(path: Path, result: CellResult) -> None:
+    found, expected = len(result.image_ids), result.provenance.num_images
+    if found != expected:
+        raise DamagedCellError(f"'{path}' holds {found} images, expected {expected}; {REMEDY}")
+    name, count = Counter(result.image_ids).most_common(1)[0] if result.image_ids else ("", 1)
+    if count > 1:
+        raise DamagedCellError(f"'{path}' holds image '{name}' {count} times; {REMEDY}")

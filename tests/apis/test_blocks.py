@@ -52,6 +52,17 @@ def test_damaged_blocks_do_not_count(kept):
         assert not kept.has(BLOCKS[0], CELLS)
 
 
+@pytest.mark.parametrize("name", ["label/values", "in_top5/values", "label/lengths", "cells"])
+def test_edited_blocks_do_not_count(kept, name):
+    """The zip's own checksums are right again."""
+    (path,) = kept.folder.glob("*00003.npz")
+    with np.load(path) as file:
+        arrays = {key: file[key] for key in file.files}
+    arrays[name].reshape(-1).view(np.uint8)[0] ^= 1
+    np.savez(path, **arrays)
+    assert not kept.has(BLOCKS[0], CELLS)
+
+
 def test_blocks_of_another_run_do_not_count(kept, tmp_path):
     other = dataclasses.replace(PROVENANCE, checkpoint_sha256="t")
     assert not BlockStore(tmp_path, other).has(BLOCKS[0], CELLS)

@@ -1,6 +1,6 @@
 """The example of docs/custom_corruptions.md, the very file, from pixels to a page."""
 
-import json
+import dataclasses
 import shutil
 import sys
 
@@ -13,6 +13,7 @@ from stl_backbones.apis.sweep_data import SweepOptions
 from stl_backbones.corruptions import corrupt, draw_seed, import_modules
 from stl_backbones.records import Cell
 from stl_backbones.results import CellStore
+from stl_backbones.results.run_record import encode_run
 
 RAINY = (Cell("rain_streaks", 2), Cell("rain_streaks", 4))
 
@@ -131,9 +132,9 @@ class TestSweep:
 
     def test_another_version_is_another_run(self, run_sweep, tmp_path):
         folder = run_sweep(tmp_path / "a", corruptions=["rain_streaks"])
-        record = json.loads((folder / "run.json").read_text())
-        record["custom_versions"] = {"rain_streaks": "0"}
-        (folder / "run.json").write_text(json.dumps(record))
+        record = CellStore(folder).provenance()
+        other = dataclasses.replace(record, custom_versions={"rain_streaks": "0"})
+        (folder / "run.json").write_bytes(encode_run(other))
         with pytest.raises(ValueError, match=r"custom_versions: there .*'0'.*now .*'1'"):
             run_sweep(folder, corruptions=["rain_streaks"])
 

@@ -19,6 +19,7 @@ from pycocotools.coco import COCO
 from stl_backbones.corruptions.catalog import get_protocol
 from stl_backbones.evaluation.detection import DetectionMatcher, join_images
 from stl_backbones.records import CLEAN, Cell, CellResult, Provenance
+from stl_backbones.report.sets import SET_TITLES
 from stl_backbones.results import CellStore
 
 PLAIN = {
@@ -130,7 +131,7 @@ CLASSIFIED = {
     "num_images_total": NUM_IMAGES,
     "classes": ("n01", "n02", "n03", "n04"),
     "inference": "center crop 224 of 256 bicubic, scoring cls",
-    "corruption_mode": "files",
+    "corruption_mode": "exact",
     "parameters": 50_900_000,
     "macs": 11_400_000_000,
 }
@@ -219,7 +220,9 @@ def _write_set() -> Callable[..., Path]:
 
 def write_set(folder: Path, name: str, right: int, **fields: Any) -> Path:
     """Write a set of other images into a classifier's folder."""
-    own = {"dataset": name, "dataset_fingerprint": name, "protocol": "clean", **fields}
+    title = SET_TITLES[name.removesuffix("-clean")]
+    dataset = f"ImageNet-1K, classes of {title}" if name.endswith("-clean") else title
+    own = {"dataset": dataset, "dataset_fingerprint": name, "protocol": "clean", **fields}
     return write_classified(folder / name, (CLEAN,), lambda cell: right, **own)
 
 

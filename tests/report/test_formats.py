@@ -197,7 +197,7 @@ def test_html_shows_names_and_never_runs_them(make_store):
 
 def test_html_loads_nothing(make_store):
     page = report_of([make_store()], paper=True)["index.html"]
-    for loader in ("http", "src=", "url(", "@import", "<link", "<script", "<iframe"):
+    for loader in ("http:", "https:", "src=", "url(", "@import", "<link", "<script", "<iframe"):
         assert loader not in page
 
 

@@ -92,7 +92,7 @@ def test_what_was_not_measured_fails(make_classified):
 def test_nothing_counted_fails_both_ways(make_store):
     folder = make_store(percent=lambda cell: 0)
     for verdict in verdicts_of([folder], "retention >= 0", "retention <= 1"):
-        assert (verdict.passed, verdict.found) == (False, "nan")
+        assert (verdict.passed, verdict.found) == (False, "n/a")
 
 
 def test_every_model_must_pass(make_classified):

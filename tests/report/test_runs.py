@@ -1,5 +1,4 @@
 import dataclasses
-import json
 
 import numpy as np
 import pytest
@@ -8,6 +7,7 @@ from stl_backbones.metrics import IncompleteCellsError
 from stl_backbones.records import CLEAN, Cell, CellResult
 from stl_backbones.report.runs import SHARED_FIELDS, read_runs
 from stl_backbones.results import CellStore, DamagedCellError
+from stl_backbones.results.run_record import encode_run
 
 OTHER = {
     "task": "classification",
@@ -51,8 +51,8 @@ def test_partial_accepts_what_is_there(make_store):
 
 
 def _rewrite_record(folder, **fields):
-    path = folder / "run.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+    record = dataclasses.replace(CellStore(folder).provenance(), **fields)
+    (folder / "run.json").write_bytes(encode_run(record))
 
 
 @pytest.mark.parametrize("field", SHARED_FIELDS)

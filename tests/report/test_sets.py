@@ -1,11 +1,11 @@
 import dataclasses
-import json
 
 import pytest
 
 from stl_backbones.records import CLEAN
 from stl_backbones.report.runs import read_runs
 from stl_backbones.results import CellStore, DamagedCellError
+from stl_backbones.results.run_record import encode_run
 
 A = {"imagenet-a": 5, "imagenet-a-clean": 18}
 
@@ -14,7 +14,7 @@ def _rewrite(store, **fields):
     """Change a set's record and its cell's alike."""
     result = store.read(CLEAN)
     record = dataclasses.replace(result.provenance, **fields)
-    (store.folder / "run.json").write_text(json.dumps(record.to_dict()))
+    (store.folder / "run.json").write_bytes(encode_run(record))
     store.write(dataclasses.replace(result, provenance=record))
 
 

@@ -130,7 +130,7 @@ def test_detectors_are_compared_with_resamples_alone(tool, make_detected):
         (("--require", "average"), "--require takes 'NAME OP NUMBER'"),
         (("--require", "average >= 60"), "--require takes fractions, 0.60 for 60 %"),
         (("--compare",), "--compare takes two folders, got 1"),
-        (("--resamples", "-1"), "resamples must be 0 or more, got -1"),
+        (("--resamples", "-1"), "--resamples: expected a whole number in 0.."),
         (("--require", "fog > 0", "--require-lower-bound", "--resamples", "0"), "needs resamples"),
     ],
 )

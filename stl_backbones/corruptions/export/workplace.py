@@ -20,6 +20,7 @@ import fcntl
 import itertools
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -83,6 +84,9 @@ class Workplace:
             ValueError: If it does, naming what differs.
         """
         _check_ours(self.out)
+        for path in (self.folder, *self.folder.rglob("*")):
+            if path.is_symlink():
+                raise ValueError(f"'{path}' is a link; nothing is written through it, remove it")
         for there in (self.folder / _RUN_HEADER, self.out / HEADER_NAME):
             if there.is_file():
                 _check_same(read_header_file(there), header, self.out)
@@ -170,15 +174,21 @@ def _locked(path: Path, how: int, *, wait: bool = False) -> Iterator[None]:
             try:
                 fcntl.flock(file, how if wait else how | fcntl.LOCK_NB)
             except BlockingIOError:
+                file.seek(0)
+                holder = file.read().strip() or "another process"
                 raise HeldError(
-                    f"'{path.parent.parent}' is being made by another process; wait for it, or "
-                    "give every process its own --shard i/n"
+                    f"'{path.parent.parent}' is being made by {holder}; wait for it, or give every "
+                    "process its own --shard i/n"
                 ) from None
             try:
                 current = path.stat().st_ino == os.fstat(file.fileno()).st_ino
             except FileNotFoundError:
                 current = False
             if current:  # else a process that finished removed the folder meanwhile
+                with contextlib.suppress(OSError):  # a note; a full disk is told elsewhere
+                    file.truncate(0)
+                    file.write(f"process {os.getpid()} on {socket.gethostname()}")
+                    file.flush()
                 yield
                 return
 

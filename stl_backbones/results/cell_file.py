@@ -1,0 +1,134 @@
+"""The bytes of a finished cell: no change to them passes for a result.
+
+A zip archive of NumPy arrays: the samples, the images' ids, and a record as JSON with the number of
+the format, the cell, its provenance and a hash over all of it. The archive's comment is a hash over
+the file's bytes, so that what zip readers skip (time stamps, say) is covered too. Files of format 1
+have no comment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stl_backbones.records import Cell, CellResult, Provenance
+
+FORMAT = 2
+REMEDY = "delete that file and measure it again"
+_UNSEALED = 1  # the format without a hash over the file's bytes
+_RECORD, _IDS = "record", "image_ids"
+_SEAL = 32  # hexadecimal digits
+# RuntimeError: a flipped bit asks for a password, or for a compression that zipfile lacks.
+_BAD_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError)
+
+
+class DamagedCellError(ValueError):
+    """A cell's file is truncated, altered, or no cell at all."""
+
+
+class NewerFormatError(ValueError):
+    """A file is whole as far as can be told, and of a format that this version does not know."""
+
+
+def hash_of(content: bytes) -> str:
+    """blake2b, 32 hexadecimal digits."""
+    return hashlib.blake2b(content, digest_size=_SEAL // 2).hexdigest()
+
+
+def check_format(number: object, path: Path) -> None:
+    """Refuse a file that this version cannot know.
+
+    Raises:
+        NewerFormatError: If the format has another number than those that were ever written.
+    """
+    if number not in (_UNSEALED, FORMAT):
+        raise NewerFormatError(
+            f"'{path}' is of format {number}, expected {FORMAT} or less; was it written by a newer "
+            f"stl_backbones? Install that one, or {REMEDY}"
+        )
+
+
+def encode_cell(result: CellResult) -> bytes:
+    """A cell as the bytes of its file; equal cells give equal bytes.
+
+    Raises:
+        ValueError: If a sample is no plain array.
+    """
+    for name, array in result.samples.items():
+        if array.dtype.hasobject:
+            raise ValueError(f"sample '{name}' must be plain numbers, got dtype {array.dtype}")
+    arrays: dict[str, npt.NDArray[np.generic]] = {
+        **result.samples,
+        _IDS: np.array(result.image_ids, dtype=np.str_),
+    }
+    record: dict[str, Any] = {
+        "format": FORMAT,
+        "corruption": result.cell.corruption,
+        "severity": result.cell.severity,
+        "provenance": result.provenance.to_dict(),
+    }
+    record["digest"] = digest_of(record, arrays)
+    text = np.frombuffer(json.dumps(record, sort_keys=True).encode(), dtype=np.uint8)
+    buffer = io.BytesIO()
+    contents: dict[str, Any] = {_RECORD: text, **arrays}  # numpy's stub takes no mapping here
+    np.savez_compressed(buffer, **contents)
+    return _sealed(buffer.getvalue())
+
+
+def decode_cell(path: Path) -> CellResult:
+    """Read a cell's file.
+
+    Raises:
+        DamagedCellError: If it is not what was written.
+        NewerFormatError: If a newer version wrote it.
+    """
+    try:
+        content = path.read_bytes()
+        # numpy leaves a damaged file open when it opened it itself.
+        with io.BytesIO(content) as stream, np.load(stream, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        record = json.loads(arrays.pop(_RECORD).tobytes())
+        check_format(record["format"], path)
+        digest = record.pop("digest")
+        whole = record["format"] == _UNSEALED or _is_sealed(content)
+        if not whole or digest != digest_of(record, arrays):
+            raise DamagedCellError(f"'{path}' was altered after it was written; {REMEDY}")
+        ids = tuple(str(name) for name in arrays.pop(_IDS))
+        cell = Cell(record["corruption"], record["severity"])
+        provenance = Provenance.from_dict(record["provenance"])
+    except (KeyError, TypeError, EOFError, OSError, *_BAD_ZIP) as error:
+        raise DamagedCellError(f"'{path}' is truncated or no cell: {error}; {REMEDY}") from error
+    except (DamagedCellError, NewerFormatError):
+        raise
+    except ValueError as error:
+        raise DamagedCellError(f"'{path}' cannot be read: {error}; {REMEDY}") from error
+    return CellResult(cell, provenance, ids, arrays)
+
+
+def digest_of(record: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[np.generic]]) -> str:
+    """blake2b over a record and arrays, their names, types and shapes; 32 hexadecimal digits."""
+    digest = hashlib.blake2b(json.dumps(record, sort_keys=True).encode(), digest_size=16)
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _sealed(archive: bytes) -> bytes:
+    """The archive with a hash over its bytes as its comment, of which it has none yet."""
+    body = archive[:-2] + _SEAL.to_bytes(2, "little")  # an archive ends with its comment's length
+    return body + hash_of(body).encode()
+
+
+def _is_sealed(content: bytes) -> bool:
+    return content[-_SEAL:] == hash_of(content[:-_SEAL]).encode()
