@@ -2,46 +2,58 @@
 # make test            the test suite
 # make lint            ruff, import-linter, mypy
 # make test-openmmlab  the test suite on OpenMMLab's own packages of 2024, in .venv-openmmlab
-# Each makes its environment with the pinned stack first, if it is missing.
+# Each makes its environment with the pinned stack first, if it is missing. Without one:
+# make hashes          the hashes of all pins anew, by uv
+# make audit           known vulnerabilities of the pins, by pip-audit
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
 	&& echo $$p && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
-PINS := requirements/constraints.txt
-EXTRAS := onedl,onnx
+HASHES := requirements/dev-hashes.txt
+BUILD_HASHES := requirements/build-hashes.txt
 OPENMMLAB_VENV ?= .venv-openmmlab
 OPENMMLAB_PINS := requirements/constraints-openmmlab.txt
 # A changed pin or extra makes a new stamp name, and with it a new installation.
 stamp = $(1)/.installed-$(shell cat setup.py $(2) | cksum | cut -d' ' -f1)
-STAMP := $(call stamp,$(VENV),$(PINS))
+STAMP := $(call stamp,$(VENV),$(HASHES))
 OPENMMLAB_STAMP := $(call stamp,$(OPENMMLAB_VENV),$(OPENMMLAB_PINS))
 TESTS ?= -m "not slow"
 
-.PHONY: help demo test test-all test-openmmlab lint format clean
+.PHONY: help demo test test-all test-openmmlab lint format hashes audit clean
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
-# $(call install,VENV,PINS,MMCV,EXTRAS)
 # torch first: mmcv is compiled against it (once; pip keeps the wheel). After a change of the torch
 # pin, add --no-cache-dir to the mmcv line: pip's wheel cache does not know the torch it was built for.
-define install
+define make_venv
 	@test -n "$(PYTHON)" || { echo "make: needs Python 3.10, 3.11 or 3.12 on PATH"; exit 2; }
 	$(PYTHON) -m venv $(1)
-	$(1)/bin/python -m pip install -q -c $(2) pip setuptools wheel ninja numpy torch torchvision
-	@echo "installing mmcv: compiled from source the first time, about 10 minutes on two cores"
-	MAX_JOBS=$$(nproc) $(1)/bin/python -m pip install -q --no-build-isolation -c $(2) $(3)
-	$(1)/bin/python -m pip install -q --no-build-isolation -c $(2) -e '.[$(4),dev]'
+endef
+define finish
 	rm -f $(1)/.installed-*
 	touch $@
 endef
+COMPILING := @echo "installing mmcv: compiled from source the first time, about 10 minutes on two cores"
 
+# Every file is compared with its hash, and nothing that is built fetches tools without one.
 $(STAMP):
-	$(call install,$(VENV),$(PINS),onedl-mmcv,$(EXTRAS))
+	$(call make_venv,$(VENV))
+	$(BIN)/python -m pip install -q --require-hashes --only-binary :all: -r $(BUILD_HASHES)
+	$(COMPILING)
+	MAX_JOBS=$$(nproc) $(BIN)/python -m pip install -q --require-hashes --no-build-isolation -r $(HASHES)
+	$(BIN)/python -m pip install -q --no-build-isolation --no-deps -e .
+	$(call finish,$(VENV))
 
+$(OPENMMLAB_STAMP): PIP = $(OPENMMLAB_VENV)/bin/python -m pip install -q -c $(OPENMMLAB_PINS)
 $(OPENMMLAB_STAMP):
-	$(call install,$(OPENMMLAB_VENV),$(OPENMMLAB_PINS),mmcv,openmmlab)
+	$(call make_venv,$(OPENMMLAB_VENV))
+	$(PIP) pip setuptools wheel ninja numpy torch torchvision
+	$(COMPILING)
+	MAX_JOBS=$$(nproc) $(PIP) --no-build-isolation mmcv
+	$(PIP) --no-build-isolation -e '.[openmmlab,dev]'
+	$(call finish,$(OPENMMLAB_VENV))
 
 demo: $(STAMP)
 	$(BIN)/python tools/demo.py
@@ -64,6 +76,12 @@ lint: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+hashes:
+	$(PYTHON) requirements/lock.py
+
+audit:
+	pip-audit --disable-pip --require-hashes -r $(HASHES)
 
 clean:
 	rm -rf demo work_dirs .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info

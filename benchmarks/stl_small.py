@@ -192,7 +192,8 @@ def report(study: Study, seeds: list[int]) -> None:
     for seed in seeds:
         names = [name for name, _ in score_stages(study, seed)]
         if all(study.read(name) for name in names):
-            parts = [np.load(study.stages / f"{name}.npz") for name in names]
+            paths = [study.stages / f"{name}.npz" for name in names]
+            parts = [np.load(path, allow_pickle=False) for path in paths]
             finished[seed] = {k: np.concatenate([p[k] for p in parts], axis=1) for k in parts[0]}
     if not finished:
         raise ValueError(f"no seed of {seeds} is finished in '{study.folder}'; {GO_ON}")

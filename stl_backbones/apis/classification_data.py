@@ -161,7 +161,7 @@ def _open_main(folder: ImageNetFolder, classes: tuple[str, ...], describer: _Des
     tree, manifest = CorruptedTree({}, {}), None
     if options.corrupted_root is not None:
         tree = _open_tree(options, cells, images)
-        manifest = read_manifest(options.corrupted_root)
+        manifest = read_manifest(options.corrupted_root, tree.folders)
         cells = (CLEAN, *(cell for cell in cells if cell in tree.folders))
     rules = VariantRules(
         describer.classifier.view,
@@ -195,7 +195,11 @@ def _open_tree(
     if not options.allow_missing:
         return find_tree(root, wanted, images)
     every = [cell for cell in get_protocol(options.protocol).cells() if not cell.is_clean]
-    tree = find_tree(root, every, images, allow_missing=True)
+    try:
+        tree = find_tree(root, every, images, allow_missing=True)
+    except FileNotFoundError:
+        find_tree(root, wanted, images)  # names a cell that is asked for
+        raise
     if not any(cell in tree.folders for cell in wanted):
         raise FileNotFoundError(
             f"--corrupted-root '{options.corrupted_root}': none of the {len(wanted)} cells asked "
@@ -208,7 +212,7 @@ def _open_subset(
     name: str, root: Path, validation: ImageNetFolder, describer: _Describer
 ) -> list[ImageSet]:
     """A set of 200 classes, and ImageNet-1K's images of these classes."""
-    wnids, option = subset_wnids(name), f"--{name.lower()}"
+    wnids, subset = subset_wnids(name), open_folder(root, option=f"--{name.lower()}")
     there = set(validation.metainfo["classes"])
     chosen = [wnid for wnid in wnids if wnid in there]
     if len(chosen) < 2:
@@ -220,7 +224,7 @@ def _open_subset(
     rules = VariantRules(describer.classifier.view, "model", describer.options.engine)
     made = []
     for place, title, folder in (
-        (name.lower(), name, open_folder(root, option=option)),
+        (name.lower(), name, subset),
         (f"{name.lower()}-clean", f"ImageNet-1K, classes of {name}", clean),
     ):
         images = describer.find(folder, wnids, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 
 _WORKER = re.compile(
     r"DataLoader worker \(pid\(?s?\)? ?[\d, ]+\) "
@@ -32,9 +33,21 @@ def describe_lost_process(error: BaseException) -> str | None:
             f"a process that loads data was killed{how}; if memory ran out, fewer of them or a "
             "smaller batch need less"
         )
+    if isinstance(error, ConnectionError | EOFError) and _is_between_processes(error):
+        return "a process that loads data was killed; fewer of them, or a smaller batch, need less"
     if _is_distributed() and _PEER.search(message):
         return "another process of this job has ended, see its own last words"
     return None
+
+
+def _is_between_processes(error: BaseException) -> bool:
+    """Whether Python's own pipes between processes raised it."""
+    step = error.__traceback__
+    while step is not None:
+        if Path(step.tb_frame.f_code.co_filename).parent.name == "multiprocessing":
+            return True
+        step = step.tb_next
+    return False
 
 
 def _is_distributed() -> bool:

@@ -148,9 +148,18 @@ class SegmentationScorer(DenseScorer):
         return mean_iou(tally)
 
     def finish(self, store: CellStore, cell: Cell, samples: Samples) -> Samples:
-        """Store counts in the narrowest integers that hold them."""
-        del store, cell
+        """Store counts in the narrowest integers that hold them.
+
+        Raises:
+            ValueError: If every pixel is ignored.
+        """
+        del store
         counts = samples["confusion_matrix"]
+        if not counts.any():
+            raise ValueError(
+                f"cell '{cell.name}': no pixel of the {len(counts)} images counts, all labels are "
+                "ignored; are these the label maps?"
+            )
         return {"confusion_matrix": counts.astype(np.min_scalar_type(counts.max()))}
 
 

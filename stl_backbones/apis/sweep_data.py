@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,15 @@ from mmengine.registry import DATASETS
 
 from stl_backbones.apis.config import building, without_import_notes
 from stl_backbones.apis.foreign import innermost_dataset
-from stl_backbones.corruptions import check_engine, get_protocol
+from stl_backbones.corruptions import MIN_SIDE, check_engine, get_protocol
 from stl_backbones.corruptions.export import ManifestHeader, read_header
-from stl_backbones.datasets import drop_broken_pairs, image_id
+from stl_backbones.corruptions.seeds import check_key
+from stl_backbones.datasets.integrity import (
+    decoded_size,
+    drop_broken_pairs,
+    find_lost_images,
+    image_id,
+)
 from stl_backbones.datasets.pipelines import prepare_pipeline
 from stl_backbones.datasets.sweep import ImageVariants, find_corrupted_folders
 from stl_backbones.records import Cell
@@ -177,19 +183,28 @@ class SweepData:
             )
         items = [dataset.get_data_info(index) for index in range(len(dataset))]
         root = dataset.data_prefix.get(_IMAGE_PREFIX[task])
+        if task == "segmentation" and dataset.ann_file:
+            _check_listed(items, dataset.data_prefix, dataset.ann_file)
         broken = dict(getattr(dataset, "skipped", {}))
         total = len(items) + len(broken)
         whole = list(range(len(items)))
         if task == "segmentation":
-            whole, found = drop_broken_pairs(items, skip_broken=options.skip_broken)
+            lost = {} if broken else find_lost_images(dataset)
+            whole, found = drop_broken_pairs(items, skip_broken=options.skip_broken, lost=lost)
+            broken |= found
+            total += len(lost)
+        if options.corrupted_root is None and any(not cell.is_clean for cell in cells):
+            whole, found = _drop_small(items, whole, skip_broken=options.skip_broken)
             broken |= found
         indices = tuple(whole[: options.limit])
         keys = tuple(image_id(items[index]["img_path"], root) for index in indices)
+        for key in keys:
+            check_key(key)
         corrupted, manifest = None, None
         if options.corrupted_root is not None:
             cells = [cell for cell in cells if not cell.is_clean]
             corrupted = find_corrupted_folders(options.corrupted_root, cells, keys, image_root=root)
-            manifest = read_manifest(options.corrupted_root)
+            manifest = read_manifest(options.corrupted_root, corrupted)
         skipped = tuple(image_id(path, root) for path in broken)
         return cls(dataset, *steps, indices, keys, root, skipped, total, corrupted, manifest)
 
@@ -229,6 +244,46 @@ class SweepData:
         )
 
 
+def _check_listed(
+    items: Sequence[Mapping[str, Any]], folders: Mapping[str, str | None], source: str
+) -> None:
+    """Refuse a list of images that leads out of the folders of images and labels.
+
+    Raises:
+        ValueError: If it does.
+    """
+    for item in items:
+        for kind, folder in folders.items():
+            path = Path(item.get(kind) or "")
+            if folder and path.name and (not path.is_relative_to(folder) or ".." in path.parts):
+                raise ValueError(
+                    f"'{source}' lists '{path}', which leads out of the folder '{folder}'"
+                )
+
+
+def _drop_small(
+    items: Sequence[Mapping[str, Any]], whole: Sequence[int], *, skip_broken: bool
+) -> tuple[list[int], dict[str, str]]:
+    """The images that are large enough to be corrupted, and what is wrong with the others."""
+    large, small = [], {}
+    for index in whole:
+        path = items[index]["img_path"]
+        width, height = decoded_size(path)
+        if min(width, height) >= MIN_SIDE:
+            large.append(index)
+        else:
+            small[path] = (
+                f"'{path}' is {width}x{height}; expected sides of at least {MIN_SIDE} pixels to "
+                "corrupt"
+            )
+    if small and (not skip_broken or not large):
+        hint = "" if skip_broken else "; --skip-broken goes on without"
+        raise ValueError(
+            f"{next(iter(small.values()))} ({len(small)} of {len(items)} images are broken{hint})"
+        )
+    return large, small
+
+
 def as_checked_coco(settings: dict[str, Any]) -> dict[str, Any]:
     """The settings of mmdet's plain COCO data set, for the one that checks what it reads."""
     if str(settings.get("type")).rpartition(".")[2] != "CocoDataset":
@@ -236,9 +291,25 @@ def as_checked_coco(settings: dict[str, Any]) -> dict[str, Any]:
     return {**settings, "type": "stl_backbones.CheckedCocoDataset"}
 
 
-def read_manifest(root: str | Path) -> ManifestHeader | None:
-    """What a corrupted copy says of itself; ``None`` if nothing."""
+def read_manifest(root: str | Path, cells: Iterable[Cell]) -> ManifestHeader | None:
+    """What a corrupted copy says of itself; ``None`` if nothing.
+
+    Args:
+        root: The copy.
+        cells: Those that are read from it.
+
+    Raises:
+        ValueError: If the manifest is damaged, or does not list a cell: then it says nothing of
+            how that was made.
+    """
     try:
-        return read_header(Path(root))
+        manifest = read_header(Path(root))
     except FileNotFoundError:  # made by another tool
         return None
+    for cell in cells:
+        if cell.severity not in manifest.cells.get(cell.corruption, ()):
+            raise ValueError(
+                f"the manifest of '{root}' does not list cell '{cell.name}', whose folder is "
+                "there: was it made by another tool? Give it a folder of its own"
+            )
+    return manifest

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from stl_backbones.corruptions import check_corruption, check_severity, corrupt
+from stl_backbones.corruptions.seeds import check_key
 from stl_backbones.datasets.imagenet import read_rgb
 from stl_backbones.datasets.rand_augment import Operation
 from stl_backbones.datasets.two_views import STUDENT, CenterCropViews, PackViews
@@ -90,6 +91,8 @@ def draw_token_labels(
         ValueError: If one cannot be read, or the labeler does not know the class.
     """
     options = options or PictureOptions()
+    for path in images:
+        check_key(Path(path).name)
     trust_plain_types()
     labeler = load_labeler(checkpoint)
     out = Path(out)

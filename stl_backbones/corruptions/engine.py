@@ -26,6 +26,7 @@ MODES = ("exact", "fast", "reference", "torch")
 COMPATS = ("imaug-1.1.5", "imagecorruptions-1.1.2")
 CHANNEL_ORDERS = ("rgb", "bgr")
 MIN_SIDE = 32  # imagecorruptions fails below it
+MAX_RATIO = 200  # of an image's sides; a strip resized by its shorter side would fill the memory
 
 # What a mode returns has this number, not the package's version, in every result's provenance: a
 # change of any value must change it, and nothing else should keep two results apart.

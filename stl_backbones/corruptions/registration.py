@@ -24,7 +24,7 @@ from stl_backbones.corruptions.catalog import (
 )
 from stl_backbones.records import CLEAN_NAME
 
-_BROKEN_MODULE = (ImportError, SyntaxError, NameError, TypeError, AttributeError)
+_REFUSED = (ValueError, KeyError, OSError)  # what a module registers, told as it is
 
 
 def register_corruption(name: str, *, group: str, version: str) -> Callable[[Corrupt], Corrupt]:
@@ -120,8 +120,12 @@ def import_modules(names: Sequence[str]) -> None:
                 f"there is no module '{name}' to import; put its folder on PYTHONPATH, or give the "
                 "path of its .py file"
             ) from error
-        except _BROKEN_MODULE as error:
-            raise ValueError(f"module '{name}' cannot be imported: {error}") from error
+        except _REFUSED:
+            raise
+        except (Exception, SystemExit) as error:  # the user's code may do anything
+            raise ValueError(
+                f"module '{name}' cannot be imported: {type(error).__name__}: {error}"
+            ) from error
 
 
 def _import_file(path: Path) -> None:

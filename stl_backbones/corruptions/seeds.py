@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import PurePosixPath
 
 # Part of every seed: a change of the recipe must change the version, and with it all draws.
 SEED_VERSION = "stl-1"
@@ -23,3 +24,26 @@ def draw_seed(key: str, name: str, severity: int, *, seed: int = 0) -> int:
     """
     text = f"{SEED_VERSION}|{key}|{name}|{severity}|{seed}"
     return int.from_bytes(hashlib.blake2b(text.encode()).digest()[:4], "little")
+
+
+def check_key(key: str) -> None:
+    """Refuse a file name that is no text, or no path below the image folder.
+
+    No draw, and no result, can be named after it; and a list of images must not lead elsewhere.
+
+    Raises:
+        ValueError: If it holds bytes that are no UTF-8, or leads out of the image folder.
+    """
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        told = key.encode(errors="backslashreplace").decode()
+        raise ValueError(f"the image name '{told}' is no UTF-8; rename the file") from None
+    if leads_out(key):
+        raise ValueError(f"the image name '{key}' leads out of the image folder")
+
+
+def leads_out(name: str) -> bool:
+    """Whether a path that a file states is none below the folder it is meant for."""
+    path = PurePosixPath(name)
+    return path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name

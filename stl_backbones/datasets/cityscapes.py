@@ -9,7 +9,8 @@ from typing import Any
 from mmengine.logging import print_log
 from mmseg.datasets import CityscapesDataset
 
-from stl_backbones.datasets.integrity import drop_broken_pairs
+from stl_backbones.datasets.integrity import drop_broken_pairs, find_lost_images
+from stl_backbones.datasets.loading import naming_the_image
 from stl_backbones.registry import DATASETS
 
 
@@ -27,7 +28,8 @@ class CheckedCityscapesDataset(CityscapesDataset):
 
     Raises:
         FileNotFoundError: If the image folder is missing or holds no image.
-        ValueError: If a file is truncated, a label map is missing or of another size or format.
+        ValueError: If a file is truncated or damaged, or a label map or its image is missing, or of
+            another size or format.
     """
 
     def __init__(self, *, skip_broken: bool = False, **kwargs: Any) -> None:
@@ -44,7 +46,14 @@ class CheckedCityscapesDataset(CityscapesDataset):
         items = super().load_data_list()
         if not items:
             raise FileNotFoundError(f"no '*{self.img_suffix}' file in '{folder}'; {hint}")
-        whole, self.skipped = drop_broken_pairs(items, skip_broken=self.skip_broken)
+        whole, self.skipped = drop_broken_pairs(
+            items, skip_broken=self.skip_broken, lost=find_lost_images(self)
+        )
         for reason in self.skipped.values():
             print_log(f"left out: {reason}", logger="current", level=logging.WARNING)
         return [items[index] for index in whole]
+
+    def prepare_data(self, idx: int) -> Any:
+        """Load an image and its label map; what cannot be decoded is named."""
+        with naming_the_image(lambda: self.get_data_info(idx)["img_path"]):
+            return super().prepare_data(idx)

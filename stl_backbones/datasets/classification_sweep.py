@@ -100,6 +100,8 @@ class BlockVariants(Dataset):
     def __getitem__(self, part: Part) -> Pixels:
         size = self.rules.view.size
         made = np.empty((len(part.images), size, size, 3), np.uint8)
+        if part.cell.is_clean or self.rules.folders is None:
+            self._keep(part.images)
         for place, index in enumerate(part.images):
             try:
                 made[place] = self._variant(part, place, index)
@@ -112,22 +114,21 @@ class BlockVariants(Dataset):
     def _variant(self, part: Part, place: int, index: int) -> Pixels:
         rules, cell = self.rules, part.cell
         if cell.is_clean:
-            return self._crop(part.images, place, rules.view)
+            return self._crops[place][rules.view]
         if rules.folders is not None:
             path = copy_path(rules.folders[cell], self.images.keys[index])
             return _fit_file(read_rgb(path), path, rules)
-        crop = self._crop(part.images, place, rules.corruption_view)
+        crop = self._crops[place][rules.corruption_view]
         made = corrupt(
             crop, cell.corruption, cell.severity, key=self.images.keys[index], **rules.engine
         )
         return rules.view.resized(_through_jpeg(made) if rules.jpeg85 else made)
 
-    def _crop(self, images: range, place: int, view: View) -> Pixels:
-        """A view of a clean image, kept for the other cells of these images."""
+    def _keep(self, images: range) -> None:
+        """Keep the views of clean images, for the other cells of these images."""
         if self._kept != images:
             self._crops = [self._decode(index) for index in images]
             self._kept = images
-        return self._crops[place][view]
 
     def _decode(self, index: int) -> dict[View, Pixels]:
         image = read_rgb(self.images.path(index))

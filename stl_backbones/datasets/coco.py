@@ -27,6 +27,7 @@ from stl_backbones.datasets.coco_annotations import (
     read_annotations,
     some_of,
 )
+from stl_backbones.datasets.loading import naming_the_image
 from stl_backbones.registry import DATASETS
 
 _REPORT_EVERY = 10.0  # seconds
@@ -95,6 +96,11 @@ class CheckedCocoDataset(CocoDataset):
             items.append(self.parse_data_info({"raw_img_info": raw, "raw_ann_info": found}))
         return items
 
+    def prepare_data(self, idx: int) -> Any:
+        """Load an image and its objects; what cannot be decoded is named."""
+        with naming_the_image(lambda: self.get_data_info(idx)["img_path"]):
+            return super().prepare_data(idx)
+
     def filter_data(self) -> list[dict[str, Any]]:
         """Leave out what ``filter_cfg`` names, as mmdet does."""
         kept = super().filter_data()
@@ -110,15 +116,21 @@ class CheckedCocoDataset(CocoDataset):
     ) -> list[dict[str, Any]]:
         whole = []
         folder, category_ids = Path(self.data_prefix["img"]), set(self.cat_ids)
+        seen: set[Path] = set()
         for image in _with_progress(images, f"checking the images of '{self.ann_file}'"):
             path = folder / str(image.get("file_name"))
             try:
+                if path in seen:
+                    raise ValueError(f"'{path}' is listed twice")
+                seen.add(path)
                 check_image(image, path)
                 for annotation in by_image[image["id"]]:
                     check_annotation(annotation, image, category_ids=category_ids)
                 whole.append(image)
             except (ValueError, OSError) as error:
-                self.skipped[str(path)] = str(error)
+                reason = str(error)
+                is_named = reason.startswith((f"'{path}'", f"image '{path}'"))
+                self.skipped[str(path)] = reason if is_named else f"'{self.ann_file}': {reason}"
         if self.skipped and (not self.skip_broken or not whole):
             first = next(iter(self.skipped.values()))
             hint = "" if self.skip_broken else "; --skip-broken goes on without"

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from stl_backbones.datasets.integrity import check_whole, image_header
+from stl_backbones.corruptions.seeds import check_key
+from stl_backbones.datasets.integrity import check_intact, decoded_size
 
 SLACK = 1.0  # pixels by which a box may leave its image: COCO rounds to hundredths
 ROOT_HINT = "give the data set's folder with --cfg-options data_root=DIR"
 _PARTS = ("images", "annotations", "categories")
 _SHOWN = 5
+_LONG = 60  # characters of a wrong mask that are shown
+_TRIANGLE = 6  # numbers
+_RLE_ZERO = 48  # the character that stands for 0
 
 
 def read_annotations(path: str | Path) -> dict[str, list[dict[str, Any]]]:
@@ -25,21 +29,31 @@ def read_annotations(path: str | Path) -> dict[str, list[dict[str, Any]]]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no JSON, a list is missing, or an id occurs twice.
+        ValueError: If it is no JSON, a list is missing, or an id is no whole number or occurs
+            twice.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"annotation file '{path}' does not exist; {ROOT_HINT}")
+    if not path.stat().st_size:
+        raise ValueError(f"'{path}' is empty; expected COCO's JSON")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"'{path}' is truncated or no JSON: {error}") from error
+    except ValueError as error:  # a number of more digits than Python reads is one, too
+        raise ValueError(f"'{path}' is truncated or no JSON in UTF-8: {error}") from error
+    except RecursionError as error:
+        raise ValueError(f"'{path}' is nested too deep to be COCO's JSON") from error
     for name in _PARTS:
         entries = content.get(name) if isinstance(content, dict) else None
         if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
             raise ValueError(f"'{path}' is no COCO annotation file: expected a list '{name}'")
-        counts = Counter(entry.get("id") for entry in entries)
-        twice = [number for number, count in counts.items() if count > 1 or number is None]
+        odd = [entry.get("id") for entry in entries if not _is_id(entry.get("id"))]
+        if odd:
+            raise ValueError(
+                f"'{path}': ids of {name} must be whole numbers, got {some_of(map(repr, odd))}"
+            )
+        counts = Counter(entry["id"] for entry in entries)
+        twice = [number for number, count in counts.items() if count > 1]
         if twice:
             raise ValueError(f"'{path}': ids of {name} must be unique, got again: {some_of(twice)}")
     if not content["images"]:
@@ -101,14 +115,14 @@ def group_by_image(
     groups: dict[int, list[dict[str, Any]]] = defaultdict(list)
     orphans = []
     for annotation in content["annotations"]:
-        if annotation.get("image_id") in known:
+        if _is_id(annotation.get("image_id")) and annotation["image_id"] in known:
             groups[annotation["image_id"]].append(annotation)
         else:
             orphans.append(annotation["id"])
     if orphans:
         raise ValueError(
-            f"'{source}': {len(orphans)} annotations are of images that the file does not list "
-            f"(id {some_of(orphans)})"
+            f"'{source}': {len(orphans)} annotations have an image_id that the file does not list "
+            f"(annotation id {some_of(orphans)})"
         )
     return groups
 
@@ -121,14 +135,15 @@ def check_image(image: Mapping[str, Any], path: Path) -> None:
         ValueError: If the entry is incomplete, or the file is truncated or of another size.
     """
     if not isinstance(image.get("file_name"), str):
-        raise ValueError(f"image {image['id']} has no file_name")
+        raise ValueError(f"image {image['id']} needs a file_name, got {image.get('file_name')!r}")
+    check_key(image["file_name"])
     size = (image.get("width"), image.get("height"))
     if not all(_is_finite(side) and side > 0 for side in size):
         raise ValueError(f"'{path}' needs width and height of 1 or more, got {size}")
     if not path.is_file():
         raise FileNotFoundError(f"image '{path}' does not exist")
-    check_whole(path)
-    actual = image_header(path)[0]
+    check_intact(path)
+    actual = decoded_size(path)
     if actual != size:
         raise ValueError(
             f"'{path}' is {actual[0]}x{actual[1]}, the annotation file says {size[0]}x{size[1]}"
@@ -149,16 +164,20 @@ def check_annotation(
         ValueError: If one of them cannot be right.
     """
     where = f"annotation {annotation['id']} of '{image['file_name']}'"
-    if annotation.get("category_id") not in category_ids:
+    category = annotation.get("category_id")
+    if not _is_id(category) or category not in category_ids:
         raise ValueError(
-            f"{where} has category_id {annotation.get('category_id')!r}, which is none of the "
+            f"{where} has category_id {category!r}, which is none of the "
             f"file's {len(category_ids)} categories"
         )
     box = annotation.get("bbox")
     if not isinstance(box, list) or len(box) != 4 or not all(_is_finite(side) for side in box):
-        raise ValueError(f"{where}: bbox must be [x, y, width, height], got {box}")
-    if not _is_finite(annotation.get("area")):
-        raise ValueError(f"{where}: area must be a number, got {annotation.get('area')!r}")
+        raise ValueError(f"{where}: bbox must be [x, y, width, height], got {str(box)[:_LONG]}")
+    area = annotation.get("area")
+    if not _is_finite(area) or area < 0:
+        raise ValueError(f"{where}: area must be a number of 0 or more, got {area!r}")
+    if annotation.get("iscrowd", 0) not in (0, 1):
+        raise ValueError(f"{where}: iscrowd must be 0 or 1, got {annotation['iscrowd']!r}")
     left, top, width, height = box
     if width < 0 or height < 0:
         raise ValueError(f"{where}: bbox must have a width and height of 0 or more, got {box}")
@@ -168,8 +187,7 @@ def check_annotation(
         raise ValueError(
             f"{where}: bbox [x, y, width, height] = {box} leaves the image of {size[0]}x{size[1]}"
         )
-    if not is_too_small(annotation):
-        _check_mask(annotation.get("segmentation"), where, size=size)
+    _check_mask(annotation.get("segmentation"), where, size=size)
 
 
 def is_too_small(annotation: Mapping[str, Any]) -> bool:
@@ -180,7 +198,7 @@ def is_too_small(annotation: Mapping[str, Any]) -> bool:
     if len(numbers) < 3:
         return False  # broken, which is said elsewhere
     width, height, area = numbers
-    return 0 <= min(width, height) < 1 or area <= 0
+    return 0 <= min(width, height) < 1 or area == 0
 
 
 def _check_mask(mask: Any, where: str, *, size: tuple[int, int]) -> None:
@@ -191,10 +209,62 @@ def _check_mask(mask: Any, where: str, *, size: tuple[int, int]) -> None:
             f"{where}: the run-length code's size [height, width] is {mask.get('size')}, "
             f"the image is {size[0]}x{size[1]}"
         )
+    if isinstance(mask, dict):
+        _check_runs(mask.get("counts"), where, pixels=size[0] * size[1])
+        return
+    for number, polygon in enumerate(mask):
+        is_list = isinstance(polygon, list) and all(map(_is_finite, polygon))
+        # mmdet leaves short parts out; pycocotools takes a first one for a box.
+        if not is_list or len(polygon) % 2 or (number == 0 and len(polygon) < _TRIANGLE):
+            raise ValueError(
+                f"{where}: a polygon must be [x1, y1, x2, y2, ...] with three points or more, got "
+                f"{str(polygon)[:_LONG]}"
+            )
+
+
+def _check_runs(counts: Any, where: str, *, pixels: int) -> None:
+    """Check a run-length code, which pycocotools trusts: a wrong one makes it write beyond."""
+    runs = _decode_runs(counts) if isinstance(counts, str) else counts
+    is_list = isinstance(runs, list) and all(isinstance(run, int) and run >= 0 for run in runs)
+    if not is_list or sum(runs) != pixels:
+        raise ValueError(
+            f"{where}: a run-length code must have runs of {pixels} pixels together, got "
+            f"{str(counts)[:_LONG]!r}"
+        )
+
+
+def _decode_runs(text: str) -> list[int]:
+    """Decode COCO's compressed run lengths.
+
+    A character holds 5 bits; a run, from the fourth on, is the difference to the last but one.
+
+    Returns:
+        The runs; empty if the text is no such code.
+
+    References:
+        pycocotools, maskApi.c, rleFrString.
+    """
+    runs: list[int] = []
+    value = shift = 0
+    for character in text:
+        bits = ord(character) - _RLE_ZERO
+        if not 0 <= bits < 64:
+            return []
+        value |= (bits & 0x1F) << shift
+        shift += 5
+        if not bits & 0x20:
+            value -= (1 << shift) if bits & 0x10 else 0
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value = shift = 0
+    return [] if shift else runs
+
+
+def _is_id(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
 def _is_finite(number: Any) -> TypeGuard[float]:
-    return isinstance(number, int | float) and math.isfinite(number)
+    return isinstance(number, int | float) and abs(number) <= sys.float_info.max
 
 
 def some_of(names: Iterable[Any]) -> str:

@@ -14,12 +14,15 @@ from mmengine.logging import print_log
 from PIL import Image, UnidentifiedImageError
 from torch.utils.data import Dataset
 
+from stl_backbones.corruptions.engine import MAX_RATIO
+from stl_backbones.corruptions.seeds import check_key
 from stl_backbones.datasets.two_views import start_item
 from stl_backbones.registry import DATASETS, TRANSFORMS
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm"})
 # What Pillow raises on damaged files, by format.
 _DAMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+_DEEP = ("I", "F")  # how Pillow's names of modes of more than 8 bits begin
 _SHOWN = 3
 
 
@@ -51,7 +54,8 @@ class ImageNetFolder(Dataset):
 
     Raises:
         FileNotFoundError: If the folder, a class folder or every image is missing.
-        ValueError: If there are fewer than two classes, or more than ``num_classes``.
+        ValueError: If there are fewer than two classes, or more than ``num_classes``, or a file's
+            name is no UTF-8.
     """
 
     def __init__(
@@ -157,15 +161,23 @@ class ImageNetFolder(Dataset):
             ) from error
 
 
+class UnfitImageError(ValueError):
+    """An image that is whole, but of a kind that Pillow would turn into something else."""
+
+
 def read_rgb(path: str | Path) -> Image.Image:
     """Read an image as RGB.
 
+    As torchvision does: what transparency covers is shown, of several frames the first is taken,
+    and EXIF's orientation is not followed.
+
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no image or damaged.
+        ValueError: If it is no image, damaged, or see `check_readable`.
     """
     try:
         with Image.open(path) as image:
+            check_readable(image.size, image.mode, path)
             if image.mode != "RGB":
                 return image.convert("RGB")
             image.load()
@@ -174,8 +186,32 @@ def read_rgb(path: str | Path) -> Image.Image:
         raise FileNotFoundError(f"image '{path}' does not exist") from None
     except UnidentifiedImageError:
         raise ValueError(f"'{path}' is no image") from None
+    except UnfitImageError:
+        raise
     except _DAMAGE as error:
         raise ValueError(f"'{path}' cannot be read: {error}") from error
+
+
+def check_readable(size: tuple[int, int], mode: str, path: str | Path) -> None:
+    """Refuse images that Pillow would turn into something else.
+
+    Args:
+        size: Width and height.
+        mode: Pillow's mode.
+        path: The file, for errors.
+
+    Raises:
+        UnfitImageError: If one side is more than 200 times the other, or the image is grey with
+            more than 8 bits, of which Pillow would make white.
+    """
+    if mode.startswith(_DEEP):
+        raise UnfitImageError(
+            f"'{path}' is grey with 16 bits or more (mode {mode}); save it with 8 bits per channel"
+        )
+    if max(size) > MAX_RATIO * min(size):
+        raise UnfitImageError(
+            f"'{path}' is {size[0]}x{size[1]}; expected sides of at most {MAX_RATIO} to 1"
+        )
 
 
 def _cycle(start: int, count: int) -> Iterator[int]:
@@ -239,6 +275,8 @@ def _list_images(
         labels += [label] * len(found)
         if not found:
             empty.append(name)
+    for file in files:
+        check_key(file)
     if empty:
         raise FileNotFoundError(
             f"{len(empty)} of {len(names)} class folders in '{root}' hold no image: {_some(empty)}"

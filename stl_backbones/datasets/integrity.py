@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import os
+import struct
+import warnings
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"  # the last chunk, with its checksum
+_CHUNK_FRAME = 12  # bytes of a PNG chunk beside its data: length, name, checksum
 _JPEG_START = b"\xff\xd8"
 _JPEG_END = b"\xff\xd9"
+_JPEG_SCAN = b"\xda"  # marker of what holds the pixels; an end before it is a thumbnail's
 _TAIL = 64  # some writers put padding after the end marker
 _LABEL_MODES = ("L", "P", "1")  # 8 bit or less, one channel
+_LOSSY = ("JPEG", "MPO")
+_TURNED_BY_OPENCV = ("JPEG", "MPO", "PNG")  # as EXIF says; it turns no WebP
+_ON_ITS_SIDE = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 
 
 def image_id(path: str | Path, root: str | Path | None) -> str:
@@ -41,6 +50,7 @@ def check_whole(path: str | Path) -> None:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is empty or truncated.
     """
+    _check_file(path)
     with Path(path).open("rb") as file:
         start = file.read(len(_PNG_START))
         size = file.seek(0, os.SEEK_END)
@@ -48,25 +58,107 @@ def check_whole(path: str | Path) -> None:
         tail = file.read()
     if size == 0:
         raise ValueError(f"'{path}' is empty")
-    png, jpeg = start == _PNG_START, start.startswith(_JPEG_START)
-    if (png and _PNG_END not in tail) or (jpeg and _JPEG_END not in tail):
-        raise ValueError(f"'{path}' is truncated: its end is missing ({size} bytes are there)")
+    if start == _PNG_START and _PNG_END not in tail:
+        check_intact(path)
+    if start.startswith(_JPEG_START) and _JPEG_END not in tail and not _ends(path):
+        raise _truncated(path, size)
 
 
-def image_header(path: str | Path) -> tuple[tuple[int, int], str]:
-    """Size (width, height) and PIL mode of an image file.
+def check_intact(path: str | Path) -> None:
+    """Refuse what `check_whole` does, and a PNG that its own checksums say was altered.
+
+    A PNG is read for that. A JPEG has no checksums: what is altered shows only in its pixels.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no image.
+        ValueError: If the file is empty, truncated or damaged.
     """
+    _check_file(path)
+    with Path(path).open("rb") as file:
+        is_png = file.read(len(_PNG_START)) == _PNG_START
+    if not is_png:
+        check_whole(path)
+        return
+    content = memoryview(Path(path).read_bytes())
+    start = len(_PNG_START)
+    name = b""
+    while name != b"IEND":
+        length = int.from_bytes(content[start : start + 4])
+        stop = start + _CHUNK_FRAME + length
+        if stop > len(content):
+            raise _truncated(path, len(content))
+        checksum = int.from_bytes(content[stop - 4 : stop])
+        if zlib.crc32(content[start + 4 : stop - 4]) != checksum:
+            raise ValueError(f"'{path}' is damaged: a checksum in it does not fit its content")
+        name, start = bytes(content[start + 4 : start + 8]), stop
+
+
+def _check_file(path: str | Path) -> None:
+    if not Path(path).is_file():  # a folder, a broken link, a pipe that would be read for ever
+        raise FileNotFoundError(f"'{path}' does not exist, or is no file")
+
+
+def _ends(path: str | Path) -> bool:
+    """Whether a JPEG's pixels have an end, whatever a camera wrote behind it."""
+    content = Path(path).read_bytes()
+    start = len(_JPEG_START)
+    while content[start : start + 1] == b"\xff":
+        if content[start + 1 : start + 2] == _JPEG_SCAN:
+            return _JPEG_END in content[start:]
+        start += 2 + int.from_bytes(content[start + 2 : start + 4])
+    return False
+
+
+def _truncated(path: str | Path, size: int) -> ValueError:
+    return ValueError(f"'{path}' is truncated: its end is missing ({size} bytes are there)")
+
+
+def image_header(path: str | Path) -> tuple[tuple[int, int], str]:
+    """Size (width, height), as stored, and PIL mode of an image file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no image, or has too many pixels to be one.
+    """
+    size, mode, _, _ = _read_header(path)
+    return size, mode
+
+
+def decoded_size(path: str | Path) -> tuple[int, int]:
+    """Width and height of an image as OpenCV decodes it: turned as its EXIF says.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no image, or has too many pixels to be one.
+    """
+    (width, height), _, kind, orientation = _read_header(path)
+    is_turned = kind in _TURNED_BY_OPENCV and orientation in _ON_ITS_SIDE
+    return (height, width) if is_turned else (width, height)
+
+
+def _read_header(path: str | Path) -> tuple[tuple[int, int], str, str | None, int]:
+    """Size, mode, format and orientation."""
     try:
-        with Image.open(path) as image:
-            return image.size, image.mode
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Corrupt EXIF data")
+            with Image.open(path) as image:
+                orientation = _orientation(image.info.get("exif", b""))
+                return image.size, image.mode, image.format, orientation
     except UnidentifiedImageError as error:
         raise ValueError(f"'{path}' is no image") from error
-    except (SyntaxError, EOFError) as error:
+    except (SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise ValueError(f"'{path}' is a damaged image: {error}") from error
+
+
+def _orientation(exif: bytes) -> int:
+    """EXIF's orientation, 1 (upright) where it says nothing that can be read."""
+    content = Image.Exif()
+    try:
+        content.load(exif)
+    except (SyntaxError, ValueError, struct.error):
+        return 1
+    found = content.get(ExifTags.Base.Orientation)
+    return found if isinstance(found, int) else 1
 
 
 def check_pair(image: str | Path, label: str | Path) -> None:
@@ -74,16 +166,18 @@ def check_pair(image: str | Path, label: str | Path) -> None:
 
     Raises:
         FileNotFoundError: If one is missing.
-        ValueError: If one is truncated or no image, the label is not 8 bit with one channel, or
-            the sizes differ.
+        ValueError: If one is truncated, damaged or no image, the label is not 8 bit with one
+            channel or was compressed with loss, or the sizes differ.
     """
     if not Path(label).is_file():
         raise FileNotFoundError(f"'{image}' has no label map: expected '{label}'")
     for path in (image, label):
-        check_whole(path)
-    (image_size, _), (label_size, mode) = image_header(image), image_header(label)
+        check_intact(path)
+    image_size, (label_size, mode, kind, _) = decoded_size(image), _read_header(label)
     if mode not in _LABEL_MODES:
         raise ValueError(f"label map '{label}' must be 8 bit with one channel, got mode '{mode}'")
+    if kind in _LOSSY:
+        raise ValueError(f"label map '{label}' must be stored without loss, as PNG, got JPEG")
     if image_size != label_size:
         raise ValueError(
             f"image and label map must be of one size: '{image}' is "
@@ -91,14 +185,42 @@ def check_pair(image: str | Path, label: str | Path) -> None:
         )
 
 
+def find_lost_images(data_set: Any) -> dict[str, str]:
+    """Find the label maps of an mmseg data set that have no image: it is not listed, so not scored.
+
+    Args:
+        data_set: A built data set of mmseg.
+
+    Returns:
+        The path that the image should have -> what is wrong with it; nothing where a file lists
+        the images, or the label maps' names do not tell those of the images.
+    """
+    prefix = data_set.data_prefix
+    images, labels = prefix.get("img_path"), prefix.get("seg_map_path")
+    is_listed = bool(getattr(data_set, "ann_file", "")) and Path(data_set.ann_file).is_file()
+    if is_listed or not images or not labels or not getattr(data_set, "seg_map_suffix", ""):
+        return {}
+    lost = {}
+    for label in sorted(Path(labels).rglob(f"*{data_set.seg_map_suffix}")):
+        name = label.relative_to(labels).as_posix().removesuffix(data_set.seg_map_suffix)
+        image = Path(images, f"{name}{data_set.img_suffix}")
+        if not image.is_file():
+            lost[str(image)] = f"label map '{label}' has no image: expected the file '{image}'"
+    return lost
+
+
 def drop_broken_pairs(
-    items: Sequence[Mapping[str, Any]], *, skip_broken: bool
+    items: Sequence[Mapping[str, Any]],
+    *,
+    skip_broken: bool,
+    lost: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[list[int], dict[str, str]]:
     """Check all pairs of a segmentation data set.
 
     Args:
         items: mmseg's data infos, with ``img_path`` and ``seg_map_path``.
         skip_broken: Leave broken pairs out instead of refusing the data set.
+        lost: Images that are not there, see `find_lost_images`.
 
     Returns:
         The indices of the whole pairs, and broken image path -> what is wrong with it.
@@ -106,7 +228,7 @@ def drop_broken_pairs(
     Raises:
         ValueError: If a pair is broken and ``skip_broken`` is false, or if all are.
     """
-    whole, broken = [], {}
+    whole, broken = [], dict(lost)
     for index, item in enumerate(items):
         try:
             check_pair(item["img_path"], item["seg_map_path"])
@@ -116,5 +238,6 @@ def drop_broken_pairs(
     if broken and (not skip_broken or not whole):
         first = next(iter(broken.values()))
         hint = "" if skip_broken else "; --skip-broken goes on without"
-        raise ValueError(f"{first} ({len(broken)} of {len(items)} images are broken{hint})")
+        total = len(items) + len(lost)
+        raise ValueError(f"{first} ({len(broken)} of {total} images are broken{hint})")
     return whole, broken

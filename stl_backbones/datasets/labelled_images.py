@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from stl_backbones.datasets.imagenet import ImageNetFolder, read_rgb
+from stl_backbones.datasets.imagenet import ImageNetFolder, check_readable, read_rgb
 from stl_backbones.datasets.imagenet_classes import SUBSETS, imagenet_wnids, subset_wnids
-from stl_backbones.datasets.integrity import check_whole
+from stl_backbones.datasets.integrity import check_intact, image_header
 
 _SHOWN = 3
 _OPTIONS = {"ImageNet-A": "--imagenet-a", "ImageNet-R": "--imagenet-r"}
@@ -161,8 +161,12 @@ def _check_all(
     for index in indices:
         key, path = folder.key(index), Path(folder.path(index))
         try:
-            _check_readable(path)
-        except ValueError as error:
+            check_intact(path)
+            size, mode = image_header(path)
+            check_readable(size, mode, path)
+            if skip_broken:  # what only shows when it is decoded would end the sweep
+                read_rgb(path)
+        except (ValueError, OSError) as error:
             broken[key] = str(error)
             continue
         content = path.read_bytes()
@@ -176,13 +180,6 @@ def _check_all(
             f"broken{hint})"
         )
     return kept, broken, digest.hexdigest()
-
-
-def _check_readable(path: Path) -> None:
-    try:
-        check_whole(path)
-    except ValueError:
-        read_rgb(path)  # a camera may have written more behind the end; then it decodes whole
 
 
 def _some(names: Sequence[str]) -> str:

@@ -1,11 +1,13 @@
-"""What loaders with worker processes need."""
+"""What loaders need: workers without threads, and errors that name the image."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import cv2
+
+_NOT_DECODED = "failed to load image"  # mmcv's LoadImageFromFile
 
 
 @contextmanager
@@ -19,4 +21,25 @@ def without_opencv_threads() -> Iterator[None]:
         cv2.setNumThreads(before)
 
 
-__all__ = ["without_opencv_threads"]
+@contextmanager
+def naming_the_image(path: Callable[[], str]) -> Iterator[None]:
+    """Say which image OpenMMLab's loading step could not decode.
+
+    Args:
+        path: Tells the image, if need be.
+
+    Raises:
+        ValueError: Instead of mmcv's AssertionError, or OpenCV's own error.
+    """
+    try:
+        yield
+    except AssertionError as error:
+        if not str(error).startswith(_NOT_DECODED):
+            raise
+        reason = "is damaged: it cannot be decoded; mend it or take it out"
+        raise ValueError(f"'{path()}' {reason}") from error
+    except cv2.error as error:
+        raise ValueError(f"'{path()}' cannot be used: {error.err or error}") from error
+
+
+__all__ = ["naming_the_image", "without_opencv_threads"]

@@ -11,8 +11,8 @@ from typing import Any, cast
 
 from torch.utils.data import DataLoader, Dataset
 
-from stl_backbones.datasets.integrity import check_whole, image_header, image_id
-from stl_backbones.datasets.loading import without_opencv_threads
+from stl_backbones.datasets.integrity import check_whole, decoded_size, image_id
+from stl_backbones.datasets.loading import naming_the_image, without_opencv_threads
 from stl_backbones.datasets.transforms import corrupt_bgr
 from stl_backbones.records import Cell, CorruptionSpec
 
@@ -92,7 +92,8 @@ class ImageVariants(Dataset):
         return self._rest({**copy.deepcopy(others), "img": image})
 
     def _load(self, info: Results) -> Results:
-        return _whole(self.loading(info), info)
+        with naming_the_image(lambda: info["img_path"]):
+            return _whole(self.loading(info), info)
 
     def _rest(self, results: Results) -> Results:
         return _whole(self.rest(results), results)
@@ -275,7 +276,7 @@ def _check_cell(
 
 
 def _check_size(path: Path, clean: Path) -> None:
-    size, expected = image_header(path)[0], image_header(clean)[0]
+    size, expected = decoded_size(path), decoded_size(clean)
     if size != expected:
         raise ValueError(
             f"'{path}' is {size[0]}x{size[1]}, the clean image {expected[0]}x{expected[1]}"

@@ -78,8 +78,17 @@ class ConfusionMatrixMetric(BaseMetric):
         )
 
     def compute_metrics(self, results: list[npt.NDArray[np.int64]]) -> dict[str, float]:
-        """Sum the matrices and compute the metrics, in percent."""
+        """Sum the matrices and compute the metrics, in percent.
+
+        Raises:
+            ValueError: If every pixel is ignored.
+        """
         total = np.sum(results, axis=0)
+        if not total.any():
+            raise ValueError(
+                f"no pixel of the {len(results)} images counts: all labels are {self.ignore_index} "
+                "(ignored); are these the label maps?"
+            )
         truth = total.sum(axis=1)
         recall = np.divide(np.diag(total), truth, out=np.full(len(truth), np.nan), where=truth > 0)
         return {

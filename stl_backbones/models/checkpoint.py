@@ -1,4 +1,4 @@
-"""Released and own checkpoints into a FAN, key for key, without ever running a pickle."""
+"""Released and own checkpoints into a FAN, key for key, without running pickled code unasked."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import argparse
 import pickle
 import re
 import struct
+import tarfile
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from stl_backbones.models.variants import VARIANTS, Variant
+from stl_backbones.models.weight_values import check_values
 
 HEAD_PREFIXES = ("head.", "aux_head.")
 _WRAPPERS = ("module.", "_orig_mod.")
@@ -70,6 +73,11 @@ SAFE_TYPES: dict[str, Any] = {
     "numpy._core.multiarray.scalar": _plain_scalar,
 }
 
+TRUST_OPTION = "--trust-checkpoint"
+_LATER_PROTOCOL = "of protocol 4 or 5, which only running it can read"
+_ZIP_MAGIC = b"PK\x03\x04"
+_trusted = False  # by `trust_checkpoints` alone: no file and no environment variable may set it
+
 
 @dataclass(frozen=True)
 class LoadReport:
@@ -99,10 +107,28 @@ class LoadReport:
         return "\n".join(lines)
 
 
-def read_checkpoint(path: str | Path) -> Any:
-    """Read a file with ``weights_only``; nothing in it is executed.
+def trust_checkpoints(trusted: bool = True) -> None:
+    """Let this process run the pickled code of the checkpoints that it reads, or no longer.
+
+    Only for files whose maker the user trusts: `stl_backbones.apis.cli.add_trust_checkpoint`.
+    """
+    global _trusted
+    _trusted = trusted
+
+
+def are_checkpoints_trusted() -> bool:
+    """Whether `trust_checkpoints` was called."""
+    return _trusted
+
+
+def read_checkpoint(path: str | Path, *, map_location: Any = "cpu") -> Any:
+    """Read a file with ``weights_only``; nothing in it is executed, see `trust_checkpoints`.
 
     A file named ``.safetensors`` is read as that: a state dict and nothing else.
+
+    Args:
+        path: The file.
+        map_location: Where its tensors go, as for `torch.load`.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -114,18 +140,45 @@ def read_checkpoint(path: str | Path) -> Any:
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     try:
+        _refuse_archives(path)
         with trusting_only(SAFE_TYPES):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
-        found = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if _trusted:
+            return _unpickle(path, map_location)
+        found = re.search(r"GLOBAL ([\w.]+)|(operand 1[45]\d)", str(error))
         if found is None:
             raise ValueError(f"checkpoint '{path}' is truncated or no checkpoint") from error
         raise ValueError(
-            f"checkpoint '{path}' holds pickled code ({found[1]}) beside tensors and plain data; "
-            "refused, since loading it would run it"
+            f"checkpoint '{path}' holds pickled code ({found[1] or _LATER_PROTOCOL}) beside "
+            "tensors and plain data; refused, since loading it would run it; if you trust its "
+            f"maker, give {TRUST_OPTION}"
         ) from error
     except _DAMAGE as error:
         raise ValueError(f"checkpoint '{path}' is truncated or no checkpoint: {error}") from error
+
+
+def _unpickle(path: Path, map_location: Any) -> Any:
+    """Read a file of pickled code: the one place where it is run."""
+    try:
+        return torch.load(path, map_location=map_location, weights_only=False)
+    except (pickle.UnpicklingError, ImportError, *_DAMAGE) as error:
+        raise ValueError(f"checkpoint '{path}' cannot be unpickled: {error}") from error
+
+
+def _refuse_archives(path: Path) -> None:
+    """Refuse TorchScript and tar archives, of which torch below 2.6 runs code all the same.
+
+    Raises:
+        ValueError: If the file is one.
+        RuntimeError: If it is a damaged zip file.
+    """
+    with path.open("rb") as file:
+        is_zip = file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
+    if is_zip and "constants.pkl" in torch._C.PyTorchFileReader(str(path)).get_all_records():
+        raise ValueError("a TorchScript archive holds a program; expected a state dict")
+    if not is_zip and tarfile.is_tarfile(path):
+        raise ValueError("a tar archive; expected a state dict that torch.save wrote")
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -146,7 +199,9 @@ def trusting_only(types: Mapping[str, Any]) -> Iterator[None]:
     torch.serialization.clear_safe_globals()
     torch.serialization.add_safe_globals([_named(kind, name) for name, kind in types.items()])
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Detected pickle protocol")  # the refusal says it
+            yield
     finally:
         torch.serialization.clear_safe_globals()
         torch.serialization.add_safe_globals(before)
@@ -176,10 +231,11 @@ def select_state_dict(checkpoint: Any, *, ema: bool = True) -> dict[str, Tensor]
     names = ("state_dict_ema", "model_ema") if ema else ()
     if isinstance(checkpoint, Mapping):
         for name in (*names, "state_dict", "model"):
-            if checkpoint.get(name):
+            if isinstance(checkpoint.get(name), Mapping) and checkpoint[name]:
                 checkpoint = checkpoint[name]
                 break
-        weights = {k: v for k, v in checkpoint.items() if isinstance(v, Tensor)}
+        named = {k: v for k, v in checkpoint.items() if isinstance(k, str)}
+        weights = {k: v for k, v in named.items() if isinstance(v, Tensor)}
         if weights:
             return weights
     raise ValueError("the checkpoint holds no weights: expected a state dict of tensors")
@@ -235,7 +291,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, source: str
     """Copy cleaned weights into a model, see `load_checkpoint`.
 
     Raises:
-        ValueError: If a backbone key is missing or has another shape.
+        ValueError: If a backbone key is missing or has another shape, or a value is none.
     """
     own = model.state_dict()
     fitting = {k: v for k, v in weights.items() if k in own and own[k].shape == v.shape}
@@ -257,6 +313,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, source: str
             f"'{source}' fits {len(backbone) - len(unfilled)} of the {len(backbone)} backbone keys "
             f"of {_title(model)}; not filled: {_some(unfilled)}. {_guess(weights)}"
         )
+    check_values(model, fitting, source)
     model.load_state_dict(fitting, strict=False)
     return report
 
@@ -312,11 +369,14 @@ def _some(names: tuple[str, ...] | list[str]) -> str:
 
 
 __all__ = [
+    "TRUST_OPTION",
     "LoadReport",
+    "are_checkpoints_trusted",
     "clean_state_dict",
     "infer_variant",
     "load_checkpoint",
     "load_weights",
     "read_checkpoint",
     "select_state_dict",
+    "trust_checkpoints",
 ]

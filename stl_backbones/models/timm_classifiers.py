@@ -14,6 +14,8 @@ from typing import Any
 import timm
 from torch import Tensor, nn
 
+from stl_backbones.models.weight_values import check_storage, check_values
+
 _SHOWN = 3
 _WRAPPERS = ("", "module.", "backbone.")  # what may stand before a classifier's key in a file
 _HUB = "https://huggingface.co"
@@ -58,6 +60,7 @@ def create_from_weights(
         ValueError: If the weights do not fill it, key for key.
     """
     check_timm_name(name)
+    check_storage(weights, source)
     config = timm.get_pretrained_cfg(name)
     classes = _count_classes(weights, config.classifier) or config.num_classes
     # timm drops a classifier of another size than the model's own weights have, unless told so.
@@ -75,6 +78,10 @@ def create_from_weights(
     except TypeError as error:
         raise _no_size(name, img_size, error) from error
     network.pretrained_cfg.pop("state_dict", None)  # else it keeps a second copy of the weights
+    for prefix in _WRAPPERS:
+        bare = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+        check_values(network, bare, source)
+    check_values(network, network.state_dict(), source)  # renamed ones too
     return network.eval()
 
 

@@ -85,6 +85,18 @@ def test_a_converted_file_scores_like_its_source(mini, checkpoint, tmp_path):
     assert one.checkpoint_sha256 != other.checkpoint_sha256
 
 
+def test_a_converted_file_says_what_its_source_said(network, checkpoint, tmp_path):
+    """Else a network without the released norms would be taken for one that has them."""
+    convert_checkpoint(checkpoint, tmp_path / "converted.pth", with_head=True)
+    meta = torch.load(tmp_path / "converted.pth", weights_only=True)["meta"]
+    known = {key: value for key, value in network.card().items() if key != "labeler"}
+    assert known["released_norm"] is False
+    assert meta["stl_backbones"] == known
+    assert meta["dataset_meta"] == {"classes": tuple("abcdefghij")}
+    with pytest.raises(ValueError, match="was trained with released_norm=False"):
+        open_timm_classifier("fan_tiny_8_p4_hybrid_token", tmp_path / "converted.pth")
+
+
 def test_a_file_without_heads_is_refused(mini, checkpoint, tmp_path):
     convert_checkpoint(checkpoint, tmp_path / "bare.pth")
     with pytest.raises(

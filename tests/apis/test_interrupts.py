@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM end a tool within seconds, in one line, whatever it is at."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -7,6 +8,8 @@ import sys
 import time
 
 import pytest
+
+from stl_backbones.apis.lost_processes import describe_lost_process
 
 TOOL = """
 import hashlib, multiprocessing, os, signal, sys, time
@@ -116,3 +119,27 @@ def test_it_is_quiet_when_the_work_is_done(start):
 def test_the_command_goes_on_from_the_newest_checkpoint(start, words):
     _, _, _, told = start("sleeping", *words)
     assert told.endswith("go on with: python tool.py sleeping --resume\n")
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("DataLoader worker (pid 123) is killed by signal: Killed. ", "was killed (Killed); if"),
+        ("DataLoader worker (pid(s) 123, 9) exited unexpectedly", "was killed; if memory"),
+        ("[../third_party/gloo/transport/tcp/pair.cc:534] Connection closed by peer", None),
+        ("a bug of ours", None),
+    ],
+)
+def test_a_lost_worker_is_told(message, said):
+    told = describe_lost_process(RuntimeError(message))
+    assert (said is None) == (told is None)
+    assert said is None or said in told
+
+
+def test_a_connection_is_lost_between_processes_or_elsewhere():
+    ours, theirs = multiprocessing.Pipe()
+    theirs.close()
+    with pytest.raises(EOFError) as caught:
+        ours.recv()
+    assert "a process that loads data was killed" in describe_lost_process(caught.value)
+    assert describe_lost_process(ConnectionResetError("by a server")) is None

@@ -259,7 +259,7 @@ def test_a_copy_with_a_manifest_says_how_it_was_made(swept, run_sweep, corrupted
     header = ManifestHeader(
         layout="cityscapes", split="val", protocol="stl-cityscapes-c", mode="fast",
         compat="imaug-1.1.5", engine="engine 7", channel_order="bgr", seed=3, versions={}, images=4,
-        cells={}, image_format="png",
+        cells={"brightness": (1, 3), "impulse_noise": (1, 3)}, image_format="png",
     )  # fmt: skip
     (corrupted_root / "manifest.json").write_bytes(header.to_json())
     told = CellStore(run_sweep(tmp_path / "x", corrupted_root=corrupted_root)).provenance()

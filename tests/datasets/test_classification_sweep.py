@@ -138,3 +138,16 @@ def test_rules_that_do_not_fit():
         VariantRules(VIEW, "imagenet-c", ENGINE)
     with pytest.raises(ValueError, match=r"resize rule must be one of model, .* got 'none'"):
         VariantRules(VIEW, "none", ENGINE)
+
+
+def test_an_image_gone_bad_meanwhile_is_named_and_no_other(tmp_path):
+    for number in range(4):
+        path = tmp_path / ("ant" if number < 2 else "bee") / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (70, 90), (number, 9, 200)).save(path)
+    images = find_images(ImageNetFolder(tmp_path, "", pipeline=[]), ("ant", "bee"), kind="farm")
+    path.write_bytes(b"no image any more")
+    dataset = BlockVariants(images, VariantRules(VIEW, "model", ENGINE))
+    with pytest.raises(ValueError, match=r"bee/3\.png' is no image") as caught:
+        dataset[Part(range(4), CLEAN)]
+    assert "ant/0" not in str(caught.value)

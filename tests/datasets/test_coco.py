@@ -7,11 +7,13 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from stl_backbones.datasets import coco
 from stl_backbones.datasets.coco import CheckedCocoDataset, is_too_small, match_categories
+from stl_backbones.datasets.coco_annotations import _decode_runs
 
 CLASSES = ("car", "person")
 SQUARE = [[10, 10, 30, 10, 30, 30, 10, 30]]
@@ -126,11 +128,16 @@ class TestLikeMmdet:
         "small", [{"box": (10, 10, 0, 5)}, {"box": (10, 10, 5, 0.4)}, {"area": 0}]
     )
     def test_what_is_smaller_than_a_pixel_is_left_out_with_a_warning(self, write, small, said):
-        data = read(write(with_annotation(**small, segmentation=[])))
+        data = read(write(with_annotation(**small)))
         assert len(data.get_data_info(0)["instances"]) == 2
         (line,) = said
         end = "left out, as in mmdet: 1 of 4 annotations on 3 images, smaller than a pixel (id 8)"
         assert line.endswith(end)
+
+    def test_a_mask_is_needed_of_the_smallest_too(self, write):
+        small = with_annotation(box=(1, 1, 0.5, 2), segmentation=[])  # pycocotools would fail
+        with pytest.raises(ValueError, match=r"polygons or a run-length code, got \[\]"):
+            read(write(small))
 
     def test_a_box_may_leave_its_image_by_a_pixel(self, write):
         assert len(read(write(with_annotation(box=(-0.9, 0, 61.8, 40.5))))) == 3
@@ -150,7 +157,7 @@ class TestLikeMmdet:
         (with_annotation(box=(10, 10, 20)), r"bbox must be \[x, y, width, height\], got"),
         (with_annotation(box=(10, 10, float("nan"), 5)), r"bbox must be \[x, y, width, height\]"),
         (with_annotation(box=(10, 10, "a", 5)), r"bbox must be \[x, y, width, height\]"),
-        (with_annotation(area=None), "area must be a number, got None"),
+        (with_annotation(area=None), "area must be a number of 0 or more, got None"),
         (with_annotation(category=2), "category_id 2, which is none of the file's 2 categories"),
         (with_annotation(category=None), "category_id None, which is none of"),
         (with_annotation(segmentation=[]), r"must be polygons or a run-length code, got \[\]"),
@@ -164,7 +171,45 @@ class TestLikeMmdet:
             r"a\.jpg' is 60x40, the annotation file says 61x40",
         ),
         (change(images=lambda found: [{**found[0], "width": 0}, *found[1:]]), "of 1 or more, got"),
-        (change(images=lambda found: [{"id": 1}, *found[1:]]), "image 1 has no file_name"),
+        (with_annotation(area=-1), "area must be a number of 0 or more, got -1"),
+        (with_annotation(iscrowd="yes"), "iscrowd must be 0 or 1, got 'yes'"),
+        (with_annotation(category=[1]), r"category_id \[1\], which is none of"),
+        (with_annotation(box=(1, 2, 2**2000, 4)), r"bbox must be \[x, y, width, height\]"),
+        *(
+            (with_annotation(segmentation=mask), "a polygon must be .* three points or more, got")
+            for mask in (
+                [[1, 2, 3, 4]],
+                [[1, 2, 3, 4, 5, 6, 7]],
+                [["1", 2, 3, 4, 5, 6]],
+                [[1, 2, float("nan"), 4, 5, 6]],
+                [1, 2, 3, 4, 5, 6],
+                [[]],
+            )
+        ),
+        *(
+            (
+                with_annotation(iscrowd=1, segmentation={"size": [40, 60], "counts": counts}),
+                "a run-length code must have runs of 2400 pixels together, got",
+            )
+            for counts in ([2000], [-1, 2401], "", "é~", "ZZZZZZ9", None, [2400.0])
+        ),
+        *(
+            (
+                change(
+                    images=lambda found, name=name: [{**found[0], "file_name": name}, *found[1:]]
+                ),
+                f"the image name '{name}' leads out of the image folder",
+            )
+            for name in ("/etc/hostname", "../images/a.jpg")
+        ),
+        (
+            change(images=lambda found: [*found[:2], {**found[2], "file_name": "a.jpg"}]),
+            r"a\.jpg' is listed twice",
+        ),
+        (
+            change(images=lambda found: [{"id": 1}, *found[1:]]),
+            "image 1 needs a file_name, got None",
+        ),
     ],
 )
 def test_a_broken_entry_is_told_or_left_out_with_its_image(write, said, content, message):
@@ -223,12 +268,21 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("", "is truncated or no JSON"),
+            ("", "is empty"),
             (json.dumps(GOOD)[:-30], "is truncated or no JSON"),
             ("[]", "no COCO annotation file: expected a list 'images'"),
             ('{"images": [], "categories": []}', "expected a list 'annotations'"),
             ('{"images": [3], "annotations": [], "categories": []}', "expected a list 'images'"),
             ('{"images": [], "annotations": [], "categories": []}', "lists no image"),
+            ("[" * 100_000, "is nested too deep"),
+            ("1" * 5000, "is truncated or no JSON in UTF-8: Exceeds the limit"),
+            *(
+                (
+                    json.dumps(change(images=lambda found, id=id: [{**found[0], "id": id}])),
+                    "ids of images must be whole numbers, got",
+                )
+                for id in ("1", [1], 1.5, None, True, 2**70)
+            ),
         ],
     )
     def test_an_annotation_file_that_is_none(self, write, text, message):
@@ -245,7 +299,9 @@ class TestFiles:
 
     def test_annotations_of_an_image_that_is_not_listed(self, write):
         root = write(with_annotation(image=77))
-        with pytest.raises(ValueError, match=r"1 annotations are of images .* not list \(id 8\)"):
+        with pytest.raises(
+            ValueError, match=r"1 annotations have an image_id .* not list \(annotation id 8\)"
+        ):
             read(root)
 
     def test_no_image_that_can_be_trained_on(self, write):
@@ -307,3 +363,25 @@ def test_it_is_found_by_its_name():
     from mmengine.registry import DATASETS
 
     assert DATASETS.get("stl_backbones.CheckedCocoDataset") is CheckedCocoDataset
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_run_lengths_are_decoded_as_pycocotools_encodes_them(seed):
+    from pycocotools import mask as coco_mask
+
+    rng = np.random.default_rng(seed)
+    mask = (rng.random((37, 61)) < rng.random()).astype(np.uint8)
+    mask[:seed] = 1
+    columns = mask.ravel(order="F")
+    edges = np.flatnonzero(np.diff(columns, prepend=np.uint8(0)))
+    expected = np.diff(edges, prepend=0, append=len(columns)).tolist()
+    encoded = coco_mask.encode(np.asfortranarray(mask))["counts"].decode()
+    assert _decode_runs(encoded) == expected
+
+
+def test_a_file_that_opencv_cannot_decode_is_named_when_it_is_read(write):
+    root = write()
+    data = read(root, pipeline=[{"type": "LoadImageFromFile"}])
+    (root / "images/a.jpg").write_bytes(b"gone bad meanwhile")
+    with pytest.raises(ValueError, match=r"images/a\.jpg' is damaged: it cannot be decoded"):
+        data[0]

@@ -8,7 +8,7 @@ import torch
 from mmengine.runner import Runner
 from PIL import Image
 
-from stl_backbones.datasets.imagenet import ImageNetFolder
+from stl_backbones.datasets.imagenet import ImageNetFolder, read_rgb
 from stl_backbones.registry import DATASETS
 
 TRAINING = (
@@ -218,3 +218,26 @@ def test_the_generated_mini_set_fits(mini_data):
         "pipeline": SCORING,
     })  # fmt: skip
     assert {item["label"] for item in dataset} == set(range(len(dataset.metainfo["classes"])))
+
+
+def test_grey_of_16_bits_is_refused_not_clipped_to_white(tmp_path):
+    Image.fromarray(np.arange(4096, dtype=np.uint16).reshape(64, 64)).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"a\.png' is grey with 16 bits or more \(mode I;16\)"):
+        read_rgb(tmp_path / "a.png")
+
+
+def test_a_strip_is_refused(tmp_path):
+    Image.new("RGB", (30_000, 1)).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"a\.png' is 30000x1; expected sides of at most 200 to 1"):
+        read_rgb(tmp_path / "a.png")
+    Image.new("RGB", (200, 1)).save(tmp_path / "b.png")
+    assert read_rgb(tmp_path / "b.png").size == (200, 1)
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_exif_is_not_followed_as_in_torchvision(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[274] = orientation
+    stored = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(np.array(read_rgb(tmp_path / "a.png")), stored)

@@ -68,7 +68,7 @@ def test_a_truncated_image_is_named_or_left_out(tmp_path):
     folder = fill(tmp_path, CLASSES)
     broken = tmp_path / "bee/1.JPEG"
     broken.write_bytes(broken.read_bytes()[:400])
-    with pytest.raises(ValueError, match=r"bee/1.JPEG' cannot be read: .* \(1 of 8 images are"):
+    with pytest.raises(ValueError, match=r"bee/1.JPEG' is truncated.* \(1 of 8 images are"):
         find(folder)
     images = find(folder, skip_broken=True)
     assert images.skipped == ("bee/1.JPEG",)
@@ -97,3 +97,24 @@ def test_classes_are_the_checkpoints_then_imagenets_then_the_folders(tmp_path):
     assert choose_classes(found, 2, recorded=None, root=tmp_path) == ("a", "b")
     with pytest.raises(ValueError, match=r"the model has 3 classes, '.*' 2 class folders"):
         choose_classes(found, 3, recorded=None, root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"<html>404</html>" * 9, r"bee/1\.JPEG' is no image \(1 of 8 images are broken"),
+        (b"", r"bee/1\.JPEG' is empty \(1 of 8"),
+        (None, r"bee/1\.JPEG' does not exist, or is no file \(1 of 8"),
+    ],
+)
+def test_what_is_no_image_is_found_before_the_sweep(tmp_path, content, message):
+    folder = fill(tmp_path, CLASSES)
+    broken = tmp_path / "bee/1.JPEG"
+    broken.unlink()
+    if content is None:
+        broken.mkdir()
+    else:
+        broken.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        find(folder)
+    assert find(folder, skip_broken=True).skipped == ("bee/1.JPEG",)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-from stl_backbones.corruptions.engine import MIN_SIDE
+from stl_backbones.corruptions.engine import MAX_RATIO, MIN_SIDE
 from stl_backbones.corruptions.export.png import ENCODER, encode_png
 
 Image = npt.NDArray[np.uint8]
@@ -82,8 +82,13 @@ def read_image(path: Path, *, crop: bool) -> Image:
             truncated, or no image at all.
         OSError: If the file cannot be read.
     """
+    if not path.is_file():  # a broken link, or a pipe, which would be read for ever
+        raise UnfitImageError("there is no such file")
     content = path.read_bytes()
     opened = _open_whole(content)
+    width, height = opened.size
+    if max(width, height) > MAX_RATIO * min(width, height):
+        raise UnfitImageError(f"expected sides of at most {MAX_RATIO} to 1, got {width}x{height}")
     image = _crop(opened.convert("RGB")) if crop else _decode(content)
     height, width = image.shape[:2]
     if min(height, width) < MIN_SIDE:

@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 from stl_backbones.corruptions.export.images import JPEG, JPEG_HENDRYCKS, PNG, Encoding
+from stl_backbones.corruptions.seeds import check_key
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 
@@ -150,7 +151,7 @@ def find_sources(
     Raises:
         FileNotFoundError: If the folder is missing or holds no image.
         PermissionError: If a folder below cannot be read.
-        ValueError: If two images would have the same copy.
+        ValueError: If two images would have the same copy, or a name is no UTF-8.
     """
     folder = _image_folder(root, layout, split)
     names = sorted(_image_names(folder, layout))
@@ -165,6 +166,8 @@ def find_sources(
         Source(name, folder / name, level + _target(name, layout, encoding)) for name in names
     )
     _check_targets(sources)
+    for name in names:
+        check_key(name)
     return sources[:limit]
 
 

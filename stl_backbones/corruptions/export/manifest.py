@@ -18,11 +18,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stl_backbones.corruptions.seeds import leads_out
 from stl_backbones.records import Cell
 
 FORMAT = 1
 HEADER_NAME, ROWS_NAME = "manifest.json", "manifest.jsonl"
 
+_KINDS: dict[type, tuple[str, ...]] = {
+    str: ("layout", "protocol", "mode", "compat", "engine", "channel_order", "image_format",
+          "rows_blake2b"),
+    int: ("seed", "images", "files"),
+    dict: ("versions", "custom"),
+}  # fmt: skip
 # With versions and custom, the fields that decide a file's bytes.
 _DECIDING = (
     "format", "layout", "split", "image_format", "mode", "compat", "engine", "channel_order",
@@ -132,12 +139,16 @@ class Row:
         """Inverse of `to_line`.
 
         Raises:
-            ValueError: If the line is no row.
+            ValueError: If the line is no row, or its path leads out of the copy.
         """
         try:
-            return cls(**json.loads(line))
-        except TypeError as error:
+            row = cls(**json.loads(line))
+            out = leads_out(row.path) or leads_out(row.id)
+        except (TypeError, AttributeError) as error:
             raise ValueError(f"no row of a manifest: {line[:80]!r}") from error
+        if out:
+            raise ValueError(f"'{row.path}' of '{row.id}' leads out of the copy")
+        return row
 
 
 def digest(content: bytes) -> str:
@@ -175,9 +186,23 @@ def read_header_file(path: Path) -> ManifestHeader:
         if plain["format"] != FORMAT:
             raise ValueError(f"format {plain['format']}, expected {FORMAT}")
         cells = {name: tuple(levels) for name, levels in plain["cells"].items()}
-        return ManifestHeader(**{**plain, "cells": cells})
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        header = ManifestHeader(**{**plain, "cells": cells})
+        _check_kinds(header)
+        return header
+    except KeyError as error:
+        raise ValueError(
+            f"'{path}' is no manifest of a corrupted copy: it lacks {error}"
+        ) from error
+    except (TypeError, AttributeError, ValueError, RecursionError) as error:
         raise ValueError(f"'{path}' is no manifest of a corrupted copy: {error}") from error
+
+
+def _check_kinds(header: ManifestHeader) -> None:
+    for kind, names in _KINDS.items():
+        for name in names:
+            if not isinstance(getattr(header, name), kind):
+                value = getattr(header, name)
+                raise TypeError(f"{name} must be of type {kind.__name__}, got {value!r}")
 
 
 def read_rows(path: Path) -> Iterator[Row]:

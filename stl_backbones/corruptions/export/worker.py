@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
 from dataclasses import dataclass, field
+from functools import lru_cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -161,7 +163,7 @@ def _make_corruption(
     for variant in variants:
         content = job.encoding.encode(variant.image)
         path = f"{name}/{variant.severity}/{source.target}"
-        _write(job.out / path, content, job.partial)
+        _write(job.out / path, content, out=job.out, partial=job.partial)
         height, width = variant.image.shape[:2]
         row = Row(
             source.id, name, variant.severity, path, len(content), width, height, digest(content)
@@ -169,8 +171,9 @@ def _make_corruption(
         outbox.add(row)
 
 
-def _write(path: Path, content: bytes, partial: Path) -> None:
+def _write(path: Path, content: bytes, *, out: Path, partial: Path) -> None:
     try:
+        _check_inside(path.parent, out)
         try:
             replace_with(path, content, partial)
         except FileNotFoundError:  # the first file of its folder
@@ -178,6 +181,13 @@ def _write(path: Path, content: bytes, partial: Path) -> None:
             replace_with(path, content, partial)
     except OSError as error:
         raise _WriteError(error) from error
+
+
+@lru_cache(maxsize=1024)
+def _check_inside(folder: Path, out: Path) -> None:
+    if not folder.resolve().is_relative_to(out.resolve()):
+        why = "a link in it leads out of the copy; nothing is written there"
+        raise OSError(errno.EXDEV, why, str(folder))
 
 
 def reason(error: BaseException) -> str:

@@ -1,8 +1,10 @@
 """What is read, what is refused, and how it is written."""
 
 import io
+import os
 
 import cv2
+import mmcv
 import numpy as np
 import pytest
 from PIL import Image
@@ -136,3 +138,27 @@ def test_imagenet_files_are_those_of_hendrycks(scene):
     picture = scene(4, height=224, width=224)
     expected = encoded(Image.fromarray(picture), "JPEG", quality=85, optimize=True)
     assert JPEG_HENDRYCKS.encode(picture) == expected
+
+
+@pytest.mark.parametrize("crop", [True, False])
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path, crop):
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(UnfitImageError, match="there is no such file"):
+        read_image(tmp_path / "a.png", crop=crop)
+
+
+@pytest.mark.parametrize("crop", [True, False])
+def test_a_strip_is_refused(tmp_path, save, crop):
+    path = save(tmp_path / "a.png", Image.new("RGB", (40_000, 40)))
+    with pytest.raises(UnfitImageError, match="sides of at most 200 to 1, got 40000x40"):
+        read_image(path, crop=crop)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_read_as_openmmlab_does(tmp_path, scene, kind, orientation):
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(scene(2)).save(tmp_path / "a", kind, exif=exif)
+    expected = mmcv.imfrombytes((tmp_path / "a").read_bytes(), channel_order="rgb")
+    np.testing.assert_array_equal(read_image(tmp_path / "a", crop=False), expected)

@@ -123,3 +123,10 @@ def test_a_link_into_the_source_is_inside(tmp_path):
 
 def test_neighbours_are_apart(tmp_path):
     check_apart(tmp_path / "data", tmp_path / "data-c")
+
+
+def test_a_name_that_is_no_utf_8_is_refused(tmp_path, save):
+    save(tmp_path / os.fsdecode(b"a\xff.png"), format="PNG")
+    message = r"image name 'a\\udcff\.png' is no UTF-8; rename the file"
+    with pytest.raises(ValueError, match=message):
+        found(tmp_path, "folder")
