@@ -1,14 +1,14 @@
 """Convert a released FAN or STL checkpoint into a plain backbone file.
 
 The result goes into a config as --cfg-options pretrained=DST, or anywhere as
-init_cfg=dict(type='Pretrained', checkpoint=DST). The source's pickled parts are never run.
+init_cfg=dict(type='Pretrained', checkpoint=DST). The source's pickled parts are not run.
 """
 
 from __future__ import annotations
 
 import argparse
 
-from stl_backbones.apis.cli import make_parser, run_tool
+from stl_backbones.apis.cli import add_trust_checkpoint, make_parser, run_tool
 
 
 def parse() -> argparse.ArgumentParser:
@@ -22,6 +22,7 @@ def parse() -> argparse.ArgumentParser:
     parser.add_argument(
         "--with-head", action="store_true", help="keep the classifiers: for timm, or to go on"
     )
+    add_trust_checkpoint(parser)
     return parser
 
 

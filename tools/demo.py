@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+from stl_backbones.apis.argument_parser import whole_from
 from stl_backbones.apis.cli import make_parser, run_tool
 
 ROOT = Path(__file__).parents[1]
@@ -25,15 +26,18 @@ def parse() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
     parser.add_argument("--out", type=Path, default=Path("demo"), help="where everything goes")
     parser.add_argument(
-        "--iterations", type=int, default=1000, metavar="N", help="training iterations"
+        "--iterations", type=whole_from(1), default=1000, metavar="N", help="training iterations"
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="score only the first N images")
+    parser.add_argument(
+        "--limit", type=whole_from(1), metavar="N", help="score only the first N images"
+    )
     return parser
 
 
 def demo(args: argparse.Namespace) -> int:
     """Run all steps; returns the first failing step's exit code."""
     out = args.out
+    out.mkdir(parents=True, exist_ok=True)  # said here if it cannot be, not by the first step
     checkpoint = out / f"train/iter_{args.iterations}.pth"
     options = ["--cfg-options", f"data_root={out}/mini/cityscapes"]
     length = [

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import argparse
 
-from stl_backbones.apis.cli import make_parser, parse_options, run_tool
+from stl_backbones.apis.argument_parser import whole_from
+from stl_backbones.apis.cli import add_trust_checkpoint, make_parser, parse_options, run_tool
 
 
 def parse() -> argparse.ArgumentParser:
@@ -24,16 +25,18 @@ def parse() -> argparse.ArgumentParser:
     add("checkpoint", nargs="?", metavar="CHECKPOINT",
         help="its weights; a name without any is exported untrained")  # fmt: skip
     add("out", metavar="OUT.onnx", help="file to write")
-    add("--size", nargs=2, type=int, required=True, metavar=("H", "W"),
+    add("--size", nargs=2, type=whole_from(1), required=True, metavar=("H", "W"),
         help="height and width of the images that the file takes")  # fmt: skip
-    add("--batch", type=int, default=1, metavar="N", help="images at a time")
-    add("--opset", type=int, default=20, metavar="N", help="version of ONNX's operators, 18 to 25")
+    add("--batch", type=whole_from(1), default=1, metavar="N", help="images at a time")
+    add("--opset", type=whole_from(18, 25), default=20, metavar="N",
+        help="version of ONNX's operators, 18 to 25")  # fmt: skip
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--backbone", action="store_true", help="export the dense maps alone")
     what.add_argument(
         "--labels", action="store_true", help="export each pixel's class instead of the logits"
     )
     add("--cfg-options", nargs="+", metavar="NAME=VALUE", help="change the config")
+    add_trust_checkpoint(parser)
     return parser
 
 

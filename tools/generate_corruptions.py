@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stl_backbones.apis.argument_parser import seed_number
+from stl_backbones.apis.argument_parser import whole_from
 from stl_backbones.apis.cli import add_custom_imports, make_parser, run_tool
 
 if TYPE_CHECKING:
@@ -41,17 +41,19 @@ def parse() -> argparse.ArgumentParser:
     add("--protocol", metavar="NAME", help="which corruptions and severities; default: "
         "stl-cityscapes-c, coco-c, imagenet-c, or all for folder")  # fmt: skip
     add("--corruptions", nargs="+", metavar="NAME", help="only these of the protocol")
-    add("--severities", nargs="+", type=int, metavar="N", help="only these severities, 1 to 5")
+    add("--severities", nargs="+", type=whole_from(1, 5), metavar="N",
+        help="only these severities, 1 to 5")  # fmt: skip
     add("--split", help="which split; default: val, none for folder")
-    add("--limit", type=int, metavar="N", help="only the first N images")
+    add("--limit", type=whole_from(1), metavar="N", help="only the first N images")
     add("--mode", default="exact", help="corruption engine: exact, fast or reference")
     add("--compat", default="imaug-1.1.5", help="the package that exact equals")
     add("--channel-order", default="rgb", help="what the corruption sees; 'bgr' repeats files of "
         "scripts that feed it BGR")  # fmt: skip
-    add("--seed", type=seed_number, default=0, help="another seed, another draw of the benchmark")
+    add("--seed", type=whole_from(0), default=0, help="another seed, another draw of the benchmark")
     add("--format", help="png or jpeg, where the layout leaves a choice; coco: png (default, under "
         "the .jpg names) or jpeg, which corrupts twice")  # fmt: skip
-    add("--workers", type=int, metavar="N", help="processes; default: the cores it may use")
+    add("--workers", type=whole_from(1, 1024), metavar="N",
+        help="processes; default: the cores it may use")  # fmt: skip
     add("--shard", metavar="I/N", help="make the I-th of N shares, I from 1 to N")
     add("--dry-run", action="store_true", help="only estimate; write nothing")
     add("--verify", action="store_true", help="compare a finished copy with its manifest")
@@ -132,7 +134,8 @@ class Display:
         self.shown = now
         end = "\n" if done or not self.on_terminal else ""
         start = "\r" if self.on_terminal else ""
-        eta = datetime.timedelta(seconds=round(progress.remaining))
+        known = progress.remaining < float("inf")  # after the first file of this run
+        eta = datetime.timedelta(seconds=round(progress.remaining)) if known else "?"
         print(
             f"{start}{progress.done}/{progress.total} files  {progress.rate:.1f} images/s  "
             f"ETA {eta} ", end=end, file=sys.stderr, flush=True,

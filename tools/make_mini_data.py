@@ -8,14 +8,20 @@ import sys
 import time
 from pathlib import Path
 
+from stl_backbones.apis.argument_parser import whole_from
 from stl_backbones.apis.cli import make_parser, run_tool
+
+MAX_SIDE = 8192  # pixels
 
 
 def parse_size(text: str) -> tuple[int, int]:
     """Return width and height from ``WxH``."""
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    if match is None:
-        raise ValueError(f"--size must be WIDTHxHEIGHT, such as 256x128, got {text!r}")
+    match = re.fullmatch(r"([0-9]+)x([0-9]+)", text)
+    if match is None or max(int(match[1]), int(match[2])) > MAX_SIDE:
+        raise ValueError(
+            f"--size must be WIDTHxHEIGHT, such as 256x128, up to {MAX_SIDE}x{MAX_SIDE}, "
+            f"got {text!r}"
+        )
     return int(match[1]), int(match[2])
 
 
@@ -45,9 +51,11 @@ def main() -> int:
     """Run the tool and return its exit code."""
     parser = make_parser(__doc__ or "")
     parser.add_argument("out", type=Path, help="folder to create")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the data set")
-    parser.add_argument("--train", type=int, default=160, help="number of training scenes")
-    parser.add_argument("--val", type=int, default=32, help="number of validation scenes")
+    parser.add_argument("--seed", type=whole_from(0), default=0, help="seed of the data set")
+    parser.add_argument(
+        "--train", type=whole_from(1), default=160, help="number of training scenes"
+    )
+    parser.add_argument("--val", type=whole_from(1), default=32, help="number of validation scenes")
     parser.add_argument("--size", default="256x128", metavar="WxH", help="size of a scene")
     return run_tool(parser, generate)
 

@@ -6,6 +6,7 @@ import argparse
 
 from stl_backbones.apis.cli import (
     add_config_options,
+    add_trust_checkpoint,
     is_main_process,
     make_parser,
     parse_options,
@@ -37,6 +38,7 @@ def parse() -> argparse.ArgumentParser:
         help="mixed precision: bfloat16 (also on the CPU), or float16 (on GPUs)",
     )
     add_config_options(parser)
+    add_trust_checkpoint(parser)
     return parser
 
 

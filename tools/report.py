@@ -6,9 +6,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from stl_backbones.apis.argument_parser import whole_from
 from stl_backbones.apis.cli import add_custom_imports, make_parser, run_tool
 
 EXIT_NOT_MET = 1
+MAX_RESAMPLES = 1_000_000  # beyond, memory ends and intervals no longer change
 _EPILOG = """examples:
   python tools/report.py work_dirs/stl_fan_b --paper
   python tools/report.py work_dirs/fan_b work_dirs/stl_fan_b --out report --names FAN-B STL-FAN-B
@@ -34,7 +36,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--partial", action="store_true", help="print dashes for missing cells, do not refuse"
     )
-    parser.add_argument("--precision", type=int, default=1, help="decimals of percentages, 0 to 6")
+    parser.add_argument(
+        "--precision", type=whole_from(0, 6), default=1, help="decimals of percentages, 0 to 6"
+    )
     parser.add_argument("--compare", action="store_true", help="two DIRs: their paired difference")
     parser.add_argument(
         "--require", action="append", default=[], metavar="'NAME OP NUMBER'",
@@ -45,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="judge by the unfavourable end of the 95 %% interval: the lower one for >=",
     )  # fmt: skip
     parser.add_argument(
-        "--resamples", type=int, metavar="N",
+        "--resamples", type=whole_from(0, MAX_RESAMPLES), metavar="N",
         help="of the bootstrap, 0: no intervals (default: 1000, and 0 for detection)",
     )  # fmt: skip
     return parser
@@ -55,6 +59,8 @@ def _report(args: argparse.Namespace) -> int:
     from stl_backbones.apis.report import make_report  # after parsing: --help stays quick
     from stl_backbones.corruptions import import_modules
 
+    if args.require_lower_bound and not args.require:
+        raise ValueError("--require-lower-bound judges by --require, which is not given")
     import_modules(args.custom_imports)
     made = make_report(
         args.dirs,

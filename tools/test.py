@@ -6,6 +6,7 @@ import argparse
 
 from stl_backbones.apis.cli import (
     add_run_options,
+    add_trust_checkpoint,
     is_main_process,
     make_parser,
     parse_options,
@@ -21,6 +22,7 @@ def parse() -> argparse.ArgumentParser:
     )
     parser.add_argument("checkpoint", help="checkpoint that tools/train.py wrote")
     add_run_options(parser)
+    add_trust_checkpoint(parser)
     return parser
 
 

@@ -6,6 +6,7 @@ import argparse
 
 from stl_backbones.apis.cli import (
     add_run_options,
+    add_trust_checkpoint,
     is_main_process,
     make_parser,
     parse_options,
@@ -30,6 +31,7 @@ def parse() -> argparse.ArgumentParser:
         "--amp", action="store_true", help="mixed precision: float16 on GPUs, bfloat16 on the CPU"
     )
     add_run_options(parser)
+    add_trust_checkpoint(parser)
     return parser
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from stl_backbones.apis.cli import add_custom_imports, make_parser, run_tool
+from stl_backbones.apis.argument_parser import whole_from
+from stl_backbones.apis.cli import add_custom_imports, add_trust_checkpoint, make_parser, run_tool
 
 
 def parse() -> argparse.ArgumentParser:
@@ -21,14 +22,26 @@ def parse() -> argparse.ArgumentParser:
     add("images", nargs="+", metavar="IMAGE", help="image files")
     add("--out", type=Path, default=Path("token_labels"), metavar="DIR", help="where they go")
     add("--corruption", metavar="NAME", help="show each image also with this corruption")
-    add("--severity", type=int, default=3, metavar="N", help="of the corruption, 1 to 5")
+    add(
+        "--severity",
+        type=whole_from(1, 5),
+        default=3,
+        metavar="N",
+        help="of the corruption, 1 to 5",
+    )
     add("--label", metavar="CLASS", help="index or name of the images' class; without it each "
         "image's folder, if that names a class, else the class that the labeler sees")  # fmt: skip
-    add("--size", type=int, default=224, help="side of the images that the labeler sees")
+    add(
+        "--size",
+        type=whole_from(32, 4096),
+        default=224,
+        help="side of the images that the labeler sees",
+    )
     add("--threshold", type=float, default=0.5, metavar="P",
         help="confidence from which a foreground token counts as sure")  # fmt: skip
-    add("--seed", type=int, default=0, help="of the Gumbel noise")
+    add("--seed", type=whole_from(0, 2**63 - 1), default=0, help="of the Gumbel noise")
     add_custom_imports(parser)
+    add_trust_checkpoint(parser)
     return parser
 
 

@@ -72,7 +72,8 @@ def judge(case: BadInput, code: int | None, output: str) -> Verdict:
         "traceback": "Traceback (most recent call last)" in output,
         f"{len(errors)} error lines": case.code == 2 and len(errors) != 1,
         "the error is not the last line": case.code == 2 and lines[-1:] != errors[-1:],
-        "usage printed before the line": case.code == 2 and any(line.startswith("usage:") for line in lines),
+        "usage printed before the line": case.code == 2
+        and any(line.startswith("usage:") for line in lines),
         "another tool's name": bool(errors) and not answer.startswith(tool),
         f"does not say {missing}": bool(missing),
         f"left {left}": bool(left),

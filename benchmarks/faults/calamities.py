@@ -338,12 +338,15 @@ class Campaign:
         place = self.place("many")
         folder = place / "images" / "n01440764"
         folder.mkdir(parents=True)
+        other = place / "images" / "n01443537"
+        other.mkdir()
         Image.new("RGB", (8, 8), (90, 120, 30)).save(place / "one.png")
         for number in range(100_000):
             if number % 20_000 == 0:  # a file takes so many links, and no more
                 link = place / f"one-{number}.png"
                 shutil.copy(place / "one.png", link)
             os.link(link, folder / f"{number:06d}.png")
+        shutil.copy(place / "one.png", other / "0.png")
         words = [ROOT / "tools/generate_corruptions.py", folder, "out", "--layout", "folder",
                  "--corruptions", "brightness", "--severities", "1", "--mode", "fast"]  # fmt: skip
         start = time.monotonic()

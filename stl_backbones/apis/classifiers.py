@@ -32,6 +32,8 @@ from stl_backbones.models.hashing import file_sha256, weights_sha256
 from stl_backbones.models.timm_classifiers import create_from_weights, create_pretrained
 from stl_backbones.pretraining import STLClassifier
 
+_LEAST_CROP = 0.05  # an image 20 times as large as what is seen of it
+_LEAST_STD = 1e-3  # a quarter of a step of 8-bit pixels
 _CARD_KEYS = ("arch", "num_classes", "token_head", "released_norm")  # that decide predictions
 
 
@@ -59,6 +61,10 @@ class ViewOptions:
         Raises:
             ValueError: If a value is out of range or unknown.
         """
+        if self.crop_pct is not None and 0 < self.crop_pct < _LEAST_CROP:
+            raise ValueError(
+                f"the crop ratio must be at least {_LEAST_CROP:g}, got {self.crop_pct:g}"
+            )
         return View.of_crop_pct(
             size if self.input_size is None else self.input_size,
             crop_pct if self.crop_pct is None else self.crop_pct,
@@ -283,6 +289,7 @@ def _make(
     )
     if min(std) <= 0:
         raise ValueError(f"std must be above 0, got {std}")
+    _check_normalisation(options)
     settled = {**settings, "view": str(view), "mean": mean, "std": std}
     text = json.dumps(settled, sort_keys=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -296,6 +303,16 @@ def _make(
         config_sha256=hashlib.sha256(text.encode()).hexdigest(),
         **fields,
     )
+
+
+def _check_normalisation(options: ViewOptions) -> None:
+    """Refuse what was meant for values of 0..255, or makes the network's input overflow."""
+    for name, values, least in (("mean", options.mean, 0.0), ("std", options.std, _LEAST_STD)):
+        if values is not None and not all(least <= value <= 1 for value in values):
+            raise ValueError(
+                f"{name} must be in {least:g}..1, that of pixels 0..255 divided by 255, "
+                f"got {tuple(values)}"
+            )
 
 
 def _find_crop(config: Config) -> Mapping[str, Any]:

@@ -19,6 +19,7 @@ USER_ERRORS = (ValueError, KeyError, OSError)
 EXIT_BUG = 70  # EX_SOFTWARE of BSD's sysexits.h: neither bad input nor a finding
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, the shell's convention
 
+_CLOSING = {"(": ")", "[": "]"}
 _BUG = (
     "this is a bug in stl_backbones or in a library below it, not in what you gave; please report "
     "it with the lines above and the command"
@@ -133,6 +134,8 @@ def parse_options(pairs: Sequence[str] | None) -> dict[str, Any]:
         if not equals or not all(name.split(".")):
             raise ValueError(f"--cfg-options takes NAME=VALUE, got '{pair}'")
         try:
+            if value[:1] in _CLOSING and value[-1:] != _CLOSING[value[:1]]:
+                raise ValueError(f"'{value}' is not closed")  # one value alone would be a text
             options[name] = DictAction._parse_iterable(value)
         except (AssertionError, ValueError, IndexError, RecursionError) as error:
             raise ValueError(
@@ -190,28 +193,27 @@ def run_tool(
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except USER_ERRORS as error:
-        if args.debug:
-            raise
-        if not getattr(error, "told_by_main", False):  # else the main process of the job says it
-            print(f"{parser.prog}: error: {one_line(error)}", file=sys.stderr)
-        return EXIT_USER_ERROR
     except Exception as error:
-        code = _say_unforeseen(error, parser.prog, f"{after_interrupt}; {again}", debug=args.debug)
-        # torch would wait for a process that is lost
-        return leave(code) if code == EXIT_USER_ERROR else code
+        lost = describe_lost_process(error)
+        if lost is not None:
+            print(f"{parser.prog}: error: {lost}; {after_interrupt}; {again}", file=sys.stderr)
+            return leave(EXIT_USER_ERROR)  # at once: torch would wait for the process
+        return _say_error(error, parser.prog, debug=args.debug)
     _leave_group(code)
     return code
 
 
-def _say_unforeseen(error: Exception, prog: str, how_to_go_on: str, *, debug: bool) -> int:
-    """Say that a process is lost, or else that this is a bug; returns the exit code."""
-    lost = describe_lost_process(error)
-    if lost is None or debug:
+def _say_error(error: Exception, prog: str, *, debug: bool) -> int:
+    """Say what was wrong with the input, or that this is a bug; returns the exit code."""
+    if not isinstance(error, USER_ERRORS):
         traceback.print_exception(error)
-    told = _BUG if lost is None else f"error: {lost}; {how_to_go_on}"
-    print(f"{prog}: {told}", file=sys.stderr)
-    return EXIT_BUG if lost is None else EXIT_USER_ERROR
+        print(f"{prog}: {_BUG}", file=sys.stderr)
+        return EXIT_BUG
+    if debug:
+        raise error
+    if not getattr(error, "told_by_main", False):  # else the main process of the job says it
+        print(f"{prog}: error: {one_line(error)}", file=sys.stderr)
+    return EXIT_USER_ERROR
 
 
 def _leave_group(code: int) -> None:

@@ -101,7 +101,7 @@ def export_onnx(
     source = open_source(str(model), checkpoint, backbone=backbone, options=options)
     network = _strip(source.network)
     noise = torch.Generator().manual_seed(_SEED)
-    image = torch.randn(batch, len(source.mean), *size, generator=noise)
+    image = _draw_image((batch, len(source.mean), *size), noise)
     expected = _run(network, image, source.outputs)
     if labels:
         network, source = _with_labels(network, source, expected)
@@ -136,6 +136,14 @@ def _check_request(target: Path, size: tuple[int, int], batch: int) -> None:
         raise ValueError(f"height and width must be at least 1, got {size[0]}x{size[1]}")
     if batch < 1:
         raise ValueError(f"the batch must hold at least 1 image, got {batch}")
+
+
+def _draw_image(shape: tuple[int, ...], noise: torch.Generator) -> Tensor:
+    try:
+        return torch.randn(*shape, generator=noise)
+    except RuntimeError as error:  # torch's kind of MemoryError
+        told = "x".join(map(str, shape))
+        raise ValueError(f"there is no memory for images of {told}: {error}") from error
 
 
 def _strip(network: nn.Module) -> nn.Module:

@@ -71,6 +71,8 @@ def packaged_bases() -> Iterator[None]:
     before = Config.__dict__["_get_cfg_path"]
 
     def find(cfg_path: str, filename: str) -> tuple[str, str | None]:
+        if not isinstance(cfg_path, str):
+            raise ValueError(f"_base_ must be a path or a list of paths, got {cfg_path!r}")
         library, separator, _ = cfg_path.partition("::")
         if separator and library in LIBRARIES:
             return str(config_file(cfg_path)), library

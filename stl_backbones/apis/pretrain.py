@@ -9,10 +9,17 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from stl_backbones.apis.config import building, load_config
+from stl_backbones.apis.starting import (
+    TRAINING_PARTS,
+    bare_model,
+    build_rest,
+    check_parts,
+    check_start,
+)
+from stl_backbones.apis.tasks import refuse_task
 from stl_backbones.apis.train import (
     choose_resume,
     prepare_run,
@@ -20,8 +27,7 @@ from stl_backbones.apis.train import (
     work_folder_held,
 )
 from stl_backbones.datasets.two_views import TwoViews
-from stl_backbones.engine.loading import check_fit
-from stl_backbones.models import load_checkpoint, read_checkpoint, select_state_dict
+from stl_backbones.models import load_checkpoint, read_checkpoint
 
 PRECISIONS = ("bfloat16", "float16")
 
@@ -53,6 +59,8 @@ def pretrain(
         FileNotFoundError: If one is missing.
     """
     config = load_config(config_path, options=options)
+    refuse_task(config, ("segmentation", "detection"), "tools/train.py, this is for pretraining")
+    check_parts(config, *TRAINING_PARTS)
     prepare_run(config, config_path, work_dir=work_dir, launcher=launcher)
     _use_precision(config, amp)
     if resume is not None:
@@ -63,6 +71,8 @@ def pretrain(
 
 
 def _run(config: Config) -> None:
+    if config.get("load_from"):
+        read_checkpoint(config.load_from)  # what cannot be read is told before anything is built
     with building("the pretraining run"):
         runner = Runner.from_cfg(config)
         runner.train_loop  # noqa: B018  builds the data set: its errors come before any work
@@ -71,6 +81,8 @@ def _run(config: Config) -> None:
     if config.get("load_from"):
         _start_from(runner, config.load_from, resume=config.get("resume", False))
     scale_learning_rate(runner)
+    with building("the pretraining run"):
+        build_rest(runner)
     with warnings.catch_warnings():
         # The schedule counts batches; the first optimizer step comes after several of them.
         warnings.filterwarnings("ignore", r"Detected call of `scheduler.step\(\)` before")
@@ -108,7 +120,7 @@ def scale_learning_rate(runner: Runner) -> None:
 
 def _check_labeler_view(runner: Runner) -> None:
     """Refuse a labeler's view of which pipeline and preprocessor have different ideas."""
-    model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = bare_model(runner)
     in_batch = getattr(model.data_preprocessor, "labeler_view", None)
     for step in runner.train_dataloader.dataset.pipeline:
         if isinstance(step, TwoViews) and set(step.labeler_view) != set(in_batch or ()):
@@ -123,11 +135,10 @@ def _start_from(runner: Runner, path: str, *, resume: bool) -> None:
 
     mmengine itself would pass over what does not fit.
     """
-    model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
     if resume:
-        check_fit(model, select_state_dict(read_checkpoint(path), ema=False), path)
+        check_start(runner, read_checkpoint(path), path, resume=True)
     else:
-        runner.logger.info(str(load_checkpoint(model.backbone, path)))
+        runner.logger.info(str(load_checkpoint(bare_model(runner).backbone, path)))
         runner._load_from = None
 
 

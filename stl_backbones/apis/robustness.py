@@ -10,6 +10,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from stl_backbones.apis.argument_parser import greedy_advice
 from stl_backbones.apis.classification_data import ClassificationOptions, open_folder
 from stl_backbones.apis.classification_sweep import Opened, sweep_classifier
 from stl_backbones.apis.classifiers import (
@@ -115,7 +116,7 @@ def _check_model(args: argparse.Namespace) -> None:
     if len(named) != 1:
         raise ValueError(
             "expected one model: CONFIG CHECKPOINT, --timm NAME or --preset NAME; got "
-            + (" and ".join(named) or "none")
+            + (" and ".join(named) or f"none{_swallowed(args)}")
         )
     if args.config is not None and args.checkpoint is None:
         raise ValueError(f"config '{args.config}' needs the checkpoint to score, as second word")
@@ -125,6 +126,12 @@ def _check_model(args: argparse.Namespace) -> None:
         raise ValueError("--timm and --preset need --data-root DIR, the clean images' folder")
     if args.config is None and args.cfg_options:
         raise ValueError("--cfg-options change a config, and --timm and --preset have none")
+
+
+def _swallowed(args: argparse.Namespace) -> str:
+    """Advice where the model's words may have gone to an option that takes several."""
+    options = ("corruptions", "severities", "cfg_options", "custom_imports")
+    return greedy_advice([f"--{n.replace('_', '-')}" for n in options if getattr(args, n, None)])
 
 
 def _run_dense(

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import argparse
 
-from stl_backbones.apis.cli import add_custom_imports, add_run_options, make_parser
+from stl_backbones.apis.argument_parser import whole_from
+from stl_backbones.apis.cli import (
+    add_custom_imports,
+    add_run_options,
+    add_trust_checkpoint,
+    make_parser,
+)
 from stl_backbones.corruptions import COMPATS, MODES, PROTOCOLS
 
 # Spelled out, so that --help needs neither torch nor timm; a test holds them to the originals.
 SCORINGS = ("cls", "cls_plus_max_token")
 RESIZE_RULES = ("model", "imagenet-c", "imagenet-c-resized")
+MAX_WORKERS = 1024  # processes that no machine is short of
+MAX_SIDE = 16384  # pixels
 
 _EPILOG = """what is scored:
   robustness.py configs/seg/stl_fan_b_cityscapes.py FILE       a segmentation config
@@ -34,9 +42,15 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
         help=f"one of {', '.join(PROTOCOLS)}, or one of your own (default: stl-cityscapes-c for "
         "segmentation, coco-c for detection, imagenet-c for classification)")  # fmt: skip
     add("--corruptions", nargs="+", metavar="NAME", help="only these of the protocol")
-    add("--severities", nargs="+", type=int, metavar="N", help="only these severities, 1 to 5")
-    add("--limit", type=int, metavar="N", help="only N images, the first ones (classification: "
-        "spread over the classes); tables will say so")  # fmt: skip
+    add(
+        "--severities",
+        nargs="+",
+        type=whole_from(1, 5),
+        metavar="N",
+        help="only these severities, 1 to 5",
+    )
+    add("--limit", type=whole_from(1), metavar="N", help="only N images, the first ones "
+        "(classification: spread over the classes); tables will say so")  # fmt: skip
     add("--corrupted-root", metavar="DIR", help="read DIR/<corruption>/<severity>/<image> "
         "instead of corrupting on the fly, the official ImageNet-C too; how it was made is read "
         "from its manifest")  # fmt: skip
@@ -47,7 +61,7 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
     add("--compat", choices=COMPATS, default=COMPATS[0], help="package that --mode exact repeats")
     add("--channel-order", default="rgb", help="what the corruption sees; 'bgr' repeats numbers of "
         "scripts that feed it BGR")  # fmt: skip
-    add("--seed", type=int, default=0, help="another seed, another draw of the benchmark")
+    add("--seed", type=whole_from(0), default=0, help="another seed, another draw of the benchmark")
     add("--preset", metavar="NAME", help="score a row of the paper's Table 2, 4 or 5, see "
         "--list-presets")  # fmt: skip
     add("--list-presets", action="store_true", help="print the presets and end")
@@ -55,16 +69,23 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
         ".pth or .safetensors (default: timm fetches its own)")  # fmt: skip
     add("--data-root", metavar="DIR", help="the data: a data set's folder in the layout that the "
         "config names; for classification the clean images' class folders")  # fmt: skip
-    add("--batch-size", type=int, metavar="N", help="images of a batch, at most; each batch is "
-        "scored in all cells, then kept (default: 1; classifiers: 16, on a GPU 128)")  # fmt: skip
+    add("--batch-size", type=whole_from(1), metavar="N", help="images of a batch, at most; each "
+        "batch is scored in all cells, then kept (default: 1; classifiers: 16, on a GPU "
+        "128)")  # fmt: skip
     add("--amp", action="store_const", const=True, help="compute in bfloat16; of a detector, "
         "backbone and neck")  # fmt: skip
     add("--tta", action="store_const", const=True, help="test-time augmentation, as the config, or "
         "mmdet, states it")  # fmt: skip
     add("--name", help="the model's name in tables; default: the config's or timm's name")
-    add("--workers", type=int, default=1, help="processes that load and corrupt ahead")
+    add(
+        "--workers",
+        type=whole_from(0, MAX_WORKERS),
+        default=1,
+        help="processes that load and corrupt ahead",
+    )
     add_custom_imports(parser)
     add_run_options(parser)
+    add_trust_checkpoint(parser)
     _add_classification(parser)
     return parser
 
@@ -77,7 +98,12 @@ def _add_classification(parser: argparse.ArgumentParser) -> None:
     add("--imagenet-r", metavar="DIR", help="score ImageNet-R too")
     add("--scoring", choices=SCORINGS, help="class logits alone, or plus half of each class's "
         "largest token logit (default: cls)")  # fmt: skip
-    add("--input-size", type=int, metavar="N", help="side of the images, instead of the model's")
+    add(
+        "--input-size",
+        type=whole_from(1, MAX_SIDE),
+        metavar="N",
+        help="side of the images, instead of the model's",
+    )
     add("--crop-pct", type=float, metavar="X", help="crop / shorter side of the resized image")
     add("--interpolation", metavar="NAME", help="of the resize: bilinear, bicubic, ...")
     add("--mean", nargs=3, type=float, metavar="X", help="of the normalisation, in 0..1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from mmengine.config import Config
@@ -25,6 +26,8 @@ def task_of(config: Config) -> str:
         ValueError: If it is another one, or the model's type is unknown.
     """
     settings: Any = config.get("model") or {}
+    if not settings:
+        raise ValueError(f"expected a config with a model, got one with model = {settings!r}")
     while settings.get("type") and "module" in settings:  # test-time augmentation wraps a model
         settings = settings["module"]
     kind = settings.get("type")
@@ -38,8 +41,29 @@ def task_of(config: Config) -> str:
     reason = "is not registered" if built is None else "is none of these"
     raise ValueError(
         "expected a config of an mmseg segmentation model, an mmdet detector or an STL classifier; "
-        f"its model '{kind}' {reason}"
+        f"its model '{kind}' {reason} (default_scope '{config.get('default_scope')}')"
     )
+
+
+def refuse_task(config: Config, refused: Collection[str], advice: str) -> None:
+    """Refuse a config whose model does what another tool is for; one of a user's own passes.
+
+    Args:
+        config: The config.
+        refused: Tasks, as of `task_of`.
+        advice: The tool to take.
+
+    Raises:
+        ValueError: If it has such a model, or none.
+    """
+    try:
+        task = task_of(config)
+    except ValueError:
+        if not config.get("model"):
+            raise
+        return
+    if task in refused:
+        raise ValueError(f"this is a config of a {task} model; take {advice}")
 
 
 def scored_kinds(config: Config) -> tuple[str, ...]:
@@ -56,16 +80,17 @@ def scored_kinds(config: Config) -> tuple[str, ...]:
     for evaluator in evaluators if isinstance(evaluators, list | tuple) else [evaluators]:
         own = str(evaluator.get("type")).endswith("CocoAveragePrecision")
         asked = evaluator.get("metric", KINDS if own else "bbox")
-        asked = [asked] if isinstance(asked, str) else asked
-        kinds = tuple(kind for kind in KINDS if kind in asked)
+        listed = [asked] if isinstance(asked, str) else asked
+        kinds = tuple(kind for kind in KINDS if kind in listed)
         if kinds:
             return kinds
     if evaluators:
         raise ValueError(
-            f"the config's test_evaluator asks for none of {', '.join(KINDS)}; choose "
+            f"the config's test_evaluator asks for none of {', '.join(KINDS)}, but for "
+            f"'{asked}'; choose "
             "--cfg-options test_evaluator.metric=bbox"
         )
     return ("bbox",)
 
 
-__all__ = ["scored_kinds", "task_of"]
+__all__ = ["refuse_task", "scored_kinds", "task_of"]

@@ -15,6 +15,14 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from stl_backbones.apis.config import building, load_config
+from stl_backbones.apis.starting import (
+    TRAINING_PARTS,
+    bare_model,
+    build_rest,
+    check_parts,
+    check_start,
+)
+from stl_backbones.apis.tasks import refuse_task
 from stl_backbones.engine import (
     find_resume,
     start_distributed,
@@ -57,17 +65,21 @@ def train(
         FileNotFoundError: If one is missing.
     """
     config = load_config(config_path, options=options)
+    refuse_task(config, ("classification",), "tools/pretrain.py")
+    check_parts(config, *TRAINING_PARTS)
     prepare_run(config, config_path, work_dir=work_dir, launcher=launcher, skip_broken=skip_broken)
     if amp:
         _use_amp(config)
     if resume is not None:
         choose_resume(config, resume)
-    if config.get("load_from"):
-        read_checkpoint(config.load_from)  # refuses pickled code before mmengine opens the file
+    start = read_checkpoint(config.load_from) if config.get("load_from") else None
     with work_folder_held(config):
         with building("the training run"):
             runner = Runner.from_cfg(config)
             runner.train_loop  # noqa: B018  builds the data set: its errors come before any work
+            build_rest(runner)
+        if start is not None:
+            check_start(runner, start, config.load_from, resume=bool(config.get("resume")))
         shorten_console(runner.logger)
         runner.train()
     return Path(config.work_dir)
@@ -92,15 +104,14 @@ def evaluate(
         FileNotFoundError: If one is missing.
     """
     config = load_config(config_path, options=options)
+    check_parts(config, "test_dataloader", "test_evaluator")
     prepare_run(config, config_path, work_dir=work_dir, launcher=launcher, skip_broken=skip_broken)
-    if not config.get("test_dataloader"):
-        raise ValueError(f"config '{config_path}' has no test_dataloader")
     config.load_from = str(checkpoint)
     weights = select_state_dict(read_checkpoint(checkpoint), ema=False)
     with building("the test run"):
         runner = Runner.from_cfg(config)
         runner.test_loop  # noqa: B018  builds the data set: its errors come before any work
-    model = runner.model.module if hasattr(runner.model, "module") else runner.model
+    model = bare_model(runner)
     check_fit(model, with_todays_names(model, weights), checkpoint)
     return runner.test()
 

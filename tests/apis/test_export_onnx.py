@@ -313,3 +313,9 @@ def test_foreign_checkpoints_are_refused(mini_checkpoint, config, target, tmp_pa
         export_onnx("tiny_hybrid", foreign, target, size=SIZE, backbone=True)
     with pytest.raises(ValueError, match="does not fit the config's model"):
         export_onnx(config, foreign, target, size=SIZE)
+
+
+def test_images_beyond_all_memory(target):
+    with pytest.raises(ValueError, match=r"there is no memory for images of 1x3x9\d+x9\d+"):
+        export_onnx("fan_tiny_8_p4_hybrid", None, target, size=(99999999, 99999999))
+    assert not target.exists()

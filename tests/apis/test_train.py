@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from stl_backbones.apis.train import evaluate, train
-from stl_backbones.engine import find_resume
-from stl_backbones.engine import trust_plain_types
+from stl_backbones.engine import find_resume, trust_plain_types
 from stl_backbones.models import read_checkpoint
 
 SHORT = {
