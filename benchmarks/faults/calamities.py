@@ -340,7 +340,7 @@ class Campaign:
         folder.mkdir(parents=True)
         other = place / "images" / "n01443537"
         other.mkdir()
-        Image.new("RGB", (8, 8), (90, 120, 30)).save(place / "one.png")
+        Image.new("RGB", (32, 32), (90, 120, 30)).save(place / "one.png")
         for number in range(100_000):
             if number % 20_000 == 0:  # a file takes so many links, and no more
                 link = place / f"one-{number}.png"

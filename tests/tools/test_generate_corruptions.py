@@ -1,5 +1,6 @@
 """The tool as a user runs it: what it writes, what it says, its exit codes."""
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -8,6 +9,8 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+
+from stl_backbones.corruptions.export import Progress
 
 CHEAP = ("--mode", "fast", "--corruptions", "brightness", "--severities", "1", "--workers", "1")
 
@@ -144,3 +147,16 @@ def test_no_output_and_no_layout(run_tool, pictures, tmp_path):
     assert "OUT is missing" in done.stderr
     done = run_tool("generate_corruptions.py", pictures, tmp_path / "out")
     assert "--layout is missing" in done.stderr
+
+
+def test_progress_before_the_first_file_is_made(repo_root, capsys):
+    """While all images fail there is no rate, and no end in sight."""
+    spec = importlib.util.spec_from_file_location(
+        "generate_tool", repo_root / "tools/generate_corruptions.py"
+    )
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    display = tool.Display(is_main=True)
+    display.shown -= 100
+    display.progress(Progress(0, 9, ("one",), 0.0, float("inf")))
+    assert capsys.readouterr().err == "failed: one\n0/9 files  0.0 images/s  ETA ? \n"
