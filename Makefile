@@ -2,6 +2,7 @@
 # make test            the test suite
 # make lint            ruff, import-linter, mypy
 # make test-openmmlab  the test suite on OpenMMLab's own packages of 2024, in .venv-openmmlab
+# make faults          the faults campaign: kills, calamities, wrong input; half an hour
 # Each makes its environment with the pinned stack first, if it is missing. Without one:
 # make hashes          the hashes of all pins anew, by uv
 # make audit           known vulnerabilities of the pins, by pip-audit
@@ -21,7 +22,7 @@ STAMP := $(call stamp,$(VENV),$(HASHES))
 OPENMMLAB_STAMP := $(call stamp,$(OPENMMLAB_VENV),$(OPENMMLAB_PINS))
 TESTS ?= -m "not slow"
 
-.PHONY: help demo test test-all test-openmmlab lint format hashes audit clean
+.PHONY: help demo test test-all test-openmmlab faults lint format hashes audit clean
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
@@ -66,6 +67,9 @@ test-all: $(STAMP)
 
 test-openmmlab: $(OPENMMLAB_STAMP)
 	$(OPENMMLAB_VENV)/bin/python -m pytest $(TESTS)
+
+faults: $(STAMP)
+	$(BIN)/python -m benchmarks.faults --table benchmarks/results/faults.md
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ import torch
 from stl_backbones.apis.train import evaluate, train
 from stl_backbones.engine import find_resume, trust_plain_types
 from stl_backbones.models import read_checkpoint
+from stl_backbones.results.lock import HeldError, locked
 
 SHORT = {
     "max_iters": 2,
@@ -84,6 +85,19 @@ def test_resume_goes_on_in_a_copied_folder(trained, config, options, tmp_path):
     assert (copy / "iter_3.pth").is_file()
     assert not (trained / "iter_3.pth").exists()
     assert find_resume(copy) == copy / "iter_3.pth"
+
+
+def test_a_run_stopped_before_its_first_checkpoint_starts_anew(config, options, tmp_path):
+    with locked(tmp_path):
+        pass  # what such a run leaves
+    train(config, work_dir=tmp_path, resume="auto", options=options)
+    assert find_resume(tmp_path) == tmp_path / "iter_2.pth"
+
+
+def test_one_run_at_a_time_in_a_folder(config, options, tmp_path):
+    with locked(tmp_path), pytest.raises(HeldError, match="is being written by process"):
+        train(config, work_dir=tmp_path, options=options)
+    assert not list(tmp_path.glob("*.pth"))
 
 
 def test_mixed_precision_on_the_cpu(config, options, tmp_path):
