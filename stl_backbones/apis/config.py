@@ -113,9 +113,8 @@ def _read(path: Path) -> Config:
     except Exception as error:
         # mmengine's stand-in for a module that cannot be imported says nothing.
         reason = str(error) or "no reason given; does it use a module that is not there?"
-        raise ValueError(
-            f"config '{path}' cannot be read: {type(error).__name__}: {reason}"
-        ) from error
+        kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
+        raise ValueError(f"config '{path}' cannot be read: {kind}{reason}") from error
     for name in ("linked_options", "custom_imports"):
         if not isinstance(config.get(name, {}), Mapping | None):
             raise ValueError(f"config '{path}': {name} must be a dict(...)")

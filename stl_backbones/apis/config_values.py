@@ -132,7 +132,7 @@ def _check_saving(config: Config) -> None:
         for function in (CheckpointHook.__init__, Runner.save_checkpoint)
         for name in inspect.signature(function).parameters
     }
-    for name in settings.keys() - known - {"type", "priority"}:
+    for name in settings.keys() - known - {"type", "priority", "_scope_"}:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise ValueError(f"default_hooks.checkpoint takes no '{name}'{hint}")

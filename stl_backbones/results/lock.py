@@ -1,8 +1,9 @@
 """One process at a time in a folder; what a dead process held is free.
 
 The lock is the kernel's (``fcntl.lockf``): it goes with the process that holds it, however that
-process ends, is not inherited by forked workers, and reaches over NFS. Where a file system has no
-locks, a file that its holder rewrites every few seconds takes their place; a holder that has
+process ends, is not inherited by forked workers, and reaches over NFS. It also goes when the holder
+closes any other handle of that file, so nothing else may open it. Where a file system has no locks,
+a file that its holder rewrites every few seconds takes their place; a holder that has
 stopped doing so is dead, whatever host it was on and whatever the clocks say.
 """
 

@@ -69,7 +69,7 @@ def test_every_link_names_something(seg):
     [
         ("modle.type", "no 'modle'; did you mean model"),
         ("train_cfgg", "did you mean train_cfg"),
-        ("linked_options.data_rot", "no 'linked_options.data_rot'"),
+        ("linked_options.data_rot", "linked_options.data_rot: it says what options change"),
         ("train_dataloader.dataset.pipeline.9.x", "must be 0..7"),
         ("load_from.x", "is a plain value"),
     ],

@@ -213,7 +213,7 @@ class TestRefusals:
             f"_base_ = ['{path}']\ntest_dataloader = test_evaluator = test_cfg = None\n"
         )
         bare = {name: options[name] for name in ("val_interval",)}
-        with pytest.raises(ValueError, match=r"bare\.py' has no test_dataloader"):
+        with pytest.raises(ValueError, match=r"the config has no test_dataloader"):
             evaluate(tmp_path / "bare.py", trained / "epoch_1.pth", work_dir=tmp_path, options=bare)
 
     def test_a_missing_data_root(self, config, options, tmp_path):

@@ -221,8 +221,8 @@ class TestModules:
         ("text", "message"),
         [
             ("import gone_from_here", "cannot be imported: No module named 'gone_from_here'"),
-            ("def", "cannot be imported: invalid syntax"),
-            ("undefined", "cannot be imported: name 'undefined' is not defined"),
+            ("def", "cannot be imported: SyntaxError: invalid syntax"),
+            ("undefined", "cannot be imported: NameError: name 'undefined' is not defined"),
             (MODULE.replace('"own_dim", g', '"fog", g'), "'fog' is built in"),
         ],
     )

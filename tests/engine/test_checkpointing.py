@@ -13,7 +13,8 @@ from mmengine.registry import DATASETS, METRICS, MODELS
 from mmengine.runner import Runner
 from torch import nn
 
-from stl_backbones.engine import checkpointing, find_resume, write_whole_files
+from stl_backbones.engine import checkpointing, find_resume, trust_plain_types, write_whole_files
+from stl_backbones.models import read_checkpoint
 
 RUNS = itertools.count()  # mmengine keeps what it logs by the experiment's name
 DATA = {
@@ -102,7 +103,8 @@ def results(folder):
 
 
 def weight(path):
-    return torch.load(path, weights_only=False)["state_dict"]["weight"].item()
+    trust_plain_types()
+    return read_checkpoint(path)["state_dict"]["weight"].item()
 
 
 def killed_when(monkeypatch, name, function):
