@@ -401,12 +401,12 @@ def _contradictions(material: Material, folder: Path) -> Iterator[BadInput]:
         "an output below a file": (
             ["generate_corruptions.py", data, folder / "file.txt/x", *layout], "file.txt"),
         "an output in the source": (
-            ["generate_corruptions.py", data, data / "c", *layout], "apart"),
-        "the source as output": (["generate_corruptions.py", data, data, *layout], "apart"),
+            ["generate_corruptions.py", data, data / "c", *layout], "inside the source"),
+        "the source as output": (["generate_corruptions.py", data, data, *layout], "inside the source"),
         "--verify of what is no copy": (["generate_corruptions.py", "--verify", data], "manifest"),
         "--verify of nothing": (["generate_corruptions.py", "--verify", "/nosuch"], "/nosuch"),
         "--verify with --dry-run": (
-            ["generate_corruptions.py", "--verify", "--dry-run", data], "--verify"),
+            ["generate_corruptions.py", "--verify", "--dry-run", data], "no finished"),
         "--compare of one": (["report.py", sweep, "--partial", "--compare"], "two"),
         "--compare without resamples": (
             ["report.py", sweep, sweep, "--partial", "--compare", "--resamples", "0"], "--compare"),
@@ -479,7 +479,7 @@ def _classifier_options(material: Material, folder: Path) -> Iterator[BadInput]:
         ("--scoring cls_plus_max_token", "needs a token classifier"),
         ("--mode torch", "'torch' is for segmentation"), ("--tta", "--tta"),
         ("--imagenet-a /nosuch", "ImageNet-A"), (f"--imagenet-r {missing}", "file.txt"),
-        (f"--imagenet-a {folder / 'empty'}", "ImageNet-A"),
+        (f"--imagenet-a {folder / 'empty'}", "no class folder"),
         ("--resize-rule imagenet-c --input-size 64", "resize"),
         (f"--jpeg85 --corrupted-root {material.classes}", "--jpeg85"),
         ("--protocol coco-c --corruptions spatter", "spatter"),

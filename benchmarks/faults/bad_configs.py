@@ -76,7 +76,7 @@ _UNFIT: dict[str, tuple[str, str]] = {
     "a data set of another kind": (
         "test_dataloader = dict(dataset=dict(_delete_=True, type='mmdet.CocoDataset', "
         "ann_file='a.json', pipeline=[dict(type='LoadImageFromFile'), dict(type='Resize')]))",
-        "a.json"),
+        "packs no sample"),
     "a misspelt argument of the data": ("test_dataloader = dict(dataset=dict(rooot=1))", "rooot"),
     "other classes": (
         "test_dataloader = dict(dataset=dict(metainfo=dict(classes=('a', 'b'))))",
@@ -159,7 +159,7 @@ _CHANGES: dict[str, tuple[tuple[str, str], ...]] = {
         ("img_scale=(0,0)", "scale"), ("img_scale=(-128,64)", "scale"),
         ("img_scale=3", "sides must be at least 32"),
         ("img_scale=None", "scale"), ("test_dataloader.dataset.nosuch=1", "nosuch"),
-        ("test_evaluator.nosuch=1", "nosuch"), ("model.test_cfg.nosuch=1", "nosuch"),
+        ("model.test_cfg.nosuch=1", "nosuch"),
         ("model.decode_head.num_classes=0", "conv_seg"), ("data_root=", "data_root"),
         ("model.decode_head.in_channels=None", "model"), ("img_scale=(128,64),x", "scale"),
     ),
@@ -297,7 +297,7 @@ def _other_tasks(material: Material, folder: Path) -> Iterator[BadInput]:
         "train.py, a pretraining config": (["train.py", LABELER], "tools/pretrain.py"),
         "robustness.py, a base file": (
             ["robustness.py", ROOT / "configs/_base_/default_runtime.py", weights["segmenter"]],
-            "no model"),
+            "a config with a model"),
         "robustness.py, a detector asked for no kind": (
             ["robustness.py", DETECTION, weights["detector"], *detection,
              "test_evaluator.metric=recall"], "recall"),

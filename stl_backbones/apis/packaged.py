@@ -76,7 +76,12 @@ def packaged_bases() -> Iterator[None]:
         library, separator, _ = cfg_path.partition("::")
         if separator and library in LIBRARIES:
             return str(config_file(cfg_path)), library
-        return before.__func__(cfg_path, filename)
+        try:
+            return before.__func__(cfg_path, filename)
+        except (ValueError, KeyError, ImportError) as error:
+            raise ValueError(
+                f"_base_ '{cfg_path}': expected a path, or {' or '.join(LIBRARIES)} and '::'"
+            ) from error
 
     Config._get_cfg_path = staticmethod(find)
     try:

@@ -104,6 +104,13 @@ def without_scope(node):
     return [without_scope(value) for value in node] if isinstance(node, list | tuple) else node
 
 
+def test_a_base_of_another_library_is_told(tmp_path):
+    own = tmp_path / "own.py"
+    own.write_text("_base_ = 'mmcls::resnet.py'\n")
+    with pytest.raises(ValueError, match=r"own\.py' cannot be read: _base_ 'mmcls::res"):
+        load_config(own)
+
+
 def test_an_unknown_base_is_told_with_the_file(tmp_path):
     own = tmp_path / "own.py"
     own.write_text("_base_ = 'mmseg::segformer/nothing.py'\n")
