@@ -402,7 +402,8 @@ def _contradictions(material: Material, folder: Path) -> Iterator[BadInput]:
             ["generate_corruptions.py", data, folder / "file.txt/x", *layout], "file.txt"),
         "an output in the source": (
             ["generate_corruptions.py", data, data / "c", *layout], "inside the source"),
-        "the source as output": (["generate_corruptions.py", data, data, *layout], "inside the source"),
+        "the source as output": (
+            ["generate_corruptions.py", data, data, *layout], "inside the source"),
         "--verify of what is no copy": (["generate_corruptions.py", "--verify", data], "manifest"),
         "--verify of nothing": (["generate_corruptions.py", "--verify", "/nosuch"], "/nosuch"),
         "--verify with --dry-run": (
