@@ -61,17 +61,29 @@ def main() -> int:
     args = parse()
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     print(f"seed {args.seed}, folders below {folder}", flush=True)
-    start = time.monotonic()
+    sections, good = read_sections(args.table), True
     try:
-        sections = dict(run_parts(args, folder))
+        start = time.monotonic()
+        for title, findings in run_parts(args, folder):
+            minutes, start = (time.monotonic() - start) / 60, time.monotonic()
+            sections[title] = render(title, findings, seed=args.seed, minutes=minutes)
+            print(sections[title], flush=True)
+            good = good and all(finding.survived == finding.count for finding in findings)
+            if args.table is not None:
+                args.table.write_text("".join(sections.values()), encoding="utf-8")
     finally:
         if not args.keep:
             shutil.rmtree(folder, ignore_errors=True)
-    text = render(sections, seed=args.seed, minutes=(time.monotonic() - start) / 60)
-    print(text)
-    if args.table is not None:
-        args.table.write_text(text, encoding="utf-8")
-    return int(any(f.survived < f.count for findings in sections.values() for f in findings))
+    return 0 if good else 1
+
+
+def read_sections(table: Path | None) -> dict[str, str]:
+    """Title -> text of the parts that a table holds already; those that run again replace them."""
+    head = "# Faults campaign\n\nEach part by `python -m benchmarks.faults`, see docs/faults.md.\n"
+    if table is None or not table.is_file():
+        return {"": head}
+    parts = table.read_text(encoding="utf-8").split("\n## ")[1:]
+    return {"": head, **{part.partition(":")[0]: f"\n## {part}" for part in parts}}
 
 
 def run_parts(args: argparse.Namespace, folder: Path) -> Iterator[tuple[str, list[Finding]]]:
@@ -150,22 +162,21 @@ def altered_results(server: ForkServer, works: Sequence[Work], folder: Path) -> 
         yield Finding(kind, tried, noticed)
 
 
-def render(sections: dict[str, list[Finding]], *, seed: int, minutes: float) -> str:
-    """The table, in Markdown."""
+def render(title: str, findings: Sequence[Finding], *, seed: int, minutes: float) -> str:
+    """A part's table, in Markdown."""
     today = datetime.datetime.now(tz=datetime.timezone.utc).date()
+    survived, count = sum(f.survived for f in findings), sum(f.count for f in findings)
     lines = [
-        "# Faults campaign",
         "",
-        f"`python -m benchmarks.faults --seed {seed}` on {today}: {minutes:.0f} minutes, "
-        f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}.",
+        f"## {title}: {survived} of {count}",
+        "",
+        f"Seed {seed}, {today}: {minutes:.1f} minutes on {os.cpu_count()} cores, Python "
+        f"{platform.python_version()}.",
+        "",
+        "| case | count | survived | |",
+        "|---|---:|---:|---|",
     ]
-    for title, findings in sections.items():
-        survived, count = sum(f.survived for f in findings), sum(f.count for f in findings)
-        lines += ["", f"## {title}: {survived} of {count}", ""]
-        lines += ["| case | count | survived | |", "|---|---:|---:|---|"]
-        lines += [
-            f"| {_cell(f.name)} | {f.count} | {f.survived} | {_cell(f.note)} |" for f in findings
-        ]
+    lines += [f"| {_cell(f.name)} | {f.count} | {f.survived} | {_cell(f.note)} |" for f in findings]
     return "\n".join(lines) + "\n"
 
 
