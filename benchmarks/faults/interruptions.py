@@ -193,7 +193,6 @@ def _kill_until_done(
     for turn in range(rng.randint(1, _KILLS_IN_A_ROW)):
         start = time.monotonic()
         running = server.start(words, folder=place)
-        words = [*work.words, *work.again]
         if running.wait(rng.uniform(_UP, max(duration, 2 * _UP))) is not None:
             running.forget_output()
             if turn == 0:  # else some of the work was done before
@@ -204,6 +203,8 @@ def _kill_until_done(
         _kill(running, number, group=group, work=work, outcome=outcome)
         if number == signal.SIGKILL and rng.random() < 0.5:
             outcome.damaged += _damage(work, place, rng)
+        words = [*work.words, *_again(work, place)]
+    words = [*work.words, *_again(work, place)]
     running = server.start(words, folder=place)
     code = running.wait(_TOO_LONG)
     told = running.output()
@@ -212,6 +213,11 @@ def _kill_until_done(
         outcome.problems.append(f"started again: exit code {code}: {told.strip()[-600:]}")
     running.forget_output()
     return told, quickest
+
+
+def _again(work: Work, place: Path) -> Sequence[str]:
+    """What the command needs to go on; a run that was killed before it began starts anew."""
+    return work.again if (place / "out/.lock").exists() else ()
 
 
 def _kill(
@@ -241,7 +247,7 @@ def _kill(
         elif len(lines) != 1 or told.strip().splitlines()[-1] != lines[0]:
             problems.append(f"{name}: not one line: {told.strip()[-600:]}")
         elif "go on with: python" not in lines[0] or not lines[0].endswith(
-            str((work.again or [work.words[-1]])[-1])
+            (str(work.words[-1]), *work.again)
         ):
             problems.append(f"{name}: no command to go on with: {lines[0]}")
         if "Traceback" in told:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from stl_backbones.apis.argument_parser import EXIT_USER_ERROR, Parser
-from stl_backbones.apis.interrupts import interruptible, leave_at_once
+from stl_backbones.apis.interrupts import has_run_begun, interruptible, leave_at_once
 from stl_backbones.apis.lost_processes import describe_lost_process
 
 USER_ERRORS = (ValueError, KeyError, OSError)
@@ -173,7 +173,9 @@ def run_tool(
     """
     args = parser.parse_intermixed_args(argv)  # options may stand between the words
 
-    again = _same_command(sys.argv if argv is None else [parser.prog, *argv], resume)
+    def again() -> str:
+        words = sys.argv if argv is None else [parser.prog, *argv]
+        return _same_command(words, resume if has_run_begun() else "")
 
     # As a function, called by a test for example, it leaves nobody's process.
     leave: Callable[[int], int] = leave_at_once if argv is None else int
@@ -181,7 +183,7 @@ def run_tool(
     def say_interrupted() -> None:
         if is_main_process():
             end = "\n" if sys.stderr.isatty() else ""  # of a line of progress
-            print(f"{end}{parser.prog}: interrupted; {after_interrupt}; {again}", file=sys.stderr)
+            print(f"{end}{parser.prog}: interrupted; {after_interrupt}; {again()}", file=sys.stderr)
 
     try:
         with interruptible(say_interrupted, then_default=argv is None):
@@ -196,7 +198,7 @@ def run_tool(
     except Exception as error:
         lost = describe_lost_process(error)
         if lost is not None:
-            print(f"{parser.prog}: error: {lost}; {after_interrupt}; {again}", file=sys.stderr)
+            print(f"{parser.prog}: error: {lost}; {after_interrupt}; {again()}", file=sys.stderr)
             return leave(EXIT_USER_ERROR)  # at once: torch would wait for the process
         return _say_error(error, parser.prog, debug=args.debug)
     _leave_group(code)

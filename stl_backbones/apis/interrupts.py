@@ -15,6 +15,19 @@ GRACE = 1.0  # seconds in which the tool may end by itself
 _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
+_begun = threading.Event()
+
+
+def run_begins() -> None:
+    """From now on there is a run that can be resumed."""
+    _begun.set()
+
+
+def has_run_begun() -> bool:
+    """Whether `run_begins` was called."""
+    return _begun.is_set()
+
+
 class Interrupted(KeyboardInterrupt):
     """The process was asked to end.
 
@@ -74,6 +87,7 @@ class _Watch:
             # Ignored by whoever started us, as a shell does for SIGINT of background jobs.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self.handlers[number] = signal.signal(number, self.interrupt)
+        self.hook, sys.unraisablehook = sys.unraisablehook, self.pass_over
         self.former = signal.set_wakeup_fd(self.writer, warn_on_full_buffer=False)
         os.register_at_fork(after_in_child=self.forget)
         self.thread = threading.Thread(target=self.wait, name="interrupts", daemon=True)
@@ -83,6 +97,7 @@ class _Watch:
         if os.getpid() != self.owner:
             return
         self.is_over.set()
+        sys.unraisablehook = self.hook
         signal.set_wakeup_fd(self.former)
         os.write(self.writer, b"\0")  # wakes the thread, which then ends
         self.thread.join()
@@ -99,6 +114,11 @@ class _Watch:
             for number in self.handlers:
                 default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
                 signal.signal(number, default)
+
+    def pass_over(self, what: sys.UnraisableHookArgs) -> None:
+        """Not a word on an interrupt that came where nothing can be raised: `wait` ends it."""
+        if not isinstance(what.exc_value, Interrupted):
+            self.hook(what)
 
     def interrupt(self, number: int, frame: FrameType | None) -> None:
         del frame

@@ -15,6 +15,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from stl_backbones.apis.config import building, load_config
+from stl_backbones.apis.interrupts import run_begins
 from stl_backbones.apis.starting import (
     TRAINING_PARTS,
     bare_model,
@@ -148,6 +149,7 @@ def work_folder_held(config: Config) -> Iterator[None]:
     with ExitStack() as stack:
         if is_main_process():
             stack.enter_context(locked(config.work_dir))
+            run_begins()
         yield
 
 

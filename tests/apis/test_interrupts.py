@@ -14,13 +14,27 @@ from stl_backbones.apis.lost_processes import describe_lost_process
 TOOL = """
 import hashlib, multiprocessing, os, signal, sys, time
 from stl_backbones.apis.cli import make_parser, run_tool
+from stl_backbones.apis.interrupts import run_begins
 
 def busy():
+    run_begins()
     print("ready", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"", b"", 100_000_000)  # a minute that no signal handler cuts
 
 def sleeping():
+    run_begins()
+    early()
+
+def early():
     print("ready", flush=True)
+    time.sleep(60)
+
+class Late:
+    def __del__(self):
+        early()  # where nothing can be raised
+
+def finalizing():
+    Late()
     time.sleep(60)
 
 def cleaning():
@@ -95,6 +109,17 @@ def test_it_ends_within_seconds_in_one_line(start, what, number, code):
     line = f"tool.py: interrupted; all is kept; go on with: python tool.py {what} --resume\n"
     assert (status, told) == (code, line)
     assert seconds < 10  # 1 on an idle machine
+
+
+def test_there_is_nothing_to_resume_before_the_run_begins(start):
+    _, _, _, told = start("early")
+    assert told == "tool.py: interrupted; all is kept; go on with: python tool.py early\n"
+
+
+def test_it_is_one_line_where_nothing_can_be_raised(start):
+    """In a finalizer, or a callback of a fork, Python prints what is raised, and goes on."""
+    status, _, _, told = start("finalizing")
+    assert (status, len(told.splitlines())) == (130, 1)
 
 
 def test_a_second_one_does_not_end_the_clean_up(start):
