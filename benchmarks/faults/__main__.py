@@ -101,7 +101,10 @@ def run_parts(args: argparse.Namespace, folder: Path) -> Iterator[tuple[str, lis
                 "Lost helpers, rivals, disks, clocks",
                 Campaign(server, works, folder / "calamities").run,
             ),
-            "bad-input": ("Wrong input", lambda: bad_input(server, material, folder / "input")),
+            "bad-input": (
+                "Wrong input",
+                lambda: bad_input(server, material, folder / "input", args.seed),
+            ),
             "mutations": (
                 "Altered results",
                 lambda: altered_results(server, works, folder / "altered"),
@@ -132,12 +135,13 @@ def interruptions(
         yield Finding(name, outcome.count, survived, "; ".join([told, *outcome.problems[:2]]))
 
 
-def bad_input(server: ForkServer, material: Material, folder: Path) -> Iterator[Finding]:
+def bad_input(server: ForkServer, material: Material, folder: Path, seed: int) -> Iterator[Finding]:
     """A finding per group of cases."""
     for catalogue in CATALOGUES:
         place = folder / catalogue.__name__.rpartition(".")[2]
         place.mkdir(parents=True)
-        verdicts = run_cases(server, catalogue.cases(material, place), place)
+        drawn = {"seed": seed} if catalogue is bad_commands else {}
+        verdicts = run_cases(server, catalogue.cases(material, place, **drawn), place)
         groups: dict[str, list[str]] = {}
         for verdict in verdicts:
             groups.setdefault(verdict.case.group, []).append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import random
 import runpy
 import shlex
 import sys
@@ -256,14 +257,14 @@ def commands(material: Material, place: Path) -> dict[str, Command]:
     }
 
 
-def cases(material: Material, folder: Path) -> Iterator[BadInput]:
-    """All of them."""
+def cases(material: Material, folder: Path, *, seed: int | None = None) -> Iterator[BadInput]:
+    """All of them, or, with a seed, one wrong value of each option, another one each time."""
     folder.mkdir(parents=True, exist_ok=True)
     if not (material.root / "sweep").exists():
         write_sweep(material.root / "sweep")
     _write_files(folder)
     yield from _generic(material, folder)
-    yield from _wrong_values(material, folder)
+    yield from _wrong_values(material, folder, seed)
     yield from _positionals(material, folder)
     yield from _contradictions(material, folder)
     yield from _classifier_options(material, folder)
@@ -292,10 +293,12 @@ def _generic(material: Material, folder: Path) -> Iterator[BadInput]:
         )  # fmt: skip
 
 
-def _wrong_values(material: Material, folder: Path) -> Iterator[BadInput]:
+def _wrong_values(material: Material, folder: Path, seed: int | None) -> Iterator[BadInput]:
+    rng = random.Random(seed)
     for tool, wrong in WRONG.items():
         for option, values in wrong.items():
-            for number, (value, says) in enumerate(values):
+            tried = values if seed is None else [rng.choice(values)]
+            for number, (value, says) in enumerate(tried):
                 place = folder / f"{tool}{option}_{number}"
                 yield _wrong_value(material, place, tool, option, value, says)
 
