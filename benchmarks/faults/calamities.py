@@ -385,7 +385,8 @@ def one_line_problem(told: str, *any_of: str) -> str:
     """What is wrong with the answer of a tool that cannot go on; empty if nothing."""
     lines = [line for line in told.splitlines() if ": error: " in line]
     if "Traceback" in told or "this is a bug" in told:
-        return f"traceback: {told.strip()[-500:]}"
+        start = max(told.find("Traceback"), 0)
+        return f"traceback: {told[max(start - 200, 0) : start + 900]}"
     if len(lines) != 1:
         return f"{len(lines)} error lines: {told.strip()[-500:]}"
     if not any(text.lower() in lines[0].lower() for text in any_of):
