@@ -2,7 +2,7 @@
 # make test            the test suite
 # make lint            ruff, import-linter, mypy
 # make test-openmmlab  the test suite on OpenMMLab's own packages of 2024, in .venv-openmmlab
-# make faults          the faults campaign: kills, calamities, wrong input; half an hour
+# make faults          the faults campaign: kills, calamities, wrong input, altered results
 # Each makes its environment with the pinned stack first, if it is missing. Without one:
 # make hashes          the hashes of all pins anew, by uv
 # make audit           known vulnerabilities of the pins, by pip-audit

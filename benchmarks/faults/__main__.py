@@ -1,4 +1,4 @@
-"""The faults campaign: python -m benchmarks.faults, or make faults; half an hour on two cores.
+"""The faults campaign: python -m benchmarks.faults, or make faults.
 
 Kills the tools at random moments, lets calamities happen to them, gives them wrong input, and
 alters their results; prints a table of what was survived. Exit code 1 if anything was not.
