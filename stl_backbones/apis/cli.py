@@ -197,10 +197,11 @@ def run_tool(
         return 1
     except Exception as error:
         lost = describe_lost_process(error)
-        if lost is not None:
-            print(f"{parser.prog}: error: {lost}; {after_interrupt}; {again()}", file=sys.stderr)
-            return leave(EXIT_USER_ERROR)  # at once: torch would wait for the process
-        return _say_error(error, parser.prog, debug=args.debug)
+        if lost is None:
+            return _say_error(error, parser.prog, debug=args.debug)
+        told = f"{parser.prog}: error: {lost}; {after_interrupt}; {again()}"
+        print(*(traceback.format_exception(error) if args.debug else ()), told, file=sys.stderr)
+        return leave(EXIT_USER_ERROR)  # at once: torch would wait for the process
     _leave_group(code)
     return code
 

@@ -11,7 +11,7 @@ _WORKER = re.compile(
     r"(?:is killed by signal: (?P<signal>[\w ]+)|exited unexpectedly)"
 )
 _PEER = re.compile(
-    r"gloo|Connection closed by peer|Connection reset by peer|Broken pipe|NCCL|process group",
+    r"gloo|Connection closed by peer|Connection reset by peer|Broken pipe|NCCL",
     re.IGNORECASE,
 )
 

@@ -123,12 +123,13 @@ def find_resume(work_dir: str | Path) -> Path | None:
     passed over, and the one before it is taken.
     """
     folder = Path(work_dir)
-    candidates = [path for path, _ in reversed(_steps(folder))]
+    newest_first = _steps(folder)[::-1]
+    candidates = [path for path, _ in newest_first]
     with contextlib.suppress(OSError, UnicodeDecodeError):
         name = Path((folder / "last_checkpoint").read_text(encoding="utf-8").strip()).name
         if name:
-            step = dict(_steps(folder)).get(folder / name)
-            older = [path for path, other in reversed(_steps(folder)) if step and other < step]
+            step = dict(newest_first).get(folder / name, 0)
+            older = [path for path, other in newest_first if other < step]
             candidates = [folder / name, *older]
     for path in candidates:
         if zipfile.is_zipfile(path):

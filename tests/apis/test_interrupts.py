@@ -59,6 +59,9 @@ def forking():
     print("ready", child.exitcode, flush=True)
     time.sleep(2.5)
 
+def losing():
+    raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed.")
+
 def finishing():
     pass
 
@@ -168,3 +171,12 @@ def test_a_connection_is_lost_between_processes_or_elsewhere():
         ours.recv()
     assert "a process that loads data was killed" in describe_lost_process(caught.value)
     assert describe_lost_process(ConnectionResetError("by a server")) is None
+
+
+@pytest.mark.parametrize("words", [(), ("--debug",)])
+def test_a_lost_worker_is_one_line_and_a_traceback_on_demand(start, words):
+    status, _, _, told = start("losing", *words, times=0)
+    assert status == 2
+    assert "was killed (Killed); if memory ran out" in told.splitlines()[-1]
+    assert ("Traceback" in told) == bool(words)
+    assert words or len(told.splitlines()) == 1
