@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from stl_backbones.corruptions import CORRUPTIONS, MODES, SEVERITIES, corrupt_all
-from stl_backbones.datasets.mini.scene import render_scene
+from stl_backbones.datasets.street_scenes.scene import render_scene
 
 LABEL = 18  # pixels above each picture
 

@@ -32,7 +32,7 @@ from stl_backbones.corruptions import (
     get_protocol,
     prepare,
 )
-from stl_backbones.datasets.mini.scene import render_scene
+from stl_backbones.datasets.street_scenes.scene import render_scene
 
 ENGINES = ("reference", "exact", "fast")
 LIBC = ctypes.CDLL("libc.so.6")

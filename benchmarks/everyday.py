@@ -21,13 +21,13 @@ import numpy as np
 import torch
 from mmengine.registry import MODELS, init_default_scope
 
-from stl_backbones.apis.config import load_config
-from stl_backbones.apis.sweep import sweep
-from stl_backbones.apis.sweep_data import SweepOptions
+from stl_backbones.config.reading import load_config
 from stl_backbones.corruptions import get_protocol
 from stl_backbones.datasets.mini import write_mini_data
 from stl_backbones.records import CellResult, Provenance
 from stl_backbones.results import CellStore
+from stl_backbones.robustness.sweep import sweep
+from stl_backbones.robustness.sweep_data import SweepOptions
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "configs/seg/stl_fan_t_mini.py"

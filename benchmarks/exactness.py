@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from stl_backbones.corruptions import CORRUPTIONS, corrupt_all, engine_version
-from stl_backbones.datasets.mini.scene import render_scene
+from stl_backbones.datasets.street_scenes.scene import render_scene
 
 
 def main() -> int:

@@ -26,13 +26,13 @@ import torch
 from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 
-from stl_backbones.apis.config import load_config
-from stl_backbones.apis.foreign import scoring_model_config
-from stl_backbones.apis.sweep import sweep
-from stl_backbones.apis.sweep_data import SweepOptions
+from stl_backbones.config.openmmlab import scoring_model_config
+from stl_backbones.config.reading import load_config
 from stl_backbones.datasets.mini import write_mini_data
 from stl_backbones.models.mm_presets import MM_PRESETS
 from stl_backbones.results import CellStore
+from stl_backbones.robustness.sweep import sweep
+from stl_backbones.robustness.sweep_data import SweepOptions
 
 HEIGHT, WIDTH = 64, 128
 CELLS = {"corruptions": ("gaussian_noise",), "severities": (3,)}

@@ -23,10 +23,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import cv2
 import numpy as np
 
-from stl_backbones.apis.generate import GenerateOptions, make_copy, plan_copy
+from stl_backbones.copies import Plan
+from stl_backbones.copies.png import encode_png
+from stl_backbones.copies.request import GenerateOptions, make_copy, plan_copy
 from stl_backbones.corruptions import corrupt
-from stl_backbones.corruptions.export import Plan
-from stl_backbones.corruptions.export.png import encode_png
 from stl_backbones.datasets.mini import write_mini_data
 
 PNG_CELLS = (

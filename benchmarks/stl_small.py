@@ -43,7 +43,7 @@ from stl_small_study import (
     write_json,
 )
 
-from stl_backbones.apis.cli import make_parser, run_tool
+from stl_backbones.cli.tool import make_parser, run_tool
 from stl_backbones.models.hashing import file_sha256
 from stl_backbones.results.atomic import write_atomically
 

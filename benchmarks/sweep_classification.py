@@ -30,14 +30,14 @@ import timm
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from stl_backbones.apis.block_sweep import split_blocks
-from stl_backbones.apis.classification_data import ClassificationOptions, open_folder
-from stl_backbones.apis.classification_sweep import sweep_classifier
-from stl_backbones.apis.classifiers import Classifier, open_timm_classifier
 from stl_backbones.corruptions import corrupt, engine_version, prepare
 from stl_backbones.datasets.imagenet import ImageNetFolder, read_rgb
 from stl_backbones.datasets.views import View
 from stl_backbones.records import Cell
+from stl_backbones.robustness.classification_data import ClassificationOptions, open_folder
+from stl_backbones.robustness.classification_sweep import sweep_classifier
+from stl_backbones.robustness.classifiers import Classifier, open_timm_classifier
+from stl_backbones.robustness.runner import split_blocks
 
 
 class PlainCell(Dataset):

@@ -42,16 +42,16 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from torch.utils.data import DataLoader
 
-from stl_backbones.apis import scorers
-from stl_backbones.apis.blocks import BlockStore
-from stl_backbones.apis.config import load_config
-from stl_backbones.apis.sweep import build_model, sweep
-from stl_backbones.apis.sweep_data import SweepOptions
+from stl_backbones.config.reading import load_config
 from stl_backbones.corruptions import corrupt, engine_version, prepare
 from stl_backbones.datasets import sweep as sweep_images
 from stl_backbones.evaluation import sample_confusion
 from stl_backbones.records import Cell
 from stl_backbones.results import CellStore
+from stl_backbones.robustness import scorers
+from stl_backbones.robustness.blocks import BlockStore
+from stl_backbones.robustness.sweep import build_model, sweep
+from stl_backbones.robustness.sweep_data import SweepOptions
 
 CONFIG = Path(__file__).parents[1] / "configs/seg/stl_fan_t_cityscapes.py"
 TOOL = Path(__file__).parents[1] / "tools/robustness.py"

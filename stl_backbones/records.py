@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from stl_backbones.errors import InputError
+
 CLEAN_NAME = "clean"
 
 _LISTS = ("skipped", "classes", "notes")  # of a provenance: JSON has no tuples
@@ -142,7 +144,7 @@ class Provenance:
         missing = sorted(known - set(plain) - _LATER)
         unknown = sorted(set(plain) - known)
         if missing or unknown:
-            raise ValueError(
+            raise InputError(
                 f"provenance fields do not fit: missing {missing}, unknown {unknown}; "
                 "was it written by another version of stl_backbones?"
             )

@@ -71,7 +71,7 @@ def mini_checkpoint(tmp_path_factory):
     import torch
     from mmengine.registry import MODELS, init_default_scope
 
-    from stl_backbones.apis.config import load_config
+    from stl_backbones.config.reading import load_config
 
     config = load_config(MINI_CONFIG)
     init_default_scope("mmseg")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from stl_backbones.apis.cli import add_trust_checkpoint, make_parser, run_tool
+from stl_backbones.cli.tool import add_trust_checkpoint, make_parser, run_tool
 
 
 def parse() -> argparse.ArgumentParser:
@@ -28,7 +28,7 @@ def parse() -> argparse.ArgumentParser:
 
 def convert(args: argparse.Namespace) -> None:
     """Convert, and print what matched."""
-    from stl_backbones.apis.convert import convert_checkpoint
+    from stl_backbones.engine.convert import convert_checkpoint
 
     arch, report = convert_checkpoint(
         args.src, args.dst, ema=not args.no_ema, with_head=args.with_head

@@ -14,8 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-from stl_backbones.apis.argument_parser import whole_from
-from stl_backbones.apis.cli import make_parser, run_tool
+from stl_backbones.cli.parser import whole_from
+from stl_backbones.cli.tool import make_parser, run_tool
 
 ROOT = Path(__file__).parents[1]
 CONFIG = os.path.relpath(ROOT / "configs/seg/stl_fan_t_mini.py")

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import argparse
 
-from stl_backbones.apis.argument_parser import whole_from
-from stl_backbones.apis.cli import add_trust_checkpoint, make_parser, parse_options, run_tool
+from stl_backbones.cli.parser import whole_from
+from stl_backbones.cli.tool import add_trust_checkpoint, make_parser, parse_options, run_tool
 
 
 def parse() -> argparse.ArgumentParser:
@@ -42,7 +42,7 @@ def parse() -> argparse.ArgumentParser:
 
 def export(args: argparse.Namespace) -> None:
     """Export, and print what was written."""
-    from stl_backbones.apis.export_onnx import export_onnx
+    from stl_backbones.onnx_export.export import export_onnx
 
     report = export_onnx(
         args.model,

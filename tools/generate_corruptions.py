@@ -20,11 +20,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stl_backbones.apis.argument_parser import whole_from
-from stl_backbones.apis.cli import add_custom_imports, make_parser, run_tool
+from stl_backbones.cli.parser import whole_from
+from stl_backbones.cli.tool import add_custom_imports, make_parser, run_tool
+from stl_backbones.errors import InputError
 
 if TYPE_CHECKING:
-    from stl_backbones.corruptions.export import Progress
+    from stl_backbones.copies import Progress
 
 SHOWN = 20  # findings of --verify that are printed
 SECONDS, SECONDS_ON_TERMINAL = 10.0, 0.2  # between lines of progress
@@ -66,41 +67,43 @@ def generate(args: argparse.Namespace) -> int:
     if args.verify:
         return verify(args)
     if args.out is None or args.layout is None:
-        raise ValueError(f"{'OUT' if args.out is None else '--layout'} is missing, see --help")
-    from stl_backbones.apis import generate as apis  # heavy: only once the options are read
+        raise InputError(f"{'OUT' if args.out is None else '--layout'} is missing, see --help")
+    from stl_backbones.copies import request  # heavy: only once the options are read
 
-    shard = apis.find_shard(args.shard, os.environ)
-    workers = apis.choose_workers(args.workers, os.environ)
-    chosen = {name: getattr(args, name) for name in apis.GenerateOptions.__dataclass_fields__}
-    plan = apis.plan_copy(args.src, args.out, apis.GenerateOptions(**chosen))
-    needed = apis.estimate_copy(plan, args.out)
+    shard = request.find_shard(args.shard, os.environ)
+    workers = request.choose_workers(args.workers, os.environ)
+    chosen = {name: getattr(args, name) for name in request.GenerateOptions.__dataclass_fields__}
+    plan = request.plan_copy(args.src, args.out, request.GenerateOptions(**chosen))
+    needed = request.estimate_copy(plan, args.out)
     show = Display(shard.number == 1 or args.shard is not None)
-    show.line(apis.describe(plan, needed, workers=workers, shard=shard))
+    show.line(request.describe(plan, needed, workers=workers, shard=shard))
     if args.layout == "coco" and args.format == "jpeg":
         show.line("warning: JPEG files are corrupted twice, which lowers every score; png is not")
     needed.check_fits(args.out)
     if args.dry_run:
         return 0
-    outcome = apis.make_copy(plan, Path(args.out), workers=workers, shard=shard, tell=show.progress)
-    show.line(apis.summary(plan, args.out, outcome, shard=shard))
+    outcome = request.make_copy(
+        plan, Path(args.out), workers=workers, shard=shard, tell=show.progress
+    )
+    show.line(request.summary(plan, args.out, outcome, shard=shard))
     if outcome.failures:
-        apis.wait_for_others(args.out, shard)  # torchrun ends all at the first that fails
+        request.wait_for_others(args.out, shard)  # torchrun ends all at the first that fails
     return 1 if outcome.failures else 0
 
 
 def verify(args: argparse.Namespace) -> int:
     """Compare a finished copy with its manifest."""
-    from stl_backbones.apis import generate as apis
+    from stl_backbones.copies import request
 
     root = Path(args.out or args.src)
-    workers = apis.choose_workers(args.workers, os.environ)
-    found = apis.verify(root, workers=workers)
+    workers = request.choose_workers(args.workers, os.environ)
+    found = request.verify(root, workers=workers)
     for one in found[:SHOWN]:
         print(f"{one.kind}: {one.path}")
     if len(found) > SHOWN:
         print(f"... and {len(found) - SHOWN} more")
-    counts = ", ".join(f"{count} {kind}" for kind, count in apis.count_kinds(found).items())
-    files = apis.read_header(root).files
+    counts = ", ".join(f"{count} {kind}" for kind, count in request.count_kinds(found).items())
+    files = request.read_header(root).files
     print(f"{root}: {files} files, {counts}" if found else f"{root}: {files} files, all as written")
     return 1 if found else 0
 

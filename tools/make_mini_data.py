@@ -8,8 +8,9 @@ import sys
 import time
 from pathlib import Path
 
-from stl_backbones.apis.argument_parser import whole_from
-from stl_backbones.apis.cli import make_parser, run_tool
+from stl_backbones.cli.parser import whole_from
+from stl_backbones.cli.tool import make_parser, run_tool
+from stl_backbones.errors import InputError
 
 MAX_SIDE = 8192  # pixels
 
@@ -18,7 +19,7 @@ def parse_size(text: str) -> tuple[int, int]:
     """Return width and height from ``WxH``."""
     match = re.fullmatch(r"([0-9]+)x([0-9]+)", text)
     if match is None or max(int(match[1]), int(match[2])) > MAX_SIDE:
-        raise ValueError(
+        raise InputError(
             f"--size must be WIDTHxHEIGHT, such as 256x128, up to {MAX_SIDE}x{MAX_SIDE}, "
             f"got {text!r}"
         )

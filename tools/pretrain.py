@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from stl_backbones.apis.cli import (
+from stl_backbones.cli.tool import (
     add_config_options,
     add_trust_checkpoint,
     is_main_process,
@@ -44,7 +44,7 @@ def parse() -> argparse.ArgumentParser:
 
 def pretrain(args: argparse.Namespace) -> None:
     """Run the training."""
-    from stl_backbones.apis.pretrain import pretrain as run
+    from stl_backbones.training.pretrain import pretrain as run
 
     work_dir = run(
         args.config,

@@ -6,8 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from stl_backbones.apis.argument_parser import whole_from
-from stl_backbones.apis.cli import add_custom_imports, make_parser, run_tool
+from stl_backbones.cli.parser import whole_from
+from stl_backbones.cli.tool import add_custom_imports, make_parser, run_tool
+from stl_backbones.errors import InputError
 
 EXIT_NOT_MET = 1
 MAX_RESAMPLES = 1_000_000  # beyond, memory ends and intervals no longer change
@@ -56,11 +57,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _report(args: argparse.Namespace) -> int:
-    from stl_backbones.apis.report import make_report  # after parsing: --help stays quick
     from stl_backbones.corruptions import import_modules
+    from stl_backbones.report.write import make_report  # after parsing: --help stays quick
 
     if args.require_lower_bound and not args.require:
-        raise ValueError("--require-lower-bound judges by --require, which is not given")
+        raise InputError("--require-lower-bound judges by --require, which is not given")
     import_modules(args.custom_imports)
     made = make_report(
         args.dirs,

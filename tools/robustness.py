@@ -10,12 +10,12 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from stl_backbones.apis.cli import is_main_process, run_tool
-from stl_backbones.apis.robustness_options import make_robustness_parser
+from stl_backbones.cli.robustness_options import make_robustness_parser
+from stl_backbones.cli.tool import is_main_process, run_tool
 from stl_backbones.corruptions import import_modules
 
 if TYPE_CHECKING:
-    from stl_backbones.apis.block_sweep import SweepProgress
+    from stl_backbones.robustness.runner import SweepProgress
 
 PAUSE = 2.0  # seconds between lines on images
 
@@ -23,7 +23,7 @@ PAUSE = 2.0  # seconds between lines on images
 def robustness(args: argparse.Namespace) -> None:
     """Run the sweep."""
     import_modules(args.custom_imports)
-    from stl_backbones.apis.robustness import list_presets, run
+    from stl_backbones.cli.robustness import list_presets, run
 
     if args.list_presets:
         print(list_presets())

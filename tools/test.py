@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from stl_backbones.apis.cli import (
+from stl_backbones.cli.tool import (
     add_run_options,
     add_trust_checkpoint,
     is_main_process,
@@ -28,7 +28,7 @@ def parse() -> argparse.ArgumentParser:
 
 def test(args: argparse.Namespace) -> None:
     """Run the test and print the metrics."""
-    from stl_backbones.apis.train import evaluate as run
+    from stl_backbones.training.train import evaluate as run
 
     metrics = run(
         args.config,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from stl_backbones.apis.cli import (
+from stl_backbones.cli.tool import (
     add_run_options,
     add_trust_checkpoint,
     is_main_process,
@@ -37,7 +37,7 @@ def parse() -> argparse.ArgumentParser:
 
 def train(args: argparse.Namespace) -> None:
     """Run the training."""
-    from stl_backbones.apis.train import train as run
+    from stl_backbones.training.train import train as run
 
     work_dir = run(
         args.config,

@@ -10,8 +10,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from stl_backbones.apis.argument_parser import whole_from
-from stl_backbones.apis.cli import add_custom_imports, add_trust_checkpoint, make_parser, run_tool
+from stl_backbones.cli.parser import whole_from
+from stl_backbones.cli.tool import add_custom_imports, add_trust_checkpoint, make_parser, run_tool
 
 
 def parse() -> argparse.ArgumentParser:
@@ -47,8 +47,8 @@ def parse() -> argparse.ArgumentParser:
 
 def visualize(args: argparse.Namespace) -> None:
     """Draw, and name each file."""
-    from stl_backbones.apis.token_labels import PictureOptions, draw_token_labels
     from stl_backbones.corruptions import import_modules
+    from stl_backbones.training.token_labels import PictureOptions, draw_token_labels
 
     import_modules(args.custom_imports)
     options = PictureOptions(

@@ -20,6 +20,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
+from stl_backbones.errors import InputError, UnknownNameError
 from stl_backbones.records import CLEAN, Cell
 
 Corrupt = Callable[[npt.NDArray[np.uint8], int, np.random.Generator], npt.NDArray[np.uint8]]
@@ -109,7 +110,7 @@ class Protocol:
     def __post_init__(self) -> None:
         for entry, values in (*self.columns.items(), *self.severities.items()):
             if isinstance(values, str) or not isinstance(values, Sequence):
-                raise ValueError(
+                raise InputError(
                     f"protocol '{self.name}': '{entry}' needs a list, got {values!r}"
                 )  # ('rain') is no tuple, and would be read letter by letter
         columns = {group: tuple(names) for group, names in self.columns.items()}
@@ -150,7 +151,7 @@ class Protocol:
         for name in chosen:
             check_corruption(name)
             if name not in self.severities:
-                raise KeyError(
+                raise UnknownNameError(
                     f"corruption '{name}' is not part of protocol '{self.name}'; "
                     f"expected one of {', '.join(self.corruptions)}"
                 )
@@ -165,7 +166,7 @@ class Protocol:
             if level in levels
         )
         if not cells:
-            raise ValueError(
+            raise InputError(
                 f"no cell of protocol '{self.name}' has a severity in {sorted(set(levels))} "
                 f"and a corruption in {list(chosen)}"
             )
@@ -219,7 +220,7 @@ def get_protocol(name: str) -> Protocol:
     if name in PROTOCOLS:
         return PROTOCOLS[name]
     if name not in CUSTOM_PROTOCOLS:
-        raise KeyError(
+        raise UnknownNameError(
             f"unknown protocol '{name}'; expected one of {', '.join(protocol_names())}, or one of "
             "your own: import its module with --custom-imports"
         )
@@ -254,7 +255,7 @@ def check_corruption(name: str) -> None:
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f" (did you mean '{near[0]}'?)" if near else ""
-        raise KeyError(
+        raise UnknownNameError(
             f"unknown corruption '{name}'{hint}; expected one of {', '.join(known)}, or one of "
             "your own: import its module with --custom-imports"
         )
@@ -267,4 +268,4 @@ def check_severity(severity: int) -> None:
         ValueError: If it is not.
     """
     if isinstance(severity, bool) or not isinstance(severity, int) or severity not in SEVERITIES:
-        raise ValueError(f"severity must be in 1..5, got {severity}")
+        raise InputError(f"severity must be in 1..5, got {severity}")

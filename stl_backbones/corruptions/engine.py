@@ -21,6 +21,7 @@ from stl_backbones.corruptions.catalog import (
 )
 from stl_backbones.corruptions.reference import corrupt_reference, package_version
 from stl_backbones.corruptions.seeds import draw_seed
+from stl_backbones.errors import InputError
 
 MODES = ("exact", "fast", "reference", "torch")
 COMPATS = ("imaug-1.1.5", "imagecorruptions-1.1.2")
@@ -165,11 +166,11 @@ def check_engine(*, mode: str, channel_order: str = "rgb", compat: str = "imaug-
         ValueError: If one is unknown.
     """
     if mode not in MODES:
-        raise ValueError(f"corruption mode must be one of {', '.join(MODES)}, got '{mode}'")
+        raise InputError(f"corruption mode must be one of {', '.join(MODES)}, got '{mode}'")
     if channel_order not in CHANNEL_ORDERS:
-        raise ValueError(f"channel order must be 'rgb' or 'bgr', got '{channel_order}'")
+        raise InputError(f"channel order must be 'rgb' or 'bgr', got '{channel_order}'")
     if compat not in COMPATS:
-        raise ValueError(f"compat must be one of {', '.join(COMPATS)}, got '{compat}'")
+        raise InputError(f"compat must be one of {', '.join(COMPATS)}, got '{compat}'")
 
 
 def engine_version(mode: str, *, compat: str = "imaug-1.1.5") -> str:
@@ -243,7 +244,7 @@ def _run_custom(custom: CustomCorruption, image: Image, severity: int, draw: int
         or result.shape != image.shape
     ):
         shape, dtype = getattr(result, "shape", None), getattr(result, "dtype", type(result))
-        raise ValueError(
+        raise InputError(
             f"corruption '{custom.name}' must return a uint8 array of shape {image.shape}, "
             f"got {dtype} of shape {shape}"
         )
@@ -254,17 +255,17 @@ def _as_rgb(image: Image) -> Image:
     """Three channels, or an error that says what came."""
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
         came = getattr(image, "dtype", type(image).__name__)
-        raise ValueError(f"image must be a uint8 array, got {came}")
+        raise InputError(f"image must be a uint8 array, got {came}")
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3 or image.shape[2] not in {1, 3}:
-        raise ValueError(
+        raise InputError(
             f"image must be (H, W, 3) RGB or (H, W) grey, got shape {image.shape}; "
             "drop an alpha channel first"
         )
     height, width = image.shape[:2]
     if min(height, width) < MIN_SIDE:
-        raise ValueError(
+        raise InputError(
             f"image sides must be at least {MIN_SIDE} pixels to be corrupted, got {width}x{height}"
         )
     return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from stl_backbones.errors import MissingFileError
+
 _FILES = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg", "frost6.jpg")
 FROST_PICTURES = len(_FILES)  # imagecorruptions 1.1.2 draws from the first five only
 _ENLARGED = 1.1  # room for a random crop
@@ -53,7 +55,7 @@ def _picture(index: int) -> npt.NDArray[np.uint8]:
     path = _folder() / _FILES[index]
     picture = cv2.imread(str(path)) if path.is_file() else None
     if picture is None:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"frost needs '{path}', which comes with the imagecorruptions package: "
             "pip install imagecorruptions-imaug"
         )
@@ -63,7 +65,7 @@ def _picture(index: int) -> npt.NDArray[np.uint8]:
 def _folder() -> Path:
     found = importlib.util.find_spec("imagecorruptions")
     if found is None or found.origin is None:
-        raise FileNotFoundError(
+        raise MissingFileError(
             "frost needs the pictures of the imagecorruptions package: "
             "pip install imagecorruptions-imaug"
         )

@@ -22,6 +22,7 @@ from stl_backbones.corruptions.catalog import (
     check_corruption,
     check_severity,
 )
+from stl_backbones.errors import InputError, MissingFileError
 from stl_backbones.records import CLEAN_NAME
 
 _REFUSED = (ValueError, KeyError, OSError)  # what a module registers, told as it is
@@ -49,15 +50,15 @@ def register_corruption(name: str, *, group: str, version: str) -> Callable[[Cor
     _check_name("corruption name", name, extra="_")  # a folder; `<name>-<severity>` is a cell
     _check_name("corruption group", group, extra="_")
     if name in (*CORRUPTIONS, CLEAN_NAME):
-        raise ValueError(f"'{name}' is built in; choose another name for your corruption")
+        raise InputError(f"'{name}' is built in; choose another name for your corruption")
     if not isinstance(version, str) or not version.isprintable() or not version.strip():
-        raise ValueError(f"corruption '{name}': version must be a text like '1', got {version!r}")
+        raise InputError(f"corruption '{name}': version must be a text like '1', got {version!r}")
 
     def register(function: Corrupt) -> Corrupt:
         _check_function(name, function)
         known = CUSTOM_CORRUPTIONS.get(name)
         if known is not None and not _is_same(known.function, function):
-            raise ValueError(
+            raise InputError(
                 f"corruption '{name}' is registered twice: by {_described(known.function)} and by "
                 f"{_described(function)}; choose another name for one of them"
             )
@@ -83,12 +84,12 @@ def register_protocol(protocol: Protocol) -> Protocol:
     """
     _check_name("protocol name", protocol.name, extra="_-")
     if protocol.name in PROTOCOLS:
-        raise ValueError(f"'{protocol.name}' is built in; choose another name for your protocol")
+        raise InputError(f"'{protocol.name}' is built in; choose another name for your protocol")
     _check_columns(protocol)
     _check_severities(protocol)
     known = CUSTOM_PROTOCOLS.get(protocol.name, protocol)
     if known != protocol:
-        raise ValueError(
+        raise InputError(
             f"protocol '{protocol.name}' is registered twice and differs: by '{known.source}' "
             f"({len(known.cells()) - 1} cells) and by '{protocol.source}' "
             f"({len(protocol.cells()) - 1} cells); choose another name for one of them"
@@ -115,34 +116,34 @@ def import_modules(names: Sequence[str]) -> None:
             _import_file(Path(name)) if is_file else importlib.import_module(name)
         except ModuleNotFoundError as error:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-                raise ValueError(f"module '{name}' cannot be imported: {error}") from error
-            raise ValueError(
+                raise InputError(f"module '{name}' cannot be imported: {error}") from error
+            raise InputError(
                 f"there is no module '{name}' to import; put its folder on PYTHONPATH, or give the "
                 "path of its .py file"
             ) from error
         except _REFUSED:
             raise
         except (Exception, SystemExit) as error:  # the user's code may do anything
-            raise ValueError(
+            raise InputError(
                 f"module '{name}' cannot be imported: {type(error).__name__}: {error}"
             ) from error
 
 
 def _import_file(path: Path) -> None:
     if not path.is_file():
-        raise FileNotFoundError(f"module file '{path}' does not exist")
+        raise MissingFileError(f"module file '{path}' does not exist")
     name = path.stem
     if not name.isidentifier():
-        raise ValueError(f"'{path}' cannot be imported: '{name}' is no module name")
+        raise InputError(f"'{path}' cannot be imported: '{name}' is no module name")
     known = importlib.util.find_spec(name)
     if known is not None and known.origin is not None:  # a folder of that name has no origin
         if Path(known.origin).resolve() != path.resolve():
-            raise ValueError(f"'{path}' has the name of another module, {known.origin}; rename it")
+            raise InputError(f"'{path}' has the name of another module, {known.origin}; rename it")
         importlib.import_module(name)
         return
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:
-        raise ValueError(f"'{path}' is no Python file")
+        raise InputError(f"'{path}' is no Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -154,7 +155,7 @@ def _import_file(path: Path) -> None:
 
 def _check_name(what: str, name: str, *, extra: str) -> None:
     if not isinstance(name, str) or not re.fullmatch(rf"[a-z][a-z0-9{extra}]*", name):
-        raise ValueError(
+        raise InputError(
             f"{what} must be lower case letters, digits and '{extra}', a letter first, got {name!r}"
         )
 
@@ -163,7 +164,7 @@ def _check_function(name: str, function: Corrupt) -> None:
     try:
         inspect.signature(function).bind("image", "severity", "rng")
     except TypeError as error:
-        raise ValueError(
+        raise InputError(
             f"corruption '{name}' must be a function (image, severity, rng), "
             f"got {function!r}: {error}"
         ) from error
@@ -171,25 +172,25 @@ def _check_function(name: str, function: Corrupt) -> None:
 
 def _check_columns(protocol: Protocol) -> None:
     if not protocol.columns:
-        raise ValueError(f"protocol '{protocol.name}' has no columns")
+        raise InputError(f"protocol '{protocol.name}' has no columns")
     for group, names in protocol.columns.items():
         if not names:
-            raise ValueError(f"protocol '{protocol.name}': group '{group}' has no corruption")
+            raise InputError(f"protocol '{protocol.name}': group '{group}' has no corruption")
         for name in names:
             check_corruption(name)
     repeated = [name for name, count in Counter(protocol.corruptions).items() if count > 1]
     if repeated:
-        raise ValueError(f"protocol '{protocol.name}' has {', '.join(repeated)} more than once")
+        raise InputError(f"protocol '{protocol.name}' has {', '.join(repeated)} more than once")
 
 
 def _check_severities(protocol: Protocol) -> None:
     for name, levels in protocol.severities.items():
         if name not in protocol.corruptions:
-            raise ValueError(
+            raise InputError(
                 f"protocol '{protocol.name}' has severities of '{name}', which is in no column"
             )
         if not levels or len(set(levels)) < len(levels):
-            raise ValueError(
+            raise InputError(
                 f"protocol '{protocol.name}': severities of '{name}' must be different and at "
                 f"least one, got {list(levels)}"
             )

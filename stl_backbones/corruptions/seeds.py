@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import PurePosixPath
 
+from stl_backbones.errors import InputError
+
 # Part of every seed: a change of the recipe must change the version, and with it all draws.
 SEED_VERSION = "stl-1"
 
@@ -38,9 +40,9 @@ def check_key(key: str) -> None:
         key.encode()
     except UnicodeEncodeError:
         told = key.encode(errors="backslashreplace").decode()
-        raise ValueError(f"the image name '{told}' is no UTF-8; rename the file") from None
+        raise InputError(f"the image name '{told}' is no UTF-8; rename the file") from None
     if leads_out(key):
-        raise ValueError(f"the image name '{key}' leads out of the image folder")
+        raise InputError(f"the image name '{key}' leads out of the image folder")
 
 
 def leads_out(name: str) -> bool:

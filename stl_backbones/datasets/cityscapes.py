@@ -11,6 +11,7 @@ from mmseg.datasets import CityscapesDataset
 
 from stl_backbones.datasets.integrity import drop_broken_pairs, find_lost_images
 from stl_backbones.datasets.loading import naming_the_image
+from stl_backbones.errors import MissingFileError
 from stl_backbones.registry import DATASETS
 
 
@@ -42,10 +43,10 @@ class CheckedCityscapesDataset(CityscapesDataset):
         folder = Path(self.data_prefix["img_path"])
         hint = "give the data set's folder with --cfg-options data_root=DIR"
         if not folder.is_dir():
-            raise FileNotFoundError(f"image folder '{folder}' does not exist; {hint}")
+            raise MissingFileError(f"image folder '{folder}' does not exist; {hint}")
         items = super().load_data_list()
         if not items:
-            raise FileNotFoundError(f"no '*{self.img_suffix}' file in '{folder}'; {hint}")
+            raise MissingFileError(f"no '*{self.img_suffix}' file in '{folder}'; {hint}")
         whole, self.skipped = drop_broken_pairs(
             items, skip_broken=self.skip_broken, lost=find_lost_images(self)
         )

@@ -28,6 +28,7 @@ from stl_backbones.datasets.coco_annotations import (
     some_of,
 )
 from stl_backbones.datasets.loading import naming_the_image
+from stl_backbones.errors import InputError, MissingFileError
 from stl_backbones.registry import DATASETS
 
 _REPORT_EVERY = 10.0  # seconds
@@ -74,7 +75,7 @@ class CheckedCocoDataset(CocoDataset):
         """List the images with their annotations, checked."""
         folder = Path(self.data_prefix["img"])
         if not folder.is_dir():
-            raise FileNotFoundError(f"image folder '{folder}' does not exist; {ROOT_HINT}")
+            raise MissingFileError(f"image folder '{folder}' does not exist; {ROOT_HINT}")
         content = read_annotations(self.ann_file)
         self.cat_ids = match_categories(
             content["categories"],
@@ -105,7 +106,7 @@ class CheckedCocoDataset(CocoDataset):
         """Leave out what ``filter_cfg`` names, as mmdet does."""
         kept = super().filter_data()
         if not kept:
-            raise ValueError(
+            raise InputError(
                 f"'{self.ann_file}' leaves no image: none of its {len(self.data_list)} passes "
                 f"filter_cfg={self.filter_cfg}"
             )
@@ -121,7 +122,7 @@ class CheckedCocoDataset(CocoDataset):
             path = folder / str(image.get("file_name"))
             try:
                 if path in seen:
-                    raise ValueError(f"'{path}' is listed twice")
+                    raise InputError(f"'{path}' is listed twice")
                 seen.add(path)
                 check_image(image, path)
                 for annotation in by_image[image["id"]]:
@@ -134,7 +135,7 @@ class CheckedCocoDataset(CocoDataset):
         if self.skipped and (not self.skip_broken or not whole):
             first = next(iter(self.skipped.values()))
             hint = "" if self.skip_broken else "; --skip-broken goes on without"
-            raise ValueError(
+            raise InputError(
                 f"{first} ({len(self.skipped)} of {len(images)} images are broken{hint})"
             )
         for reason in self.skipped.values():

@@ -11,6 +11,7 @@ from typing import Any, TypeGuard
 
 from stl_backbones.corruptions.seeds import check_key
 from stl_backbones.datasets.integrity import check_intact, decoded_size
+from stl_backbones.errors import InputError, MissingFileError
 
 SLACK = 1.0  # pixels by which a box may leave its image: COCO rounds to hundredths
 ROOT_HINT = "give the data set's folder with --cfg-options data_root=DIR"
@@ -34,30 +35,30 @@ def read_annotations(path: str | Path) -> dict[str, list[dict[str, Any]]]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"annotation file '{path}' does not exist; {ROOT_HINT}")
+        raise MissingFileError(f"annotation file '{path}' does not exist; {ROOT_HINT}")
     if not path.stat().st_size:
-        raise ValueError(f"'{path}' is empty; expected COCO's JSON")
+        raise InputError(f"'{path}' is empty; expected COCO's JSON")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:  # a number of more digits than Python reads is one, too
-        raise ValueError(f"'{path}' is truncated or no JSON in UTF-8: {error}") from error
+        raise InputError(f"'{path}' is truncated or no JSON in UTF-8: {error}") from error
     except RecursionError as error:
-        raise ValueError(f"'{path}' is nested too deep to be COCO's JSON") from error
+        raise InputError(f"'{path}' is nested too deep to be COCO's JSON") from error
     for name in _PARTS:
         entries = content.get(name) if isinstance(content, dict) else None
         if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
-            raise ValueError(f"'{path}' is no COCO annotation file: expected a list '{name}'")
+            raise InputError(f"'{path}' is no COCO annotation file: expected a list '{name}'")
         odd = [entry.get("id") for entry in entries if not _is_id(entry.get("id"))]
         if odd:
-            raise ValueError(
+            raise InputError(
                 f"'{path}': ids of {name} must be whole numbers, got {some_of(map(repr, odd))}"
             )
         counts = Counter(entry["id"] for entry in entries)
         twice = [number for number, count in counts.items() if count > 1]
         if twice:
-            raise ValueError(f"'{path}': ids of {name} must be unique, got again: {some_of(twice)}")
+            raise InputError(f"'{path}': ids of {name} must be unique, got again: {some_of(twice)}")
     if not content["images"]:
-        raise ValueError(f"'{path}' lists no image")
+        raise InputError(f"'{path}' lists no image")
     return {name: content[name] for name in _PARTS}
 
 
@@ -84,7 +85,7 @@ def match_categories(
     """
     hint = "give your own with --cfg-options num_classes=K classes=\"('a','b')\""
     if num_classes is not None and len(classes) != num_classes:
-        raise ValueError(
+        raise InputError(
             f"the model has {num_classes} classes, the data set {len(classes)}; {hint}"
         )
     ids = {str(category.get("name")): category["id"] for category in categories}
@@ -97,7 +98,7 @@ def match_categories(
             if names
         ]
         reason = "; ".join(told) or "a name occurs twice"
-        raise ValueError(
+        raise InputError(
             f"'{source}' must have the {len(classes)} categories of the model: {reason}; {hint}"
         )
     return [ids[name] for name in classes]
@@ -120,7 +121,7 @@ def group_by_image(
         else:
             orphans.append(annotation["id"])
     if orphans:
-        raise ValueError(
+        raise InputError(
             f"'{source}': {len(orphans)} annotations have an image_id that the file does not list "
             f"(annotation id {some_of(orphans)})"
         )
@@ -135,17 +136,17 @@ def check_image(image: Mapping[str, Any], path: Path) -> None:
         ValueError: If the entry is incomplete, or the file is truncated or of another size.
     """
     if not isinstance(image.get("file_name"), str):
-        raise ValueError(f"image {image['id']} needs a file_name, got {image.get('file_name')!r}")
+        raise InputError(f"image {image['id']} needs a file_name, got {image.get('file_name')!r}")
     check_key(image["file_name"])
     size = (image.get("width"), image.get("height"))
     if not all(_is_finite(side) and side > 0 for side in size):
-        raise ValueError(f"'{path}' needs width and height of 1 or more, got {size}")
+        raise InputError(f"'{path}' needs width and height of 1 or more, got {size}")
     if not path.is_file():
-        raise FileNotFoundError(f"image '{path}' does not exist")
+        raise MissingFileError(f"image '{path}' does not exist")
     check_intact(path)
     actual = decoded_size(path)
     if actual != size:
-        raise ValueError(
+        raise InputError(
             f"'{path}' is {actual[0]}x{actual[1]}, the annotation file says {size[0]}x{size[1]}"
         )
 
@@ -166,25 +167,25 @@ def check_annotation(
     where = f"annotation {annotation['id']} of '{image['file_name']}'"
     category = annotation.get("category_id")
     if not _is_id(category) or category not in category_ids:
-        raise ValueError(
+        raise InputError(
             f"{where} has category_id {category!r}, which is none of the "
             f"file's {len(category_ids)} categories"
         )
     box = annotation.get("bbox")
     if not isinstance(box, list) or len(box) != 4 or not all(_is_finite(side) for side in box):
-        raise ValueError(f"{where}: bbox must be [x, y, width, height], got {str(box)[:_LONG]}")
+        raise InputError(f"{where}: bbox must be [x, y, width, height], got {str(box)[:_LONG]}")
     area = annotation.get("area")
     if not _is_finite(area) or area < 0:
-        raise ValueError(f"{where}: area must be a number of 0 or more, got {area!r}")
+        raise InputError(f"{where}: area must be a number of 0 or more, got {area!r}")
     if annotation.get("iscrowd", 0) not in (0, 1):
-        raise ValueError(f"{where}: iscrowd must be 0 or 1, got {annotation['iscrowd']!r}")
+        raise InputError(f"{where}: iscrowd must be 0 or 1, got {annotation['iscrowd']!r}")
     left, top, width, height = box
     if width < 0 or height < 0:
-        raise ValueError(f"{where}: bbox must have a width and height of 0 or more, got {box}")
+        raise InputError(f"{where}: bbox must have a width and height of 0 or more, got {box}")
     size = (image["width"], image["height"])
     beyond = max(-left, -top, left + width - size[0], top + height - size[1])
     if beyond > SLACK:
-        raise ValueError(
+        raise InputError(
             f"{where}: bbox [x, y, width, height] = {box} leaves the image of {size[0]}x{size[1]}"
         )
     _check_mask(annotation.get("segmentation"), where, size=size)
@@ -203,9 +204,9 @@ def is_too_small(annotation: Mapping[str, Any]) -> bool:
 
 def _check_mask(mask: Any, where: str, *, size: tuple[int, int]) -> None:
     if not mask or not isinstance(mask, list | dict):
-        raise ValueError(f"{where}: segmentation must be polygons or a run-length code, got {mask}")
+        raise InputError(f"{where}: segmentation must be polygons or a run-length code, got {mask}")
     if isinstance(mask, dict) and list(mask.get("size", ())) != [size[1], size[0]]:
-        raise ValueError(
+        raise InputError(
             f"{where}: the run-length code's size [height, width] is {mask.get('size')}, "
             f"the image is {size[0]}x{size[1]}"
         )
@@ -216,7 +217,7 @@ def _check_mask(mask: Any, where: str, *, size: tuple[int, int]) -> None:
         is_list = isinstance(polygon, list) and all(map(_is_finite, polygon))
         # mmdet leaves short parts out; pycocotools takes a first one for a box.
         if not is_list or len(polygon) % 2 or (number == 0 and len(polygon) < _TRIANGLE):
-            raise ValueError(
+            raise InputError(
                 f"{where}: a polygon must be [x1, y1, x2, y2, ...] with three points or more, got "
                 f"{str(polygon)[:_LONG]}"
             )
@@ -227,7 +228,7 @@ def _check_runs(counts: Any, where: str, *, pixels: int) -> None:
     runs = _decode_runs(counts) if isinstance(counts, str) else counts
     is_list = isinstance(runs, list) and all(isinstance(run, int) and run >= 0 for run in runs)
     if not is_list or sum(runs) != pixels:
-        raise ValueError(
+        raise InputError(
             f"{where}: a run-length code must have runs of {pixels} pixels together, got "
             f"{str(counts)[:_LONG]!r}"
         )

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from stl_backbones.corruptions.engine import MAX_RATIO
 from stl_backbones.corruptions.seeds import check_key
 from stl_backbones.datasets.two_views import start_item
+from stl_backbones.errors import InputError, MissingFileError
 from stl_backbones.registry import DATASETS, TRANSFORMS
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm"})
@@ -134,7 +135,7 @@ class ImageNetFolder(Dataset):
             ValueError: If it is.
         """
         if batch_size > len(self):
-            raise ValueError(
+            raise InputError(
                 f"the batch must not be larger than the data set: expected at most {len(self)} "
                 f"(the images in '{self.root}'), got {batch_size}"
             )
@@ -147,7 +148,7 @@ class ImageNetFolder(Dataset):
                 return read_rgb(path), int(self._labels[candidate]), path
             except (ValueError, OSError) as error:
                 self._count_broken(candidate, error)
-        raise ValueError(f"none of the {len(self)} images in '{self.root}' can be read")
+        raise InputError(f"none of the {len(self)} images in '{self.root}' can be read")
 
     def _count_broken(self, index: int, error: BaseException) -> None:
         if not self._is_broken[index]:
@@ -155,13 +156,13 @@ class ImageNetFolder(Dataset):
             print_log(f"{error}; another image stands in", "current", logging.WARNING)
         count = int(self._is_broken.sum())
         if count > self.max_broken:
-            raise ValueError(
+            raise InputError(
                 f"{count} images in '{self.root}' cannot be read, expected at most "
                 f"{self.max_broken} (max_broken); the last: {error}"
             ) from error
 
 
-class UnfitImageError(ValueError):
+class UnfitImageError(InputError):
     """An image that is whole, but of a kind that Pillow would turn into something else."""
 
 
@@ -183,13 +184,13 @@ def read_rgb(path: str | Path) -> Image.Image:
             image.load()
             return image
     except FileNotFoundError:
-        raise FileNotFoundError(f"image '{path}' does not exist") from None
+        raise MissingFileError(f"image '{path}' does not exist") from None
     except UnidentifiedImageError:
-        raise ValueError(f"'{path}' is no image") from None
+        raise InputError(f"'{path}' is no image") from None
     except UnfitImageError:
         raise
     except _DAMAGE as error:
-        raise ValueError(f"'{path}' cannot be read: {error}") from error
+        raise InputError(f"'{path}' cannot be read: {error}") from error
 
 
 def check_readable(size: tuple[int, int], mode: str, path: str | Path) -> None:
@@ -221,24 +222,24 @@ def _cycle(start: int, count: int) -> Iterator[int]:
 
 def _choose_classes(root: Path, classes: Sequence[str] | int | None) -> list[str]:
     if not root.is_dir():
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"image folder '{root}' does not exist; expected one folder per class in it "
             "(give the data set's folder with --cfg-options data_root=DIR)"
         )
     found = sorted(entry.name for entry in os.scandir(root) if _is_class(entry))
     if not found:
-        raise FileNotFoundError(f"'{root}' holds no class folder; expected one folder per class")
+        raise MissingFileError(f"'{root}' holds no class folder; expected one folder per class")
     if classes is None:
         return found
     if isinstance(classes, int):
         if not 0 < classes <= len(found):
-            raise ValueError(
+            raise InputError(
                 f"classes must be in 1..{len(found)} (the class folders in '{root}'), got {classes}"
             )
         return found[:classes]
     missing = [name for name in classes if name not in found]
     if missing:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"'{root}' lacks {len(missing)} of {len(classes)} class folders: {_some(missing)}"
         )
     return list(classes)
@@ -250,9 +251,9 @@ def _is_class(entry: os.DirEntry) -> bool:
 
 def _check_count(names: Sequence[str], root: Path, num_classes: int | None) -> None:
     if len(names) < 2 or len(set(names)) < len(names):
-        raise ValueError(f"expected at least two different classes in '{root}', got {_some(names)}")
+        raise InputError(f"expected at least two different classes in '{root}', got {_some(names)}")
     if num_classes is not None and len(names) > num_classes:
-        raise ValueError(
+        raise InputError(
             f"'{root}' holds {len(names)} classes, labels 0..{len(names) - 1}, but the model has "
             f"{num_classes}; set num_classes={len(names)}, or fewer classes"
         )
@@ -263,7 +264,7 @@ def _list_images(
 ) -> tuple[list[str], list[int]]:
     """Files below the root, by class and then by name, and their labels."""
     if limit is not None and limit < 1:
-        raise ValueError(f"images_per_class must be at least 1, got {limit}")
+        raise InputError(f"images_per_class must be at least 1, got {limit}")
     files: list[str] = []
     labels: list[int] = []
     empty = []
@@ -278,7 +279,7 @@ def _list_images(
     for file in files:
         check_key(file)
     if empty:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{len(empty)} of {len(names)} class folders in '{root}' hold no image: {_some(empty)}"
         )
     return files, labels

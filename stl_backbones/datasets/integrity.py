@@ -13,6 +13,8 @@ from typing import Any
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from stl_backbones.errors import InputError, MissingFileError
+
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"  # the last chunk, with its checksum
 _CHUNK_FRAME = 12  # bytes of a PNG chunk beside its data: length, name, checksum
@@ -57,7 +59,7 @@ def check_whole(path: str | Path) -> None:
         file.seek(max(0, size - _TAIL))
         tail = file.read()
     if size == 0:
-        raise ValueError(f"'{path}' is empty")
+        raise InputError(f"'{path}' is empty")
     if start == _PNG_START and _PNG_END not in tail:
         check_intact(path)
     if start.startswith(_JPEG_START) and _JPEG_END not in tail and not _ends(path):
@@ -89,13 +91,13 @@ def check_intact(path: str | Path) -> None:
             raise _truncated(path, len(content))
         checksum = int.from_bytes(content[stop - 4 : stop])
         if zlib.crc32(content[start + 4 : stop - 4]) != checksum:
-            raise ValueError(f"'{path}' is damaged: a checksum in it does not fit its content")
+            raise InputError(f"'{path}' is damaged: a checksum in it does not fit its content")
         name, start = bytes(content[start + 4 : start + 8]), stop
 
 
 def _check_file(path: str | Path) -> None:
     if not Path(path).is_file():  # a folder, a broken link, a pipe that would be read for ever
-        raise FileNotFoundError(f"'{path}' does not exist, or is no file")
+        raise MissingFileError(f"'{path}' does not exist, or is no file")
 
 
 def _ends(path: str | Path) -> bool:
@@ -145,9 +147,9 @@ def _read_header(path: str | Path) -> tuple[tuple[int, int], str, str | None, in
                 orientation = _orientation(image.info.get("exif", b""))
                 return image.size, image.mode, image.format, orientation
     except UnidentifiedImageError as error:
-        raise ValueError(f"'{path}' is no image") from error
+        raise InputError(f"'{path}' is no image") from error
     except (SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise ValueError(f"'{path}' is a damaged image: {error}") from error
+        raise InputError(f"'{path}' is a damaged image: {error}") from error
 
 
 def _orientation(exif: bytes) -> int:
@@ -170,16 +172,16 @@ def check_pair(image: str | Path, label: str | Path) -> None:
             channel or was compressed with loss, or the sizes differ.
     """
     if not Path(label).is_file():
-        raise FileNotFoundError(f"'{image}' has no label map: expected '{label}'")
+        raise MissingFileError(f"'{image}' has no label map: expected '{label}'")
     for path in (image, label):
         check_intact(path)
     image_size, (label_size, mode, kind, _) = decoded_size(image), _read_header(label)
     if mode not in _LABEL_MODES:
-        raise ValueError(f"label map '{label}' must be 8 bit with one channel, got mode '{mode}'")
+        raise InputError(f"label map '{label}' must be 8 bit with one channel, got mode '{mode}'")
     if kind in _LOSSY:
-        raise ValueError(f"label map '{label}' must be stored without loss, as PNG, got JPEG")
+        raise InputError(f"label map '{label}' must be stored without loss, as PNG, got JPEG")
     if image_size != label_size:
-        raise ValueError(
+        raise InputError(
             f"image and label map must be of one size: '{image}' is "
             f"{image_size[0]}x{image_size[1]}, '{label}' is {label_size[0]}x{label_size[1]}"
         )
@@ -239,5 +241,5 @@ def drop_broken_pairs(
         first = next(iter(broken.values()))
         hint = "" if skip_broken else "; --skip-broken goes on without"
         total = len(items) + len(lost)
-        raise ValueError(f"{first} ({len(broken)} of {total} images are broken{hint})")
+        raise InputError(f"{first} ({len(broken)} of {total} images are broken{hint})")
     return whole, broken

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from stl_backbones.datasets.imagenet import ImageNetFolder, check_readable, read_rgb
 from stl_backbones.datasets.imagenet_classes import SUBSETS, imagenet_wnids, subset_wnids
 from stl_backbones.datasets.integrity import check_intact, image_header
+from stl_backbones.errors import InputError
 
 _SHOWN = 3
 _OPTIONS = {"ImageNet-A": "--imagenet-a", "ImageNet-R": "--imagenet-r"}
@@ -76,7 +77,7 @@ def find_images(
     check_folders(folder.root, found, classes, kind=kind)
     absent = tuple(name for name in classes if name not in set(found))
     if absent and not (allow_missing and found):
-        raise ValueError(
+        raise InputError(
             f"'{folder.root}' has no folder of {len(absent)} of the {len(classes)} classes of "
             f"{kind} ({_some(absent)}); --allow-missing scores the others, and says so in tables"
         )
@@ -105,13 +106,13 @@ def check_folders(root: Path, found: Sequence[str], classes: Sequence[str], *, k
     if tuple(classes) == imagenet_wnids():
         for name in SUBSETS:
             if set(found) == set(subset_wnids(name)):
-                raise ValueError(
+                raise InputError(
                     f"'{root}' holds the 200 classes of {name}, not ImageNet-1K: give it as "
                     f"{_OPTIONS[name]}, and the validation images of ImageNet-1K as --data-root"
                 )
     unknown = [name for name in found if name not in known]
     if unknown:
-        raise ValueError(
+        raise InputError(
             f"'{root}' holds {len(unknown)} folders that are no class of {kind} "
             f"({_some(unknown)}); expected names such as '{classes[0]}'"
         )
@@ -140,7 +141,7 @@ def choose_classes(
     if num_classes == len(wnids):
         return wnids
     if len(found) != num_classes:
-        raise ValueError(
+        raise InputError(
             f"the model has {num_classes} classes, '{root}' {len(found)} class folders; "
             "expected the same number"
         )
@@ -175,7 +176,7 @@ def _check_all(
         kept.append(index)
     if broken and (not skip_broken or not kept):
         hint = "" if skip_broken else "; --skip-broken goes on without"
-        raise ValueError(
+        raise InputError(
             f"{next(iter(broken.values()))} ({len(broken)} of {len(indices)} images are "
             f"broken{hint})"
         )

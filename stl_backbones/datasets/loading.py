@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import cv2
 
+from stl_backbones.errors import InputError
+
 _NOT_DECODED = "failed to load image"  # mmcv's LoadImageFromFile
 
 
@@ -37,9 +39,9 @@ def naming_the_image(path: Callable[[], str]) -> Iterator[None]:
         if not str(error).startswith(_NOT_DECODED):
             raise
         reason = "is damaged: it cannot be decoded; mend it or take it out"
-        raise ValueError(f"'{path()}' {reason}") from error
+        raise InputError(f"'{path()}' {reason}") from error
     except cv2.error as error:
-        raise ValueError(f"'{path()}' cannot be used: {error.err or error}") from error
+        raise InputError(f"'{path()}' cannot be used: {error.err or error}") from error
 
 
 __all__ = ["naming_the_image", "without_opencv_threads"]

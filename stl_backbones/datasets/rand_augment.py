@@ -20,6 +20,8 @@ from PIL import Image
 from timm.data import IMAGENET_DEFAULT_MEAN
 from timm.data.auto_augment import LEVEL_TO_ARG, NAME_TO_OP, AugmentOp, rand_augment_transform
 
+from stl_backbones.errors import InputError
+
 _BILINEAR, _BICUBIC = Image.Resampling.BILINEAR, Image.Resampling.BICUBIC
 INTERPOLATIONS = {
     "bilinear": (_BILINEAR,),
@@ -85,7 +87,7 @@ class RandAugmentPolicy:
     def __init__(self, policy: str, *, interpolation: str = "random") -> None:
         name, *sections = policy.split("-")
         if name != "rand" or not all(_SECTION.fullmatch(section) for section in sections):
-            raise ValueError(
+            raise InputError(
                 f"RandAugment's policy must be of the form 'rand-m9-mstd0.5-inc1', got '{policy}'"
             )
         parsed = rand_augment_transform(policy, {"img_mean": FILL})
@@ -127,7 +129,7 @@ def check_interpolation(
         ValueError: If it is unknown.
     """
     if name not in known:
-        raise ValueError(f"interpolation must be one of {', '.join(known)}, got '{name}'")
+        raise InputError(f"interpolation must be one of {', '.join(known)}, got '{name}'")
     return INTERPOLATIONS[name]
 
 

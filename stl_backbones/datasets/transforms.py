@@ -15,10 +15,11 @@ from stl_backbones.corruptions import (
     corrupt,
 )
 from stl_backbones.datasets.integrity import image_id
-from stl_backbones.datasets.pipelines import LOADERS, split_after_loading
+from stl_backbones.errors import InputError
 from stl_backbones.metrics import IGNORE_INDEX
 from stl_backbones.records import CorruptionSpec
 from stl_backbones.registry import TRANSFORMS
+from stl_backbones.robustness.pipelines import LOADERS, split_after_loading
 
 
 @TRANSFORMS.register_module()
@@ -121,11 +122,11 @@ class CheckSegMap(BaseTransform):
         """Check ``results['gt_seg_map']``; change nothing."""
         labels, path = results["gt_seg_map"], results.get("seg_map_path", "label map")
         if labels.ndim != 2:
-            raise ValueError(f"'{path}' must have one channel, got shape {labels.shape}")
+            raise InputError(f"'{path}' must have one channel, got shape {labels.shape}")
         present = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
         foreign = [int(value) for value in present if value > 255 or not self.allowed[value]]
         if foreign:
-            raise ValueError(
+            raise InputError(
                 f"'{path}' holds labels that are no class: expected {self.expected}, got {foreign} "
                 "(were trainIds written?)"
             )

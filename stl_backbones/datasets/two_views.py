@@ -25,6 +25,7 @@ from stl_backbones.datasets.rand_augment import (
     check_interpolation,
     draw_interpolation,
 )
+from stl_backbones.errors import InputError
 from stl_backbones.registry import TRANSFORMS
 
 Item = dict[str, Any]
@@ -64,11 +65,11 @@ def check_labeler_view(shares: Sequence[str]) -> tuple[str, ...]:
             places of the image.
     """
     if isinstance(shares, str) or not set(shares) <= set(AUGMENTATIONS):
-        raise ValueError(
+        raise InputError(
             f"labeler_view must be a list of {', '.join(AUGMENTATIONS)}, got {shares!r}"
         )
     if "spatial" not in shares:
-        raise ValueError(
+        raise InputError(
             f"labeler_view must hold 'spatial', got {list(shares)}: token labels are of use only "
             "where both views show the same place"
         )
@@ -93,7 +94,7 @@ class TwoViews:
     def __call__(self, item: Item) -> Item:
         """Add the view."""
         if item["augmented"]:
-            raise ValueError("TwoViews must come before RandAugmentViews in the pipeline")
+            raise InputError("TwoViews must come before RandAugmentViews in the pipeline")
         item["views"][LABELER] = item["views"][STUDENT]
         if "rand_augment" in self.labeler_view:
             item["photometric_views"] = (STUDENT, LABELER)

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from stl_backbones.errors import InputError
+
 INTERPOLATIONS = {
     mode.name.lower(): mode
     for mode in (
@@ -37,14 +39,14 @@ class View:
 
     def __post_init__(self) -> None:
         if self.interpolation not in INTERPOLATIONS:
-            raise ValueError(
+            raise InputError(
                 f"interpolation must be one of {', '.join(INTERPOLATIONS)}, "
                 f"got '{self.interpolation}'"
             )
         if self.mode not in CROP_MODES:
-            raise ValueError(f"crop mode must be one of {', '.join(CROP_MODES)}, got '{self.mode}'")
+            raise InputError(f"crop mode must be one of {', '.join(CROP_MODES)}, got '{self.mode}'")
         if self.size < 1 or self.shorter < self.size:
-            raise ValueError(
+            raise InputError(
                 f"the crop must be in 1..{self.shorter} (the resized image), got {self.size}"
             )
 
@@ -58,7 +60,7 @@ class View:
             ValueError: If ``crop_pct`` is not in 0..1, or a name is unknown.
         """
         if not 0 < crop_pct <= 1:
-            raise ValueError(f"the crop ratio must be above 0 and at most 1, got {crop_pct}")
+            raise InputError(f"the crop ratio must be above 0 and at most 1, got {crop_pct}")
         return cls(size, math.floor(size / crop_pct), interpolation, mode)
 
     def __call__(self, image: Image.Image) -> npt.NDArray[np.uint8]:

@@ -9,6 +9,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS
 from torch import nn
 
+from stl_backbones.errors import InputError
 from stl_backbones.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 
@@ -46,7 +47,7 @@ class NoDecayConstructor:
         self, optim_wrapper_cfg: dict[str, Any], paramwise_cfg: dict[str, Any] | None = None
     ) -> None:
         if paramwise_cfg:
-            raise ValueError(f"NoDecayConstructor takes no paramwise_cfg, got {paramwise_cfg}")
+            raise InputError(f"NoDecayConstructor takes no paramwise_cfg, got {paramwise_cfg}")
         self.wrapper_config = dict(optim_wrapper_cfg)
         self.optimizer_config = dict(self.wrapper_config.pop("optimizer"))
 

@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 from mmengine.model import MMDistributedDataParallel
 
+from stl_backbones.errors import InputError
 from stl_backbones.registry import MODEL_WRAPPERS
 
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
@@ -48,13 +49,13 @@ def start_distributed(launcher: str) -> None:
         ValueError: If the launcher is unknown, or did not start this process.
     """
     if launcher not in LAUNCHERS:
-        raise ValueError(f"launcher must be one of {', '.join(LAUNCHERS)}, got '{launcher}'")
+        raise InputError(f"launcher must be one of {', '.join(LAUNCHERS)}, got '{launcher}'")
     if launcher == "none" or dist.is_initialized():
         return
     names = _VARIABLES[launcher]
     absent = [name for name in names if name not in os.environ]
     if absent:
-        raise ValueError(
+        raise InputError(
             f"--launcher {launcher} needs {', '.join(absent)} in the environment; "
             f"start the tool with {'torchrun' if launcher == 'pytorch' else launcher}"
         )

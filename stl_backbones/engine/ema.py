@@ -13,6 +13,7 @@ from mmengine.model import BaseAveragedModel
 from mmengine.runner import Runner, ValLoop
 from torch import nn
 
+from stl_backbones.errors import InputError
 from stl_backbones.registry import HOOKS, LOOPS, MODELS
 
 WARMUP = 10  # timm's ModelEmaV3: decay = min(decay, (1 + steps) / (10 + steps))
@@ -36,7 +37,7 @@ class WarmedUpEMA(BaseAveragedModel):
 
     def __init__(self, model: nn.Module, decay: float = 0.99992, **kwargs: Any) -> None:
         if not 0 <= decay < 1:
-            raise ValueError(f"the average's decay must be in [0, 1), got {decay}")
+            raise InputError(f"the average's decay must be in [0, 1), got {decay}")
         super().__init__(model, update_buffers=True, **kwargs)
         self.decay = decay
 

@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 from torch import nn
 
+from stl_backbones.errors import InputError
 from stl_backbones.registry import HOOKS
 
 _SHOWN = 8
@@ -46,7 +47,7 @@ class StopOnBadLoss(Hook):
             str(path) for path in getattr(_unwrap(runner.model), "last_paths", _paths(data_batch))
         ]
         more = f", ... ({len(paths) - _SHOWN} more)" if len(paths) > _SHOWN else ""
-        raise ValueError(
+        raise InputError(
             f"the loss is {loss} in epoch {runner.epoch + 1}, step {runner.iter + 1}; expected a "
             f"finite one. Batch: {', '.join(paths[:_SHOWN]) or 'unknown'}{more}. The last "
             "checkpoint is from before; go on from it with a smaller lr, or bfloat16 for float16"
@@ -87,7 +88,7 @@ class ModelCardHook(Hook):
             for card in (checkpoint["meta"].get(CARD) or {}, _unwrap(runner.model).card())
         )
         if before and before["sha256"] != now.get("sha256"):
-            raise ValueError(
+            raise InputError(
                 f"this run began with labeler '{before['file']}' (sha256 {before['sha256'][:12]}), "
                 f"'{now.get('file')}' is another file; go on with the first, or start anew"
             )

@@ -22,6 +22,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
+from stl_backbones.errors import InputError
 from stl_backbones.models import read_checkpoint, select_state_dict
 from stl_backbones.models.checkpoint import (
     SAFE_TYPES,
@@ -78,7 +79,7 @@ class SafeYamlHandler(YamlHandler):
         try:
             return super().load_from_fileobj(file, **{**kwargs, "Loader": yaml.SafeLoader})
         except yaml.YAMLError as error:
-            raise ValueError(f"YAML of more than plain data, or damaged: {error}") from error
+            raise InputError(f"YAML of more than plain data, or damaged: {error}") from error
 
 
 class TrustedPickleHandler(PickleHandler):
@@ -91,7 +92,7 @@ class TrustedPickleHandler(PickleHandler):
             ValueError: If the user did not say so.
         """
         if not are_checkpoints_trusted():
-            raise ValueError(
+            raise InputError(
                 "a .pkl file is code; refused, since loading it would run it; expected JSON, or, "
                 f"if you trust its maker, give {TRUST_OPTION}"
             )
@@ -148,7 +149,7 @@ def load_from_local(filename: str | Path, map_location: Any = None) -> Any:
     try:
         return _with_arrays(checkpoint)
     except RecursionError as error:
-        raise ValueError(f"checkpoint '{path}' holds itself or is nested too deep") from error
+        raise InputError(f"checkpoint '{path}' holds itself or is nested too deep") from error
 
 
 def _keep_beside(info: dict[str, Any], folder: Path) -> None:
@@ -200,7 +201,7 @@ def _refusing(load: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return load(filename, *args, **kwargs)
         except pickle.UnpicklingError as error:
-            raise ValueError(
+            raise InputError(
                 f"checkpoint '{filename}' holds pickled code; refused, since loading it would run "
                 f"it; if you trust its maker, give {TRUST_OPTION}"
             ) from error
@@ -275,7 +276,7 @@ def check_fit(model: nn.Module, weights: Mapping[str, Any], path: str | Path) ->
         if names
     ]
     if told:
-        raise ValueError(
+        raise InputError(
             f"checkpoint '{path}' does not fit the config's model: {'; '.join(told)}. "
             "Is it of another architecture, or was another config meant?"
         )

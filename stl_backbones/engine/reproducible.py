@@ -13,6 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import Sampler
 
+from stl_backbones.errors import InputError
 from stl_backbones.registry import DATA_SAMPLERS, HOOKS
 
 STEP = "step"  # the key in a checkpoint's meta
@@ -80,7 +81,7 @@ class ReproducibleSteps(Hook):
         done = runner.iter - runner.epoch * len(loader)
         if done:
             if not isinstance(loader.sampler, EpochSampler):
-                raise ValueError(
+                raise InputError(
                     f"cannot go on {done} steps into epoch {runner.epoch + 1}: the sampler must be "
                     f"an EpochSampler, got {type(loader.sampler).__name__}"
                 )
@@ -106,7 +107,7 @@ class ReproducibleSteps(Hook):
             return
         now = step_of(runner)
         if before != now:
-            raise ValueError(
+            raise InputError(
                 f"this run made its steps of {_told(before)}, now {_told(now)}; resume with the "
                 "same, or start anew from its weights, --cfg-options init=FILE"
             )

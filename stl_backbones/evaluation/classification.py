@@ -9,6 +9,7 @@ import torch
 from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
+from stl_backbones.errors import InputError
 from stl_backbones.registry import METRICS
 
 TOKEN_WEIGHT = 0.5  # of the tokens' largest logit, as token labeling (LV-ViT, 2104.10858) scores
@@ -90,14 +91,14 @@ def _check(batch: Tensor, labels: Tensor, samples: Sequence[Mapping[str, Any]]) 
     wrong = ((labels < 0) | (labels >= classes)).nonzero()
     if len(wrong):
         at = int(wrong[0])
-        raise ValueError(
+        raise InputError(
             f"'{samples[at].get('path', 'image')}': label must be in 0..{classes - 1}, "
             f"got {int(labels[at])}"
         )
     broken = (~batch.isfinite().all(dim=1)).nonzero()
     if len(broken):
         name = samples[int(broken[0])].get("path", "image")
-        raise ValueError(f"'{name}': the network's logits are not finite; its training diverged")
+        raise InputError(f"'{name}': the network's logits are not finite; its training diverged")
 
 
 __all__ = ["SCORINGS", "TOKEN_WEIGHT", "TopKAccuracy", "scores"]

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from stl_backbones.errors import InputError
+
 TOP = 5
 
 
@@ -44,7 +46,7 @@ def check_finite(confidence: npt.NDArray[np.float32], names: Sequence[str]) -> N
     """
     broken = np.flatnonzero(~np.isfinite(confidence))
     if len(broken):
-        raise ValueError(
+        raise InputError(
             f"'{names[int(broken[0])]}': the network's logits are not finite, as those of "
             f"{len(broken)} of {len(names)} images of its batch"
         )

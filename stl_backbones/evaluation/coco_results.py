@@ -12,6 +12,8 @@ import numpy.typing as npt
 import torch
 from pycocotools import mask as coco_mask
 
+from stl_backbones.errors import InputError
+
 Detections = list[dict[str, Any]]
 
 
@@ -43,12 +45,12 @@ def to_coco_results(
     labels, scores = _array(found.labels), _array(found.scores).astype(np.float32)
     corners = _array(found.bboxes).astype(np.float32).reshape(-1, 4)
     if len(labels) and not 0 <= labels.min() <= labels.max() < len(category_ids):
-        raise ValueError(
+        raise InputError(
             f"the model predicts labels {labels.min()}..{labels.max()}, the data set has "
             f"{len(category_ids)} classes"
         )
     if not (np.isfinite(scores).all() and np.isfinite(corners).all()):
-        raise ValueError("the model's boxes or scores are not finite; are its weights whole?")
+        raise InputError("the model's boxes or scores are not finite; are its weights whole?")
     boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
     results: Detections = [
         {
@@ -67,7 +69,7 @@ def to_coco_results(
 
 def _run_lengths(found: Any) -> list[dict[str, Any]]:
     if "masks" not in found:
-        raise ValueError(
+        raise InputError(
             "the model returns no masks, but the config's test_evaluator asks for 'segm'; choose "
             "--cfg-options test_evaluator.metric=bbox"
         )

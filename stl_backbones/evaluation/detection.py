@@ -17,6 +17,8 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from stl_backbones.errors import InputError, UnknownNameError
+
 KINDS = ("bbox", "segm")
 MAX_DETECTIONS = 100  # per image and category, COCOeval's largest
 
@@ -43,9 +45,9 @@ class DetectionMatcher:
         self, truth: COCO, *, category_ids: Sequence[int], kinds: Sequence[str] = KINDS
     ) -> None:
         if not kinds or not set(kinds) <= set(KINDS):
-            raise ValueError(f"kinds must be taken from {', '.join(KINDS)}, got {list(kinds)}")
+            raise InputError(f"kinds must be taken from {', '.join(KINDS)}, got {list(kinds)}")
         if len(set(category_ids)) != len(category_ids):
-            raise ValueError(f"every class needs its own category, got {list(category_ids)}")
+            raise InputError(f"every class needs its own category, got {list(category_ids)}")
         self._truth = truth
         self._classes = {int(number): index for index, number in enumerate(category_ids)}
         self._evaluations = {kind: COCOeval(iouType=kind) for kind in kinds}
@@ -74,7 +76,7 @@ class DetectionMatcher:
             ValueError: If a detection is of another image or category, or is incomplete.
         """
         if image_number not in self._truth.imgs:
-            raise KeyError(
+            raise UnknownNameError(
                 f"expected an image of the annotations, got id {image_number}, which they lack"
             )
         objects = self._prepared(image_number)
@@ -113,17 +115,17 @@ class DetectionMatcher:
         for found in detections:
             absent = [needed[kind] for kind in self._evaluations if needed[kind] not in found]
             if found["image_id"] != image_number:
-                raise ValueError(
+                raise InputError(
                     f"expected detections of image {image_number}, got one of {found['image_id']}"
                 )
             if found["category_id"] not in self._classes:
-                raise ValueError(
+                raise InputError(
                     f"a detection on image {image_number} has category {found['category_id']}, "
                     f"which is none of the {len(self._classes)} that are scored"
                 )
             if absent or not math.isfinite(found["score"]):
                 wrong = f"no '{absent[0]}'" if absent else f"score {found['score']}"
-                raise ValueError(f"a detection on image {image_number} has {wrong}")
+                raise InputError(f"a detection on image {image_number} has {wrong}")
 
     def _counted(self, objects: Sequence[Mapping[str, Any]]) -> _Record:
         areas = next(iter(self._evaluations.values())).params.areaRng
@@ -192,11 +194,11 @@ def join_images(records: Sequence[Mapping[str, npt.NDArray[Any]]]) -> _Record:
         ValueError: If there is no image, or some were scored with masks and some without.
     """
     if not records:
-        raise ValueError("expected the records of at least one image, got none")
+        raise InputError("expected the records of at least one image, got none")
     names = list(records[0])
     for record in records:
         if list(record) != names:
-            raise ValueError(
+            raise InputError(
                 f"expected records with {', '.join(names)}, got one with {', '.join(record)}"
             )
     return {name: np.concatenate([record[name] for record in records]) for name in names}

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from mmengine.evaluator import BaseMetric
 
+from stl_backbones.errors import InputError
 from stl_backbones.metrics import IGNORE_INDEX, confusion_matrix, mean_iou
 from stl_backbones.registry import METRICS
 
@@ -38,7 +39,7 @@ def sample_confusion(
             prediction, label, num_classes=num_classes, ignore_index=ignore_index
         )
     except ValueError as error:
-        raise ValueError(f"'{fields.get('img_path', 'image')}': {error}") from error
+        raise InputError(f"'{fields.get('img_path', 'image')}': {error}") from error
 
 
 def _plane(pixels: Any) -> npt.NDArray[np.integer]:
@@ -85,7 +86,7 @@ class ConfusionMatrixMetric(BaseMetric):
         """
         total = np.sum(results, axis=0)
         if not total.any():
-            raise ValueError(
+            raise InputError(
                 f"no pixel of the {len(results)} images counts: all labels are {self.ignore_index} "
                 "(ignored); are these the label maps?"
             )

@@ -15,6 +15,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from stl_backbones.errors import InputError
+
 LEVEL = 0.95
 _TIE = 1e-12  # what equal scores may differ by in rounding
 _BLOCK = 1 << 25  # elements of a block of counts in float64: 256 MiB
@@ -40,7 +42,7 @@ def resample_counts(
         ValueError: If there is no image, or the number of resamples is negative.
     """
     if images < 1 or resamples < 0:
-        raise ValueError(
+        raise InputError(
             f"expected at least one image and no negative number of resamples, got {images} "
             f"images and {resamples} resamples"
         )
@@ -68,7 +70,7 @@ def weighted_sums(
         ValueError: If the numbers of images differ.
     """
     if counts.shape[1] != len(terms):
-        raise ValueError(f"expected terms of {counts.shape[1]} images, got {len(terms)}")
+        raise InputError(f"expected terms of {counts.shape[1]} images, got {len(terms)}")
     if terms.dtype == np.float32:
         return (counts @ terms).astype(np.float64)
     exact = terms.astype(np.float64, copy=False)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from stl_backbones.errors import InputError
+
 NUM_BINS = 15  # Guo et al. 2017, section 5
 
 
@@ -32,12 +34,12 @@ def calibration_terms(
         ValueError: If a confidence is not in 0..1, or the shapes differ.
     """
     if confidence.shape != correct.shape or confidence.ndim != 1:
-        raise ValueError(
+        raise InputError(
             "confidence and correct must be of one shape (images,), "
             f"got {confidence.shape} and {correct.shape}"
         )
     if confidence.size and not (confidence.min() >= 0 and confidence.max() <= 1):
-        raise ValueError(
+        raise InputError(
             f"confidence must be in 0..1, got {confidence.min()}..{confidence.max()}; "
             "expected softmax probabilities"
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from stl_backbones.errors import InputError
+
 
 def hits(
     label: npt.NDArray[np.integer], prediction: npt.NDArray[np.integer]
@@ -22,7 +24,7 @@ def hits(
         ValueError: If the shapes differ.
     """
     if label.shape != prediction.shape or label.ndim != 1:
-        raise ValueError(
+        raise InputError(
             "label and prediction must be of one shape (images,), "
             f"got {label.shape} and {prediction.shape}"
         )

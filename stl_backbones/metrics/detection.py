@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from stl_backbones.errors import InputError
 from stl_backbones.metrics.bootstrap import Replicates
 from stl_backbones.metrics.detection_ranking import (
     NUM_AREAS,
@@ -75,7 +76,7 @@ def average_precision(
     ranked = rank(samples, kind, classes=classes)
     images = len(samples["image_number"])
     if counts is not None and counts.shape[1] != images:
-        raise ValueError(f"expected counts of {images} images, got {counts.shape[1]}")
+        raise InputError(f"expected counts of {images} images, got {counts.shape[1]}")
     own = _precisions(ranked)[None]  # (1, 4, 10, K)
     parts = [own]
     if counts is not None and len(counts):

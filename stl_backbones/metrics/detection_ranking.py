@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from stl_backbones.errors import InputError
+
 NUM_THRESHOLDS = 10  # of IoU: .5, .55, ..., .95
 NUM_AREAS = 4  # all, small (to 32 x 32 pixels), medium (to 96 x 96), large
 
@@ -68,7 +70,7 @@ def rank(samples: Samples, kind: str, *, classes: int) -> RankedDetections:
     ignored = _sample(samples, f"{kind}_ignored", np.uint16, bits)
     total = int(objects.sum())
     if not np.isfinite(score).all():
-        raise ValueError(f"sample '{kind}_score' must be finite; its network's outputs are not")
+        raise InputError(f"sample '{kind}_score' must be finite; its network's outputs are not")
     image = np.repeat(np.arange(len(number)), per_image)
     order = np.lexsort((number[image], -score, category))  # the last key decides first
     return RankedDetections(
@@ -93,7 +95,7 @@ def _sample(
         or not np.issubdtype(values.dtype, kind)
         or (values.ndim != 1 if shape is None else values.shape != shape)
     ):
-        raise ValueError(
+        raise InputError(
             f"expected a sample '{name}' of {kind.__name__.rstrip('_')} and shape {wanted}, "
             f"got {found}"
         )
@@ -103,14 +105,14 @@ def _sample(
 def _lengths(samples: Samples, name: str, images: int) -> npt.NDArray[Any]:
     values = _sample(samples, name, np.integer, (images,))
     if (values < 0).any():
-        raise ValueError(f"sample '{name}' must hold numbers of 0 or more, got {values.min()}")
+        raise InputError(f"sample '{name}' must hold numbers of 0 or more, got {values.min()}")
     return values
 
 
 def _classes(samples: Samples, name: str, shape: tuple[int, ...], classes: int) -> npt.NDArray[Any]:
     values = _sample(samples, name, np.integer, shape)
     if values.size and not 0 <= values.min() <= values.max() < classes:
-        raise ValueError(
+        raise InputError(
             f"sample '{name}' must hold classes 0..{classes - 1}, "
             f"got {values.min()}..{values.max()}"
         )

@@ -12,12 +12,13 @@ from typing import TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
+from stl_backbones.errors import InputError
 from stl_backbones.records import CLEAN, Cell
 
 Score = TypeVar("Score", float, npt.NDArray[np.float64])
 
 
-class IncompleteCellsError(ValueError):
+class IncompleteCellsError(InputError):
     """A mean was asked for over cells of which some were not measured.
 
     Attributes:
@@ -43,7 +44,7 @@ def mean_over(scores: Mapping[Cell, Score], cells: Sequence[Cell]) -> Score:
         ValueError: If no cell is given.
     """
     if not cells:
-        raise ValueError("a mean needs at least one cell, got none")
+        raise InputError("a mean needs at least one cell, got none")
     missing = [cell for cell in cells if cell not in scores]
     if missing:
         raise IncompleteCellsError(missing)

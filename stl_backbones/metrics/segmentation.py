@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from stl_backbones.errors import InputError
+
 IGNORE_INDEX = 255  # Cityscapes' void label
 
 
@@ -30,7 +32,7 @@ def confusion_matrix(
         ValueError: If the shapes differ, or a value is no class.
     """
     if prediction.shape != label.shape:
-        raise ValueError(
+        raise InputError(
             f"prediction and label must have one shape, got {prediction.shape} and {label.shape}"
         )
     counted = label != ignore_index
@@ -38,7 +40,7 @@ def confusion_matrix(
     guess = prediction[counted].astype(np.int64)
     for name, values in (("label", truth), ("prediction", guess)):
         if values.size and not 0 <= values.min() <= values.max() < num_classes:
-            raise ValueError(
+            raise InputError(
                 f"{name} must hold classes 0..{num_classes - 1}, got {values.min()}..{values.max()}"
             )
     counts = np.bincount(truth * num_classes + guess, minlength=num_classes**2)

@@ -21,6 +21,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from stl_backbones.errors import InputError, MissingFileError
 from stl_backbones.models.variants import VARIANTS, Variant
 from stl_backbones.models.weight_values import check_values
 
@@ -110,7 +111,7 @@ class LoadReport:
 def trust_checkpoints(trusted: bool = True) -> None:
     """Let this process run the pickled code of the checkpoints that it reads, or no longer.
 
-    Only for files whose maker the user trusts: `stl_backbones.apis.cli.add_trust_checkpoint`.
+    Only for files whose maker the user trusts: `stl_backbones.cli.tool.add_trust_checkpoint`.
     """
     global _trusted
     _trusted = trusted
@@ -136,7 +137,7 @@ def read_checkpoint(path: str | Path, *, map_location: Any = "cpu") -> Any:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"checkpoint '{path}' does not exist")
+        raise MissingFileError(f"checkpoint '{path}' does not exist")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     try:
@@ -148,14 +149,14 @@ def read_checkpoint(path: str | Path, *, map_location: Any = "cpu") -> Any:
             return _unpickle(path, map_location)
         found = re.search(r"GLOBAL ([\w.]+)|(operand 1[45]\d)", str(error))
         if found is None:
-            raise ValueError(f"checkpoint '{path}' is truncated or no checkpoint") from error
-        raise ValueError(
+            raise InputError(f"checkpoint '{path}' is truncated or no checkpoint") from error
+        raise InputError(
             f"checkpoint '{path}' holds pickled code ({found[1] or _LATER_PROTOCOL}) beside "
             "tensors and plain data; refused, since loading it would run it; if you trust its "
             f"maker, give {TRUST_OPTION}"
         ) from error
     except _DAMAGE as error:
-        raise ValueError(f"checkpoint '{path}' is truncated or no checkpoint: {error}") from error
+        raise InputError(f"checkpoint '{path}' is truncated or no checkpoint: {error}") from error
 
 
 def _unpickle(path: Path, map_location: Any) -> Any:
@@ -163,7 +164,7 @@ def _unpickle(path: Path, map_location: Any) -> Any:
     try:
         return torch.load(path, map_location=map_location, weights_only=False)
     except (pickle.UnpicklingError, ImportError, *_DAMAGE) as error:
-        raise ValueError(f"checkpoint '{path}' cannot be unpickled: {error}") from error
+        raise InputError(f"checkpoint '{path}' cannot be unpickled: {error}") from error
 
 
 def _refuse_archives(path: Path) -> None:
@@ -176,16 +177,16 @@ def _refuse_archives(path: Path) -> None:
     with path.open("rb") as file:
         is_zip = file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
     if is_zip and "constants.pkl" in torch._C.PyTorchFileReader(str(path)).get_all_records():
-        raise ValueError("a TorchScript archive holds a program; expected a state dict")
+        raise InputError("a TorchScript archive holds a program; expected a state dict")
     if not is_zip and tarfile.is_tarfile(path):
-        raise ValueError("a tar archive; expected a state dict that torch.save wrote")
+        raise InputError("a tar archive; expected a state dict that torch.save wrote")
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(path)
     except (SafetensorError, *_DAMAGE) as error:
-        raise ValueError(f"checkpoint '{path}' is truncated or no safetensors: {error}") from error
+        raise InputError(f"checkpoint '{path}' is truncated or no safetensors: {error}") from error
 
 
 @contextmanager
@@ -238,7 +239,7 @@ def select_state_dict(checkpoint: Any, *, ema: bool = True) -> dict[str, Tensor]
         weights = {k: v for k, v in named.items() if isinstance(v, Tensor)}
         if weights:
             return weights
-    raise ValueError("the checkpoint holds no weights: expected a state dict of tensors")
+    raise InputError("the checkpoint holds no weights: expected a state dict of tensors")
 
 
 def clean_state_dict(state_dict: Mapping[str, Tensor], model: object = None) -> dict[str, Tensor]:
@@ -309,7 +310,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, source: str
     backbone = [k for k in own if not k.startswith(HEAD_PREFIXES)]
     unfilled = [k for k in backbone if k not in fitting]
     if unfilled:
-        raise ValueError(
+        raise InputError(
             f"'{source}' fits {len(backbone) - len(unfilled)} of the {len(backbone)} backbone keys "
             f"of {_title(model)}; not filled: {_some(unfilled)}. {_guess(weights)}"
         )
@@ -336,7 +337,7 @@ def infer_variant(weights: Mapping[str, Tensor]) -> tuple[Variant, bool]:
         for variant in VARIANTS.values():
             if (variant.dim, variant.depth, variant.is_hybrid) == (dim, depth, hybrid):
                 return variant, "aux_head.weight" in weights
-    raise ValueError("the checkpoint's weights are not those of a FAN variant")
+    raise InputError("the checkpoint's weights are not those of a FAN variant")
 
 
 def _split_qkv(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -24,6 +24,7 @@ from timm.models.xcit import ClassAttentionBlock
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from stl_backbones.errors import InputError
 from stl_backbones.models.layers import NORM_EPS, FANBlock
 from stl_backbones.models.positions import GridPositions
 from stl_backbones.models.stem import STEM_CHANNELS, STRIDE, ConvStem, HybridStem
@@ -179,7 +180,7 @@ class FAN(nn.Module):
                 different channels and sizes.
         """
         if norm or output_fmt != "NCHW":
-            raise ValueError(f"expected norm=False, output_fmt='NCHW', got {norm}, '{output_fmt}'")
+            raise InputError(f"expected norm=False, output_fmt='NCHW', got {norm}, '{output_fmt}'")
         take, _ = feature_take_indices(len(self.feature_info), indices)
         maps = self.forward_dense(x, take)
         return maps if intermediates_only else (self.forward_features(x), maps)
@@ -248,7 +249,7 @@ class FAN(nn.Module):
 
     def _make_heads(self, num_classes: int, global_pool: str) -> None:
         if global_pool not in POOLS:
-            raise ValueError(f"global_pool must be one of {POOLS}, got '{global_pool}'")
+            raise InputError(f"global_pool must be one of {POOLS}, got '{global_pool}'")
         self.num_classes = num_classes
         self.global_pool = global_pool
         self.head = self._linear(num_classes) if num_classes else nn.Identity()
@@ -286,7 +287,7 @@ class FAN(nn.Module):
         """Pad, run the stem and add positions: tokens (B, N, C), grid (H, W), stem maps."""
         height, width = x.shape[-2:]
         if min(height, width) < MIN_SIDE:
-            raise ValueError(f"image sides must be at least {MIN_SIDE}, got {height}x{width}")
+            raise InputError(f"image sides must be at least {MIN_SIDE}, got {height}x{width}")
         x = F.pad(x, (0, -width % STRIDE, 0, -height % STRIDE))
         # The stem's norms and 1x1 convolutions, and the tokens, want the channels last.
         x = x.contiguous(memory_format=torch.channels_last)
@@ -334,7 +335,7 @@ def _check_blocks(blocks: Sequence[int], variant: Variant) -> tuple[int, ...]:
     count = len(variant.feature_blocks)
     ordered = tuple(sorted(set(blocks)))
     if len(ordered) != count or not 0 <= ordered[0] <= ordered[-1] < variant.depth:
-        raise ValueError(
+        raise InputError(
             f"feature_blocks of {variant.arch} must be {count} different block(s) in "
             f"0..{variant.depth - 1}, got {list(blocks)}"
         )

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stl_backbones.errors import InputError
+
 # Weights of the class loss and the token loss; A.1 tries the two terms alone.
 LABELER_MODES = {
     "cls_and_gap": (1.0, 1.0),
@@ -35,7 +37,7 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
         ValueError: If the shapes differ.
     """
     if logits.shape != targets.shape:
-        raise ValueError(
+        raise InputError(
             f"expected soft targets of the logits' shape {tuple(logits.shape)}, "
             f"got {tuple(targets.shape)}; is num_classes that of the data?"
         )
@@ -117,7 +119,7 @@ def token_labels(
     """
     check_choice("token_labels", mode, TOKEN_LABELS)
     if tau <= 0:
-        raise ValueError(f"tau must be positive, got {tau}")
+        raise InputError(f"tau must be positive, got {tau}")
     logits = token_logits.float() / tau
     if mode == "softmax":
         return logits.softmax(dim=-1)
@@ -157,7 +159,7 @@ def student_losses(
         ValueError: If the shapes do not fit.
     """
     if labels.shape[:2] != token_logits.shape[:2]:
-        raise ValueError(
+        raise InputError(
             f"expected a label for each of {tuple(token_logits.shape[:2])} tokens, "
             f"got {tuple(labels.shape[:2])}"
         )
@@ -174,7 +176,7 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         ValueError: If ``value`` is none of ``choices``.
     """
     if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, got '{value}'")
+        raise InputError(f"{name} must be one of {', '.join(choices)}, got '{value}'")
 
 
 __all__ = [

@@ -3,7 +3,7 @@
 The paper quotes these rows and names no files. Where a library holds several trainings of a
 network, the one whose published clean score is nearest to the row's was taken. What the library
 released for a config (weights, score) stays in its metafile, see
-`stl_backbones.apis.packaged.find_release`.
+`stl_backbones.config.packaged.find_release`.
 
 References:
     Zhao et al. 2023 (STL), Tables 4 and 5.
@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+
+from stl_backbones.errors import UnknownNameError
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def get_mm_preset(name: str) -> MMPreset:
         KeyError: If there is none of that name.
     """
     if name not in MM_PRESETS:
-        raise KeyError(f"unknown preset '{name}'; expected one of {', '.join(MM_PRESETS)}")
+        raise UnknownNameError(f"unknown preset '{name}'; expected one of {', '.join(MM_PRESETS)}")
     return MM_PRESETS[name]
 
 

@@ -20,6 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stl_backbones.errors import InputError
+
 if TYPE_CHECKING:
     import onnx
 
@@ -41,12 +43,12 @@ def check_onnx_installed() -> None:
     """
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        raise ValueError(
+        raise InputError(
             f"ONNX export needs {', '.join(missing)}: pip install -e '.[onnx]' in this repository"
         )
     if torch.__version__ < _OLDEST_TORCH:
         oldest = ".".join(map(str, _OLDEST_TORCH))
-        raise ValueError(f"ONNX export needs torch {oldest} or newer, got {torch.__version__}")
+        raise InputError(f"ONNX export needs torch {oldest} or newer, got {torch.__version__}")
 
 
 def make_graph(
@@ -69,10 +71,10 @@ def make_graph(
     """
     oldest, newest = OPSETS
     if not oldest <= opset <= newest:
-        raise ValueError(f"opset must be in {oldest}..{newest}, got {opset}")
+        raise InputError(f"opset must be in {oldest}..{newest}, got {opset}")
     size = sum(weight.nbytes for weight in network.state_dict().values())
     if size > _LARGEST:
-        raise ValueError(f"an ONNX file holds 2 GiB at most, the weights take {size / 2**30:.1f}")
+        raise InputError(f"an ONNX file holds 2 GiB at most, the weights take {size / 2**30:.1f}")
     try:
         with torch.no_grad(), _quiet():
             program: Any = torch.onnx.export(
@@ -85,11 +87,11 @@ def make_graph(
                 opset_version=opset,
             )
     except torch.onnx.OnnxExporterError as error:
-        raise ValueError(f"torch cannot write the network as ONNX: {_reason(error)}") from error
+        raise InputError(f"torch cannot write the network as ONNX: {_reason(error)}") from error
     model = program.model_proto
     written = {entry.domain: entry.version for entry in model.opset_import}
     if written.get("") != opset:
-        raise ValueError(f"torch wrote opset {written.get('')} instead of {opset}; {_ADVICE}")
+        raise InputError(f"torch wrote opset {written.get('')} instead of {opset}; {_ADVICE}")
     _remove_notes(model)
     return model
 
@@ -126,7 +128,7 @@ def largest_difference(
         errors.NotImplemented, errors.RuntimeException,
     ) as error:  # fmt: skip
         version = onnxruntime.__version__
-        raise ValueError(
+        raise InputError(
             f"onnxruntime {version} cannot run the file: {_reason(error)}; {_ADVICE}"
         ) from error
     return {
@@ -159,7 +161,7 @@ def _difference(found: np.ndarray, expected: np.ndarray, *, name: str) -> float:
         chosen = np.take_along_axis(expected, found[:, None], axis=1)[:, 0]
         found, expected = chosen, expected.max(axis=1)
     if found.shape != expected.shape:
-        raise ValueError(f"output '{name}' has shape {found.shape} instead of {expected.shape}")
+        raise InputError(f"output '{name}' has shape {found.shape} instead of {expected.shape}")
     distance = float(np.abs(found - expected).max())
     return distance / scale if scale else distance
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from stl_backbones.errors import UnknownNameError
 from stl_backbones.models.variants import get_variant
 
 
@@ -80,7 +81,7 @@ def get_preset(name: str) -> Preset:
         KeyError: If there is none of that name.
     """
     if name not in PRESETS:
-        raise KeyError(f"unknown preset '{name}'; expected one of {', '.join(PRESETS)}")
+        raise UnknownNameError(f"unknown preset '{name}'; expected one of {', '.join(PRESETS)}")
     return PRESETS[name]
 
 

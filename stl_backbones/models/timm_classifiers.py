@@ -14,6 +14,7 @@ from typing import Any
 import timm
 from torch import Tensor, nn
 
+from stl_backbones.errors import InputError, UnknownNameError
 from stl_backbones.models.weight_values import check_storage, check_values
 
 _SHOWN = 3
@@ -35,10 +36,10 @@ def check_timm_name(name: str) -> None:
     if timm.is_model(arch) and (not tag or name in tagged):
         return
     if tagged:
-        raise KeyError(f"timm has no weights '{name}'; expected one of {', '.join(tagged)}")
+        raise UnknownNameError(f"timm has no weights '{name}'; expected one of {', '.join(tagged)}")
     near = difflib.get_close_matches(arch, timm.list_models(), n=_SHOWN, cutoff=0.5)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    raise KeyError(f"timm has no model '{name}'{hint} (timm {timm.__version__})")
+    raise UnknownNameError(f"timm has no model '{name}'{hint} (timm {timm.__version__})")
 
 
 def create_from_weights(
@@ -72,7 +73,7 @@ def create_from_weights(
                 **_size(img_size, config),
             )  # fmt: skip
     except (RuntimeError, KeyError, AttributeError) as error:
-        raise ValueError(
+        raise InputError(
             f"'{source}' does not fit timm's '{name}' with {classes} classes: {_first(error)}"
         ) from error
     except TypeError as error:
@@ -103,7 +104,7 @@ def create_pretrained(
     check_timm_name(name)
     config = timm.get_pretrained_cfg(name)
     if not config.has_weights:
-        raise ValueError(f"timm holds no weights of '{name}'; give a file with {option}")
+        raise InputError(f"timm holds no weights of '{name}'; give a file with {option}")
     hub_id = config.hf_hub_id
     address = f"{_HUB}/{hub_id}/resolve/main/model.safetensors" if hub_id else str(config.url)
     try:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from stl_backbones.errors import UnknownNameError
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -83,4 +85,4 @@ def get_variant(name: str) -> Variant:
     for variant in VARIANTS.values():
         if name.removesuffix("_token") in (variant.arch, variant.name):
             return variant
-    raise KeyError(f"unknown FAN arch '{name}'; expected one of {', '.join(VARIANTS)}")
+    raise UnknownNameError(f"unknown FAN arch '{name}'; expected one of {', '.join(VARIANTS)}")

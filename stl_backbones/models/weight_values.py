@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from stl_backbones.errors import InputError
+
 
 def check_storage(weights: Mapping[str, Tensor], source: str | Path) -> None:
     """Refuse tensors that are not plain arrays of real numbers.
@@ -30,7 +32,7 @@ def check_storage(weights: Mapping[str, Tensor], source: str | Path) -> None:
             kind = f"is complex ({value.dtype})"
         else:
             continue
-        raise ValueError(f"checkpoint '{source}': {name} {kind}; expected plain real numbers")
+        raise InputError(f"checkpoint '{source}': {name} {kind}; expected plain real numbers")
 
 
 def check_values(model: nn.Module, weights: Mapping[str, Tensor], source: str | Path) -> None:
@@ -53,14 +55,14 @@ def check_values(model: nn.Module, weights: Mapping[str, Tensor], source: str | 
         if value is None or not own.is_floating_point():
             continue
         if not value.is_floating_point():
-            raise ValueError(
+            raise InputError(
                 f"checkpoint '{source}': {name} holds {value.dtype}; expected floating point "
                 "numbers, as training writes them"
             )
         numbers = value.float() if value.element_size() == 1 else value  # float8 knows no isnan
         bad = numbers.isnan() if name not in parameters else ~numbers.isfinite()
         if bad.any():
-            raise ValueError(
+            raise InputError(
                 f"checkpoint '{source}': {name} is not finite in {int(bad.sum())} of "
                 f"{bad.numel()} values (NaN or infinity): a training that diverged?"
             )

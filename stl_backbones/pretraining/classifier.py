@@ -9,6 +9,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
+from stl_backbones.errors import InputError
 from stl_backbones.models import FAN, Variant, get_variant
 from stl_backbones.models.losses import soft_cross_entropy
 from stl_backbones.registry import MODELS
@@ -99,14 +100,14 @@ class STLClassifier(BaseModel):
         if mode == "loss":
             self.last_paths = paths or ()
             if targets is None:
-                raise ValueError("training needs soft targets (B, K) from the data preprocessor")
+                raise InputError("training needs soft targets (B, K) from the data preprocessor")
             return self.losses(inputs, targets)
         images = self._arrange(inputs["student"])
         if mode == "predict":
             return self.predictions(images, labels=labels, paths=paths)
         if mode == "tensor":
             return self.backbone(images)
-        raise ValueError(f"mode must be one of {', '.join(MODES)}, got '{mode}'")
+        raise InputError(f"mode must be one of {', '.join(MODES)}, got '{mode}'")
 
     def losses(self, inputs: Mapping[str, Tensor], targets: Tensor) -> dict[str, Tensor]:
         """Cross entropy of the class token, Eq. 1."""
@@ -149,7 +150,7 @@ class STLClassifier(BaseModel):
             ValueError: If their number is not ``num_classes``.
         """
         if len(classes) != self.num_classes:
-            raise ValueError(
+            raise InputError(
                 f"the model has {self.num_classes} classes, the data {len(classes)}; "
                 f"give --cfg-options num_classes={len(classes)}"
             )

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
+from stl_backbones.errors import InputError, MissingFileError
 from stl_backbones.models import (
     FAN,
     clean_state_dict,
@@ -82,7 +83,7 @@ class FrozenLabeler:
         """
         title = f"labeler '{self.card['file']}'"
         if len(classes) != self.num_classes:
-            raise ValueError(
+            raise InputError(
                 f"{title} knows {self.num_classes} classes, the data has {len(classes)}; "
                 "train a labeler on this data"
             )
@@ -90,7 +91,7 @@ class FrozenLabeler:
             return
         at = next(i for i, (a, b) in enumerate(zip(self.classes, classes, strict=True)) if a != b)
         kind = "in another order" if set(self.classes) == set(classes) else "other ones"
-        raise ValueError(
+        raise InputError(
             f"{title} has the data's classes {kind}: class {at} is '{self.classes[at]}' there and "
             f"'{classes[at]}' here; train a labeler on this data"
         )
@@ -140,7 +141,7 @@ class TimmGrid(nn.Module):
         with torch.no_grad():
             features = model.eval().forward_features(torch.zeros(1, 3, side, side))
         if not isinstance(features, Tensor) or features.ndim != 4:
-            raise ValueError(
+            raise InputError(
                 f"timm model '{name}' cannot label tokens: expected a spatial last feature map, "
                 f"got {tuple(getattr(features, 'shape', ()))}; take a CNN or a windowed transformer"
             )
@@ -186,7 +187,7 @@ def load_labeler(
     if checkpoint is None:
         return _download(timm_name)
     if not Path(checkpoint).is_file():
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"labeler '{checkpoint}' does not exist; train one with a configs/cls/*_labeler.py, "
             "then give its file, --cfg-options labeler=FILE"
         )
@@ -194,7 +195,7 @@ def load_labeler(
     try:
         weights = clean_state_dict(select_state_dict(content, ema=True))
     except ValueError as error:
-        raise ValueError(f"labeler '{checkpoint}': {error}") from error
+        raise InputError(f"labeler '{checkpoint}': {error}") from error
     meta = _part(content, "meta")
     classes = _part(meta, "dataset_meta").get("classes")
     network, arch, count = (
@@ -212,12 +213,12 @@ def _fan(
     try:
         variant, has_token_head = infer_variant(weights)
     except ValueError as error:
-        raise ValueError(
+        raise InputError(
             f"labeler '{path}' is no FAN's file; for a timm classifier's give its name, "
             "--cfg-options model.labeler.timm_name=NAME"
         ) from error
     if not has_token_head:
-        raise ValueError(
+        raise InputError(
             f"labeler '{path}' is a {variant.title} without a token head; expected what a "
             "configs/cls/stl_fan_*_labeler.py run writes"
         )
@@ -233,20 +234,20 @@ def _timm(weights: Mapping[str, Tensor], name: str, path: str | Path) -> tuple[n
     head = timm.get_pretrained_cfg_value(name, "classifier") or "head.fc"
     last = f"{head[0] if isinstance(head, tuple) else head}.weight"
     if last not in weights:
-        raise ValueError(f"labeler '{path}' is no {name}'s file: it lacks '{last}'")
+        raise InputError(f"labeler '{path}' is no {name}'s file: it lacks '{last}'")
     count = len(weights[last])
     model = timm.create_model(name, num_classes=count)
     try:
         model.load_state_dict(dict(weights))
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip()[:200]
-        raise ValueError(f"labeler '{path}' does not fit timm's {name}: {first}") from error
+        raise InputError(f"labeler '{path}' does not fit timm's {name}: {first}") from error
     return TimmGrid(model, name), name, count
 
 
 def _download(name: str | None) -> FrozenLabeler:
     if name is None:
-        raise ValueError(
+        raise InputError(
             "a student needs a trained labeler: give --cfg-options labeler=FILE, the checkpoint of "
             "a *_labeler.py run, or model.labeler.timm_name=NAME"
         )

@@ -14,6 +14,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
 from stl_backbones.datasets.two_views import LABELER, STUDENT, check_labeler_view
+from stl_backbones.errors import InputError
 from stl_backbones.pretraining.erasing import draw_rectangles, erase
 from stl_backbones.pretraining.mixing import Mixing, draw_mixing, mix_images, mix_targets
 from stl_backbones.registry import MODELS
@@ -74,7 +75,7 @@ class STLPreprocessor(BaseDataPreprocessor):
             erase_prob=erase_prob, switch_prob=switch_prob, label_smoothing=label_smoothing
         )
         if min(mixup_alpha, cutmix_alpha) < 0:
-            raise ValueError(
+            raise InputError(
                 f"mixup_alpha and cutmix_alpha must not be negative, got {mixup_alpha} and "
                 f"{cutmix_alpha}; 0 turns one off"
             )
@@ -148,7 +149,7 @@ class STLPreprocessor(BaseDataPreprocessor):
         labels = data["label"]  # still on the CPU: nothing waits for the device
         wrong = ((labels < 0) | (labels >= self.num_classes)).nonzero().flatten().tolist()
         if wrong:
-            raise ValueError(
+            raise InputError(
                 f"labels must be in 0..{self.num_classes - 1} (num_classes of the model), got "
                 f"{int(labels[wrong[0]])} for '{data['path'][wrong[0]]}'"
             )
@@ -161,4 +162,4 @@ class STLPreprocessor(BaseDataPreprocessor):
 def _check_share(**shares: float) -> None:
     for name, value in shares.items():
         if not 0 <= value <= 1:
-            raise ValueError(f"{name} must be in 0..1, got {value}")
+            raise InputError(f"{name} must be in 0..1, got {value}")

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from stl_backbones.errors import InputError
 from stl_backbones.models import Variant
 from stl_backbones.models.losses import TOKEN_LABELS, check_choice, student_losses, token_labels
 from stl_backbones.pretraining.classifier import STLClassifier
@@ -67,7 +68,7 @@ class STLStudent(STLClassifier):
         if self.labeler is None:
             labeler = load_labeler(**self.labeler_config)
             if labeler.num_classes != self.num_classes:
-                raise ValueError(
+                raise InputError(
                     f"labeler '{labeler.card['file']}' knows {labeler.num_classes} classes, the "
                     f"student {self.num_classes}; both need the same"
                 )
@@ -82,7 +83,7 @@ class STLStudent(STLClassifier):
             ValueError: If there is no labeler, or no view for it.
         """
         if "labeler" not in inputs:
-            raise ValueError(
+            raise InputError(
                 "a student's batch needs two views, inputs['student'] and inputs['labeler']; "
                 "the pipeline gave one"
             )

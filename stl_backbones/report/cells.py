@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from stl_backbones.errors import InputError
 from stl_backbones.metrics import Replicates, resample_counts
 from stl_backbones.records import Cell, CellResult, Provenance
 from stl_backbones.report.cell_metrics import (
@@ -34,7 +35,7 @@ class Draws:
 
     def __init__(self, *, resamples: int = DEFAULT_RESAMPLES, seed: int = 0) -> None:
         if resamples < 0:
-            raise ValueError(f"resamples must be 0 or more, got {resamples}")
+            raise InputError(f"resamples must be 0 or more, got {resamples}")
         self.resamples, self.seed = resamples, seed
         self._counts: dict[tuple[str, int], npt.NDArray[np.float32]] = {}
 
@@ -134,7 +135,7 @@ def _read_cell(store: CellStore, cell: Cell, provenance: Provenance) -> CellResu
     result = store.read(cell)
     differences = result.provenance.differences(provenance)
     if differences:
-        raise ValueError(
+        raise InputError(
             f"'{store.path(cell)}' was measured with another {', '.join(differences)} than its "
             "run.json says; delete that file and measure it again"
         )
@@ -152,7 +153,7 @@ def _score(
         metric.check_files(result, store.folder)
         scores = metric.score_cell(result, counts)
     except ValueError as error:
-        raise ValueError(f"'{store.path(result.cell)}': {error}") from error
+        raise InputError(f"'{store.path(result.cell)}': {error}") from error
     truth = tuple(result.samples[name].astype(np.int64).tobytes() for name in metric.truth)
     return _Scored(scores, images=hash(result.image_ids), labels=hash(truth))
 
@@ -166,7 +167,7 @@ def _keys(store: CellStore, scored: Mapping[Cell, _Scored]) -> tuple[str, ...]:
     for cell, found in scored.items():
         others = sorted(set(keys) ^ set(found.scores.replicates))
         if others:
-            raise ValueError(
+            raise InputError(
                 f"of '{store.path(cell)}' and '{store.path(first)}' only one has the samples of "
                 f"{others[0]}; delete one of them and measure it again"
             )
@@ -178,7 +179,7 @@ def _check_same(store: CellStore, hashes: Mapping[Cell, int], what: str) -> None
     first = next(iter(hashes), None)
     for cell, found in hashes.items():
         if first is not None and found != hashes[first]:
-            raise ValueError(
+            raise InputError(
                 f"'{store.path(cell)}' holds other {what} than '{store.path(first)}', or in "
                 "another order; delete that file and measure it again"
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from stl_backbones.errors import InputError
 from stl_backbones.metrics import paired_p_value, percentile_interval
 from stl_backbones.report.aggregates import Aggregate
 from stl_backbones.report.runs import Run
@@ -49,7 +50,7 @@ def compare(
         ValueError: If they are not two, were scored on other images, or there are no resamples.
     """
     if len(runs) != 2:
-        raise ValueError(f"--compare takes two folders, got {len(runs)}")
+        raise InputError(f"--compare takes two folders, got {len(runs)}")
     _check_paired(*runs)
     first, second = found
     return tuple(_difference(first[key], second[key]) for key in first if key in second)
@@ -61,7 +62,7 @@ def _check_paired(first: Run, second: Run) -> None:
         pairs[f" in set {name}"] = (first.sets[name].images, second.sets[name].images)
     for where, (mine, theirs) in sorted(pairs.items()):
         if mine != theirs:
-            raise ValueError(
+            raise InputError(
                 f"--compare pairs images: '{first.label}' and '{second.label}' hold other "
                 f"images{where}, or in another order; measure one of them again"
             )
@@ -72,7 +73,7 @@ def _difference(first: Aggregate, second: Aggregate) -> Difference:
         return Difference(first, second, None, None, None)
     differences = second.replicates - first.replicates
     if len(differences) < 2:
-        raise ValueError("--compare needs resamples: expected --resamples of at least 1")
+        raise InputError("--compare needs resamples: expected --resamples of at least 1")
     return Difference(
         first,
         second,

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from stl_backbones.errors import InputError
 from stl_backbones.metrics import AP_NUMBERS, Replicates, average_precision
 from stl_backbones.metrics.detection_ranking import NUM_THRESHOLDS, rank
 from stl_backbones.records import CellResult
@@ -54,9 +55,9 @@ def _metrics(name: str) -> Iterator[CellMetric]:
 def _score(result: CellResult, counts: npt.NDArray[np.float32]) -> CellScores:
     images, ids = result.samples.get("image_number"), len(result.image_ids)
     if images is not None and len(images) != ids:
-        raise ValueError(f"expected a sample 'image_number' of {ids} images, got {len(images)}")
+        raise InputError(f"expected a sample 'image_number' of {ids} images, got {len(images)}")
     if images is not None and len(np.unique(images)) != ids:
-        raise ValueError("sample 'image_number' must name each image once")
+        raise InputError("sample 'image_number' must name each image once")
     classes = len(result.provenance.classes)
     replicates: dict[str, Replicates] = {}
     by_class = None
@@ -74,14 +75,14 @@ def _check_matches(result: CellResult, kind: str, classes: int) -> None:
     ranked = rank(result.samples, kind, classes=classes)
     category = np.repeat(np.arange(classes), np.diff(ranked.first))
     if ((ranked.matched | ranked.ignored) >> NUM_THRESHOLDS).any():
-        raise ValueError(f"samples of '{kind}' must be bits of {NUM_THRESHOLDS} thresholds")
+        raise InputError(f"samples of '{kind}' must be bits of {NUM_THRESHOLDS} thresholds")
     for area, counted in enumerate(ranked.object_counted.T):
         objects = np.bincount(ranked.object_category[counted], minlength=classes)
         for threshold in range(NUM_THRESHOLDS):
             hits = ranked.matched[:, area] & ~ranked.ignored[:, area] & (1 << threshold) != 0
             found = np.bincount(category[hits], minlength=classes)
             if (found > objects).any():
-                raise ValueError(
+                raise InputError(
                     f"samples of '{kind}' must find no more objects than there are, got "
                     f"{found.sum()} of {objects.sum()}"
                 )
@@ -92,7 +93,7 @@ def _check_files(result: CellResult, folder: Path) -> None:
     path = detections_path(folder, result.cell)
     known = DETECTIONS_DIGEST in result.samples
     if known and path.exists() and not has_its_detections(result, folder):
-        raise ValueError(
+        raise InputError(
             f"'{path}' was altered after it was written; run the sweep again, which makes it anew"
         )
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from stl_backbones.corruptions.catalog import Protocol
+from stl_backbones.errors import InputError
 from stl_backbones.report.aggregate_tables import (
     aggregate_table,
     comparison_table,
@@ -155,7 +156,7 @@ def make_document(
     """
     options, draws = options or DocumentOptions(), draws or Draws(resamples=0)
     if not 0 <= options.precision <= MAX_PRECISION:
-        raise ValueError(f"precision must be in 0..{MAX_PRECISION}, got {options.precision}")
+        raise InputError(f"precision must be in 0..{MAX_PRECISION}, got {options.precision}")
     metric = get_task_metric(runs[0].provenance.task)
     found = tuple(aggregates(run, protocol, metric) for run in runs)
     listed = partial(aggregate_table, runs, found, draws=draws, precision=options.precision)

@@ -15,6 +15,7 @@ from importlib import resources
 from types import MappingProxyType
 
 from stl_backbones.corruptions.catalog import get_protocol
+from stl_backbones.errors import InputError
 
 _TENTH = Decimal("0.1")
 _ROUNDING = Decimal("0.05")  # a number printed with one decimal is within half of the last
@@ -154,7 +155,7 @@ def get_paper_table(protocol: str, task: str) -> PaperTable:
     """
     table = PAPER_TABLES.get(protocol)
     if table is None or table.task != task:
-        raise ValueError(_unknown(protocol, task))
+        raise InputError(_unknown(protocol, task))
     return table
 
 
@@ -165,7 +166,7 @@ def check_detection_protocol(protocol: str) -> None:
         ValueError: If it is one.
     """
     if protocol not in DETECTION_PROTOCOLS:
-        raise ValueError(_unknown(protocol, "detection"))
+        raise InputError(_unknown(protocol, "detection"))
 
 
 def _unknown(protocol: str, task: str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from stl_backbones.corruptions.catalog import Protocol
+from stl_backbones.errors import InputError, UnknownNameError
 from stl_backbones.records import Cell
 from stl_backbones.report.aggregates import Aggregate, cell_aggregate
 from stl_backbones.report.cell_metrics import TaskMetric
@@ -72,7 +73,7 @@ def parse_requirement(text: str) -> Requirement:
     """
     match = _EXPRESSION.fullmatch(text)
     if match is None:
-        raise ValueError(
+        raise InputError(
             f"--require takes 'NAME OP NUMBER' with OP one of {', '.join(OPERATORS)}, "
             f"for example 'average >= 0.60'; got '{text}'"
         )
@@ -138,7 +139,7 @@ def _find(
         if cell in wanted_cells(protocol, metric):
             return cell_aggregate(run, chosen, cell, key=name)
     known = [*metric.aliases, *(key for key in found if ":" not in key)]
-    raise KeyError(
+    raise UnknownNameError(
         f"--require knows no '{name}' under protocol '{protocol.name}'; expected one of "
         f"{', '.join(known)}, CORRUPTION/SEVERITY"
         + ("" if len(keys) == 1 else f", or {', '.join(list(keys)[1:])}, alone or as METRIC:NAME")
@@ -148,7 +149,7 @@ def _find(
 def _check_bound(requirement: Requirement, one: Aggregate) -> None:
     highest = 10.0 if one.key in _UNBOUNDED else 1.0
     if one.unit == "fraction" and requirement.bound > highest:
-        raise ValueError(
+        raise InputError(
             f"--require takes fractions, 0.60 for 60 %; got '{requirement}', which no score can "
             "miss or meet"
         )
@@ -160,7 +161,7 @@ def _verdict(requirement: Requirement, label: str, one: Aggregate, *, by_interva
         missing = listed(one.missing, limit=MISSING_SHOWN)
         return Verdict(requirement, label, passed=False, found=f"not measured: {missing}")
     if by_interval and interval is None:
-        raise ValueError("an interval's bound needs resamples: expected --resamples of at least 1")
+        raise InputError("an interval's bound needs resamples: expected --resamples of at least 1")
     lower = requirement.comparison.startswith(">")
     judged = interval[0 if lower else 1] if by_interval and interval is not None else value
     if math.isclose(judged, requirement.bound, rel_tol=0, abs_tol=_ROUNDING):

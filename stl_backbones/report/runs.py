@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stl_backbones.corruptions.catalog import CORRUPTIONS, Protocol, get_protocol
+from stl_backbones.errors import InputError
 from stl_backbones.metrics import IncompleteCellsError, Replicates
 from stl_backbones.records import CLEAN, Cell, Provenance
 from stl_backbones.report.cell_metrics import DEFAULT_RESAMPLES, ClassScores, TaskMetric
@@ -112,7 +113,7 @@ def read_runs(
             run, or the names do not fit.
     """
     if not folders:
-        raise ValueError("expected at least one folder of a sweep, got none")
+        raise InputError("expected at least one folder of a sweep, got none")
     _check_distinct(folders)
     swept = {folder: CellStore(folder).provenance() for folder in folders if _is_swept(folder)}
     provenances = [swept.get(folder) or _first_set(folder) for folder in folders]
@@ -173,7 +174,7 @@ def _check_distinct(folders: Sequence[Path]) -> None:
     counts = Counter(folder.resolve() for folder in folders)
     for folder, count in counts.items():
         if count > 1:
-            raise ValueError(f"'{folder}' is given {count} times; expected each folder once")
+            raise InputError(f"'{folder}' is given {count} times; expected each folder once")
 
 
 def _check_comparable(provenances: Mapping[Path, Provenance], fields: Sequence[str]) -> None:
@@ -183,7 +184,7 @@ def _check_comparable(provenances: Mapping[Path, Provenance], fields: Sequence[s
         for name in fields:
             mine, theirs = (getattr(provenances[key], name) for key in (first, folder))
             if mine != theirs:
-                raise ValueError(
+                raise InputError(
                     f"'{first}' and '{folder}' differ in {name} ({_short(mine)} and "
                     f"{_short(theirs)}), so one table cannot hold both; make a report of each"
                 )
@@ -203,7 +204,7 @@ def _check_versions(provenances: Mapping[Path, Provenance], protocol: Protocol) 
                 found.setdefault(provenance.custom_versions[name], folder)
         if len(found) > 1:
             told = " and ".join(f"{version} ('{folder}')" for version, folder in found.items())
-            raise ValueError(
+            raise InputError(
                 f"corruption '{name}' was measured in versions {told}, so one table cannot hold "
                 "both; measure again, or make a report of each"
             )
@@ -217,7 +218,7 @@ def _choose_protocol(provenances: Mapping[Path, Provenance], name: str | None) -
     first, *others = provenances
     for folder in others:
         if provenances[folder].protocol != provenances[first].protocol:
-            raise ValueError(
+            raise InputError(
                 f"'{first}' was swept for protocol '{provenances[first].protocol}' and "
                 f"'{folder}' for '{provenances[folder].protocol}'; choose one with --protocol"
             )
@@ -247,11 +248,11 @@ def _labels(
 def _given_labels(folders: Sequence[Path], names: Sequence[str]) -> list[str]:
     labels = [plain(name) for name in names]
     if len(labels) != len(folders):
-        raise ValueError(
+        raise InputError(
             f"--names needs one name per folder: got {len(labels)} names for {len(folders)} folders"
         )
     if len(set(labels)) != len(labels) or "" in labels:
-        raise ValueError(f"--names must be different and not empty, got {labels}")
+        raise InputError(f"--names must be different and not empty, got {labels}")
     return labels
 
 
@@ -269,7 +270,7 @@ def _read_run(
     unfinished = tuple(name for name in find_sets(folder, metric) if name not in sets)
     for one in sets.values():
         if one.provenance.checkpoint_sha256 != provenance.checkpoint_sha256:
-            raise ValueError(
+            raise InputError(
                 f"'{one.folder}' was measured with another checkpoint than '{folder}'; one row "
                 "is one model"
             )
@@ -309,7 +310,7 @@ def _check_names(store: CellStore, cells: Sequence[Cell], provenance: Provenance
             cell.corruption not in known
             and cell.corruption not in store.read(cell).provenance.custom_versions
         ):
-            raise ValueError(
+            raise InputError(
                 f"'{store.path(cell)}' is of corruption '{cell.corruption}', which no sweep of its "
                 "folder has; delete that file"
             )

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from stl_backbones.errors import InputError
 from stl_backbones.metrics import Replicates
 from stl_backbones.records import CLEAN, Provenance
 from stl_backbones.report.cell_metrics import TaskMetric
@@ -83,11 +84,11 @@ def read_sets(
         _check_place(name, path, provenance)
         if set(store.cells()) - {CLEAN}:
             others = listed([cell.name for cell in store.cells() if not cell.is_clean])
-            raise ValueError(f"'{path}' holds cells {others}, expected '{CLEAN.name}' alone")
+            raise InputError(f"'{path}' holds cells {others}, expected '{CLEAN.name}' alone")
         if CLEAN not in store.cells():
             if partial:
                 continue
-            raise ValueError(
+            raise InputError(
                 f"'{path}' holds no finished cell '{CLEAN.name}'. Measure it, or use --partial, "
                 "which leaves the set out (missing is never zero)"
             )
@@ -104,7 +105,7 @@ def _check_place(name: str, path: Path, provenance: Provenance) -> None:
     title = SET_TITLES[name.removesuffix(CLEAN_SUFFIX)]
     expected = f"ImageNet-1K, classes of {title}" if name.endswith(CLEAN_SUFFIX) else title
     if provenance.dataset != expected:
-        raise ValueError(
+        raise InputError(
             f"'{path}' holds data set '{plain(provenance.dataset)}', expected '{expected}'; rename "
             "the folder, or measure it again"
         )
@@ -115,7 +116,7 @@ def _check_classes(sets: Mapping[str, ImageSet]) -> None:
     for name, one in sets.items():
         clean = sets.get(f"{name}{CLEAN_SUFFIX}")
         if clean is not None and clean.provenance.classes != one.provenance.classes:
-            raise ValueError(
+            raise InputError(
                 f"'{one.folder}' and '{clean.folder}' differ in classes, so their ratio is no "
                 "retention; measure one of them again"
             )

@@ -8,6 +8,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
+from stl_backbones.errors import InputError
 from stl_backbones.metrics import (
     calibration_error,
     calibration_terms,
@@ -32,15 +33,15 @@ def _confusions(result: CellResult) -> npt.NDArray[np.integer]:
     samples = result.samples.get("confusion_matrix")
     found = None if samples is None else samples.shape
     if samples is None or found != expected or not np.issubdtype(samples.dtype, np.integer):
-        raise ValueError(
+        raise InputError(
             f"expected a sample 'confusion_matrix' of integers and shape (images, classes, "
             f"classes) = {expected}, got {found}"
         )
     if samples.size and samples.min() < 0:
-        raise ValueError(f"sample 'confusion_matrix' must hold no negative, got {samples.min()}")
+        raise InputError(f"sample 'confusion_matrix' must hold no negative, got {samples.min()}")
     pixels = samples.sum(dtype=np.float64)
     if pixels > _MOST_PIXELS:
-        raise ValueError(
+        raise InputError(
             f"sample 'confusion_matrix' must count at most {_MOST_PIXELS} pixels, got {pixels:.0f}"
         )
     return samples.astype(np.int64, copy=False)
@@ -67,19 +68,19 @@ def _sample(result: CellResult, name: str) -> npt.NDArray[np.generic]:
     values = result.samples.get(name)
     found = None if values is None else f"{values.dtype} of shape {values.shape}"
     if values is None or values.shape != expected or not np.issubdtype(values.dtype, kind):
-        raise ValueError(
+        raise InputError(
             f"expected a sample '{name}' of {kind.__name__} and shape (images,) = {expected}, "
             f"got {found}"
         )
     if kind is np.floating and not np.isfinite(values.astype(np.float64)).all():
-        raise ValueError(f"sample '{name}' must be finite; its network's outputs are not")
+        raise InputError(f"sample '{name}' must be finite; its network's outputs are not")
     return values
 
 
 def _class_indices(result: CellResult, name: str) -> npt.NDArray[np.int64]:
     values, classes = _sample(result, name), len(result.provenance.classes)
     if values.size and not 0 <= values.min() <= values.max() < classes:
-        raise ValueError(
+        raise InputError(
             f"sample '{name}' must hold classes 0..{classes - 1}, got "
             f"{values.min()}..{values.max()}"
         )
@@ -93,14 +94,14 @@ def _top1_terms(result: CellResult) -> npt.NDArray[np.floating]:
 def _top5_terms(result: CellResult) -> npt.NDArray[np.floating]:
     among_five = _sample(result, "in_top5").astype(np.float32)[:, None]
     if (among_five < _top1_terms(result)).any():
-        raise ValueError("sample 'in_top5' must hold what is best, got a right answer without it")
+        raise InputError("sample 'in_top5' must hold what is best, got a right answer without it")
     return among_five
 
 
 def _nll_terms(result: CellResult) -> npt.NDArray[np.floating]:
     nll = _sample(result, "nll")
     if nll.size and not 0 <= nll.min() <= nll.max() <= np.finfo(np.float32).max:
-        raise ValueError(
+        raise InputError(
             f"sample 'nll' must hold float32 numbers of 0 or more, got {nll.min()}..{nll.max()}"
         )
     return nll.astype(np.float32)[:, None]
@@ -164,5 +165,5 @@ def get_task_metric(task: str) -> TaskMetric:
         ValueError: If the task has none.
     """
     if task not in TASK_METRICS:
-        raise ValueError(f"no report for task '{task}'; expected one of {', '.join(TASK_METRICS)}")
+        raise InputError(f"no report for task '{task}'; expected one of {', '.join(TASK_METRICS)}")
     return TASK_METRICS[task]

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from stl_backbones.errors import InputError
 from stl_backbones.records import Cell, CellResult, Provenance
 
 FORMAT = 2
@@ -31,11 +32,11 @@ _SEAL = 32  # hexadecimal digits
 _BAD_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError)
 
 
-class DamagedCellError(ValueError):
+class DamagedCellError(InputError):
     """A cell's file is truncated, altered, or no cell at all."""
 
 
-class NewerFormatError(ValueError):
+class NewerFormatError(InputError):
     """A file is whole as far as can be told, and of a format that this version does not know."""
 
 
@@ -65,7 +66,7 @@ def encode_cell(result: CellResult) -> bytes:
     """
     for name, array in result.samples.items():
         if array.dtype.hasobject:
-            raise ValueError(f"sample '{name}' must be plain numbers, got dtype {array.dtype}")
+            raise InputError(f"sample '{name}' must be plain numbers, got dtype {array.dtype}")
     arrays: dict[str, npt.NDArray[np.generic]] = {
         **result.samples,
         _IDS: np.array(result.image_ids, dtype=np.str_),

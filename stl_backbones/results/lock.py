@@ -21,6 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from stl_backbones.errors import InputError
+
 LOCK_NAME = ".lock"
 BEAT = 2.0  # seconds
 _SILENCE = 5  # beats that a living holder never misses
@@ -28,7 +30,7 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 _held: set[Path] = set()  # by this process, which the kernel would let in again
 
 
-class HeldError(ValueError):
+class HeldError(InputError):
     """Another process writes into the folder."""
 
 

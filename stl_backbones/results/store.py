@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from stl_backbones.errors import InputError, MissingFileError
 from stl_backbones.records import CLEAN_NAME, Cell, CellResult, Provenance
 from stl_backbones.results.atomic import remove_partial_files, write_atomically
 from stl_backbones.results.cell_file import REMEDY, DamagedCellError, decode_cell, encode_cell
@@ -70,7 +71,7 @@ class CellStore:
                 f"{name}: there {_short(there)}, now {_short(now)}"
                 for name, (there, now) in differences.items()
             )
-            raise ValueError(
+            raise InputError(
                 f"'{self.folder}' holds the results of another run ({told}); "
                 "choose another --work-dir, or delete that folder"
             )
@@ -90,7 +91,7 @@ class CellStore:
         """
         path = self.folder / "run.json"
         if not path.is_file():
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f"'{self.folder}' holds no sweep: expected {path.name} in it, "
                 "as tools/robustness.py --work-dir writes"
             )
@@ -117,7 +118,7 @@ class CellStore:
         """
         path = self.path(cell)
         if not path.is_file():
-            raise FileNotFoundError(f"cell '{cell.name}' is not in '{self.folder}'")
+            raise MissingFileError(f"cell '{cell.name}' is not in '{self.folder}'")
         result = decode_cell(path)
         if result.cell != cell:
             raise DamagedCellError(
@@ -149,7 +150,7 @@ class CellStore:
                 continue
             differences = result.provenance.differences(provenance)
             if differences:
-                raise ValueError(
+                raise InputError(
                     f"'{self.path(cell)}' was measured with another {', '.join(differences)} "
                     f"than the rest of its folder; {REMEDY}"
                 )

@@ -12,6 +12,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from stl_backbones.errors import InputError
 from stl_backbones.models import FAN, get_variant, load_checkpoint
 from stl_backbones.models.checkpoint import HEAD_PREFIXES, clean_state_dict
 from stl_backbones.registry import MODELS
@@ -69,9 +70,9 @@ class FANBackbone(FAN, BaseModule):
         )
         maps = len(self.feature_info)
         if not out_indices or not set(out_indices) <= set(range(maps)):
-            raise ValueError(f"out_indices must be taken from 0..{maps - 1}, got {out_indices}")
+            raise InputError(f"out_indices must be taken from 0..{maps - 1}, got {out_indices}")
         if not -1 <= frozen_stages <= maps:
-            raise ValueError(f"frozen_stages must be in -1..{maps}, got {frozen_stages}")
+            raise InputError(f"frozen_stages must be in -1..{maps}, got {frozen_stages}")
         self.init_cfg = init_cfg
         self.out_indices = tuple(out_indices)
         self.out_channels = tuple(self.feature_info[i]["num_chs"] for i in self.out_indices)
@@ -92,7 +93,7 @@ class FANBackbone(FAN, BaseModule):
             return
         config = dict(self.init_cfg)
         if config.pop("type", None) != "Pretrained" or set(config) - {"checkpoint", "ema"}:
-            raise ValueError(
+            raise InputError(
                 "FAN's init_cfg must be dict(type='Pretrained', checkpoint=FILE[, ema=True]), "
                 f"got {self.init_cfg}"
             )

@@ -19,6 +19,7 @@ from timm.layers import DropPath, LayerNorm2d
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from stl_backbones.errors import InputError, UnknownNameError
 from stl_backbones.registry import MODELS
 
 # arXiv:2201.03545, section 3 and appendix A: blocks and channels of the four stages.
@@ -103,9 +104,9 @@ class ConvNeXt(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         if arch not in ARCHS:
-            raise KeyError(f"ConvNeXt arch must be one of {', '.join(ARCHS)}, got '{arch}'")
+            raise UnknownNameError(f"ConvNeXt arch must be one of {', '.join(ARCHS)}, got '{arch}'")
         if gap_before_final_norm:
-            raise ValueError("gap_before_final_norm must be False: a pyramid needs maps")
+            raise InputError("gap_before_final_norm must be False: a pyramid needs maps")
         depths, dims = ARCHS[arch]
         self.out_indices = tuple(out_indices)
         rates = iter(np.linspace(0, drop_path_rate, sum(depths)).tolist())

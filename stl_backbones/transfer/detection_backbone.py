@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from stl_backbones.errors import InputError
 from stl_backbones.models.checkpoint import (
     load_weights,
     read_checkpoint,
@@ -46,7 +47,7 @@ class FANDetectionBackbone(FANBackbone):
     ) -> None:
         super().__init__(arch, out_indices=out_indices, **kwargs)
         if not self.variant.is_hybrid:
-            raise ValueError(
+            raise InputError(
                 f"detection needs maps at strides 4 to 32: expected a hybrid arch, got '{arch}'"
             )
         coarse = len(self.feature_info) - 1

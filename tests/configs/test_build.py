@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from mmengine.registry import MODELS, TRANSFORMS, init_default_scope
 
-from stl_backbones.apis.config import load_config
+from stl_backbones.config.reading import load_config
 from stl_backbones.models import VARIANTS
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -7,7 +7,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
-from stl_backbones.apis.config import load_config
+from stl_backbones.config.reading import load_config
 from stl_backbones.models import VARIANTS
 
 DET = Path(__file__).parents[2] / "configs/det"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stl_backbones.apis.config import load_config
+from stl_backbones.config.reading import load_config
 
 CLS = Path(__file__).parents[2] / "configs/cls"
 # Variant, lr, images a step, warm-up epochs, drop path.

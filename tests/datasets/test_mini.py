@@ -16,8 +16,8 @@ from pycocotools.coco import COCO
 
 from stl_backbones.datasets import mini
 from stl_backbones.datasets.mini import generate, writers
-from stl_backbones.datasets.mini.layout import FOOTPRINTS
-from stl_backbones.datasets.mini.light import WEATHERS, Light
+from stl_backbones.datasets.street_scenes.layout import FOOTPRINTS
+from stl_backbones.datasets.street_scenes.light import WEATHERS, Light
 
 ROOT = Path(__file__).parents[2]
 SIZE = {"height": 128, "width": 256}

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from timm.data import create_transform
 
-from stl_backbones.corruptions.export.images import read_image
+from stl_backbones.copies.images import read_image
 from stl_backbones.datasets.two_views import CenterCropViews, start_item
 from stl_backbones.datasets.views import IMAGENET_C_VIEW, View
 

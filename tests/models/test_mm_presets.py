@@ -9,7 +9,7 @@ from importlib.resources import files
 import pytest
 import yaml
 
-from stl_backbones.apis.packaged import config_file, find_release
+from stl_backbones.config.packaged import config_file, find_release
 from stl_backbones.models.mm_presets import MM_PRESETS, get_mm_preset
 from stl_backbones.models.presets import PRESETS
 

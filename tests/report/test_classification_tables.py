@@ -7,10 +7,10 @@ import shutil
 import numpy as np
 import pytest
 
-from stl_backbones.apis.report import make_report
 from stl_backbones.records import CLEAN
 from stl_backbones.report.document import DocumentOptions, make_document
 from stl_backbones.report.runs import read_runs
+from stl_backbones.report.write import make_report
 from stl_backbones.results import CellStore
 
 SETS = {"imagenet-a": 5, "imagenet-a-clean": 18, "imagenet-r": 9, "imagenet-r-clean": 17}

@@ -8,12 +8,12 @@ import re
 import numpy as np
 import pytest
 
-from stl_backbones.apis.report import make_report
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.report.cells import Draws
 from stl_backbones.report.document import DocumentOptions, make_document
 from stl_backbones.report.requirements import parse_requirement
 from stl_backbones.report.runs import read_runs
+from stl_backbones.report.write import make_report
 from stl_backbones.results import CellStore
 
 

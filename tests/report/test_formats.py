@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from stl_backbones.apis.report import make_report
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.report import latex, markdown
 from stl_backbones.report.document import make_document
 from stl_backbones.report.runs import read_runs
+from stl_backbones.report.write import make_report
 
 FILES = ("aggregates.csv", "cells.csv", "index.html", "report.md", "table.csv", "table.tex")
 

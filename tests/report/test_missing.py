@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stl_backbones.apis.report import make_report
 from stl_backbones.corruptions.catalog import CUSTOM_PROTOCOLS, Protocol
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.report.runs import IncompleteRunsError
+from stl_backbones.report.write import make_report
 from stl_backbones.results import CellStore
 
 SMALL = Protocol(

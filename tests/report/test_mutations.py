@@ -25,7 +25,7 @@ SETS = {"imagenet-a": 5, "imagenet-a-clean": 18, "imagenet-r": 9}
 def campaign(repo_root):
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(repo_root)
-        yield importlib.import_module("benchmarks.faults.mutations")
+        yield importlib.import_module("faults.mutations")
 
 
 @pytest.fixture

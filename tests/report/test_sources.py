@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from stl_backbones.apis.report import make_report
+from stl_backbones.report.write import make_report
 
 STATED = ("protocol {protocol}", "fingerprint f1f1f1f1f1f1", "engine {mode} (", "numpy 2.2.6",
           "checkpoint sha256 abababababab")  # fmt: skip

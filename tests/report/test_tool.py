@@ -59,7 +59,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tool, make_store, options, messag
 
 def test_reporting_loads_no_deep_learning_framework(make_store):
     code = (
-        "import sys; from stl_backbones.apis.report import make_report; "
+        "import sys; from stl_backbones.report.write import make_report; "
         f"make_report([{str(make_store())!r}]); "
         "print([m for m in ('torch', 'timm', 'mmengine', 'mmcv', 'mmseg') if m in sys.modules])"
     )

@@ -12,12 +12,12 @@ import torch
 from mmengine.runner import CheckpointLoader, load_checkpoint
 from torch import nn
 
-from stl_backbones.apis.blocks import BlockStore
 from stl_backbones.engine.loading import load_from_local, load_model_weights, trust_plain_types
 from stl_backbones.models import read_checkpoint
 from stl_backbones.models.checkpoint import trust_checkpoints
 from stl_backbones.records import CLEAN, CellResult, Provenance
 from stl_backbones.results import CellStore
+from stl_backbones.robustness.blocks import BlockStore
 
 PICKLED = ("zip", "legacy", "protocol 5", "averaged", "key", "pickle 2", "pickle 4")
 KINDS = (*PICKLED, "pickle 0", "archive", "script")

@@ -7,8 +7,8 @@ import re
 import pytest
 import torch
 
-from stl_backbones.apis.cli import add_trust_checkpoint, make_parser, parse_options
-from stl_backbones.apis.config import load_config
+from stl_backbones.cli.tool import add_trust_checkpoint, make_parser, parse_options
+from stl_backbones.config.reading import load_config
 from stl_backbones.models.checkpoint import are_checkpoints_trusted
 
 READERS = (

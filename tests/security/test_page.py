@@ -12,10 +12,10 @@ import subprocess
 import numpy as np
 import pytest
 
-from stl_backbones.apis.report import make_report
 from stl_backbones.corruptions.catalog import get_protocol
 from stl_backbones.records import CellResult, Provenance
 from stl_backbones.report import csv_file, latex, markdown
+from stl_backbones.report.write import make_report
 from stl_backbones.results import CellStore
 
 SCRIPT = "<script>document.title='pwned'</script>"

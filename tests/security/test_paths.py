@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from stl_backbones.apis.generate import GenerateOptions, make_copy, plan_copy, verify
-from stl_backbones.corruptions.export.manifest import Row, digest
+from stl_backbones.copies.manifest import Row, digest
+from stl_backbones.copies.request import GenerateOptions, make_copy, plan_copy, verify
 from stl_backbones.corruptions.seeds import check_key, leads_out
 
 OUTSIDE = ("/etc/passwd", "../x.png", "a/../../x.png", "..", "", "a/..", "a\0b")
@@ -144,8 +144,8 @@ def test_a_list_of_images_leads_nowhere_else(tmp_path, repo_root, mini_data, min
     """mmseg's own data sets join whatever a line says."""
     from mmengine.registry import init_default_scope
 
-    from stl_backbones.apis.config import load_config
-    from stl_backbones.apis.sweep_data import SweepData, SweepOptions
+    from stl_backbones.config.reading import load_config
+    from stl_backbones.robustness.sweep_data import SweepData, SweepOptions
 
     listed = tmp_path / "list.txt"
     listed.write_text(f"{name}\n", encoding="utf-8")

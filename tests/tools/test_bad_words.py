@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.faults.bad_commands import TOOLS, WRONG, find_parser, options_of
+from faults.bad_commands import TOOLS, WRONG, find_parser, options_of
 
 # Flags, and options that a catalogue of another kind of input covers with files.
 _BY_FILES = {"--checkpoint"}

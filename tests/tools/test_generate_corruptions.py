@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stl_backbones.corruptions.export import Progress
+from stl_backbones.copies import Progress
 
 CHEAP = ("--mode", "fast", "--corruptions", "brightness", "--severities", "1", "--workers", "1")
 

@@ -13,6 +13,7 @@ from stl_backbones.corruptions.catalog import check_corruption, check_severity
 from stl_backbones.corruptions.engine import CHANNEL_ORDERS, MIN_SIDE
 from stl_backbones.corruptions.torch_backend import blur, digital, jpeg, noise, spatter, weather
 from stl_backbones.corruptions.torch_backend.draws import Draws
+from stl_backbones.errors import InputError
 
 _Corruption = Callable[[Tensor, int, Draws], Tensor]
 
@@ -85,7 +86,7 @@ def corrupt_batch(
     _check_images(images)
     _check_seeds(seeds, len(images))
     if channel_order not in CHANNEL_ORDERS:
-        raise ValueError(f"channel order must be 'rgb' or 'bgr', got '{channel_order}'")
+        raise InputError(f"channel order must be 'rgb' or 'bgr', got '{channel_order}'")
     corruption, labels = _CORRUPTIONS[name]
     _check_labels(name, labels, draws)
     if len(images) == 0:
@@ -124,7 +125,7 @@ def corrupt_image(
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if image.dtype != np.uint8 or image.ndim != 3:
-        raise ValueError(f"image must be (H, W, 3) uint8, got {image.shape} {image.dtype}")
+        raise InputError(f"image must be (H, W, 3) uint8, got {image.shape} {image.dtype}")
     pixels = torch.tensor(np.ascontiguousarray(image.transpose(2, 0, 1)), device=device)
     corrupted = corrupt_batch(pixels[None], name, severity, seeds=[seed])[0]
     return corrupted.permute(1, 2, 0).contiguous().cpu().numpy()
@@ -132,18 +133,18 @@ def corrupt_image(
 
 def _check_parallel(name: str) -> None:
     if name in _SERIAL:
-        raise ValueError(
+        raise InputError(
             f"{name} {_SERIAL[name]} and has no parallel form; use mode='fast' or 'exact'"
         )
 
 
 def _check_images(images: Tensor) -> None:
     if images.dtype != torch.uint8:
-        raise ValueError(f"images must be uint8, got {images.dtype}")
+        raise InputError(f"images must be uint8, got {images.dtype}")
     if images.ndim != 4 or images.shape[1] != 3:
-        raise ValueError(f"images must be (N, 3, H, W) RGB, got shape {tuple(images.shape)}")
+        raise InputError(f"images must be (N, 3, H, W) RGB, got shape {tuple(images.shape)}")
     if min(images.shape[-2:]) < MIN_SIDE:
-        raise ValueError(
+        raise InputError(
             f"image sides must be at least {MIN_SIDE} pixels to be corrupted, "
             f"got {images.shape[-1]}x{images.shape[-2]}"
         )
@@ -151,15 +152,15 @@ def _check_images(images: Tensor) -> None:
 
 def _check_seeds(seeds: Sequence[int], count: int) -> None:
     if len(seeds) != count:
-        raise ValueError(f"expected one seed per image, got {len(seeds)} for {count} images")
+        raise InputError(f"expected one seed per image, got {len(seeds)} for {count} images")
     for seed in seeds:
         if not 0 <= seed < 2**32:
-            raise ValueError(f"a seed must be in 0..2**32 - 1, got {seed}")
+            raise InputError(f"a seed must be in 0..2**32 - 1, got {seed}")
 
 
 def _check_labels(name: str, labels: tuple[str, ...], draws: Mapping[str, Tensor] | None) -> None:
     unknown = sorted(set(draws or ()) - set(labels))
     if unknown:
-        raise ValueError(
+        raise InputError(
             f"{name} draws {', '.join(labels) or 'nothing'}, got draws for {', '.join(unknown)}"
         )

@@ -21,6 +21,8 @@ import torch
 from scipy.special import ndtri
 from torch import Tensor
 
+from stl_backbones.errors import InputError
+
 _GAMMA = 0x9E3779B97F4A7C15
 _ROUNDS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))  # shift right and xor, multiply
 _LAST_SHIFT = 31
@@ -58,7 +60,7 @@ class Draws:
             return None
         expected = (len(self._seeds), *shape)
         if tuple(self._given[label].shape) != expected:
-            raise ValueError(
+            raise InputError(
                 f"draws['{label}'] must have shape {expected}, "
                 f"got {tuple(self._given[label].shape)}"
             )

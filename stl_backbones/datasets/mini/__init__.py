@@ -10,8 +10,8 @@ from stl_backbones.datasets.mini.generate import (
     VAL_OFFSET,
     write_mini_data,
 )
-from stl_backbones.datasets.mini.scene import Instance, Scene, render_object, render_scene
 from stl_backbones.datasets.mini.writers import COCO_CATEGORIES, TO_COCO
+from stl_backbones.datasets.street_scenes.scene import Instance, Scene, render_object, render_scene
 
 __all__ = [
     "COCO_CATEGORIES",

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from stl_backbones.datasets.mini.scene import check_size, render_object, render_scene
 from stl_backbones.datasets.mini.writers import CocoWriter, write_cityscapes, write_crops
+from stl_backbones.datasets.street_scenes.scene import check_size, render_object, render_scene
+from stl_backbones.errors import InputError
 
 GENERATOR_VERSION = 1  # raise it when the same options give other pictures
 MARKER = "mini.json"
@@ -81,13 +82,13 @@ def write_mini_data(
 
 def _check_options(*, seed: int, num_train: int, num_val: int) -> None:
     if seed < 0:
-        raise ValueError(f"seed must be 0 or more, got {seed}")
+        raise InputError(f"seed must be 0 or more, got {seed}")
     if not 1 <= num_train <= VAL_OFFSET:
-        raise ValueError(
+        raise InputError(
             f"the number of training scenes must be in 1..{VAL_OFFSET}, got {num_train}"
         )
     if num_val < 1:
-        raise ValueError(f"the number of validation scenes must be 1 or more, got {num_val}")
+        raise InputError(f"the number of validation scenes must be 1 or more, got {num_val}")
 
 
 def _check_same(out: Path, marker: dict[str, Any]) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from stl_backbones.datasets.mini.scene import Instance, Scene
+from stl_backbones.datasets.street_scenes.scene import Instance, Scene
+from stl_backbones.errors import InputError
 
 CITY = "mini"
 # COCO's own numbers and names, in COCO's order.
@@ -155,6 +156,6 @@ def write_image(path: Path, image: np.ndarray) -> None:
     )
     whole, data = cv2.imencode(path.suffix, image, options)
     if not whole:
-        raise ValueError(f"expected a picture that {path.suffix} can hold, got {image.shape}")
+        raise InputError(f"expected a picture that {path.suffix} can hold, got {image.shape}")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data.tobytes())

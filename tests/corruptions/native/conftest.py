@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stl_backbones.datasets.mini.scene import render_scene
+from stl_backbones.datasets.street_scenes.scene import render_scene
 
 
 @pytest.fixture(scope="session")

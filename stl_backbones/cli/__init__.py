@@ -1,0 +1,1 @@
+"""Parsers, options, exit codes and interrupts of the commands."""

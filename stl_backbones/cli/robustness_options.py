@@ -1,0 +1,120 @@
+"""The command line of tools/robustness.py; light, since it is read before anything heavy."""
+
+from __future__ import annotations
+
+import argparse
+
+from stl_backbones.cli.parser import whole_from
+from stl_backbones.cli.tool import (
+    add_custom_imports,
+    add_run_options,
+    add_trust_checkpoint,
+    make_parser,
+)
+from stl_backbones.corruptions import COMPATS, MODES, PROTOCOLS
+
+# Spelled out, so that --help needs neither torch nor timm; a test holds them to the originals.
+SCORINGS = ("cls", "cls_plus_max_token")
+RESIZE_RULES = ("model", "imagenet-c", "imagenet-c-resized")
+MAX_WORKERS = 1024  # processes that no machine is short of
+MAX_SIDE = 16384  # pixels
+
+_EPILOG = """what is scored:
+  robustness.py configs/seg/stl_fan_b_cityscapes.py FILE       a segmentation config
+  robustness.py configs/det/stl_fan_b_cascade_mask_rcnn_coco.py FILE    a detector's config
+  robustness.py mmdet::retinanet/retinanet_r50_fpn_1x_coco.py FILE --data-root COCO
+                                                               a config of mmseg or mmdet
+  robustness.py configs/cls/stl_fan_b_student.py FILE          a pretraining config
+  robustness.py --timm resnet50.ram_in1k --data-root VAL       a timm model, fetched or --checkpoint
+  robustness.py --preset convnext-t --data-root VAL            a row of the paper's Table 2
+  robustness.py --preset segformer-b0 --checkpoint FILE --data-root CITYSCAPES
+                                                               a row of Tables 4 and 5"""
+
+
+def make_robustness_parser(description: str) -> argparse.ArgumentParser:
+    """The command line."""
+    parser = make_parser(description, epilog=_EPILOG)
+    parser.add_argument("config", nargs="?", help="config file, or a config by its library's name, "
+        "mmseg::... or mmdet::...; its test_dataloader names the data")  # fmt: skip
+    parser.add_argument("checkpoint", nargs="?", help="checkpoint of the config's model")
+    add = parser.add_argument
+    add("--protocol", metavar="NAME",
+        help=f"one of {', '.join(PROTOCOLS)}, or one of your own (default: stl-cityscapes-c for "
+        "segmentation, coco-c for detection, imagenet-c for classification)")  # fmt: skip
+    add("--corruptions", nargs="+", metavar="NAME", help="only these of the protocol")
+    add(
+        "--severities",
+        nargs="+",
+        type=whole_from(1, 5),
+        metavar="N",
+        help="only these severities, 1 to 5",
+    )
+    add("--limit", type=whole_from(1), metavar="N", help="only N images, the first ones "
+        "(classification: spread over the classes); tables will say so")  # fmt: skip
+    add("--corrupted-root", metavar="DIR", help="read DIR/<corruption>/<severity>/<image> "
+        "instead of corrupting on the fly, the official ImageNet-C too; how it was made is read "
+        "from its manifest")  # fmt: skip
+    add("--mode", choices=MODES, help="corruption engine: exact, the package's numbers; fast, the "
+        "same in distribution; reference, the package itself; torch, on the model's device, for "
+        "segmentation (default: exact for protocols with published numbers, fast for 'all' and "
+        "your own)")  # fmt: skip
+    add("--compat", choices=COMPATS, default=COMPATS[0], help="package that --mode exact repeats")
+    add("--channel-order", default="rgb", help="what the corruption sees; 'bgr' repeats numbers of "
+        "scripts that feed it BGR")  # fmt: skip
+    add("--seed", type=whole_from(0), default=0, help="another seed, another draw of the benchmark")
+    add("--preset", metavar="NAME", help="score a row of the paper's Table 2, 4 or 5, see "
+        "--list-presets")  # fmt: skip
+    add("--list-presets", action="store_true", help="print the presets and end")
+    add("--checkpoint", dest="weights", metavar="FILE", help="weights of --preset or --timm, "
+        ".pth or .safetensors (default: timm fetches its own)")  # fmt: skip
+    add("--data-root", metavar="DIR", help="the data: a data set's folder in the layout that the "
+        "config names; for classification the clean images' class folders")  # fmt: skip
+    add("--batch-size", type=whole_from(1), metavar="N", help="images of a batch, at most; each "
+        "batch is scored in all cells, then kept (default: 1; classifiers: 16, on a GPU "
+        "128)")  # fmt: skip
+    add("--amp", action="store_const", const=True, help="compute in bfloat16; of a detector, "
+        "backbone and neck")  # fmt: skip
+    add("--tta", action="store_const", const=True, help="test-time augmentation, as the config, or "
+        "mmdet, states it")  # fmt: skip
+    add("--name", help="the model's name in tables; default: the config's or timm's name")
+    add(
+        "--workers",
+        type=whole_from(0, MAX_WORKERS),
+        default=1,
+        help="processes that load and corrupt ahead",
+    )
+    add_custom_imports(parser)
+    add_run_options(parser)
+    add_trust_checkpoint(parser)
+    _add_classification(parser)
+    return parser
+
+
+def _add_classification(parser: argparse.ArgumentParser) -> None:
+    """Add options that stay ``None`` where they are not given, so that others can refuse them."""
+    add = parser.add_argument_group("classification").add_argument
+    add("--timm", metavar="NAME", help="score a timm model with its own size, crop and mean")
+    add("--imagenet-a", metavar="DIR", help="score ImageNet-A too")
+    add("--imagenet-r", metavar="DIR", help="score ImageNet-R too")
+    add("--scoring", choices=SCORINGS, help="class logits alone, or plus half of each class's "
+        "largest token logit (default: cls)")  # fmt: skip
+    add(
+        "--input-size",
+        type=whole_from(1, MAX_SIDE),
+        metavar="N",
+        help="side of the images, instead of the model's",
+    )
+    add("--crop-pct", type=float, metavar="X", help="crop / shorter side of the resized image")
+    add("--interpolation", metavar="NAME", help="of the resize: bilinear, bicubic, ...")
+    add("--mean", nargs=3, type=float, metavar="X", help="of the normalisation, in 0..1")
+    add("--std", nargs=3, type=float, metavar="X", help="of the normalisation, in 0..1")
+    add("--resize-rule", choices=RESIZE_RULES, help="how corrupted images come to the model's "
+        "size: by its own resize and crop; 224 pixels as ImageNet-C's, files as they are; the "
+        "same, then resized (default: imagenet-c with --corrupted-root, else model)")  # fmt: skip
+    add("--jpeg85", action="store_const", const=True, help="pass images corrupted on the fly "
+        "through JPEG of quality 85, as ImageNet-C's files were")  # fmt: skip
+    add("--allow-missing", action="store_const", const=True, help="go on where classes have no "
+        "images or a copy's cells are not whole; tables will say so")  # fmt: skip
+
+
+__all__ = ["RESIZE_RULES", "SCORINGS", "make_robustness_parser"]

@@ -1,0 +1,252 @@
+"""The shared command line: bad input is one line and exit code 2, never a bare traceback."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from stl_backbones.cli.interrupts import has_run_begun, interruptible, leave_at_once
+from stl_backbones.cli.lost_processes import describe_lost_process
+from stl_backbones.cli.parser import EXIT_USER_ERROR, Parser
+from stl_backbones.errors import InputError
+
+USER_ERRORS = (ValueError, KeyError, OSError)
+EXIT_BUG = 70  # EX_SOFTWARE of BSD's sysexits.h: neither bad input nor a finding
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, the shell's convention
+
+_CLOSING = {"(": ")", "[": "]"}
+_BUG = (
+    "this is a bug in stl_backbones or in a library below it, not in what you gave; please report "
+    "it with the lines above and the command"
+)
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keeps the description's line breaks, and prints the defaults that say something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or action.default is False or action.default == []:
+            return action.help
+        return super()._get_help_string(action)
+
+
+def make_parser(description: str, *, epilog: str | None = None) -> argparse.ArgumentParser:
+    """Return a parser with the options that every tool has."""
+    parser = Parser(
+        description=description, epilog=epilog, formatter_class=HelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument(
+        "--debug", action="store_true", help="on an error, show the traceback as well"
+    )
+    return parser
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add OpenMMLab's usual options of a tool that runs a config's model on labelled pairs."""
+    add_config_options(parser)
+    parser.add_argument(
+        "--skip-broken",
+        action="store_true",
+        help="leave out truncated or unfitting images instead of refusing the data set",
+    )
+
+
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """Add where results go, what changes in the config, and the launcher."""
+    parser.add_argument("--work-dir", metavar="DIR", help="where results go")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        metavar="NAME=VALUE",
+        help="change the config: any dotted name, or a variable such as data_root=DIR, "
+        "crop_size='(512,512)', which changes everywhere it is used",
+    )
+    parser.add_argument(
+        "--launcher",
+        choices=("none", "pytorch", "slurm", "mpi"),
+        default="pytorch" if "TORCHELASTIC_RUN_ID" in os.environ else "none",
+        help="job launcher; torchrun is noticed by itself",
+    )
+
+
+def add_custom_imports(parser: argparse.ArgumentParser) -> None:
+    """Add the option that makes corruptions and protocols of the user's own known."""
+    parser.add_argument(
+        "--custom-imports",
+        nargs="+",
+        default=[],
+        metavar="MODULE",
+        help="modules, or paths of .py files, that register corruptions and protocols of your own; "
+        "see docs/custom_corruptions.md",
+    )
+
+
+def add_trust_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Add the only way to read a checkpoint of pickled code, which runs that code."""
+    parser.add_argument(
+        "--trust-checkpoint",
+        action=_TrustCheckpoint,
+        help="run pickled code in checkpoints instead of refusing them: only for files whose maker "
+        "you trust; see docs/security.md",
+    )
+
+
+class _TrustCheckpoint(argparse.Action):
+    """Warns, and switches the trust on."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **kwargs: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=False, **kwargs)
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, *_: Any) -> None:
+        from stl_backbones.models.checkpoint import trust_checkpoints  # heavy: only when asked for
+
+        setattr(namespace, self.dest, True)
+        trust_checkpoints()
+        if is_main_process():
+            text = (
+                f"{parser.prog}: warning: {self.option_strings[0]}: code in the checkpoints is run"
+            )
+            print(_red(text), file=sys.stderr, flush=True)
+
+
+def _red(text: str) -> str:
+    """In red on a terminal; NO_COLOR and FORCE_COLOR are heard, see https://no-color.org."""
+    coloured = sys.stderr.isatty() or os.environ.get("FORCE_COLOR")
+    return f"\x1b[31m{text}\x1b[0m" if coloured and not os.environ.get("NO_COLOR") else text
+
+
+def parse_options(pairs: Sequence[str] | None) -> dict[str, Any]:
+    """Turn ``NAME=VALUE`` pairs into values, the way all OpenMMLab tools do.
+
+    Raises:
+        ValueError: If a pair is no name and ``=``, or its brackets do not match.
+    """
+    from mmengine.config import DictAction  # heavy: only when a tool runs
+
+    options = {}
+    for pair in pairs or ():
+        name, equals, value = pair.partition("=")
+        if not equals or not all(name.split(".")):
+            raise InputError(f"--cfg-options takes NAME=VALUE, got '{pair}'")
+        try:
+            if value[:1] in _CLOSING and value[-1:] != _CLOSING[value[:1]]:
+                raise InputError(f"'{value}' is not closed")  # one value alone would be a text
+            options[name] = DictAction._parse_iterable(value)
+        except (AssertionError, ValueError, IndexError, RecursionError) as error:
+            raise InputError(
+                f"--cfg-options {name}: '{value}' cannot be read: brackets that do not match?"
+            ) from error
+    return options
+
+
+def is_main_process() -> bool:
+    """Whether this process of a launched job is the one that prints."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def run_tool(
+    parser: argparse.ArgumentParser,
+    main: Callable[[argparse.Namespace], int | None],
+    argv: Sequence[str] | None = None,
+    *,
+    after_interrupt: str = "nothing was written",
+    resume: str = "",
+) -> int:
+    """Parse the arguments, run ``main``, and return the exit code.
+
+    Args:
+        parser: The tool's parser.
+        main: The tool.
+        argv: The arguments; default: the process's.
+        after_interrupt: What Ctrl-C leaves behind.
+        resume: The option by which the same command goes on, if it needs one.
+
+    Returns:
+        What ``main`` returned (0 for ``None``); 2 after bad input; 130 after Ctrl-C, 143 after
+        SIGTERM; 70 after an error that nobody foresaw. After an interrupt, and where a worker or
+        another process of the job is lost, the process ends here instead.
+    """
+    args = parser.parse_intermixed_args(argv)  # options may stand between the words
+
+    def again() -> str:
+        words = sys.argv if argv is None else [parser.prog, *argv]
+        return _same_command(words, resume if has_run_begun() else "")
+
+    # As a function, called by a test for example, it leaves nobody's process.
+    leave: Callable[[int], int] = leave_at_once if argv is None else int
+
+    def say_interrupted() -> None:
+        if is_main_process():
+            end = "\n" if sys.stderr.isatty() else ""  # of a line of progress
+            print(f"{end}{parser.prog}: interrupted; {after_interrupt}; {again()}", file=sys.stderr)
+
+    try:
+        with interruptible(say_interrupted, then_default=argv is None):
+            code = main(args) or 0
+    except KeyboardInterrupt as interrupt:
+        say_interrupted()
+        return leave(getattr(interrupt, "exit_code", EXIT_INTERRUPTED))
+    except BrokenPipeError:  # the reader of our output left, `| head` for example
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        lost = describe_lost_process(error)
+        if lost is None:
+            return _say_error(error, parser.prog, debug=args.debug)
+        told = f"{parser.prog}: error: {lost}; {after_interrupt}; {again()}"
+        print(*(traceback.format_exception(error) if args.debug else ()), told, file=sys.stderr)
+        return leave(EXIT_USER_ERROR)  # at once: torch would wait for the process
+    _leave_group(code)
+    return code
+
+
+def _say_error(error: Exception, prog: str, *, debug: bool) -> int:
+    """Say what was wrong with the input, or that this is a bug; returns the exit code."""
+    if not isinstance(error, USER_ERRORS):
+        traceback.print_exception(error)
+        print(f"{prog}: {_BUG}", file=sys.stderr)
+        return EXIT_BUG
+    if debug:
+        raise error
+    if not getattr(error, "told_by_main", False):  # else the main process of the job says it
+        print(f"{prog}: error: {one_line(error)}", file=sys.stderr)
+    return EXIT_USER_ERROR
+
+
+def _leave_group(code: int) -> None:
+    engine = sys.modules.get("stl_backbones.engine.distributed")
+    if engine is not None:
+        engine.leave(code)
+
+
+def _same_command(words: Sequence[str], resume: str) -> str:
+    """What to type to go on, or to start again."""
+    if resume:
+        kept = [word for word in words if not word.startswith(f"{resume}=")]
+        if resume in kept:
+            at = kept.index(resume)
+            is_last = at + 1 == len(kept) or kept[at + 1].startswith("-")
+            del kept[at : at + (1 if is_last else 2)]
+        words = [*kept, resume]
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        return f"go on with: torchrun ... {shlex.join(words)}"
+    return f"go on with: python {shlex.join(words)}"
+
+
+def one_line(error: BaseException) -> str:
+    """Say an error in one line, whichever process it came from."""
+    if isinstance(error, OSError) and error.strerror:
+        name = f": '{error.filename}'" if error.filename else ""
+        return f"{error.strerror}{name}"
+    message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    if message.startswith("Caught ") and "Original Traceback" in message:
+        # A DataLoader worker's error carries its traceback; the last line is the error itself.
+        message = message.strip().splitlines()[-1].partition(": ")[2]
+    return " ".join(message.split())

@@ -1,0 +1,177 @@
+"""Configs by the names that mmseg and mmdet give them: ``mmdet::detr/detr_r50_8xb2-150e_coco.py``.
+
+mmengine looks a library up by the name of its release on PyPI, which differs between its makers;
+here the library's own folder is asked, so every release will do.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.fileio import load
+
+from stl_backbones.errors import InputError, MissingFileError
+from stl_backbones.models.mm_presets import MM_PRESETS
+
+LIBRARIES = ("mmseg", "mmdet")
+_METAFILES = ("metafile.yml", "metafile.yaml")
+
+
+@dataclass(frozen=True)
+class Release:
+    """What a library says of a config of its own.
+
+    Attributes:
+        weights: The address of its trained weights; ``None`` if none were released.
+        scores: Metric -> value, as the library writes them: ``{'box AP': 37.4}``.
+    """
+
+    weights: str | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+
+def config_file(config: str | Path) -> Path:
+    """The file of a config: a path as it is, or the packaged file of a ``library::name``.
+
+    Args:
+        config: A path, or ``mmseg::`` or ``mmdet::`` and the file's place in the library's
+            ``configs`` folder, with or without ``.py``.
+
+    Raises:
+        FileNotFoundError: If the library holds no such config.
+        ValueError: If it is another library, or it is not installed.
+    """
+    library, separator, name = str(config).partition("::")
+    if not separator:
+        return Path(config)
+    if library not in LIBRARIES:
+        raise InputError(
+            f"config '{config}': expected a library of {', '.join(LIBRARIES)} before '::', "
+            f"got '{library}'"
+        )
+    folder = _configs_folder(library)
+    path = folder / f"{name.removesuffix('.py')}.py"
+    if not path.is_file():
+        near = [f"{library}::{other}" for other in _near_names(name, _names(library))]
+        hint = f"; did you mean {' or '.join(near)}?" if near else f"; they are in '{folder}'"
+        raise MissingFileError(f"{library} has no config '{name}'{hint}")
+    return path
+
+
+@contextmanager
+def packaged_bases() -> Iterator[None]:
+    """Make ``_base_ = 'mmseg::...'`` and ``'mmdet::...'`` work in configs read meanwhile."""
+    before = Config.__dict__["_get_cfg_path"]
+
+    def find(cfg_path: str, filename: str) -> tuple[str, str | None]:
+        if not isinstance(cfg_path, str):
+            raise InputError(f"_base_ must be a path or a list of paths, got {cfg_path!r}")
+        library, separator, _ = cfg_path.partition("::")
+        if separator and library in LIBRARIES:
+            return str(config_file(cfg_path)), library
+        try:
+            return before.__func__(cfg_path, filename)
+        except (ValueError, KeyError, ImportError) as error:
+            raise InputError(
+                f"_base_ '{cfg_path}': expected a path, or {' or '.join(LIBRARIES)} and '::'"
+            ) from error
+
+    Config._get_cfg_path = staticmethod(find)
+    try:
+        yield
+    finally:
+        Config._get_cfg_path = before
+
+
+def find_release(config: str) -> Release:
+    """What the library released for a packaged config, by the metafile beside it.
+
+    Raises:
+        FileNotFoundError: If the library holds no such config.
+        ValueError: If it is another library.
+    """
+    path = config_file(config)
+    for name in _METAFILES:
+        if not (path.parent / name).is_file():
+            continue
+        content = load(path.parent / name)
+        models = content.get("Models", []) if isinstance(content, Mapping) else content
+        for model in models:
+            if Path(model.get("Config", "")).name == path.name:
+                return Release(model.get("Weights"), _scores(model.get("Results")))
+    return Release()
+
+
+def mm_preset_lines() -> str:
+    """Lines on each preset: its row in the paper, config, scores, and where its weights are."""
+    lines = []
+    for preset in MM_PRESETS.values():
+        release = find_release(preset.config)
+        score = release.scores.get(preset.metric)
+        library = "none" if score is None else f"{score:.1f}"
+        lines += [
+            f"{preset.name:<20} Table {preset.table}, {preset.title}: {preset.metric} "
+            f"{preset.paper_score:.1f} in the paper, {library} in the library",
+            f"{'':<20} {preset.config}",
+            f"{'':<20} {release.weights or 'no weights released'}",
+        ]
+        if preset.note:
+            lines.append(f"{'':<20} {preset.note}")
+    return "\n".join(lines)
+
+
+@cache
+def _configs_folder(library: str) -> Path:
+    spec = importlib.util.find_spec(library)
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(f"'{library}::...' needs {library}, which is not installed")
+    package = Path(next(iter(spec.submodule_search_locations)))
+    # A wheel carries the configs along; an editable install has them beside the package.
+    folders = (package / ".mim/configs", package.parent / "configs")
+    found = next((folder for folder in folders if (folder / "_base_").is_dir()), None)
+    if found is None:
+        raise InputError(f"the installed {library} carries no configs: expected '{folders[0]}'")
+    return found
+
+
+@cache
+def _names(library: str) -> tuple[str, ...]:
+    folder = _configs_folder(library)
+    return tuple(sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.py")))
+
+
+def _near_names(name: str, names: tuple[str, ...]) -> list[str]:
+    same_file = [
+        other for other in names if Path(other).stem == Path(name.removesuffix(".py")).name
+    ]
+    return same_file[:3] or difflib.get_close_matches(name, names, n=3, cutoff=0.7)
+
+
+def _scores(results: Any) -> dict[str, float]:
+    """Flatten the metrics of one task or of several."""
+    tasks = results if isinstance(results, list) else [results or {}]
+    metrics = [task.get("Metrics") or {} for task in tasks]
+    return {
+        name: float(value)
+        for found in metrics
+        for name, value in found.items()
+        if isinstance(value, int | float)
+    }
+
+
+__all__ = [
+    "LIBRARIES",
+    "Release",
+    "config_file",
+    "find_release",
+    "mm_preset_lines",
+    "packaged_bases",
+]

@@ -1,0 +1,180 @@
+"""What a run will take, from a few images made for trial in memory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from stl_backbones.copies.images import Image, UnfitImageError, read_image
+from stl_backbones.copies.layouts import Source
+from stl_backbones.copies.plan import Plan
+from stl_backbones.corruptions.engine import MIN_SIDE, corrupt
+from stl_backbones.errors import InputError
+from stl_backbones.records import Cell
+
+_IMAGES = 5  # sampled evenly over the data set, at most
+_BUDGET = 8.0  # seconds; no further image is begun after that
+_MARGIN = 1.05  # files are larger than their mean more often than it seems
+_BLOCK = 4096  # bytes; a file takes whole blocks, half of one more than its size on average
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is left to do, estimated.
+
+    Attributes:
+        images: Source images with files missing.
+        files: Files missing.
+        sampled: Trial images it is based on; 0 if none of the sampled could be read, and then
+            there are no figures.
+        bytes: Disk space that the files will take.
+        core_seconds: Computing time on one core.
+        free_bytes: Free space of the output's disk.
+        free_files: Files that its file system can still hold, ``None`` if it does not say.
+    """
+
+    images: int
+    files: int
+    sampled: int
+    bytes: int
+    core_seconds: float
+    free_bytes: int
+    free_files: int | None
+
+    @property
+    def core_hours(self) -> float:
+        """Computing time on one core, in hours."""
+        return self.core_seconds / 3600
+
+    def check_fits(self, out: Path) -> None:
+        """Refuse what the disk cannot hold.
+
+        Raises:
+            ValueError: If too many bytes or files are needed.
+        """
+        if self.bytes > self.free_bytes:
+            raise InputError(
+                f"the copy needs about {size_text(self.bytes)} more, but the disk of '{out}' has "
+                f"{size_text(self.free_bytes)} free; choose another disk, or fewer --corruptions, "
+                "--severities or images (--limit)"
+            )
+        if self.free_files is not None and self.files > self.free_files:
+            raise InputError(
+                f"the copy needs {self.files} more files, but the file system of '{out}' can hold "
+                f"only {self.free_files} more (inodes)"
+            )
+
+
+def estimate(plan: Plan, out: Path, done: npt.NDArray[np.bool_]) -> Estimate:
+    """Estimate what is left of a plan, by making some of it in memory.
+
+    Args:
+        plan: The whole copy.
+        out: Its top; need not exist.
+        done: ``(images, cells)`` bool, what is there.
+    """
+    missing = ~done
+    per_cell = missing.sum(axis=0)
+    cells = [plan.cells[index] for index in np.flatnonzero(per_cell)]
+    lacking = np.flatnonzero(missing.any(axis=1)).tolist()
+    usage, free_files = _free(out)
+    trials = list(_trials(plan, [plan.sources[index] for index in lacking], cells))
+    reading = _mean([trial.reading for trial in trials])
+    seconds, size = len(lacking) * reading, 0.0
+    for index, cell in enumerate(plan.cells):
+        tried = [trial.cells[cell.corruption] for trial in trials if cell.corruption in trial.cells]
+        if tried and per_cell[index]:
+            count = int(per_cell[index])
+            seconds += count * _mean([one.seconds for one in tried])
+            size += count * (_mean([one.size for one in tried]) + _BLOCK / 2)
+    return Estimate(
+        images=len(lacking),
+        files=int(per_cell.sum()),
+        sampled=len(trials),
+        bytes=int(size * _MARGIN),
+        core_seconds=seconds,
+        free_bytes=usage,
+        free_files=free_files,
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
+
+
+@dataclass(frozen=True)
+class _File:
+    seconds: float
+    size: int
+
+
+@dataclass(frozen=True)
+class _Trial:
+    reading: float
+    cells: dict[str, _File]
+
+
+def _trials(plan: Plan, sources: list[Source], cells: list[Cell]) -> Iterator[_Trial]:
+    """Make one severity of each corruption of some images; another severity for each image."""
+    names = list(dict.fromkeys(cell.corruption for cell in cells))
+    severities = {n: [cell.severity for cell in cells if cell.corruption == n] for n in names}
+    count = min(_IMAGES, len(sources))
+    places = np.linspace(0, len(sources) - 1, count).round().astype(int).tolist()
+    tiny = np.full((2 * MIN_SIDE, 2 * MIN_SIDE, 3), 128, dtype=np.uint8)
+    begin = time.monotonic()
+    for number, place in enumerate(places):
+        source = sources[place]
+        start = time.perf_counter()
+        try:
+            image = read_image(source.path, crop=plan.layout.crop)
+        except (UnfitImageError, OSError):
+            continue  # the run will say so
+        reading = time.perf_counter() - start
+        made: dict[str, _File] = {}
+        for name in names:
+            levels = severities[name]
+            cell = Cell(name, levels[(len(levels) // 2 + number) % len(levels)])
+            try:
+                if number == 0:
+                    _make(plan, tiny, cell, "")  # compiles, loads pictures
+                made[name] = _make(plan, image, cell, source.id)
+            except Exception:  # a corruption that the user registered; the run will say so
+                continue
+        yield _Trial(reading, made)
+        if time.monotonic() - begin > _BUDGET:
+            return
+
+
+def _make(plan: Plan, image: Image, cell: Cell, key: str) -> _File:
+    engine = plan.engine
+    start = time.perf_counter()
+    shown = corrupt(
+        image, cell.corruption, cell.severity, key=key, mode=engine.mode, compat=engine.compat,
+        channel_order=engine.channel_order, seed=engine.seed,
+    )  # fmt: skip
+    content = plan.encoding.encode(shown)
+    return _File(time.perf_counter() - start, len(content))
+
+
+def _free(out: Path) -> tuple[int, int | None]:
+    place = out.resolve()
+    while not place.exists():
+        place = place.parent
+    nodes = os.statvfs(place)
+    return shutil.disk_usage(place).free, nodes.f_favail if nodes.f_files else None
+
+
+def size_text(size: float) -> str:
+    """Bytes for people: ``'1.3 GB'``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"

@@ -1,0 +1,227 @@
+"""Where a data set's images lie, and where their corrupted copies go.
+
+| layout | clean images | corrupted copy, below ``<corruption>/<severity>/`` |
+|---|---|---|
+| cityscapes | ``SRC/leftImg8bit/<split>/<city>/<name>.png`` | ``<split>/<city>/<name>.png`` |
+| coco | ``SRC/<split>2017/<name>.jpg``, or ``SRC/<split>/`` | ``<split>2017/<name>.jpg`` |
+| imagenet | ``SRC/<split>/<wnid>/<name>.JPEG``, or ``SRC/`` | ``<wnid>/<name>.JPEG`` |
+| folder | ``SRC/**/<name>.<any>`` | ``**/<name>.png`` (or ``.jpg``) |
+
+An image's id is its path below the clean image folder: the key of its corruption, the same as that
+of a sweep that corrupts on the fly.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+
+from stl_backbones.copies.images import JPEG, JPEG_HENDRYCKS, PNG, Encoding
+from stl_backbones.corruptions.seeds import check_key
+from stl_backbones.errors import InputError, MissingFileError, UnknownNameError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one kind of data set is laid out.
+
+    Attributes:
+        name: The name used on the command line.
+        folders: Candidates of the clean image folder below the source, the first that exists is
+            taken; ``{split}`` stands for the split.
+        suffixes: File name endings, lower case, that are images.
+        depth: Folders between the clean image folder and an image; ``None`` for any number.
+        keeps_folder: Whether the clean image folder's name is a level of the copy.
+        target_suffix: Ending of the copy's files; ``None`` keeps the source's, ``'*'`` takes the
+            encoding's.
+        encodings: Format name -> how files are encoded; the first is the default.
+        crop: Whether an image is resized and cropped to 224x224 as ImageNet-C's are.
+        split: The default split, ``None`` where there are no splits.
+        protocol: The default protocol.
+    """
+
+    name: str
+    folders: tuple[str, ...]
+    suffixes: frozenset[str]
+    depth: int | None
+    keeps_folder: bool
+    target_suffix: str | None
+    encodings: Mapping[str, Encoding]
+    crop: bool = False
+    split: str | None = "val"
+    protocol: str = "all"
+
+    def encoding(self, name: str | None) -> Encoding:
+        """The encoding of a format's name; ``None`` takes the layout's default.
+
+        Raises:
+            ValueError: If the layout cannot be written in that format.
+        """
+        chosen = next(iter(self.encodings)) if name is None else name
+        if chosen not in self.encodings:
+            raise InputError(
+                f"layout '{self.name}' is written as {' or '.join(self.encodings)}, got '{chosen}'"
+            )
+        return self.encodings[chosen]
+
+
+LAYOUTS: Mapping[str, Layout] = MappingProxyType(
+    {
+        layout.name: layout
+        for layout in (
+            Layout(
+                "cityscapes", ("leftImg8bit/{split}",), frozenset({".png"}), None,
+                keeps_folder=True, target_suffix=None, encodings={"png": PNG},
+                protocol="stl-cityscapes-c",
+            ),
+            Layout(
+                "coco", ("{split}2017", "{split}"), frozenset({".jpg", ".jpeg", ".png"}), 0,
+                keeps_folder=True, target_suffix=None, encodings={"png": PNG, "jpeg": JPEG},
+                protocol="coco-c",
+            ),
+            Layout(
+                "imagenet", ("{split}", "."), SUFFIXES, 1, keeps_folder=False,
+                target_suffix=".JPEG", encodings={"jpeg": JPEG_HENDRYCKS}, crop=True,
+                protocol="imagenet-c",
+            ),
+            Layout(
+                "folder", (".",), SUFFIXES, None, keeps_folder=False, target_suffix="*",
+                encodings={"png": PNG, "jpeg": JPEG}, split=None,
+            ),
+        )
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Source:
+    """One clean image.
+
+    Attributes:
+        id: Its path below the clean image folder, in POSIX form: the key of its corruption.
+        path: The file.
+        target: Its copy's path below ``<corruption>/<severity>``, in POSIX form.
+    """
+
+    id: str
+    path: Path
+    target: str
+
+
+def get_layout(name: str) -> Layout:
+    """Look a layout up.
+
+    Raises:
+        KeyError: If there is none of that name.
+    """
+    if name not in LAYOUTS:
+        raise UnknownNameError(f"unknown layout '{name}'; expected one of {', '.join(LAYOUTS)}")
+    return LAYOUTS[name]
+
+
+def check_apart(source: Path, out: Path) -> None:
+    """Refuse an output inside the source, or the other way round.
+
+    Raises:
+        ValueError: If one holds the other, or they are the same.
+    """
+    inner, outer = out.resolve(), source.resolve()
+    if inner.is_relative_to(outer):
+        raise InputError(f"output '{out}' lies inside the source '{source}'; choose another folder")
+    if outer.is_relative_to(inner):
+        raise InputError(f"source '{source}' lies inside the output '{out}'; choose another folder")
+
+
+def find_sources(
+    root: Path, layout: Layout, *, split: str | None, encoding: Encoding, limit: int | None = None
+) -> tuple[Source, ...]:
+    """Find a data set's clean images, in the order of their ids.
+
+    Args:
+        root: The data set.
+        layout: How it is laid out.
+        split: ``'val'``, for example; ``None`` where the layout has no splits.
+        encoding: How copies are encoded; decides their names' ending in a plain folder.
+        limit: Only the first images.
+
+    Raises:
+        FileNotFoundError: If the folder is missing or holds no image.
+        PermissionError: If a folder below cannot be read.
+        ValueError: If two images would have the same copy, or a name is no UTF-8.
+    """
+    folder = _image_folder(root, layout, split)
+    names = sorted(_image_names(folder, layout))
+    if not names:
+        below = "" if layout.depth is None else f" {layout.depth} folders down"
+        raise MissingFileError(
+            f"'{folder}' holds no images: expected {' '.join(sorted(layout.suffixes))}{below} "
+            f"for layout '{layout.name}'"
+        )
+    level = f"{folder.name}/" if layout.keeps_folder else ""
+    sources = tuple(
+        Source(name, folder / name, level + _target(name, layout, encoding)) for name in names
+    )
+    _check_targets(sources)
+    for name in names:
+        check_key(name)
+    return sources[:limit]
+
+
+def _image_folder(root: Path, layout: Layout, split: str | None) -> Path:
+    if not root.is_dir():
+        raise MissingFileError(f"source '{root}' is no folder")
+    candidates = [root / folder.format(split=split) for folder in layout.folders]
+    for candidate in candidates:
+        if candidate.is_dir():
+            return candidate
+    expected = " or ".join(f"'{candidate}'" for candidate in candidates)
+    raise MissingFileError(f"layout '{layout.name}' expects images in {expected}: no such folder")
+
+
+def _image_names(folder: Path, layout: Layout) -> Iterator[str]:
+    """Yield paths below ``folder``; hidden files and folders are passed over."""
+    seen: set[tuple[int, int]] = set()
+    for place, folders, files in os.walk(folder, onerror=_raise, followlinks=True):
+        below = Path(place).relative_to(folder)
+        deep = layout.depth is not None and len(below.parts) >= layout.depth
+        folders[:] = [] if deep else sorted(name for name in folders if not name.startswith("."))
+        status = Path(place).stat()
+        if (status.st_dev, status.st_ino) in seen:  # a link back up
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        if layout.depth is not None and len(below.parts) != layout.depth:
+            continue
+        for name in files:
+            if not name.startswith(".") and Path(name).suffix.lower() in layout.suffixes:
+                yield (below / name).as_posix()
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _target(name: str, layout: Layout, encoding: Encoding) -> str:
+    if layout.target_suffix is None:
+        return name
+    suffix = encoding.suffix if layout.target_suffix == "*" else layout.target_suffix
+    return PurePosixPath(name).with_suffix(suffix).as_posix()
+
+
+def _check_targets(sources: Sequence[Source]) -> None:
+    owners: dict[str, str] = {}
+    for source in sources:
+        other = owners.setdefault(source.target, source.id)
+        if other != source.id:
+            raise InputError(
+                f"'{other}' and '{source.id}' would both become '{source.target}'; "
+                "rename one of them, nothing was written"
+            )
+
+
+__all__ = ["LAYOUTS", "Layout", "Source", "check_apart", "find_sources", "get_layout"]

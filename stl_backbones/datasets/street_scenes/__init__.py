@@ -1,0 +1,1 @@
+"""Generated street scenes: images with labels and objects."""

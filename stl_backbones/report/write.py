@@ -1,0 +1,116 @@
+"""From sweep folders to a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stl_backbones.errors import InputError
+from stl_backbones.report import csv_file, html, latex, markdown
+from stl_backbones.report.cells import Draws
+from stl_backbones.report.document import DocumentOptions, make_document
+from stl_backbones.report.requirements import Verdict, parse_requirement
+from stl_backbones.report.runs import default_resamples, read_runs
+from stl_backbones.results.atomic import write_atomically
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """What a report came to.
+
+    Attributes:
+        text: Main tables and provenance as Markdown, for the terminal.
+        folder: Where the files are.
+        page: The HTML page among them.
+        verdicts: Whether the requirements are met, one per model and requirement.
+    """
+
+    text: str
+    folder: Path
+    page: Path
+    verdicts: tuple[Verdict, ...] = ()
+
+    @property
+    def failed(self) -> tuple[Verdict, ...]:
+        """The requirements that are not met."""
+        return tuple(verdict for verdict in self.verdicts if not verdict.passed)
+
+
+def make_report(
+    folders: Sequence[str | Path],
+    *,
+    out: str | Path | None = None,
+    protocol: str | None = None,
+    names: Sequence[str] | None = None,
+    paper: bool = False,
+    partial: bool = False,
+    precision: int = 1,
+    compare: bool = False,
+    require: Sequence[str] = (),
+    require_lower_bound: bool = False,
+    resamples: int | None = None,
+    seed: int = 0,
+) -> ReportFiles:
+    """Write the report of one or several models on one data set.
+
+    Writes ``report.md``, ``table.csv``, ``cells.csv`` and ``aggregates.csv`` (unrounded),
+    ``table.tex`` and ``index.html``, whose bytes depend on the sweeps and these arguments alone;
+    for classification ``classification.csv`` and ``other_images.csv``, with ``compare``
+    ``comparison.csv``; for detection ``detection.csv`` and, with masks, ``masks.csv``.
+
+    Args:
+        folders: Sweep folders, one model each.
+        out: Where to write; ``None`` means ``report`` in the first folder.
+        protocol: Name of a protocol; ``None`` takes the recorded one.
+        names: Labels, one per folder; ``None`` takes the recorded model names.
+        paper: Add the paper's rows.
+        partial: Print dashes for missing cells in place of refusing.
+        precision: Decimals of printed percentages, 0 to 6.
+        compare: Add the paired difference of the two models.
+        require: Bounds such as ``'average >= 0.60'``; the report is written whether or not they
+            are kept.
+        require_lower_bound: Judge by the unfavourable end of the interval.
+        resamples: Bootstrap resamples behind intervals; 0 for none. ``None``: 1,000, and none for
+            detection, where they take their time.
+        seed: Decides the resamples.
+
+    Raises:
+        IncompleteRunsError: If cells are missing and ``partial`` is not set.
+        FileNotFoundError: If a folder holds no sweep.
+        KeyError: If the protocol, or a requirement's name, is unknown.
+        ValueError: If the runs cannot share a table, a file is damaged, or an argument does not
+            fit.
+    """
+    paths = [Path(folder) for folder in folders]
+    options = DocumentOptions(
+        paper=paper,
+        precision=precision,
+        compare=compare,
+        requirements=tuple(parse_requirement(text) for text in require),
+        by_interval=require_lower_bound,
+    )
+    if resamples is None:
+        resamples = default_resamples(paths)
+    if not resamples and (compare or (require and require_lower_bound)):
+        option = "--compare" if compare else "--require-lower-bound"
+        raise InputError(
+            f"{option} needs resamples: expected --resamples of at least 1 (detection has none "
+            "unless it is given), got 0"
+        )
+    draws = Draws(resamples=resamples, seed=seed)
+    chosen, runs = read_runs(paths, protocol=protocol, names=names, partial=partial, draws=draws)
+    document = make_document(runs, chosen, options, draws=draws)
+    files = {
+        "report.md": markdown.render(document),
+        "table.tex": latex.render(document),
+        "index.html": html.render(document),
+        **csv_file.render_all(document),
+    }
+    folder = paths[0] / "report" if out is None else Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        write_atomically(folder / name, text.encode())
+    return ReportFiles(
+        markdown.render_head(document), folder, folder / "index.html", document.verdicts
+    )

@@ -1,0 +1,129 @@
+"""What a sweep over images, rather than over cells, has finished: one file per block of images.
+
+All cells of a sweep end together, so that each image is decoded once. A killed sweep would lose
+everything but for these files, which are gone once the cells are written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stl_backbones.errors import InputError
+from stl_backbones.records import Cell, Provenance
+from stl_backbones.results.atomic import remove_partial_files, write_atomically
+from stl_backbones.results.cell_file import digest_of
+
+# Name -> array of which every image has its rows: one, or as many as it has detections, say.
+Samples = dict[str, npt.NDArray[np.generic]]
+
+_HEADER, _CELLS, _VALUES, _LENGTHS = "header", "cells", "values", "lengths"
+_AT_ONCE = 8  # cells in memory while they are put together
+# Not what a block was measured with: where its cells belong, and what the tables print.
+_PASSED_OVER = (
+    "protocol", "custom_versions", "parameters", "encoder_parameters", "macs", "notes",
+)  # fmt: skip
+_DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
+class BlockStore:
+    """The finished blocks of a sweep.
+
+    Use it only while holding the folder of the sweep's `CellStore` for writing.
+
+    Args:
+        folder: The sweep's folder.
+        provenance: What the blocks are measured with.
+    """
+
+    def __init__(self, folder: str | Path, provenance: Provenance) -> None:
+        self.folder = Path(folder) / "blocks"
+        plain = {k: v for k, v in provenance.to_dict().items() if k not in _PASSED_OVER}
+        text = json.dumps(plain, sort_keys=True)
+        self._digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def has(self, block: range, cells: Sequence[Cell]) -> bool:
+        """Whether a block is there, whole, in all of these cells."""
+        try:
+            return set(cells) <= self._read(block).keys()
+        except _DAMAGE:
+            return False
+
+    def write(self, block: range, results: Mapping[Cell, Samples]) -> None:
+        """Keep a finished block; the file appears whole or not at all."""
+        self.folder.mkdir(exist_ok=True)
+        cells = list(results)
+        arrays: dict[str, Any] = {
+            _CELLS: np.array([(cell.corruption, str(cell.severity)) for cell in cells]),
+        }
+        for name in results[cells[0]]:
+            parts = [results[cell][name] for cell in cells]
+            arrays[f"{name}/{_VALUES}"] = np.concatenate(parts)
+            arrays[f"{name}/{_LENGTHS}"] = np.array([len(part) for part in parts], np.int64)
+        buffer = io.BytesIO()
+        np.savez(buffer, **{_HEADER: np.array(self._header(block, arrays)), **arrays})
+        write_atomically(self._path(block), buffer.getvalue())
+
+    def join(
+        self, blocks: Sequence[range], cells: Sequence[Cell]
+    ) -> Iterator[tuple[Cell, Samples]]:
+        """Put the blocks of each cell together, in order; a few cells at a time.
+
+        Raises:
+            FileNotFoundError: If a block is missing.
+        """
+        for start in range(0, len(cells), _AT_ONCE):
+            group = cells[start : start + _AT_ONCE]
+            parts: dict[Cell, list[Samples]] = {cell: [] for cell in group}
+            for block in blocks:
+                found = self._read(block)
+                for cell in group:
+                    # A copy, so that the block's other cells do not stay in memory.
+                    parts[cell].append({name: a.copy() for name, a in found[cell].items()})
+            for cell in group:
+                own = parts.pop(cell)
+                yield cell, {name: np.concatenate([part[name] for part in own]) for name in own[0]}
+
+    def clear(self) -> None:
+        """Remove all blocks."""
+        if self.folder.is_dir():
+            remove_partial_files(self.folder)
+            for path in self.folder.glob("*.npz"):
+                path.unlink()
+            self.folder.rmdir()
+
+    def _path(self, block: range) -> Path:
+        return self.folder / f"{block.start:08d}-{block.stop:08d}.npz"
+
+    def _header(self, block: range, arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+        """A hash over the run, the block's place and its numbers."""
+        return digest_of({"run": self._digest, "block": [block.start, block.stop]}, arrays)
+
+    def _read(self, block: range) -> dict[Cell, Samples]:
+        path = self._path(block)
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        if str(arrays.pop(_HEADER)) != self._header(block, arrays):
+            raise InputError(f"'{path}' belongs to another run, or was altered")
+        cells = [Cell(str(name), int(severity)) for name, severity in arrays.pop(_CELLS)]
+        found: dict[Cell, Samples] = {cell: {} for cell in cells}
+        for title in arrays:
+            name, _, kind = title.rpartition("/")
+            if kind == _VALUES:
+                edges = np.cumsum(arrays[f"{name}/{_LENGTHS}"])
+                parts = np.split(arrays[title], edges[:-1])
+                for cell, part in zip(cells, parts, strict=True):
+                    found[cell][name] = part
+        return found
+
+
+__all__ = ["BlockStore"]

@@ -1,0 +1,344 @@
+"""What a classification sweep is asked for, and the image sets that it scores."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from stl_backbones.copies import ManifestHeader
+from stl_backbones.corruptions import get_protocol
+from stl_backbones.datasets.imagenet import ImageNetFolder
+from stl_backbones.datasets.imagenet_classes import imagenet_wnids, subset_indices, subset_wnids
+from stl_backbones.datasets.labelled_images import LabelledImages, choose_classes, find_images
+from stl_backbones.datasets.views import IMAGENET_C_VIEW
+from stl_backbones.errors import InputError, MissingFileError
+from stl_backbones.models.counting import count_macs, count_parameters
+from stl_backbones.records import CLEAN, Cell, Provenance
+from stl_backbones.robustness.classification_versions import RESIZE_RULES, VariantRules
+from stl_backbones.robustness.classifiers import Classifier
+from stl_backbones.robustness.corrupted_tree import CorruptedTree, find_tree
+from stl_backbones.robustness.provenance import (
+    corruption_fields,
+    device_name,
+    package_versions,
+)
+from stl_backbones.robustness.sweep_data import SweepOptions, read_manifest
+
+_PACKAGES = (
+    "torch", "timm", "numpy", "opencv-python", "pillow", "scikit-image", "scipy", "numba",
+)  # fmt: skip
+_SPLITS = frozenset({"val", "validation", "test", "train"})
+_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class ClassificationOptions(SweepOptions):
+    """What to sweep, beside model and data; first what `SweepOptions` has.
+
+    The default batch size is 128 with an accelerator, else 16.
+
+    Attributes:
+        scoring: ``'cls'`` or ``'cls_plus_max_token'``.
+        resize_rule: One of `RESIZE_RULES`; default: ``'imagenet-c'`` for a corrupted copy, else
+            ``'model'``.
+        jpeg85: Pass what is corrupted here through JPEG of quality 85, as ImageNet-C's files.
+        imagenet_a: Folder of ImageNet-A, to be scored too.
+        imagenet_r: Folder of ImageNet-R.
+        allow_missing: Go on where classes have no images, or a copy's cells are not whole.
+    """
+
+    scoring: str = "cls"
+    resize_rule: str | None = None
+    jpeg85: bool = False
+    imagenet_a: str | Path | None = None
+    imagenet_r: str | Path | None = None
+    allow_missing: bool = False
+
+    def settled(self, task: str = "classification") -> ClassificationOptions:
+        """The same options, checked, with defaults filled in.
+
+        Raises:
+            ValueError: If an option is out of range, unknown, or does not go with another.
+            KeyError: If the protocol is unknown.
+        """
+        settled = cast("ClassificationOptions", super().settled(task))
+        if settled.mode == "torch":
+            raise InputError("mode 'torch' is for segmentation; take fast for classification")
+        default = 128 if torch.cuda.is_available() else 16
+        batch_size = default if self.batch_size is None else self.batch_size
+        if self.jpeg85 and self.corrupted_root is not None:
+            raise InputError("--jpeg85 is for images corrupted here; the files are taken as is")
+        own = "model" if self.corrupted_root is None else "imagenet-c"
+        return dataclasses.replace(
+            settled, resize_rule=self.resize_rule or own, batch_size=batch_size
+        )
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """One folder of results: images, the cells to score them in, and how.
+
+    Attributes:
+        place: The folder, below the sweep's; ``''`` for itself.
+        title: Name of the data set.
+        images: The images.
+        cells: What to score, those left out not among them.
+        rules: How versions of the images are made.
+        cut: Logits that are compared; ``None`` for all.
+        provenance: What the numbers are measured with.
+    """
+
+    place: str
+    title: str
+    images: LabelledImages
+    cells: tuple[Cell, ...]
+    rules: VariantRules
+    cut: tuple[int, ...] | None
+    provenance: Provenance
+
+
+def open_image_sets(
+    classifier: Classifier, folder: ImageNetFolder, options: ClassificationOptions
+) -> tuple[ImageSet, ...]:
+    """Check all data of a sweep before any of it is scored.
+
+    Args:
+        classifier: What is scored.
+        folder: The clean images.
+        options: Settled options.
+
+    Returns:
+        The clean images and their corrupted versions; then ImageNet-A and -R where they are given,
+        each with ImageNet-1K's images of the same classes.
+
+    Raises:
+        ValueError: If data and model do not fit together, or data are broken.
+        FileNotFoundError: If something named is missing.
+    """
+    classifier.check_scoring(options.scoring)
+    classes = choose_classes(
+        folder.metainfo["classes"],
+        classifier.num_classes,
+        recorded=classifier.recorded,
+        root=folder.root,
+    )
+    is_imagenet = classes == imagenet_wnids()
+    describer = _Describer(classifier, options, is_imagenet=is_imagenet)
+    sets = [_open_main(folder, classes, describer)]
+    for name, root in (("ImageNet-A", options.imagenet_a), ("ImageNet-R", options.imagenet_r)):
+        if root is None:
+            continue
+        if not is_imagenet:
+            raise InputError(
+                f"{name} is scored by the logits of ImageNet-1K's classes, which "
+                f"'{classifier.name}' has not"
+            )
+        sets += _open_subset(name, Path(root), folder, describer)
+    return tuple(sets)
+
+
+def open_folder(root: str | Path, *, option: str) -> ImageNetFolder:
+    """The class folders of a command line's folder.
+
+    Raises:
+        FileNotFoundError: If it is missing, or holds no images.
+        ValueError: If it holds fewer than two classes.
+    """
+    if not Path(root).is_dir():
+        raise MissingFileError(f"{option} '{root}' does not exist; expected class folders in it")
+    return ImageNetFolder(root, "", pipeline=[])
+
+
+def _open_main(folder: ImageNetFolder, classes: tuple[str, ...], describer: _Describer) -> ImageSet:
+    options = describer.options
+    title = "ImageNet-1K" if describer.is_imagenet else _own_title(folder.root, len(classes))
+    images = describer.find(folder, classes, title if describer.is_imagenet else "the model")
+    cells = options.cells()
+    tree, manifest = CorruptedTree({}, {}), None
+    if options.corrupted_root is not None:
+        tree = _open_tree(options, cells, images)
+        manifest = read_manifest(options.corrupted_root, tree.folders)
+        cells = (CLEAN, *(cell for cell in cells if cell in tree.folders))
+    rules = VariantRules(
+        describer.classifier.view,
+        str(options.resize_rule),
+        options.engine,
+        jpeg85=options.jpeg85,
+        folders=None if options.corrupted_root is None else tree.folders,
+    )
+    provenance = describer.describe(
+        title, images, classes, describer.main_notes(manifest, tree.lacking),
+        **corruption_fields(manifest, options, cells),
+    )  # fmt: skip
+    if options.jpeg85:
+        source = f"{provenance.corruption_source} (jpeg quality=85)"
+        provenance = dataclasses.replace(provenance, corruption_source=source)
+    inference = provenance.inference + _corrupted_inference(rules)
+    provenance = dataclasses.replace(provenance, inference=inference)
+    return ImageSet("", title, images, cells, rules, None, provenance)
+
+
+def _open_tree(
+    options: ClassificationOptions, cells: Sequence[Cell], images: LabelledImages
+) -> CorruptedTree:
+    """Check a corrupted copy; where cells may be missing, all of the protocol are looked for.
+
+    What is noted then does not depend on the cells asked for, and runs over some corruptions each
+    can share a folder.
+    """
+    root = str(options.corrupted_root)
+    wanted = [cell for cell in cells if not cell.is_clean]
+    if not options.allow_missing:
+        return find_tree(root, wanted, images)
+    every = [cell for cell in get_protocol(options.protocol).cells() if not cell.is_clean]
+    try:
+        tree = find_tree(root, every, images, allow_missing=True)
+    except FileNotFoundError:
+        find_tree(root, wanted, images)  # names a cell that is asked for
+        raise
+    if not any(cell in tree.folders for cell in wanted):
+        raise MissingFileError(
+            f"--corrupted-root '{options.corrupted_root}': none of the {len(wanted)} cells asked "
+            f"for is whole; cell '{wanted[0].name}' {tree.lacking[wanted[0]]}"
+        )
+    return tree
+
+
+def _open_subset(
+    name: str, root: Path, validation: ImageNetFolder, describer: _Describer
+) -> list[ImageSet]:
+    """A set of 200 classes, and ImageNet-1K's images of these classes."""
+    wnids, subset = subset_wnids(name), open_folder(root, option=f"--{name.lower()}")
+    there = set(validation.metainfo["classes"])
+    chosen = [wnid for wnid in wnids if wnid in there]
+    if len(chosen) < 2:
+        raise InputError(
+            f"'{validation.root}' holds {len(chosen)} of the 200 classes of {name}, so there is no "
+            "clean score on the same classes"
+        )
+    clean = ImageNetFolder(validation.root, "", pipeline=[], classes=chosen)
+    rules = VariantRules(describer.classifier.view, "model", describer.options.engine)
+    made = []
+    for place, title, folder in (
+        (name.lower(), name, subset),
+        (f"{name.lower()}-clean", f"ImageNet-1K, classes of {name}", clean),
+    ):
+        images = describer.find(folder, wnids, name)
+        provenance = describer.describe(title, images, wnids, (), **_NOT_CORRUPTED)
+        made.append(
+            ImageSet(place, title, images, (CLEAN,), rules, subset_indices(name), provenance)
+        )
+    return made
+
+
+_NOT_CORRUPTED = {
+    "corruption_source": "none", "corruption_mode": "none", "corruption_package": "none",
+    "channel_order": "rgb", "seed": 0,
+}  # fmt: skip
+
+
+class _Describer:
+    """What all image sets of a sweep share."""
+
+    def __init__(
+        self, classifier: Classifier, options: ClassificationOptions, *, is_imagenet: bool
+    ) -> None:
+        self.classifier, self.options, self.is_imagenet = classifier, options, is_imagenet
+        self.parameters = count_parameters(classifier.network)
+        self.macs = count_macs(classifier.network, classifier.view.size)
+
+    def find(self, folder: ImageNetFolder, classes: Sequence[str], kind: str) -> LabelledImages:
+        options = self.options
+        return find_images(
+            folder, classes, kind=kind, allow_missing=options.allow_missing, limit=options.limit,
+            skip_broken=options.skip_broken,
+        )  # fmt: skip
+
+    def describe(
+        self,
+        title: str,
+        images: LabelledImages,
+        classes: Sequence[str],
+        notes: Sequence[str],
+        **corruption: object,
+    ) -> Provenance:
+        classifier, options = self.classifier, self.options
+        parts = [str(classifier.view), classifier.normalisation, f"scoring {options.scoring}",
+                 "bfloat16" if options.amp else ""]  # fmt: skip
+        fields = {
+            "task": "classification",
+            "model": options.name or classifier.name,
+            "protocol": options.protocol,
+            "dataset": title,
+            "dataset_fingerprint": images.fingerprint,
+            "num_images": len(images),
+            "num_images_total": images.total,
+            "skipped": images.skipped,
+            "classes": tuple(classes),
+            "config_sha256": classifier.config_sha256,
+            "checkpoint_sha256": classifier.checkpoint_sha256,
+            "inference": ", ".join(filter(None, parts)),
+            "device": device_name(),
+            "versions": package_versions(_PACKAGES),
+            "parameters": self.parameters,
+            "macs": self.macs,
+            "notes": (*notes, *_absent_note(images)),
+            **corruption,
+        }
+        return Provenance(**fields)  # type: ignore[arg-type]
+
+    def main_notes(self, manifest: ManifestHeader | None, lacking: Mapping[Cell, str]) -> list[str]:
+        """What a table must say of the corrupted cells."""
+        notes, options = [], self.options
+        if self.is_imagenet and options.corrupted_root is None:
+            crop = "their own" if options.resize_rule == "model" else str(IMAGENET_C_VIEW)
+            saved = "after" if options.jpeg85 else "without"
+            notes.append(
+                "not the official ImageNet-C files: corrupted on the fly from the validation "
+                f"images after {crop} resize and crop, {saved} JPEG compression of quality 85"
+            )
+        elif self.is_imagenet and manifest is not None:
+            notes.append(
+                "not the official ImageNet-C files: a copy made by stl_backbones "
+                f"({manifest.mode} mode, {manifest.image_format})"
+            )
+        if lacking:
+            names = [cell.name for cell in lacking]
+            more = f", ... ({len(names) - _SHOWN} more)" if len(names) > _SHOWN else ""
+            notes.append(
+                f"--allow-missing: {len(names)} cells are not whole in the corrupted copy and were "
+                f"left out ({', '.join(names[:_SHOWN])}{more})"
+            )
+        return notes
+
+
+def _absent_note(images: LabelledImages) -> list[str]:
+    if not images.absent:
+        return []
+    count = len(images.classes)
+    return [f"--allow-missing: images of {count - len(images.absent)} of the {count} classes only"]
+
+
+def _corrupted_inference(rules: VariantRules) -> str:
+    """What the inference setting of corrupted images has beside that of clean ones."""
+    size, files = rules.view, rules.folders is not None
+    if rules.resize_rule == "model":
+        return ", corrupted files through the same crop" if files else ""
+    start = "corrupted files" if files else f"corrupted images {IMAGENET_C_VIEW}"
+    if rules.resize_rule == "imagenet-c":
+        return f", {start} as they are" if files else f", {start}"
+    return f", {start} resized to {size.size} {size.interpolation}"
+
+
+def _own_title(root: Path, classes: int) -> str:
+    folder = root.resolve()
+    name = folder.parent.name if folder.name.lower() in _SPLITS else folder.name
+    return f"{name} ({classes} classes)"
+
+
+__all__ = ["RESIZE_RULES", "ClassificationOptions", "ImageSet", "open_folder", "open_image_sets"]

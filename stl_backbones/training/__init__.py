@@ -1,0 +1,1 @@
+"""Train and pretrain through mmengine's runner."""

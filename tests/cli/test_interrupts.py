@@ -1,0 +1,182 @@
+"""Ctrl-C and SIGTERM end a tool within seconds, in one line, whatever it is at."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from stl_backbones.cli.lost_processes import describe_lost_process
+
+TOOL = """
+import hashlib, multiprocessing, os, signal, sys, time
+from stl_backbones.cli.tool import make_parser, run_tool
+from stl_backbones.cli.interrupts import run_begins
+
+def busy():
+    run_begins()
+    print("ready", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 100_000_000)  # a minute that no signal handler cuts
+
+def sleeping():
+    run_begins()
+    early()
+
+def early():
+    print("ready", flush=True)
+    time.sleep(60)
+
+class Late:
+    def __del__(self):
+        early()  # where nothing can be raised
+
+def finalizing():
+    Late()
+    time.sleep(60)
+
+def cleaning():
+    try:
+        sleeping()
+    finally:
+        time.sleep(0.5)  # a second signal comes here
+        print("cleaned", flush=True)
+
+def translating():
+    try:
+        sleeping()
+    except BaseException:
+        raise RuntimeError("a library's own words")
+
+def forking():
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    child.start()
+    time.sleep(0.2)
+    child.terminate()
+    child.join()
+    print("ready", child.exitcode, flush=True)
+    time.sleep(2.5)
+
+def losing():
+    raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed.")
+
+def finishing():
+    pass
+
+parser = make_parser("A tool.")
+parser.add_argument("what")
+parser.add_argument("--resume", nargs="?")
+main = lambda args: globals()[args.what]()
+code = run_tool(parser, main, after_interrupt="all is kept", resume="--resume")
+if sys.argv[1] == "finishing":
+    print("ready", flush=True)
+    time.sleep(0.5)  # the interpreter takes its time to end
+raise SystemExit(code)
+"""
+
+
+@pytest.fixture
+def start(tmp_path, repo_root):
+    (tmp_path / "tool.py").write_text(TOOL)
+    search = os.pathsep.join([str(repo_root), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+    def run(*words, number=signal.SIGINT, times=1):
+        process = subprocess.Popen(
+            [sys.executable, "tool.py", *words], cwd=tmp_path, text=True,
+            env={**os.environ, "PYTHONPATH": search},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )  # fmt: skip
+        try:
+            first = process.stdout.readline()
+            begin = time.monotonic()
+            for _ in range(times):
+                process.send_signal(number)
+                time.sleep(0.2)
+            out, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
+        return process.returncode, time.monotonic() - begin, first + out, err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"]
+)
+@pytest.mark.parametrize("what", ["busy", "sleeping", "translating"])
+def test_it_ends_within_seconds_in_one_line(start, what, number, code):
+    status, seconds, _, told = start(what, number=number)
+    line = f"tool.py: interrupted; all is kept; go on with: python tool.py {what} --resume\n"
+    assert (status, told) == (code, line)
+    assert seconds < 10  # 1 on an idle machine
+
+
+def test_there_is_nothing_to_resume_before_the_run_begins(start):
+    _, _, _, told = start("early")
+    assert told == "tool.py: interrupted; all is kept; go on with: python tool.py early\n"
+
+
+def test_it_is_one_line_where_nothing_can_be_raised(start):
+    """In a finalizer, or a callback of a fork, Python prints what is raised, and goes on."""
+    status, _, _, told = start("finalizing")
+    assert (status, len(told.splitlines())) == (130, 1)
+
+
+def test_a_second_one_does_not_end_the_clean_up(start):
+    status, _, out, told = start("cleaning", times=2)
+    assert (status, out) == (130, "ready\ncleaned\n")
+    assert len(told.splitlines()) == 1
+
+
+def test_a_terminated_child_is_not_the_tool(start):
+    status, _, out, told = start("forking", times=0)
+    assert (status, out, told) == (0, "ready -15\n", "")
+
+
+def test_it_is_quiet_when_the_work_is_done(start):
+    status, _, _, told = start("finishing")
+    assert (status, told) == (-signal.SIGINT, "")
+
+
+@pytest.mark.parametrize(
+    "words", [("--resume", "old.pth"), ("--resume",), ("--resume=old.pth",), ()]
+)
+def test_the_command_goes_on_from_the_newest_checkpoint(start, words):
+    _, _, _, told = start("sleeping", *words)
+    assert told.endswith("go on with: python tool.py sleeping --resume\n")
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("DataLoader worker (pid 123) is killed by signal: Killed. ", "was killed (Killed); if"),
+        ("DataLoader worker (pid(s) 123, 9) exited unexpectedly", "was killed; if memory"),
+        ("[../third_party/gloo/transport/tcp/pair.cc:534] Connection closed by peer", None),
+        ("a bug of ours", None),
+    ],
+)
+def test_a_lost_worker_is_told(message, said):
+    told = describe_lost_process(RuntimeError(message))
+    assert (said is None) == (told is None)
+    assert said is None or said in told
+
+
+def test_a_connection_is_lost_between_processes_or_elsewhere():
+    ours, theirs = multiprocessing.Pipe()
+    theirs.close()
+    with pytest.raises(EOFError) as caught:
+        ours.recv()
+    assert "a process that loads data was killed" in describe_lost_process(caught.value)
+    assert describe_lost_process(ConnectionResetError("by a server")) is None
+
+
+@pytest.mark.parametrize("words", [(), ("--debug",)])
+def test_a_lost_worker_is_one_line_and_a_traceback_on_demand(start, words):
+    status, _, _, told = start("losing", *words, times=0)
+    assert status == 2
+    assert "was killed (Killed); if memory ran out" in told.splitlines()[-1]
+    assert ("Traceback" in told) == bool(words)
+    assert words or len(told.splitlines()) == 1

@@ -1,0 +1,173 @@
+"""The command line of the sweep: what it means, and one wrong input for each option."""
+
+import argparse
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import timm
+import torch
+
+from stl_backbones.cli import robustness
+from stl_backbones.cli.robustness_options import (
+    RESIZE_RULES,
+    SCORINGS,
+    make_robustness_parser,
+)
+from stl_backbones.datasets import classification_sweep
+from stl_backbones.evaluation import classification
+
+MINI = "configs/cls/stl_fan_t_mini_student.py"
+SEGMENTATION = "configs/seg/stl_fan_t_mini.py"
+
+
+def parse(*words) -> argparse.Namespace:
+    return make_robustness_parser("x").parse_intermixed_args([str(word) for word in words])
+
+
+def test_the_light_copies_of_choices_are_the_originals():
+    assert SCORINGS == classification.SCORINGS
+    assert RESIZE_RULES == classification_sweep.RESIZE_RULES
+
+
+def test_options_may_stand_between_config_and_checkpoint():
+    args = parse("c.py", "--protocol", "all", "f.pth", "--severities", 1, 2)
+    assert (args.config, args.checkpoint, args.severities) == ("c.py", "f.pth", [1, 2])
+
+
+def test_what_is_not_given_keeps_its_default():
+    args = parse("--timm", "x", "--batch-size", 8, "--crop-pct", 0.9)
+    options = robustness._pick(args, robustness.ClassificationOptions)
+    assert (options.protocol, options.batch_size, options.scoring) == ("", 8, "cls")
+    assert options.settled().protocol == "imagenet-c"
+    assert robustness._pick(args, robustness.ViewOptions).crop_pct == 0.9
+    segmentation = robustness._pick(parse("c.py", "f.pth"), robustness.SweepOptions)
+    assert segmentation == robustness.SweepOptions()
+
+
+def test_a_preset_names_weights_and_row(tmp_path):
+    (tmp_path / "n01440764").mkdir()
+    opened = mock.Mock(side_effect=ValueError("enough"))
+    args = parse("--preset", "convnext-t", "--data-root", tmp_path, "--work-dir", tmp_path / "x")
+    with (
+        mock.patch.object(robustness, "open_timm_classifier", opened),
+        mock.patch.object(robustness, "open_folder"),
+        pytest.raises(ValueError, match="enough"),
+    ):
+        robustness.run(args)
+    assert opened.call_args.args == ("convnext_tiny.fb_in1k", None)
+    assert opened.call_args.kwargs["name"] == "ConvNeXt-T"
+
+
+def test_a_preset_of_tables_4_and_5_names_config_and_row():
+    args = parse("--preset", "segformer-b0", "--checkpoint", "f.pth", "--data-root", "city")
+    with mock.patch.object(robustness, "sweep") as swept:
+        robustness.run(args)
+    name = "segformer_mit-b0_8xb1-160k_cityscapes-1024x1024"
+    assert Path(swept.call_args.args[0]).stem == name
+    assert swept.call_args.args[1] == "f.pth"
+    options = swept.call_args.kwargs
+    assert options["sweep_options"].name == "SegFormer-B0"
+    assert options["options"] == {"test_dataloader.dataset.data_root": "city"}
+    assert options["work_dir"] == Path("work_dirs") / name / "robustness"
+
+
+def test_presets_are_listed():
+    lines = robustness.list_presets().splitlines()
+    assert lines[12].split() == ["convnext-t", "ConvNeXt-T", "convnext_tiny.fb_in1k", "82.1", "%"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "expected one model: .* got none"),
+        ([MINI, "f.pth", "--timm", "resnet18"], "expected one model: .* got config and timm"),
+        (["--timm", "a", "--preset", "b"], "expected one model: .* got timm and preset"),
+        ([MINI], "needs the checkpoint to score, as second word"),
+        (
+            ["--preset", "segformer-b0"],
+            "needs its weights, --checkpoint FILE; .* released https://",
+        ),
+        (
+            ["--timm", "resnet18", "--data-root", ".", "--tta"],
+            "--tta: for models of mmseg and mmdet",
+        ),
+        ([MINI, "f.pth", "--checkpoint", "g.pth"], "a config's is the second word"),
+        (["--timm", "resnet18"], "need --data-root DIR"),
+        (["--timm", "resnet18", "--data-root", ".", "--cfg-options", "a=1"], "have none"),
+        (["--preset", "vgg", "--data-root", "."], "unknown preset 'vgg'; expected one of"),
+        (
+            [SEGMENTATION, "f.pth", "--scoring", "cls", "--jpeg85", "--input-size", 96],
+            "--scoring, --input-size, --jpeg85: for classification, but '.*' is no classifier's",
+        ),
+        (["gone.py", "f.pth"], "config 'gone.py' does not exist"),
+    ],
+)
+def test_words_that_do_not_go_together(words, message, monkeypatch, repo_root):
+    monkeypatch.chdir(repo_root)
+    with pytest.raises((ValueError, KeyError, FileNotFoundError), match=message):
+        robustness.run(parse(*words))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "w.pth"
+    torch.save(timm.create_model("test_resnet").state_dict(), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--timm", "test_resnett"], "did you mean test_resnet"),
+        (["--checkpoint", "gone.pth"], "checkpoint 'gone.pth' does not exist"),
+        (["--checkpoint", "setup.py"], "'setup.py' is truncated or no checkpoint"),
+        (["--timm", "test_vit"], "does not fit timm's 'test_vit' with 1000 classes"),
+        (["--crop-pct", 1.2], "the crop ratio must be above 0 and at most 1, got 1.2"),
+        (["--crop-pct", 1e-9], "the crop ratio must be at least 0.05, got 1e-09"),
+        (["--interpolation", "cubic"], "interpolation must be one of .* got 'cubic'"),
+        (["--std", 0, 1, 1], r"std must be above 0, got \(0.0, 1.0, 1.0\)"),
+        (["--mean", 123.7, 116.3, 103.5], r"mean must be in 0\.\.1, .* by 255, got \(123.7,"),
+        (["--std", 1e-9, 1, 1], r"std must be in 0.001\.\.1, .* got \(1e-09, 1.0, 1.0\)"),
+        (["--protocol", "imagenet"], "unknown protocol 'imagenet'"),
+        (["--corruptions", "smoke"], "unknown corruption 'smoke'"),
+        (["--channel-order", "gbr"], "channel order must be 'rgb' or 'bgr'"),
+        (["--launcher", "slurm"], "--launcher slurm needs SLURM_PROCID"),
+    ],
+)
+def test_one_wrong_input_for_each_option(
+    words, message, weights, mini_data, tmp_path, monkeypatch, repo_root
+):
+    monkeypatch.chdir(repo_root)
+    plain = {"--timm": "test_resnet", "--checkpoint": weights, "--work-dir": tmp_path / "x",
+             "--data-root": mini_data / "imagenet/val"}  # fmt: skip
+    plain = {word: value for word, value in plain.items() if word not in words}
+    with pytest.raises((ValueError, KeyError, FileNotFoundError), match=message):
+        robustness.run(parse(*(word for pair in plain.items() for word in pair), *words))
+    assert not (tmp_path / "x").exists()
+
+
+def test_folders_that_are_no_class_of_imagenet(weights, mini_data, tmp_path):
+    args = parse(
+        "--timm", "test_resnet", "--checkpoint", weights, "--work-dir", tmp_path / "x",
+        "--data-root", mini_data / "imagenet/val",
+    )  # fmt: skip
+    with pytest.raises(
+        ValueError, match=r"10 folders that are no class of ImageNet-1K \(bicycle, "
+    ):
+        robustness.run(args)
+
+
+def test_the_tool_says_it_in_one_line(run_tool, tmp_path):
+    done = run_tool("robustness.py", "--preset", "resnet18", "--data-root", tmp_path)
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()[-1:]
+    assert line.startswith("robustness.py: error: '")
+    assert "holds no class folder" in line
+    assert "Traceback" not in done.stderr
+
+
+def test_the_tool_lists_presets(run_tool):
+    done = run_tool("robustness.py", "--list-presets")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[1].startswith("resnet18 ")

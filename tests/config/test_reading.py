@@ -1,0 +1,153 @@
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+from stl_backbones.config.reading import building, load_config
+
+
+@pytest.fixture
+def seg(repo_root):
+    return repo_root / "configs/seg/stl_fan_t_cityscapes.py"
+
+
+def test_data_root_changes_everywhere(seg):
+    config = load_config(seg, options={"data_root": "/elsewhere"})
+    roots = {config[f"{split}_dataloader"].dataset.data_root for split in ("train", "val", "test")}
+    assert roots == {"/elsewhere"}
+
+
+def test_crop_size_changes_crop_padding_and_window(seg):
+    config = load_config(seg, options={"crop_size": (256, 256), "stride": (192, 192)})
+    assert config.train_dataloader.dataset.pipeline[4] == {
+        "type": "RandomCrop",
+        "crop_size": (256, 256),
+        "cat_max_ratio": 0.75,
+    }
+    assert config.model.data_preprocessor.size == (256, 256)
+    assert config.model.test_cfg.crop_size == (256, 256)
+
+
+def test_a_written_out_option_beats_a_link(seg):
+    options = {"data_root": "/all", "test_dataloader.dataset.data_root": "/test"}
+    config = load_config(seg, options=options)
+    assert config.train_dataloader.dataset.data_root == "/all"
+    assert config.test_dataloader.dataset.data_root == "/test"
+
+
+@pytest.mark.parametrize("where", ["file", "option"])
+def test_a_link_into_a_loader_that_is_switched_off(seg, tmp_path, where):
+    path, options = seg, {"test_dataloader": None, "data_root": "/all"}
+    if where == "file":
+        path = tmp_path / "own.py"
+        path.write_text(f"_base_ = '{seg}'\ntest_dataloader = None\n")
+        options = {"data_root": "/all"}
+    config = load_config(path, options=options)
+    assert config.test_dataloader is None
+    assert config.train_dataloader.dataset.data_root == "/all"
+    assert config.val_dataloader.dataset.data_root == "/all"
+
+
+def test_an_option_into_a_loader_that_is_switched_off_is_told(seg):
+    options = {"test_dataloader": None, "test_dataloader.dataset.data_root": "/test"}
+    with pytest.raises(KeyError, match="data_root: 'test_dataloader' is given too, as None"):
+        load_config(seg, options=options)
+
+
+def test_every_link_names_something(seg):
+    config = load_config(seg)
+    for name, targets in config.linked_options.items():
+        for target in targets:
+            node = config.to_dict()
+            for step in target.split("."):
+                assert step.isdecimal() or step in node, (name, target)
+                node = node[int(step) if step.isdecimal() else step]
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("modle.type", "no 'modle'; did you mean model"),
+        ("train_cfgg", "did you mean train_cfg"),
+        ("linked_options.data_rot", "linked_options.data_rot: it says what options change"),
+        ("train_dataloader.dataset.pipeline.9.x", "must be 0..7"),
+        ("load_from.x", "is a plain value"),
+    ],
+)
+def test_an_unknown_option_is_an_error(seg, option, message):
+    with pytest.raises(KeyError, match=message):
+        load_config(seg, options={option: 1})
+
+
+def test_a_part_without_a_type_takes_new_keys(seg):
+    name = "optim_wrapper.paramwise_cfg.custom_keys.pos_embed.decay_mult"
+    config = load_config(seg, options={name: 0.0})
+    assert config.optim_wrapper.paramwise_cfg.custom_keys["pos_embed"] == {"decay_mult": 0.0}
+
+
+def test_a_stride_beyond_the_window_is_refused(seg):
+    with pytest.raises(ValueError, match=r"stride \(768, 768\) must not exceed the crop"):
+        load_config(seg, options={"crop_size": (512, 512)})
+
+
+def test_fewer_iterations_than_warm_up_are_refused(seg):
+    with pytest.raises(ValueError, match="give warmup_iters too"):
+        load_config(seg, options={"max_iters": 300})
+
+
+def test_a_missing_config_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.py' does not exist"):
+        load_config(tmp_path / "nothing.py")
+
+
+@pytest.mark.parametrize("text", ["model = (", "_base_ = './gone.py'", "a = b", "raise TypeError"])
+def test_a_broken_config_is_one_value_error(tmp_path, text):
+    path = tmp_path / "broken.py"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"broken\.py' cannot be read"):
+        load_config(path)
+
+
+def test_modules_of_the_users_are_imported(tmp_path, monkeypatch):
+    (tmp_path / "own_module_of_config.py").write_text("LOADED = True\n")
+    path = tmp_path / "own.py"
+    path.write_text("custom_imports = dict(imports='own_module_of_config')\n")
+    message = (
+        r"custom_imports: No module named 'own_module_of_config'; put the folder .* PYTHONPATH"
+    )
+    with pytest.raises(ValueError, match=message):
+        load_config(path)
+    monkeypatch.syspath_prepend(tmp_path)
+    load_config(path)
+    assert sys.modules.pop("own_module_of_config").LOADED
+
+
+@pytest.mark.skipif(find_spec("mmpretrain") is not None, reason="mmpretrain is installed")
+class TestWithoutMMPretrain:
+    def test_what_is_here_too_needs_it_not(self):
+        config = load_config("mmseg::convnext/convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512")
+        assert config.model.backbone.type == "stl_backbones.ConvNeXt"
+        config = load_config("mmdet::timm_example/retinanet_timm-tv-resnet50_fpn_1x_coco.py")
+        assert config.model.backbone.type == "mmseg.TIMMBackbone"
+
+    def test_anything_else_says_how_to_get_it(self):
+        message = r"custom_imports: No module named 'mmpretrain'; pip install onedl-mmpretrain"
+        with pytest.raises(ValueError, match=message):
+            load_config("mmseg::poolformer/fpn_poolformer_s12_8xb4-40k_ade20k-512x512.py")
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, ImportError, AssertionError])
+def test_an_absent_package_is_one_value_error(kind):
+    """The libraries say it with any of them."""
+    message = "the model cannot be built from the config: transformers is not installed"
+    with pytest.raises(ValueError, match=message), building("the model"):
+        raise kind("transformers is not installed")
+
+
+def test_an_unknown_argument_names_the_class(seg):
+    from mmengine.registry import MODELS, init_default_scope
+
+    config = load_config(seg, options={"model.backbone.fog": 1})
+    init_default_scope("mmseg")
+    with pytest.raises(ValueError, match=r"the model cannot be built.*fog"), building("the model"):
+        MODELS.build(config.model)

@@ -1,0 +1,105 @@
+"""Data that a sweep cannot use, told before anything is scored."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from stl_backbones.copies.manifest import ManifestHeader, read_header
+from stl_backbones.datasets.loading import naming_the_image
+from stl_backbones.records import Cell
+from stl_backbones.robustness.sweep_data import _drop_small, read_manifest
+
+HEADER = ManifestHeader(
+    layout="cityscapes", split="val", protocol="stl-cityscapes-c", mode="exact",
+    compat="imaug-1.1.5", engine="stl_backbones 1", channel_order="rgb", seed=0, versions={},
+    images=1, cells={"fog": (1, 2)}, image_format="png stl-1",
+)  # fmt: skip
+
+
+@pytest.fixture
+def items(tmp_path):
+    """Images of 64x40, 64x31 and, once it is turned as its EXIF says, 31x64."""
+    exif = Image.Exif()
+    exif[274] = 6
+    for name, size, more in (
+        ("a", (64, 40), {}), ("b", (64, 31), {}), ("c", (64, 31), {"exif": exif}),
+    ):  # fmt: skip
+        Image.new("RGB", size).save(tmp_path / f"{name}.png", **more)
+    return [{"img_path": str(tmp_path / f"{name}.png")} for name in "abc"]
+
+
+def test_images_too_small_to_corrupt_are_named(items):
+    message = r"b\.png' is 64x31; expected sides of at least 32 .* \(2 of 3 images are broken; --sk"
+    with pytest.raises(ValueError, match=message):
+        _drop_small(items, [0, 1, 2], skip_broken=False)
+    large, small = _drop_small(items, [0, 1, 2], skip_broken=True)
+    assert large == [0]
+    assert list(small) == [item["img_path"] for item in items[1:]]
+    assert "is 31x64;" in small[items[2]["img_path"]]
+
+
+def test_small_images_alone_are_refused(items):
+    with pytest.raises(ValueError, match=r"\(1 of 3 images are broken\)"):
+        _drop_small(items, [1], skip_broken=True)
+
+
+def test_a_whole_data_set_loses_nothing(items):
+    assert _drop_small(items, [0], skip_broken=False) == ([0], {})
+
+
+def test_what_mmcv_cannot_decode_is_named():
+    message = r"'x/a\.png' is damaged: it cannot be decoded"
+    with pytest.raises(ValueError, match=message), naming_the_image(lambda: "x/a.png"):
+        raise AssertionError("failed to load image: a.png")
+
+
+def test_opencv_s_own_errors_are_named():
+    with (
+        pytest.raises(ValueError, match=r"'x/a\.png' cannot be used: "),
+        naming_the_image(lambda: "x/a.png"),
+    ):
+        cv2.resize(np.zeros((4, 4), np.uint8), (0, 0))
+
+
+def test_other_assertions_are_bugs_and_stay():
+    with pytest.raises(AssertionError, match="something else"), naming_the_image(lambda: "a.png"):
+        raise AssertionError("something else")
+
+
+def test_a_manifest_that_does_not_list_a_cell(tmp_path):
+    (tmp_path / "manifest.json").write_bytes(HEADER.to_json())
+    assert read_manifest(tmp_path, [Cell("fog", 1), Cell("fog", 2)]) == HEADER
+    for cell in (Cell("fog", 3), Cell("snow", 1)):
+        with pytest.raises(ValueError, match=f"does not list cell '{cell.name}'"):
+            read_manifest(tmp_path, [Cell("fog", 1), cell])
+
+
+def test_a_copy_without_manifest_says_nothing(tmp_path):
+    assert read_manifest(tmp_path, [Cell("fog", 1)]) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": "zero"}, "seed must be of type int, got 'zero'"),
+        ({"mode": None}, "mode must be of type str, got None"),
+        ({"versions": [1]}, r"versions must be of type dict, got \[1\]"),
+        ({"cells": {"fog": 1}}, "not iterable"),
+    ],
+)
+def test_a_manifest_of_wrong_types(tmp_path, change, message):
+    content = {**json.loads(HEADER.to_json()), **change}
+    (tmp_path / "manifest.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=rf"is no manifest of a corrupted copy: .*{message}"):
+        read_header(tmp_path)
+
+
+def test_a_manifest_that_lacks_a_field(tmp_path):
+    (tmp_path / "manifest.json").write_text('{"cells": {}}')
+    with pytest.raises(ValueError, match="is no manifest of a corrupted copy: it lacks 'format'"):
+        read_header(tmp_path)

@@ -1,0 +1,76 @@
+"""Blocks of images kept on disk while a sweep runs."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from stl_backbones.records import CLEAN, Cell, Provenance
+from stl_backbones.robustness.blocks import BlockStore
+
+CELLS = (CLEAN, Cell("glass_blur", 2))
+BLOCKS = (range(3), range(3, 5))
+PROVENANCE = Provenance(
+    task="classification", model="m", protocol="imagenet-c", dataset="d", dataset_fingerprint="f",
+    num_images=5, num_images_total=5, skipped=(), classes=("a", "b"), config_sha256="c",
+    checkpoint_sha256="s", inference="i", corruption_source="on-the-fly", corruption_mode="fast",
+    corruption_package="p", channel_order="rgb", seed=0, device="cpu", versions={},
+)  # fmt: skip
+
+
+def samples(block, offset=0):
+    return {"label": np.array(block, np.int32) + offset, "in_top5": np.array(block) > 1}
+
+
+@pytest.fixture
+def kept(tmp_path):
+    store = BlockStore(tmp_path, PROVENANCE)
+    for block in BLOCKS:
+        store.write(block, {cell: samples(block, offset) for offset, cell in enumerate(CELLS)})
+    return store
+
+
+def test_blocks_are_joined_in_order(kept):
+    joined = dict(kept.join(BLOCKS, CELLS))
+    assert joined[CELLS[0]]["label"].tolist() == [0, 1, 2, 3, 4]
+    assert joined[CELLS[1]]["label"].tolist() == [1, 2, 3, 4, 5]
+    assert joined[CELLS[0]]["label"].dtype == np.int32
+    assert joined[CELLS[0]]["in_top5"].tolist() == [False, False, True, True, True]
+
+
+def test_a_block_counts_only_with_all_cells(kept):
+    assert kept.has(BLOCKS[0], CELLS)
+    assert not kept.has(BLOCKS[0], (*CELLS, Cell("fog", 1)))
+    assert not kept.has(range(2), CELLS)
+
+
+def test_damaged_blocks_do_not_count(kept):
+    (path,) = kept.folder.glob("*00003.npz")
+    whole = path.read_bytes()
+    for damage in (b"", whole[: len(whole) // 2], whole[:300] + b"\xff" * 8 + whole[308:]):
+        path.write_bytes(damage)
+        assert not kept.has(BLOCKS[0], CELLS)
+
+
+@pytest.mark.parametrize("name", ["label/values", "in_top5/values", "label/lengths", "cells"])
+def test_edited_blocks_do_not_count(kept, name):
+    """The zip's own checksums are right again."""
+    (path,) = kept.folder.glob("*00003.npz")
+    with np.load(path) as file:
+        arrays = {key: file[key] for key in file.files}
+    arrays[name].reshape(-1).view(np.uint8)[0] ^= 1
+    np.savez(path, **arrays)
+    assert not kept.has(BLOCKS[0], CELLS)
+
+
+def test_blocks_of_another_run_do_not_count(kept, tmp_path):
+    other = dataclasses.replace(PROVENANCE, checkpoint_sha256="t")
+    assert not BlockStore(tmp_path, other).has(BLOCKS[0], CELLS)
+    same = dataclasses.replace(PROVENANCE, protocol="all", custom_versions={"rain": "1"})
+    assert BlockStore(tmp_path, same).has(BLOCKS[0], CELLS)
+
+
+def test_nothing_stays_behind(kept, tmp_path):
+    kept.clear()
+    kept.clear()
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,442 @@
+"""The classifier's sweep against an independent computation, interrupted, split, and refused."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import timm
+import torch
+from mmengine.registry import MODELS
+from PIL import Image
+
+from stl_backbones.config.reading import load_config
+from stl_backbones.copies.images import JPEG_HENDRYCKS
+from stl_backbones.corruptions import Protocol, corrupt, register_protocol
+from stl_backbones.datasets.imagenet import read_rgb
+from stl_backbones.datasets.imagenet_classes import imagenet_wnids, subset_indices, subset_wnids
+from stl_backbones.datasets.views import IMAGENET_C_VIEW
+from stl_backbones.records import CLEAN, Cell
+from stl_backbones.results import CellStore
+from stl_backbones.robustness.classification_data import ClassificationOptions, open_folder
+from stl_backbones.robustness.classification_sweep import sweep_classifier
+from stl_backbones.robustness.classifiers import (
+    ViewOptions,
+    open_config_classifier,
+    open_config_folder,
+    open_timm_classifier,
+)
+
+MINI = "configs/cls/stl_fan_t_mini_student.py"
+CHOSEN = {"corruptions": ("gaussian_noise", "contrast"), "severities": (1, 4), "batch_size": 16}
+WORDS = ("--corruptions", "gaussian_noise", "contrast", "--severities", "1", "4",
+         "--batch-size", "16", "--workers", "0")  # fmt: skip
+CELLS = (CLEAN, *(Cell(name, level) for name in CHOSEN["corruptions"] for level in (1, 4)))
+RECORDS = {"label": "int32", "prediction": "int32", "in_top5": "bool", "confidence": "float32",
+           "nll": "float32"}  # fmt: skip
+WNIDS = imagenet_wnids()
+
+
+@pytest.fixture(scope="module")
+def config(repo_root, mini_data):
+    return load_config(repo_root / MINI, options={"data_root": str(mini_data / "imagenet")})
+
+
+@pytest.fixture(scope="module")
+def network(config, mini_data):
+    """The mini student, untrained, with a head that tells the images apart."""
+    torch.manual_seed(0)
+    backbone = MODELS.build(config.model).eval().backbone
+    torch.nn.init.normal_(backbone.aux_head.weight)
+    files = sorted((mini_data / "imagenet/val").rglob("*.*"))
+    with torch.no_grad():
+        logits = torch.cat([backbone(normed(np.array(read_rgb(file))))[0] for file in files])
+        backbone.head.bias.sub_(logits.mean(0))
+        for parameter in (backbone.head.weight, backbone.head.bias):
+            parameter.div_(logits.std(0).mean())
+    return backbone
+
+
+@pytest.fixture(scope="module")
+def checkpoint(network, tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "mini.pth"
+    weights = {f"backbone.{name}": value for name, value in network.state_dict().items()}
+    torch.save({"state_dict": weights}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run_sweep(config, checkpoint):
+    def run(work_dir, *, progress=None, **chosen):
+        def open_model():
+            classifier = open_config_classifier(config, checkpoint, name="mini")
+            return classifier, open_config_folder(config)
+
+        options = ClassificationOptions(**{**CHOSEN, "workers": 0, "mode": "fast", **chosen})
+        return sweep_classifier(open_model, work_dir=work_dir, options=options, progress=progress)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def swept(run_sweep, tmp_path_factory):
+    return run_sweep(tmp_path_factory.mktemp("sweep") / "undisturbed")
+
+
+def normed(pixels):
+    values = (pixels / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    return torch.tensor(values).permute(2, 0, 1)[None].float()
+
+
+def cell_bytes(folder):
+    return {path.name: path.read_bytes() for path in sorted((folder / "cells").iterdir())}
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
+def test_cells_equal_an_independent_computation(cell, swept, network, mini_data):
+    root = mini_data / "imagenet/val"
+    files = sorted(root.rglob("*.*"))
+    names = sorted(folder.name for folder in root.iterdir())
+    result = CellStore(swept).read(cell)
+    assert result.image_ids == tuple(file.relative_to(root).as_posix() for file in files)
+    assert {name: str(values.dtype) for name, values in result.samples.items()} == RECORDS
+    for index, file in enumerate(files):
+        with Image.open(file) as image:
+            pixels = np.array(image.convert("RGB"))  # 64x64: nothing to resize or crop
+        if not cell.is_clean:
+            key = result.image_ids[index]
+            pixels = corrupt(pixels, cell.corruption, cell.severity, key=key, mode="fast")
+        with torch.no_grad():
+            logits = network(normed(pixels))[0][0].double()
+        chances = np.exp(logits.numpy()) / np.exp(logits.numpy()).sum()
+        label = names.index(file.parent.name)
+        record = {name: values[index] for name, values in result.samples.items()}
+        assert (record["label"], record["prediction"]) == (label, chances.argmax())
+        assert record["in_top5"] == (label in np.argsort(chances)[-5:])
+        assert record["confidence"] == pytest.approx(chances.max(), rel=1e-4)
+        assert record["nll"] == pytest.approx(-np.log(chances[label]), rel=1e-3, abs=1e-5)
+
+
+def test_predictions_are_of_several_classes(swept):
+    """Else the comparison above would prove little."""
+    assert len(np.unique(CellStore(swept).read(CLEAN).samples["prediction"])) >= 4
+
+
+def test_provenance_says_what_was_done(swept, mini_data):
+    store = CellStore(swept)
+    assert set(store.cells()) == set(CELLS)
+    told = store.provenance()
+    assert told.task == "classification"
+    assert told.dataset == "imagenet (10 classes)"
+    assert told.inference == "center crop 64 of 64 bicubic, scoring cls"
+    assert (told.corruption_source, told.corruption_mode) == ("on-the-fly", "fast")
+    assert told.num_images == told.num_images_total == 40
+    assert told.classes == tuple(sorted(p.name for p in (mini_data / "imagenet/val").iterdir()))
+    assert 7e6 < told.parameters < 8e6
+    assert 2e8 < told.macs < 4e8
+    assert told.notes == ()
+    assert not (swept / "blocks").exists()
+
+
+def test_the_other_scoring_adds_tokens(swept, run_sweep, tmp_path):
+    store = CellStore(run_sweep(tmp_path / "x", scoring="cls_plus_max_token"))
+    assert store.provenance().inference.endswith("scoring cls_plus_max_token")
+    one, other = (
+        CellStore(folder).read(CLEAN).samples["nll"] for folder in (swept, tmp_path / "x")
+    )
+    assert not np.allclose(one, other)
+
+
+def test_worker_processes_change_nothing(swept, run_sweep, tmp_path):
+    assert cell_bytes(run_sweep(tmp_path / "w", workers=2)) == cell_bytes(swept)
+
+
+class StopError(Exception):
+    """Ends a sweep after some blocks."""
+
+
+def test_interrupted_and_restarted_gives_the_same_files(swept, run_sweep, tmp_path):
+    def stop(progress):
+        if progress.done >= 26:
+            raise StopError
+
+    with pytest.raises(StopError):
+        run_sweep(tmp_path / "x", progress=stop)
+    assert len(list((tmp_path / "x/blocks").glob("*.npz"))) == 2
+    (tmp_path / "x/blocks/00000000-00000013.npz").write_bytes(b"damaged")
+    seen = []
+    run_sweep(tmp_path / "x", progress=seen.append)
+    assert [progress.done for progress in seen] == [13, 26, 40]
+    assert cell_bytes(tmp_path / "x") == cell_bytes(swept)
+    assert not (tmp_path / "x/blocks").exists()
+
+
+def test_cells_measured_before_change_nothing(swept, run_sweep, tmp_path):
+    """A batch holds one cell, so it does not matter which others were left to do."""
+    run_sweep(tmp_path / "x", corruptions=("contrast",))
+    assert len(cell_bytes(tmp_path / "x")) == 3
+    run_sweep(tmp_path / "x")
+    assert cell_bytes(tmp_path / "x") == cell_bytes(swept)
+
+
+def test_a_second_run_measures_nothing(swept, run_sweep):
+    before = {path: path.stat().st_mtime_ns for path in (swept / "cells").iterdir()}
+    run_sweep(swept)
+    assert {path: path.stat().st_mtime_ns for path in (swept / "cells").iterdir()} == before
+
+
+def command(repo_root, mini_data, checkpoint, folder):
+    return [
+        sys.executable, "tools/robustness.py", MINI, str(checkpoint), "--name", "mini", *WORDS,
+        "--mode", "fast", "--work-dir", str(folder),
+        "--cfg-options", f"data_root={mini_data / 'imagenet'}",
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_killed_and_restarted_gives_the_same_files(
+    swept, repo_root, mini_data, checkpoint, tmp_path
+):
+    words = command(repo_root, mini_data, checkpoint, tmp_path / "killed")
+    process = subprocess.Popen(words, cwd=repo_root, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 200
+    while not list((tmp_path / "killed").glob("blocks/*.npz")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert cell_bytes(tmp_path / "killed") == {}
+    subprocess.run(words, cwd=repo_root, capture_output=True, check=True)
+    assert cell_bytes(tmp_path / "killed") == cell_bytes(swept)
+    assert not list((tmp_path / "killed").rglob("*.partial"))
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_same_files(
+    swept, repo_root, mini_data, checkpoint, tmp_path, run_tool, torchrun
+):
+    words = command(repo_root, mini_data, checkpoint, tmp_path / "two")[2:]
+    done = run_tool("robustness.py", *words, launch=torchrun, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("[40/40]") == done.stdout.count("next:") == 1
+    assert cell_bytes(tmp_path / "two") == cell_bytes(swept)
+
+
+def test_class_names_of_the_checkpoint_decide(config, network, mini_data, tmp_path):
+    weights = {f"backbone.{name}": value for name, value in network.state_dict().items()}
+    meta = {"dataset_meta": {"classes": tuple("abcdefghij")}}
+    torch.save({"state_dict": weights, "meta": meta}, tmp_path / "x.pth")
+
+    def open_model():
+        classifier = open_config_classifier(config, tmp_path / "x.pth", name="x")
+        return classifier, open_config_folder(config)
+
+    with pytest.raises(
+        ValueError, match=r"10 folders that are no class of the model .* such as 'a'"
+    ):
+        sweep_classifier(open_model, work_dir=tmp_path, options=ClassificationOptions())
+
+
+# ------------------------------------------------------------------- ImageNet's classes
+
+
+A_ONLY, BOTH, R_ONLY, NEITHER = "n01498041", "n01531178", "n01443537", "n01440764"
+
+
+def write_image(path, seed, size=(260, 240)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    width, height = size
+    coarse = np.random.default_rng(seed).integers(0, 256, (height // 20, width // 20, 3), np.uint8)
+    image = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+    image.save(path, "JPEG", quality=95)
+
+
+@pytest.fixture(scope="module")
+def imagenet(tmp_path_factory):
+    """Validation images of four classes, and an ImageNet-A and -R of the classes they have."""
+    root = tmp_path_factory.mktemp("imagenet")
+    for seed, wnid in enumerate((A_ONLY, BOTH, R_ONLY, NEITHER)):
+        for number in range(2):
+            write_image(root / "val" / wnid / f"{number}.JPEG", 10 * seed + number)
+    for seed, wnid in enumerate((A_ONLY, BOTH)):
+        write_image(root / "a" / wnid / "0.jpg", 100 + seed)
+    for seed, wnid in enumerate((BOTH, R_ONLY)):
+        write_image(root / "r" / wnid / "art_0.jpg", 200 + seed)
+    return root
+
+
+@pytest.fixture(scope="module")
+def timm_file(tmp_path_factory):
+    torch.manual_seed(0)
+    network = timm.create_model("test_resnet")
+    torch.nn.init.normal_(network.fc.weight)
+    path = tmp_path_factory.mktemp("timm") / "weights.pth"
+    torch.save(network.state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run_timm(imagenet, timm_file):
+    def run(work_dir, *, size=224, root="val", **chosen):
+        view = ViewOptions(input_size=size)
+
+        def open_model():
+            folder = open_folder(imagenet / root, option="--data-root")
+            return open_timm_classifier("test_resnet", timm_file, view_options=view), folder
+
+        plain = {**CHOSEN, "workers": 0, "mode": "fast", "allow_missing": True}
+        options = ClassificationOptions(**{**plain, **chosen})
+        return sweep_classifier(open_model, work_dir=work_dir, options=options)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def copy(imagenet, tmp_path_factory):
+    """An ImageNet-C of the validation images, made without the sweep's own code."""
+    root = tmp_path_factory.mktemp("copy") / "imagenet-c"
+    for file in (imagenet / "val").rglob("*.JPEG"):
+        key = file.relative_to(imagenet / "val").as_posix()
+        with Image.open(file) as image:
+            crop = IMAGENET_C_VIEW(image)
+        for cell in CELLS[1:]:
+            made = corrupt(crop, cell.corruption, cell.severity, key=key, mode="fast")
+            path = root / cell.corruption / str(cell.severity) / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(JPEG_HENDRYCKS.encode(made))
+    return root
+
+
+def same_samples(one, other, cells=CELLS):
+    for cell in cells:
+        mine, theirs = (CellStore(folder).read(cell).samples for folder in (one, other))
+        for name in RECORDS:
+            np.testing.assert_array_equal(mine[name], theirs[name])
+
+
+def test_files_score_like_the_same_made_on_the_fly(run_timm, copy, tmp_path):
+    files = run_timm(tmp_path / "files", corrupted_root=copy)
+    made = run_timm(tmp_path / "made", jpeg85=True, resize_rule="imagenet-c")
+    same_samples(files, made)
+    told = CellStore(files).provenance()
+    assert told.corruption_source == "folder:imagenet-c"
+    assert told.inference.endswith("scoring cls, corrupted files as they are")
+    assert not any("not the official" in note for note in told.notes)
+    told = CellStore(made).provenance()
+    assert told.corruption_source == "on-the-fly (jpeg quality=85)"
+    assert told.inference.endswith("corrupted images center crop 224 of 256 bilinear")
+    assert told.notes[0].startswith("not the official ImageNet-C files: corrupted on the fly from")
+    assert told.notes[1] == "--allow-missing: images of 4 of the 1000 classes only"
+
+
+@pytest.mark.parametrize(
+    ("size", "rule", "words"),
+    [
+        (160, "imagenet-c-resized", "corrupted files resized to 160 bilinear"),
+        (160, "model", "corrupted files through the same crop"),
+    ],
+)
+def test_files_of_another_size_need_a_rule(run_timm, copy, tmp_path, size, rule, words):
+    with pytest.raises(ValueError, match="ImageNet-C's images have 224 pixels, the network takes"):
+        run_timm(tmp_path / "x", size=size, corrupted_root=copy)
+    folder = run_timm(tmp_path / "x", size=size, corrupted_root=copy, resize_rule=rule)
+    assert CellStore(folder).provenance().inference.endswith(words)
+
+
+def test_cells_that_are_not_whole_are_left_out_and_noted(run_timm, copy, tmp_path, own_catalog):
+    names = CHOSEN["corruptions"]
+    levels = dict.fromkeys(names, CHOSEN["severities"])
+    register_protocol(Protocol("four", {"some": names}, "a test", severities=levels))
+    root = shutil.copytree(copy, tmp_path / "c")
+    shutil.rmtree(root / "contrast/4" / BOTH)
+    chosen = {"corrupted_root": root, "protocol": "four", "severities": None, "corruptions": None}
+    # Noted whether or not it was asked for, so that both runs share the folder.
+    run_timm(tmp_path / "x", **{**chosen, "corruptions": ("gaussian_noise",)})
+    store = CellStore(run_timm(tmp_path / "x", **chosen))
+    assert set(store.cells()) == set(CELLS) - {Cell("contrast", 4)}
+    assert (
+        "1 cells are not whole in the corrupted copy and were left out (contrast-4)"
+        in (store.provenance().notes[0])
+    )
+    with pytest.raises(
+        FileNotFoundError, match="none of the 1 cells asked for is whole; cell 'con"
+    ):
+        run_timm(tmp_path / "y", **{**chosen, "corruptions": ("contrast",), "severities": (4,)})
+
+
+@pytest.mark.parametrize("name", ["ImageNet-A", "ImageNet-R"])
+def test_the_logits_are_cut_to_the_200_classes(name, run_timm, imagenet, timm_file, tmp_path):
+    folder = imagenet / name[-1].lower()
+    run_timm(tmp_path / "x", severities=(1,), **{name.lower().replace("-", "_"): folder})
+    network = timm.create_model("test_resnet").eval()
+    network.load_state_dict(torch.load(timm_file, weights_only=True))
+    transform = timm.data.create_transform(
+        (3, 224, 224), is_training=False, crop_pct=0.95, interpolation="bilinear",
+        mean=(0.5,) * 3, std=(0.5,) * 3,
+    )  # fmt: skip
+    wnids = subset_wnids(name)
+    for place, root in ((name.lower(), folder), (f"{name.lower()}-clean", imagenet / "val")):
+        store = CellStore(tmp_path / "x" / place)
+        assert store.cells() == (CLEAN,)
+        result, told = store.read(CLEAN), store.provenance()
+        files = [f for f in sorted(root.rglob("*.*")) if f.parent.name in wnids]
+        assert result.image_ids == tuple(f.relative_to(root).as_posix() for f in files)
+        assert told.classes == wnids
+        for index, file in enumerate(files):
+            with Image.open(file) as image, torch.inference_mode():
+                logits = network(transform(image)[None])[0, list(subset_indices(name))]
+            assert result.samples["label"][index] == wnids.index(file.parent.name)
+            assert result.samples["prediction"][index] == logits.argmax()
+            chance = logits.softmax(0).max().item()
+            assert result.samples["confidence"][index] == pytest.approx(chance, rel=1e-3)
+    assert CellStore(tmp_path / "x").provenance().classes == WNIDS
+
+
+def test_bfloat16_is_said(run_timm, tmp_path):
+    store = CellStore(run_timm(tmp_path / "x", amp=True, severities=(1,)))
+    assert store.provenance().inference == (
+        "center crop 224 of 235 bilinear, mean 0.5/0.5/0.5 std 0.5/0.5/0.5, scoring cls, bfloat16"
+    )
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ({"allow_missing": False}, "no folder of 996 of the 1000 classes of ImageNet-1K"),
+        ({"root": "none"}, "--data-root '.*none' does not exist; expected class folders in it"),
+        ({"imagenet_a": "r"}, r"1 folders that are no class of ImageNet-A \(n01443537\)"),
+        ({"imagenet_r": "none"}, "--imagenet-r '.*none' does not exist"),
+        ({"imagenet_a": "val"}, "2 folders that are no class of ImageNet-A"),
+        ({"corrupted_root": "none"}, "--corrupted-root '.*none' does not exist"),
+        ({"corrupted_root": "val"}, "is the folder of the clean images"),
+        ({"corrupted_root": "a"}, r"cell 'gaussian_noise-1' is missing \(expected folder"),
+        ({"mode": "torch"}, "mode 'torch' is for segmentation"),
+        ({"batch_size": 0}, "batch size must be at least 1, got 0"),
+        ({"limit": 0}, "limit must be at least 1, got 0"),
+        ({"resize_rule": "none"}, "resize rule must be one of .* got 'none'"),
+        ({"resize_rule": "imagenet-c", "size": 96}, "the network takes 96"),
+        ({"jpeg85": True, "corrupted_root": "a"}, "--jpeg85 is for images corrupted here"),
+        ({"scoring": "cls_plus_max_token"}, "needs a token classifier"),
+    ],
+)
+def test_what_is_refused(chosen, message, run_timm, imagenet, tmp_path):
+    folders = {"imagenet_a", "imagenet_r", "corrupted_root"} & set(chosen)
+    chosen = {**chosen, **{name: imagenet / chosen[name] for name in folders}}
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        run_timm(tmp_path / "x", **chosen)
+    assert not os.path.exists(tmp_path / "x")
+
+
+def test_own_classes_are_no_imagenet_a(run_sweep, imagenet, tmp_path):
+    with pytest.raises(ValueError, match="ImageNet-A is scored by the logits of ImageNet-1K's"):
+        run_sweep(tmp_path / "x", imagenet_a=imagenet / "a")
+
+
+def test_limit_and_skipped_images_are_recorded(run_sweep, config, tmp_path):
+    told = CellStore(run_sweep(tmp_path / "x", limit=10, severities=(1,))).provenance()
+    assert (told.num_images, told.num_images_total) == (10, 40)

@@ -1,0 +1,153 @@
+"""Versions of a block of images, against the corruptions called by hand."""
+
+import io
+from unittest import mock
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stl_backbones.copies.images import JPEG_HENDRYCKS
+from stl_backbones.corruptions import corrupt
+from stl_backbones.datasets import classification_sweep
+from stl_backbones.datasets.imagenet import ImageNetFolder
+from stl_backbones.datasets.labelled_images import find_images
+from stl_backbones.datasets.views import IMAGENET_C_VIEW, View
+from stl_backbones.records import CLEAN, Cell
+from stl_backbones.robustness.classification_versions import (
+    BlockVariants,
+    Part,
+    VariantRules,
+    load_blocks,
+)
+from stl_backbones.robustness.runner import split_blocks
+
+ENGINE = {"mode": "fast", "compat": "imaug-1.1.5", "channel_order": "rgb", "seed": 3}
+VIEW = View(48, 56, "bicubic")
+CELLS = (CLEAN, Cell("gaussian_noise", 3), Cell("frost", 2))
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    root = tmp_path_factory.mktemp("val")
+    rng = np.random.default_rng(0)
+    for number in range(7):
+        path = root / ("ant" if number < 4 else "bee") / f"{number}.JPEG"
+        path.parent.mkdir(exist_ok=True)
+        pixels = rng.integers(0, 256, (70, 90, 3), np.uint8)
+        Image.fromarray(pixels).save(path)
+    return find_images(ImageNetFolder(root, "", pipeline=[]), ("ant", "bee"), kind="farm")
+
+
+def by_hand(images, index, cell, view=VIEW):
+    with Image.open(images.path(index)) as image:
+        crop = view(image)
+    key = images.keys[index]
+    return (
+        crop if cell.is_clean else corrupt(crop, cell.corruption, cell.severity, key=key, **ENGINE)
+    )
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_are_blocks_in_cells(images, workers):
+    dataset = BlockVariants(images, VariantRules(VIEW, "model", ENGINE))
+    blocks = split_blocks(len(images), 3)
+    batches = list(load_blocks(dataset, blocks, CELLS, workers=workers))
+    assert [len(batch) for batch in batches] == [2] * 3 + [2] * 3 + [3] * 3
+    expected = [
+        np.stack([by_hand(images, index, cell) for index in block])
+        for block in blocks
+        for cell in CELLS
+    ]
+    for batch, pixels in zip(batches, expected, strict=True):
+        assert np.array_equal(batch.numpy(), pixels)
+
+
+def test_each_image_is_decoded_once(images):
+    dataset = BlockVariants(images, VariantRules(VIEW, "imagenet-c-resized", ENGINE))
+    with mock.patch.object(
+        classification_sweep, "read_rgb", wraps=classification_sweep.read_rgb
+    ) as read:
+        list(load_blocks(dataset, split_blocks(len(images), 3), CELLS, workers=0))
+    assert sorted(call.args[0] for call in read.mock_calls) == sorted(
+        images.path(index) for index in range(len(images))
+    )
+
+
+def test_blocks_are_nearly_equal():
+    assert [len(block) for block in split_blocks(250, 64)] == [62, 63, 62, 63]
+    assert split_blocks(5, 64) == [range(5)]
+    assert [index for block in split_blocks(100, 7) for index in block] == list(range(100))
+
+
+def test_imagenet_cs_crop_and_jpeg(images):
+    rules = VariantRules(View(224, 250), "imagenet-c", ENGINE, jpeg85=True)
+    (made,) = BlockVariants(images, rules)[Part(range(1, 2), CELLS[1])]
+    encoded = JPEG_HENDRYCKS.encode(by_hand(images, 1, CELLS[1], view=IMAGENET_C_VIEW))
+    with Image.open(io.BytesIO(encoded)) as expected:
+        assert np.array_equal(made, np.array(expected))
+
+
+def test_resized_after_corruption(images):
+    rules = VariantRules(VIEW, "imagenet-c-resized", ENGINE)
+    (made,) = BlockVariants(images, rules)[Part(range(1), CELLS[2])]
+    large = Image.fromarray(by_hand(images, 0, CELLS[2], view=IMAGENET_C_VIEW))
+    assert np.array_equal(made, np.array(large.resize((48, 48), Image.Resampling.BICUBIC)))
+
+
+@pytest.fixture
+def folders(images, tmp_path):
+    """A copy whose files have 48x48 pixels, in one cell."""
+    for number, key in enumerate(images.keys):
+        path = (tmp_path / key).with_suffix(".png")
+        path.parent.mkdir(exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (48, 48, 3), np.uint8)
+        Image.fromarray(pixels).save(path)
+    return {CELLS[1]: tmp_path}
+
+
+def test_files_are_taken_as_they_are_or_through_the_models_crop(images, folders):
+    with Image.open(folders[CELLS[1]] / "ant/2.png") as opened:
+        file = opened.convert("RGB")
+    part = Part(range(2, 3), CELLS[1])
+    for rule, expected in (("imagenet-c-resized", np.array(file)), ("model", VIEW(file))):
+        rules = VariantRules(VIEW, rule, ENGINE, folders=folders)
+        assert np.array_equal(BlockVariants(images, rules)[part][0], expected)
+
+
+def test_files_of_another_size_are_refused(images, folders):
+    rules = VariantRules(View(224, 256), "imagenet-c", ENGINE, folders=folders)
+    with pytest.raises(ValueError, match=r"is 48x48, the network takes 224; choose --resize-rule"):
+        BlockVariants(images, rules)[Part(range(1), CELLS[1])]
+
+
+def test_a_truncated_file_is_named_with_its_cell(images, folders):
+    path = folders[CELLS[1]] / "ant/0.png"
+    path.write_bytes(path.read_bytes()[:2000])
+    rules = VariantRules(VIEW, "model", ENGINE, folders=folders)
+    with pytest.raises(
+        ValueError, match=r"gaussian_noise-3, image 'ant/0.JPEG': .*ant/0.png' cannot"
+    ):
+        BlockVariants(images, rules)[Part(range(1), CELLS[1])]
+
+
+def test_rules_that_do_not_fit():
+    with pytest.raises(
+        ValueError, match="ImageNet-C's images have 224 pixels, the network takes 48"
+    ):
+        VariantRules(VIEW, "imagenet-c", ENGINE)
+    with pytest.raises(ValueError, match=r"resize rule must be one of model, .* got 'none'"):
+        VariantRules(VIEW, "none", ENGINE)
+
+
+def test_an_image_gone_bad_meanwhile_is_named_and_no_other(tmp_path):
+    for number in range(4):
+        path = tmp_path / ("ant" if number < 2 else "bee") / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (70, 90), (number, 9, 200)).save(path)
+    images = find_images(ImageNetFolder(tmp_path, "", pipeline=[]), ("ant", "bee"), kind="farm")
+    path.write_bytes(b"no image any more")
+    dataset = BlockVariants(images, VariantRules(VIEW, "model", ENGINE))
+    with pytest.raises(ValueError, match=r"bee/3\.png' is no image") as caught:
+        dataset[Part(range(4), CLEAN)]
+    assert "ant/0" not in str(caught.value)

@@ -1,0 +1,190 @@
+"""Classifiers from configs and from timm: weights, preparation of images, scores."""
+
+import numpy as np
+import pytest
+import timm
+import torch
+from mmengine.registry import MODELS
+from PIL import Image
+from safetensors.torch import save_file
+from timm.data import create_transform
+
+from stl_backbones.config.reading import load_config
+from stl_backbones.datasets.views import View
+from stl_backbones.engine.convert import convert_checkpoint
+from stl_backbones.robustness.classifiers import (
+    ViewOptions,
+    open_config_classifier,
+    open_timm_classifier,
+)
+
+MINI = "configs/cls/stl_fan_t_mini_student.py"
+
+
+@pytest.fixture(scope="module")
+def mini(repo_root):
+    return load_config(repo_root / MINI)
+
+
+@pytest.fixture(scope="module")
+def network(mini):
+    """The mini student, untrained, with heads that tell classes apart."""
+    torch.manual_seed(0)
+    model = MODELS.build(mini.model).eval()
+    for head in (model.backbone.head, model.backbone.aux_head):
+        torch.nn.init.normal_(head.weight)
+    return model
+
+
+@pytest.fixture(scope="module")
+def checkpoint(network, tmp_path_factory):
+    """As pretraining writes it."""
+    path = tmp_path_factory.mktemp("weights") / "epoch_1.pth"
+    meta = {"stl_backbones": network.card(), "dataset_meta": {"classes": tuple("abcdefghij")}}
+    torch.save({"state_dict": network.state_dict(), "meta": meta}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def timm_file(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("timm") / "weights.pth"
+    torch.save(timm.create_model("test_resnet").state_dict(), path)
+    return path
+
+
+def pixels(count=2, size=64):
+    return torch.from_numpy(
+        np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
+    )
+
+
+def test_a_checkpoint_of_pretraining(mini, checkpoint, network):
+    classifier = open_config_classifier(mini, checkpoint, name="x")
+    data = {"student": pixels().permute(0, 3, 1, 2), "label": torch.zeros(2), "path": ["", ""]}
+    with torch.inference_mode():
+        expected = network(**network.data_preprocessor(data), mode="predict")
+    cls = classifier.scores(pixels(), "cls")
+    both = classifier.scores(pixels(), "cls_plus_max_token")
+    for index, sample in enumerate(expected):
+        torch.testing.assert_close(cls[index], sample["class_logits"], rtol=1e-4, atol=1e-4)
+        half = sample["class_logits"] + 0.5 * sample["max_token_logits"]
+        torch.testing.assert_close(both[index], half, rtol=1e-4, atol=1e-4)
+    assert classifier.recorded == tuple("abcdefghij")
+    assert classifier.num_classes == 10
+    assert classifier.view == View(64, 64, "bicubic")
+    assert classifier.normalisation == ""
+
+
+def test_a_converted_file_scores_like_its_source(mini, checkpoint, tmp_path):
+    convert_checkpoint(checkpoint, tmp_path / "converted.pth", with_head=True)
+    one = open_config_classifier(mini, checkpoint, name="x")
+    other = open_config_classifier(mini, tmp_path / "converted.pth", name="x")
+    assert torch.equal(one.scores(pixels(), "cls"), other.scores(pixels(), "cls"))
+    assert one.config_sha256 == other.config_sha256
+    assert one.checkpoint_sha256 != other.checkpoint_sha256
+
+
+def test_a_converted_file_says_what_its_source_said(network, checkpoint, tmp_path):
+    """Else a network without the released norms would be taken for one that has them."""
+    convert_checkpoint(checkpoint, tmp_path / "converted.pth", with_head=True)
+    meta = torch.load(tmp_path / "converted.pth", weights_only=True)["meta"]
+    known = {key: value for key, value in network.card().items() if key != "labeler"}
+    assert known["released_norm"] is False
+    assert meta["stl_backbones"] == known
+    assert meta["dataset_meta"] == {"classes": tuple("abcdefghij")}
+    with pytest.raises(ValueError, match="was trained with released_norm=False"):
+        open_timm_classifier("fan_tiny_8_p4_hybrid_token", tmp_path / "converted.pth")
+
+
+def test_a_file_without_heads_is_refused(mini, checkpoint, tmp_path):
+    convert_checkpoint(checkpoint, tmp_path / "bare.pth")
+    with pytest.raises(
+        ValueError, match=r"does not fill the classifiers .*\(head.weight, .*with-he"
+    ):
+        open_config_classifier(mini, tmp_path / "bare.pth", name="x")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("model.arch", "small_hybrid", "its arch is tiny_hybrid, the config's small_hybrid"),
+        ("num_classes", 12, "its num_classes is 10, the config's 12"),
+        ("model.released_norm", True, "its released_norm is False, the config's True"),
+    ],
+)
+def test_a_checkpoint_of_another_config_is_refused(repo_root, checkpoint, option, value, message):
+    config = load_config(repo_root / MINI, options={option: value})
+    with pytest.raises(ValueError, match=message):
+        open_config_classifier(config, checkpoint, name="x")
+
+
+def test_timms_own_data_config(timm_file):
+    classifier = open_timm_classifier("test_resnet", timm_file)
+    assert str(classifier.view) == "center crop 160 of 168 bilinear"
+    assert classifier.normalisation == "mean 0.5/0.5/0.5 std 0.5/0.5/0.5"
+    image = Image.fromarray(pixels(1, 200)[0].numpy())
+    network = timm.create_model("test_resnet").eval()
+    network.load_state_dict(torch.load(timm_file, weights_only=True))
+    data = timm.data.resolve_model_data_config(network)
+    batch = create_transform(**data, is_training=False)(image).unsqueeze(0)
+    with torch.inference_mode():
+        expected = network(batch)
+    found = classifier.scores(torch.from_numpy(classifier.view(image)).unsqueeze(0), "cls")
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_what_the_user_sets_comes_first(timm_file):
+    options = ViewOptions(128, 0.8, "lanczos", (0.1, 0.2, 0.3), (1, 1, 1))
+    classifier = open_timm_classifier("test_resnet", timm_file, view_options=options)
+    assert str(classifier.view) == "center crop 128 of 160 lanczos"
+    assert classifier.normalisation == "mean 0.1/0.2/0.3 std 1/1/1"
+    own = open_timm_classifier("test_resnet", timm_file)
+    assert classifier.config_sha256 != own.config_sha256
+
+
+def test_weights_that_timm_fetches(timm_file, monkeypatch):
+    network = timm.create_model("resnet18").eval()  # its BatchNorms count, in no dimension
+    path = "stl_backbones.robustness.classifiers.create_pretrained"
+    monkeypatch.setattr(path, lambda name, img_size: network)
+    classifier = open_timm_classifier("resnet18.a1_in1k", None)
+    assert classifier.network is network
+    assert len(classifier.checkpoint_sha256) == 64
+
+
+def test_safetensors(timm_file, tmp_path):
+    weights = torch.load(timm_file, weights_only=True)
+    save_file(weights, tmp_path / "model.safetensors")
+    one = open_timm_classifier("test_resnet", timm_file)
+    other = open_timm_classifier("test_resnet", tmp_path / "model.safetensors")
+    assert torch.equal(one.scores(pixels(), "cls"), other.scores(pixels(), "cls"))
+    (tmp_path / "bad.safetensors").write_bytes(b"no weights")
+    with pytest.raises(ValueError, match=r"bad.safetensors' is truncated or no safetensors"):
+        open_timm_classifier("test_resnet", tmp_path / "bad.safetensors")
+
+
+def test_bfloat16_is_near(timm_file):
+    classifier = open_timm_classifier("test_resnet", timm_file)
+    exact, near = (classifier.scores(pixels(), "cls", bfloat16=low) for low in (False, True))
+    assert near.dtype == torch.float32
+    assert 0 < (exact - near).abs().max() < 0.1 * exact.abs().max()
+
+
+def test_scorings_need_their_heads(mini, checkpoint, timm_file):
+    open_config_classifier(mini, checkpoint, name="x").check_scoring("cls_plus_max_token")
+    classifier = open_timm_classifier("test_resnet", timm_file)
+    with pytest.raises(ValueError, match=r"needs a token classifier; 'test_resnet' has none"):
+        classifier.check_scoring("cls_plus_max_token")
+    with pytest.raises(ValueError, match=r"scoring must be one of cls, .* got 'tokens'"):
+        classifier.check_scoring("tokens")
+
+
+def test_our_own_norm_is_not_timms(checkpoint):
+    with pytest.raises(ValueError, match=r"released_norm=False, .* score it with its own config"):
+        open_timm_classifier("fan_tiny_8_p4_hybrid_token", checkpoint)
+
+
+def test_a_network_without_classifier(tmp_path):
+    torch.save(timm.create_model("test_resnet", num_classes=0).state_dict(), tmp_path / "x.pth")
+    with pytest.raises(ValueError, match="does not fit timm's 'test_resnet' with 1000 classes"):
+        open_timm_classifier("test_resnet", tmp_path / "x.pth")
