@@ -15,7 +15,7 @@ from stl_backbones.cli.tool import is_main_process, run_tool
 from stl_backbones.corruptions import import_modules
 
 if TYPE_CHECKING:
-    from stl_backbones.robustness.runner import SweepProgress
+    from stl_backbones.robustness.progress import SweepProgress
 
 PAUSE = 2.0  # seconds between lines on images
 

@@ -19,6 +19,12 @@ RESIZE_RULES = ("model", "imagenet-c", "imagenet-c-resized")
 MAX_WORKERS = 1024  # processes that no machine is short of
 MAX_SIDE = 16384  # pixels
 
+# Options that some tasks alone have; they stay `None` where they are not given.
+TASK_OPTIONS = (
+    "tta", "imagenet_a", "imagenet_r", "scoring", "input_size", "crop_pct", "interpolation",
+    "mean", "std", "resize_rule", "jpeg85", "allow_missing",
+)  # fmt: skip
+
 _EPILOG = """what is scored:
   robustness.py configs/seg/stl_fan_b_cityscapes.py FILE       a segmentation config
   robustness.py configs/det/stl_fan_b_cascade_mask_rcnn_coco.py FILE    a detector's config
@@ -55,8 +61,8 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
         "instead of corrupting on the fly, the official ImageNet-C too; how it was made is read "
         "from its manifest")  # fmt: skip
     add("--mode", choices=MODES, help="corruption engine: exact, the package's numbers; fast, the "
-        "same in distribution; reference, the package itself; torch, on the model's device, for "
-        "segmentation (default: exact for protocols with published numbers, fast for 'all' and "
+        "same in distribution; reference, the package itself; torch, on the model's device "
+        "(default: exact for protocols with published numbers, fast for 'all' and "
         "your own)")  # fmt: skip
     add("--compat", choices=COMPATS, default=COMPATS[0], help="package that --mode exact repeats")
     add("--channel-order", default="rgb", help="what the corruption sees; 'bgr' repeats numbers of "
@@ -117,4 +123,4 @@ def _add_classification(parser: argparse.ArgumentParser) -> None:
         "images or a copy's cells are not whole; tables will say so")  # fmt: skip
 
 
-__all__ = ["RESIZE_RULES", "SCORINGS", "make_robustness_parser"]
+__all__ = ["RESIZE_RULES", "SCORINGS", "TASK_OPTIONS", "make_robustness_parser"]

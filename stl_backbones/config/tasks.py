@@ -8,16 +8,10 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
+from stl_backbones.config.bases import BASES
 from stl_backbones.config.reading import without_import_notes
 from stl_backbones.errors import InputError
 from stl_backbones.evaluation.detection import KINDS
-
-# Base class, as module and name -> task. The libraries are imported by the configs that need them.
-_BASES = {
-    ("stl_backbones.pretraining", "STLClassifier"): "classification",
-    ("mmseg", "BaseSegmentor"): "segmentation",
-    ("mmdet", "BaseDetector"): "detection",
-}
 
 
 def task_of(config: Config) -> str:
@@ -36,7 +30,7 @@ def task_of(config: Config) -> str:
     with without_import_notes(), MODELS.switch_scope_and_registry(None) as registry:
         built = kind if isinstance(kind, type) else registry.get(str(kind))
     for base in getattr(built, "__mro__", ()):
-        for (module, name), task in _BASES.items():
+        for (module, name), task in BASES.items():
             if base.__name__ == name and base.__module__.startswith(module):
                 return task
     reason = "is not registered" if built is None else "is none of these"

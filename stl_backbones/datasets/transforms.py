@@ -19,7 +19,6 @@ from stl_backbones.errors import InputError
 from stl_backbones.metrics import IGNORE_INDEX
 from stl_backbones.records import CorruptionSpec
 from stl_backbones.registry import TRANSFORMS
-from stl_backbones.robustness.pipelines import LOADERS, split_after_loading
 
 
 @TRANSFORMS.register_module()
@@ -133,21 +132,4 @@ class CheckSegMap(BaseTransform):
         return results
 
 
-@TRANSFORMS.register_module()
-class ToFloat32(BaseTransform):
-    """Cast the image, as loaders with ``to_float32=True`` do: for images corrupted in between."""
-
-    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Cast ``results['img']``."""
-        results["img"] = results["img"].astype(np.float32)
-        return results
-
-
-__all__ = [
-    "LOADERS",
-    "CheckSegMap",
-    "CorruptImage",
-    "ToFloat32",
-    "corrupt_bgr",
-    "split_after_loading",
-]
+__all__ = ["CheckSegMap", "CorruptImage", "corrupt_bgr"]

@@ -28,8 +28,11 @@ from stl_backbones.models import (
     select_state_dict,
 )
 from stl_backbones.models.hashing import file_sha256
-from stl_backbones.robustness.classifiers import open_config_classifier, open_timm_classifier
-from stl_backbones.robustness.sweep import build_model, num_classes
+from stl_backbones.robustness.options import SweepOptions
+from stl_backbones.robustness.sources.classifier import ViewOptions
+from stl_backbones.robustness.sources.config_classifier import open_config_classifier
+from stl_backbones.robustness.sources.timm import TimmSource
+from stl_backbones.robustness.tasks.dense import build_model, num_classes
 
 _SEED = 0  # of untrained weights
 _UNTRAINED: dict[str, Any] = {
@@ -178,7 +181,7 @@ def _open_classifier(name: str, checkpoint: str | Path | None) -> Source:
     if checkpoint is None:
         network = _untrained(name)
         return Source(name, network, _logit_names(network), **_UNTRAINED)
-    found = open_timm_classifier(name, checkpoint)
+    found = TimmSource(name, checkpoint, data_root=None).open(SweepOptions())
     classes = _fitting_classes(found.num_classes, _meta(checkpoint).get("dataset_meta"))
     return Source(
         name,
@@ -217,7 +220,7 @@ def _open_config_classifier(
     config: Config, checkpoint: str | Path, *, name: str, backbone: bool
 ) -> Source:
     config.model.pop("compile_network", None)  # the exporter cannot look into a compiled network
-    found = open_config_classifier(config, checkpoint, name=name)
+    found = open_config_classifier(config, checkpoint, name=name, view_options=ViewOptions())
     return Source(
         name=name,
         network=DenseMaps(found.network) if backbone else found.network,

@@ -22,9 +22,7 @@ from stl_backbones.errors import InputError
 from stl_backbones.records import Cell, Provenance
 from stl_backbones.results.atomic import remove_partial_files, write_atomically
 from stl_backbones.results.cell_file import digest_of
-
-# Name -> array of which every image has its rows: one, or as many as it has detections, say.
-Samples = dict[str, npt.NDArray[np.generic]]
+from stl_backbones.robustness.tasks.base import Samples
 
 _HEADER, _CELLS, _VALUES, _LENGTHS = "header", "cells", "values", "lengths"
 _AT_ONCE = 8  # cells in memory while they are put together

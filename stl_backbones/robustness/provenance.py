@@ -4,104 +4,52 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
 
-from stl_backbones.config.openmmlab import innermost_dataset, strip_pretrained
-from stl_backbones.config.tasks import scored_kinds
 from stl_backbones.copies import ManifestHeader
 from stl_backbones.corruptions import CORRUPTIONS, custom_versions, engine_version
-from stl_backbones.models.counting import count_parameters
-from stl_backbones.models.hashing import file_sha256
-from stl_backbones.records import Cell, Provenance
-from stl_backbones.robustness.sweep_data import SweepData, SweepOptions
-from stl_backbones.robustness.versions import fingerprint
+from stl_backbones.records import Provenance
+from stl_backbones.robustness.options import SweepOptions
 
 _ABSENT = "absent"
 _PACKAGES = ("torch", "numpy", "opencv-python", "pillow", "scikit-image", "scipy", "numba")
 # Of two makers, under one import name; recorded as they are installed.
-_LIBRARIES = (
+OPENMMLAB = (
     "onedl-mmcv", "onedl-mmengine", "onedl-mmdetection", "onedl-mmsegmentation",
     "mmcv", "mmengine", "mmdet", "mmsegmentation",
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What a sweep of mmseg or mmdet was called with.
+def describe(options: SweepOptions, *, libraries: Sequence[str], **fields: Any) -> Provenance:
+    """What is measured, and how, on this machine.
 
-    Attributes:
-        config: The model's config.
-        path: Its file, or packaged name.
-        checkpoint: The model's weights.
-        task: ``'segmentation'`` or ``'detection'``.
+    Args:
+        options: Resolved options.
+        libraries: Packages that predict, where they are installed.
+        **fields: Fields of a `Provenance` but for protocol, device and versions.
     """
-
-    config: Config
-    path: Path
-    checkpoint: Path
-    task: str
-
-
-def describe(
-    measured: Measured,
-    model: torch.nn.Module,
-    data: SweepData,
-    options: SweepOptions,
-    *,
-    cells: Sequence[Cell],
-) -> Provenance:
-    """What the numbers of a sweep of mmseg or mmdet are measured with."""
-    inner = innermost(model)
-    encoder = getattr(inner, "backbone", None)
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     return Provenance(
-        task=measured.task,
-        model=options.name or measured.path.stem,
-        protocol=options.protocol,
-        dataset=type(data.dataset).__name__.removeprefix("Checked"),
-        dataset_fingerprint=fingerprint(list(data.files(measured.task))),
-        num_images=len(data.indices),
-        num_images_total=data.total,
-        skipped=data.skipped,
-        classes=data.classes,
-        config_sha256=_config_hash(measured.config),
-        checkpoint_sha256=file_sha256(measured.checkpoint),
-        inference=_inference(measured.config, measured.task, amp=options.amp),
-        device=device_name(),
-        versions={**package_versions(_PACKAGES), **_library_versions()},
-        parameters=count_parameters(inner),
-        encoder_parameters=0 if encoder is None else count_parameters(encoder),
-        **corruption_fields(data.manifest, options, cells),
+        protocol=options.protocol, device=device, versions=_versions_of(libraries), **fields
     )
 
 
-def innermost(model: torch.nn.Module) -> torch.nn.Module:
-    """The model inside of mmengine's wrapper for test-time augmentation."""
-    inner = getattr(model, "module", None)
-    return inner if isinstance(inner, torch.nn.Module) else model
-
-
-def corruption_fields(
-    manifest: ManifestHeader | None, options: SweepOptions, cells: Sequence[Cell]
-) -> dict[str, Any]:
+def corruption_fields(manifest: ManifestHeader | None, options: SweepOptions) -> dict[str, Any]:
     """How the images were corrupted: here, or in the making of the copy that they come from.
 
     Args:
         manifest: What the copy says of itself.
-        options: What is swept.
-        cells: All cells.
+        options: Resolved options.
 
     Returns:
         Fields of a `Provenance`.
     """
-    names = tuple(dict.fromkeys(cell.corruption for cell in cells if not cell.is_clean))
+    names = tuple(dict.fromkeys(c.corruption for c in options.cells() if not c.is_clean))
     if options.corrupted_root is None:
         return {
             "corruption_source": "on-the-fly",
@@ -132,50 +80,26 @@ def corruption_fields(
     }
 
 
-def device_name() -> str:
-    """``'cpu'`` or the accelerator's name."""
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+def fingerprint(files: Sequence[tuple[str, Path]]) -> str:
+    """blake2b over names and bytes of files, in the order given; 32 hexadecimal digits."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, path in files:
+        content = path.read_bytes()
+        digest.update(f"{name}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
 
 
-def package_versions(names: Sequence[str]) -> dict[str, str]:
+def _versions_of(libraries: Sequence[str]) -> dict[str, str]:
     """Package -> version, ``'absent'`` where it is not installed; Python's too."""
     found = {"python": platform.python_version()}
-    for name in names:
+    for name in (*_PACKAGES, *libraries):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = _ABSENT
+            if name in _PACKAGES:
+                found[name] = _ABSENT
     return found
 
 
-def _library_versions() -> dict[str, str]:
-    found = package_versions(_LIBRARIES)
-    return {name: found[name] for name in _LIBRARIES if found[name] != _ABSENT}
-
-
-def _config_hash(config: Config) -> str:
-    """Hash of what decides predictions: model and test pipeline, not where files lie."""
-    settled: dict[str, Any] = {
-        "model": strip_pretrained(config.model.to_dict()),
-        "pipeline": innermost_dataset(config)["pipeline"],
-    }
-    text = json.dumps(settled, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _inference(config: Config, task: str, *, amp: bool) -> str:
-    model = config.model
-    augmented = "module" in model
-    if augmented:
-        model = model.module
-    test_cfg = model.get("test_cfg") or {}
-    if task == "detection":
-        words = {"bbox": "boxes", "segm": "masks"}
-        how = " and ".join(words[kind] for kind in scored_kinds(config))
-    elif test_cfg.get("mode") == "slide":
-        crop, stride = test_cfg["crop_size"], test_cfg["stride"]
-        how = f"slide crop={crop[0]}x{crop[1]} stride={stride[0]}x{stride[1]}"
-    else:
-        how = str(test_cfg.get("mode", "whole"))
-    extras = {"test-time augmentation": augmented, "bfloat16": amp}
-    return ", ".join([how, *(name for name, given in extras.items() if given)])
+__all__ = ["OPENMMLAB", "corruption_fields", "describe", "fingerprint"]

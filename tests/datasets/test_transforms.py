@@ -7,7 +7,7 @@ import pytest
 from mmengine.registry import TRANSFORMS
 
 from stl_backbones.corruptions import corrupt
-from stl_backbones.datasets.transforms import CheckSegMap, CorruptImage, ToFloat32, corrupt_bgr
+from stl_backbones.datasets.transforms import CheckSegMap, CorruptImage, corrupt_bgr
 from stl_backbones.records import CorruptionSpec
 
 
@@ -130,11 +130,3 @@ def test_gray_images_are_corrupted_as_colour_ones():
 def test_what_is_no_8_bit_image_is_refused():
     with pytest.raises(ValueError, match="uint8"):
         corrupt_bgr(np.zeros((8, 8, 3), np.float32), CorruptionSpec("fog", 1), key="a")
-
-
-def test_the_cast_changes_the_type_alone(results):
-    expected = results["img"].astype(np.float32)
-    found = ToFloat32()(results)["img"]
-    assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, expected)
-    assert isinstance(TRANSFORMS.build({"type": "stl_backbones.ToFloat32"}), ToFloat32)

@@ -9,7 +9,7 @@ import pytest
 from stl_backbones.engine import Ranks
 from stl_backbones.records import CLEAN, Cell, Provenance
 from stl_backbones.results import CellStore
-from stl_backbones.robustness import runner
+from stl_backbones.robustness import progress
 from stl_backbones.robustness.runner import run_blocks, split_blocks
 
 CELLS = (CLEAN, Cell("fog", 1), Cell("fog", 2))
@@ -90,7 +90,7 @@ def test_running_scores_and_time_left(tmp_path):
 
 def test_something_is_told_while_an_image_takes_long(tmp_path):
     seen = []
-    with mock.patch.object(runner, "_SILENCE", -1.0):
+    with mock.patch.object(progress, "_SILENCE", -1.0):
         run(tmp_path, tell=seen.append)
     assert [one.share for one in seen[:5]] == pytest.approx([1 / 9, 2 / 9, 3 / 9, 3 / 9, 4 / 9])
     assert [one.done for one in seen[:5]] == [0, 0, 0, 1, 1]

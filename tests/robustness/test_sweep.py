@@ -17,10 +17,13 @@ from mmcv.transforms import LoadImageFromFile
 
 from stl_backbones.copies import ManifestHeader
 from stl_backbones.corruptions import corrupt
+from stl_backbones.errors import InputError
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.results import CellStore
-from stl_backbones.robustness.sweep import SweepOptions, sweep
-from stl_backbones.robustness.versions import corrupted_path, find_corrupted_folders
+from stl_backbones.robustness.corrupted_copy import copy_path, find_copy
+from stl_backbones.robustness.options import SweepOptions
+from stl_backbones.robustness.sources.config import ConfigSource
+from stl_backbones.robustness.sweep import sweep
 
 CHOSEN = {"corruptions": ["brightness", "impulse_noise"], "severities": [1, 3]}
 CELLS = [CLEAN, Cell("brightness", 1), Cell("brightness", 3), *(
@@ -38,12 +41,10 @@ def config(repo_root):
 def run_sweep(config, mini_checkpoint, mini_options):
     def run(work_dir, *, checkpoint=mini_checkpoint, options=(), progress=None, **chosen):
         return sweep(
-            config,
-            checkpoint,
+            ConfigSource(config, checkpoint, options={**mini_options, **dict(options)}),
             work_dir=work_dir,
-            sweep_options=SweepOptions(**{**CHOSEN, "workers": 0, **chosen}),
-            options={**mini_options, **dict(options)},
-            progress=progress,
+            options=SweepOptions(**{**CHOSEN, "workers": 0, **chosen}),
+            on_progress=progress,
         )
 
     return run
@@ -96,7 +97,7 @@ def independent_confusion(model, image_bgr, label, size):
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
 def test_cells_equal_an_independent_computation(cell, swept, config, mini_checkpoint, images):
     from stl_backbones.config.reading import load_config
-    from stl_backbones.robustness.sweep import build_model
+    from stl_backbones.robustness.tasks.dense import build_model
 
     model = build_model(load_config(config), mini_checkpoint)
     result = CellStore(swept).read(cell)
@@ -226,7 +227,9 @@ def test_an_image_is_decoded_once_for_all_its_versions(run_sweep, tmp_path, imag
 
     with mock.patch.object(LoadImageFromFile, "transform", spy):
         run_sweep(tmp_path / "x")
-    assert read == [str(path) for path in images.values()]
+    own = [path for path in read if "leftImg8bit" in path]  # beside a picture of noise
+    paths = [str(path) for path in images.values()]
+    assert own == [paths[0], *paths]  # the first one to check the pipeline
 
 
 def test_what_a_killed_sweep_left_is_used(swept, run_sweep, tmp_path):
@@ -270,23 +273,23 @@ def test_a_copy_with_a_manifest_says_how_it_was_made(swept, run_sweep, corrupted
 @pytest.mark.parametrize("clean_suffix", [".bmp", ".jpg"])
 def test_copies_are_found_under_another_suffix(corrupted_root, images, clean_suffix):
     keys = [key.replace(".png", clean_suffix) for key in images]
-    folders = find_corrupted_folders(corrupted_root, CELLS[1:], keys, image_root=None)
+    folders = find_copy(corrupted_root, CELLS[1:], keys, image_root=None).folders
     folder = folders[CELLS[1]]
-    assert corrupted_path(folder, keys[0]) == folder / next(iter(images))
+    assert copy_path(folder, keys[0]) == folder / next(iter(images))
 
 
 def test_a_copy_under_its_own_name_comes_first(tmp_path):
     for name in ("a.jpg", "a.png", "b.png"):
         (tmp_path / name).touch()
-    found = [corrupted_path(tmp_path, key).name for key in ("a.jpg", "b.jpg", "c.jpg")]
+    found = [copy_path(tmp_path, key).name for key in ("a.jpg", "b.jpg", "c.jpg")]
     assert found == ["a.jpg", "b.png", "c.jpg"]
 
 
 def test_another_images_copy_does_not_stand_in(corrupted_root, images):
     (key, other), folder = list(images)[:2], corrupted_root / "brightness/1"
     clash = key.replace(".png", ".bmp")  # the clean set has both, the copy only the other's
-    with pytest.raises(FileNotFoundError, match="1 of 3 images of cell 'brightness-1' are missing"):
-        find_corrupted_folders(corrupted_root, CELLS[1:], [key, other, clash], image_root=None)
+    with pytest.raises(InputError, match=f"does not say which image is a copy of '{clash}'"):
+        find_copy(corrupted_root, CELLS[1:], [key, other, clash], image_root=None)
     assert (folder / key).is_file()
 
 
@@ -300,7 +303,8 @@ def test_another_images_copy_does_not_stand_in(corrupted_root, images):
     ],
 )
 def test_the_engine_fits_the_protocol(protocol, asked, mode):
-    assert SweepOptions(protocol=protocol, mode=asked).settled("segmentation").mode == mode
+    resolved = SweepOptions(mode=asked).resolved(protocol=protocol, batch_size=1)
+    assert resolved.mode == mode
 
 
 def test_the_engine_asked_for_is_the_one_used(run_sweep, tmp_path, images):
@@ -316,7 +320,7 @@ def test_the_engine_asked_for_is_the_one_used(run_sweep, tmp_path, images):
         seen.append((name, severity, options))
         return image
 
-    with mock.patch("stl_backbones.datasets.transforms.corrupt", spy):
+    with mock.patch("stl_backbones.robustness.tasks.dense.corrupt", spy):
         store = CellStore(run_sweep(tmp_path / "x", mode="fast", seed=5, **chosen))
     options = {"mode": "fast", "compat": chosen["compat"], "channel_order": "rgb", "seed": 5}
     assert seen == [("impulse_noise", 3, {"key": key, **options}) for key in images]
@@ -334,7 +338,7 @@ def test_on_the_models_device_workers_only_load(run_sweep, tmp_path, workers):
         return corrupt(image, *arguments, **{**options, "mode": "fast"})
 
     chosen = {"corruptions": ["impulse_noise"], "severities": [1, 3]}
-    with mock.patch("stl_backbones.datasets.transforms.corrupt", spy):
+    with mock.patch("stl_backbones.robustness.tasks.dense.corrupt", spy):
         folder = run_sweep(tmp_path / "torch", mode="torch", workers=workers, **chosen)
     assert processes == [os.getpid()] * 8
     expected = CellStore(run_sweep(tmp_path / "fast", mode="fast", **chosen))
@@ -344,7 +348,7 @@ def test_on_the_models_device_workers_only_load(run_sweep, tmp_path, workers):
 
 
 def test_engines_are_prepared_before_workers_start(run_sweep, tmp_path):
-    with mock.patch("stl_backbones.robustness.scorers.prepare") as prepared:
+    with mock.patch("stl_backbones.robustness.tasks.base.prepare") as prepared:
         run_sweep(tmp_path / "x", mode="fast", severities=[1], corruptions=["brightness"])
     prepared.assert_called_once_with(("brightness",), mode="fast")
 
@@ -448,12 +452,12 @@ class TestRefusals:
 
     def test_a_missing_cell(self, run_sweep, corrupted_root, tmp_path):
         shutil.rmtree(corrupted_root / "impulse_noise/3")
-        with pytest.raises(FileNotFoundError, match="no cell 'impulse_noise-3'"):
+        with pytest.raises(FileNotFoundError, match="cell 'impulse_noise-3' is missing"):
             run_sweep(tmp_path / "x", corrupted_root=corrupted_root)
 
     def test_a_missing_image(self, run_sweep, corrupted_root, images, tmp_path):
         (corrupted_root / "brightness/3" / list(images)[2]).unlink()
-        with pytest.raises(FileNotFoundError, match="1 of 4 images of cell 'brightness-3'"):
+        with pytest.raises(FileNotFoundError, match="cell 'brightness-3' lacks 1 of 4 images"):
             run_sweep(tmp_path / "x", corrupted_root=corrupted_root)
 
     def test_a_foreign_image(self, run_sweep, corrupted_root, images, tmp_path):

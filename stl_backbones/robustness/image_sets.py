@@ -1,16 +1,13 @@
-"""What a classification sweep is asked for, and the image sets that it scores."""
+"""The image sets that a classifier is scored on."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import cast
 
-import torch
-
-from stl_backbones.copies import ManifestHeader
 from stl_backbones.corruptions import get_protocol
 from stl_backbones.datasets.imagenet import ImageNetFolder
 from stl_backbones.datasets.imagenet_classes import imagenet_wnids, subset_indices, subset_wnids
@@ -19,64 +16,38 @@ from stl_backbones.datasets.views import IMAGENET_C_VIEW
 from stl_backbones.errors import InputError, MissingFileError
 from stl_backbones.models.counting import count_macs, count_parameters
 from stl_backbones.records import CLEAN, Cell, Provenance
-from stl_backbones.robustness.classification_versions import RESIZE_RULES, VariantRules
-from stl_backbones.robustness.classifiers import Classifier
-from stl_backbones.robustness.corrupted_tree import CorruptedTree, find_tree
-from stl_backbones.robustness.provenance import (
-    corruption_fields,
-    device_name,
-    package_versions,
-)
-from stl_backbones.robustness.sweep_data import SweepOptions, read_manifest
+from stl_backbones.robustness.classifier_versions import ViewRules
+from stl_backbones.robustness.corrupted_copy import CorruptedCopy, find_copy
+from stl_backbones.robustness.options import SweepOptions
+from stl_backbones.robustness.provenance import corruption_fields, describe
+from stl_backbones.robustness.sources.classifier import Classifier
+from stl_backbones.robustness.sources.timm import open_folder
 
-_PACKAGES = (
-    "torch", "timm", "numpy", "opencv-python", "pillow", "scikit-image", "scipy", "numba",
-)  # fmt: skip
 _SPLITS = frozenset({"val", "validation", "test", "train"})
 _SHOWN = 8
 
 
 @dataclass(frozen=True)
-class ClassificationOptions(SweepOptions):
-    """What to sweep, beside model and data; first what `SweepOptions` has.
-
-    The default batch size is 128 with an accelerator, else 16.
+class Asked:
+    """What a classification sweep is asked for.
 
     Attributes:
+        options: What all sweeps have.
         scoring: ``'cls'`` or ``'cls_plus_max_token'``.
-        resize_rule: One of `RESIZE_RULES`; default: ``'imagenet-c'`` for a corrupted copy, else
-            ``'model'``.
+        resize_rule: One of `RESIZE_RULES`.
         jpeg85: Pass what is corrupted here through JPEG of quality 85, as ImageNet-C's files.
         imagenet_a: Folder of ImageNet-A, to be scored too.
         imagenet_r: Folder of ImageNet-R.
         allow_missing: Go on where classes have no images, or a copy's cells are not whole.
     """
 
+    options: SweepOptions
     scoring: str = "cls"
-    resize_rule: str | None = None
+    resize_rule: str = "model"
     jpeg85: bool = False
     imagenet_a: str | Path | None = None
     imagenet_r: str | Path | None = None
     allow_missing: bool = False
-
-    def settled(self, task: str = "classification") -> ClassificationOptions:
-        """The same options, checked, with defaults filled in.
-
-        Raises:
-            ValueError: If an option is out of range, unknown, or does not go with another.
-            KeyError: If the protocol is unknown.
-        """
-        settled = cast("ClassificationOptions", super().settled(task))
-        if settled.mode == "torch":
-            raise InputError("mode 'torch' is for segmentation; take fast for classification")
-        default = 128 if torch.cuda.is_available() else 16
-        batch_size = default if self.batch_size is None else self.batch_size
-        if self.jpeg85 and self.corrupted_root is not None:
-            raise InputError("--jpeg85 is for images corrupted here; the files are taken as is")
-        own = "model" if self.corrupted_root is None else "imagenet-c"
-        return dataclasses.replace(
-            settled, resize_rule=self.resize_rule or own, batch_size=batch_size
-        )
 
 
 @dataclass(frozen=True)
@@ -97,30 +68,28 @@ class ImageSet:
     title: str
     images: LabelledImages
     cells: tuple[Cell, ...]
-    rules: VariantRules
+    rules: ViewRules
     cut: tuple[int, ...] | None
     provenance: Provenance
 
 
-def open_image_sets(
-    classifier: Classifier, folder: ImageNetFolder, options: ClassificationOptions
-) -> tuple[ImageSet, ...]:
+def find_image_sets(classifier: Classifier, asked: Asked) -> tuple[ImageSet, ...]:
     """Check all data of a sweep before any of it is scored.
 
     Args:
-        classifier: What is scored.
-        folder: The clean images.
-        options: Settled options.
+        classifier: What is scored, and the folder of the clean images.
+        asked: The options.
 
     Returns:
         The clean images and their corrupted versions; then ImageNet-A and -R where they are given,
         each with ImageNet-1K's images of the same classes.
 
     Raises:
-        ValueError: If data and model do not fit together, or data are broken.
-        FileNotFoundError: If something named is missing.
+        InputError: If data and model do not fit together, or data are broken.
+        MissingFileError: If something named is missing.
     """
-    classifier.check_scoring(options.scoring)
+    folder = classifier.folder
+    classifier.check_scoring(asked.scoring)
     classes = choose_classes(
         folder.metainfo["classes"],
         classifier.num_classes,
@@ -128,9 +97,9 @@ def open_image_sets(
         root=folder.root,
     )
     is_imagenet = classes == imagenet_wnids()
-    describer = _Describer(classifier, options, is_imagenet=is_imagenet)
+    describer = _Describer(classifier, asked, is_imagenet=is_imagenet)
     sets = [_open_main(folder, classes, describer)]
-    for name, root in (("ImageNet-A", options.imagenet_a), ("ImageNet-R", options.imagenet_r)):
+    for name, root in (("ImageNet-A", asked.imagenet_a), ("ImageNet-R", asked.imagenet_r)):
         if root is None:
             continue
         if not is_imagenet:
@@ -142,40 +111,28 @@ def open_image_sets(
     return tuple(sets)
 
 
-def open_folder(root: str | Path, *, option: str) -> ImageNetFolder:
-    """The class folders of a command line's folder.
-
-    Raises:
-        FileNotFoundError: If it is missing, or holds no images.
-        ValueError: If it holds fewer than two classes.
-    """
-    if not Path(root).is_dir():
-        raise MissingFileError(f"{option} '{root}' does not exist; expected class folders in it")
-    return ImageNetFolder(root, "", pipeline=[])
-
-
 def _open_main(folder: ImageNetFolder, classes: tuple[str, ...], describer: _Describer) -> ImageSet:
-    options = describer.options
+    asked, options = describer.asked, describer.asked.options
     title = "ImageNet-1K" if describer.is_imagenet else _own_title(folder.root, len(classes))
     images = describer.find(folder, classes, title if describer.is_imagenet else "the model")
     cells = options.cells()
-    tree, manifest = CorruptedTree({}, {}), None
+    found = None
     if options.corrupted_root is not None:
-        tree = _open_tree(options, cells, images)
-        manifest = read_manifest(options.corrupted_root, tree.folders)
-        cells = (CLEAN, *(cell for cell in cells if cell in tree.folders))
-    rules = VariantRules(
+        found = _find_copy(asked, cells, images)
+        cells = (CLEAN, *(cell for cell in cells if cell in found.folders))
+    rules = ViewRules(
         describer.classifier.view,
-        str(options.resize_rule),
+        asked.resize_rule,
         options.engine,
-        jpeg85=options.jpeg85,
-        folders=None if options.corrupted_root is None else tree.folders,
+        jpeg85=asked.jpeg85,
+        folders=None if found is None else found.folders,
     )
+    manifest = None if found is None else found.manifest
     provenance = describer.describe(
-        title, images, classes, describer.main_notes(manifest, tree.lacking),
-        **corruption_fields(manifest, options, cells),
+        title, images, classes, describer.main_notes(found),
+        **corruption_fields(manifest, options),
     )  # fmt: skip
-    if options.jpeg85:
+    if asked.jpeg85:
         source = f"{provenance.corruption_source} (jpeg quality=85)"
         provenance = dataclasses.replace(provenance, corruption_source=source)
     inference = provenance.inference + _corrupted_inference(rules)
@@ -183,30 +140,30 @@ def _open_main(folder: ImageNetFolder, classes: tuple[str, ...], describer: _Des
     return ImageSet("", title, images, cells, rules, None, provenance)
 
 
-def _open_tree(
-    options: ClassificationOptions, cells: Sequence[Cell], images: LabelledImages
-) -> CorruptedTree:
+def _find_copy(asked: Asked, cells: Sequence[Cell], images: LabelledImages) -> CorruptedCopy:
     """Check a corrupted copy; where cells may be missing, all of the protocol are looked for.
 
     What is noted then does not depend on the cells asked for, and runs over some corruptions each
     can share a folder.
     """
-    root = str(options.corrupted_root)
+    options, root = asked.options, str(asked.options.corrupted_root)
     wanted = [cell for cell in cells if not cell.is_clean]
-    if not options.allow_missing:
-        return find_tree(root, wanted, images)
+    find = partial(find_copy, root, keys=images.keys, image_root=images.root, check_files=False,
+                   hint="; --allow-missing leaves them out, and says so in tables")  # fmt: skip
+    if not asked.allow_missing:
+        return find(cells=wanted)
     every = [cell for cell in get_protocol(options.protocol).cells() if not cell.is_clean]
     try:
-        tree = find_tree(root, every, images, allow_missing=True)
+        found = find(cells=every, allow_missing=True)
     except FileNotFoundError:
-        find_tree(root, wanted, images)  # names a cell that is asked for
+        find(cells=wanted)  # names a cell that is asked for
         raise
-    if not any(cell in tree.folders for cell in wanted):
+    if not any(cell in found.folders for cell in wanted):
         raise MissingFileError(
             f"--corrupted-root '{options.corrupted_root}': none of the {len(wanted)} cells asked "
-            f"for is whole; cell '{wanted[0].name}' {tree.lacking[wanted[0]]}"
+            f"for is whole; cell '{wanted[0].name}' {found.lacking[wanted[0]]}"
         )
-    return tree
+    return found
 
 
 def _open_subset(
@@ -222,7 +179,7 @@ def _open_subset(
             "clean score on the same classes"
         )
     clean = ImageNetFolder(validation.root, "", pipeline=[], classes=chosen)
-    rules = VariantRules(describer.classifier.view, "model", describer.options.engine)
+    rules = ViewRules(describer.classifier.view, "model", describer.asked.options.engine)
     made = []
     for place, title, folder in (
         (name.lower(), name, subset),
@@ -245,18 +202,16 @@ _NOT_CORRUPTED = {
 class _Describer:
     """What all image sets of a sweep share."""
 
-    def __init__(
-        self, classifier: Classifier, options: ClassificationOptions, *, is_imagenet: bool
-    ) -> None:
-        self.classifier, self.options, self.is_imagenet = classifier, options, is_imagenet
+    def __init__(self, classifier: Classifier, asked: Asked, *, is_imagenet: bool) -> None:
+        self.classifier, self.asked, self.is_imagenet = classifier, asked, is_imagenet
         self.parameters = count_parameters(classifier.network)
         self.macs = count_macs(classifier.network, classifier.view.size)
 
     def find(self, folder: ImageNetFolder, classes: Sequence[str], kind: str) -> LabelledImages:
-        options = self.options
+        options = self.asked.options
         return find_images(
-            folder, classes, kind=kind, allow_missing=options.allow_missing, limit=options.limit,
-            skip_broken=options.skip_broken,
+            folder, classes, kind=kind, allow_missing=self.asked.allow_missing,
+            limit=options.limit, skip_broken=options.skip_broken,
         )  # fmt: skip
 
     def describe(
@@ -267,13 +222,12 @@ class _Describer:
         notes: Sequence[str],
         **corruption: object,
     ) -> Provenance:
-        classifier, options = self.classifier, self.options
-        parts = [str(classifier.view), classifier.normalisation, f"scoring {options.scoring}",
+        classifier, options = self.classifier, self.asked.options
+        parts = [str(classifier.view), classifier.normalisation, f"scoring {self.asked.scoring}",
                  "bfloat16" if options.amp else ""]  # fmt: skip
         fields = {
             "task": "classification",
             "model": options.name or classifier.name,
-            "protocol": options.protocol,
             "dataset": title,
             "dataset_fingerprint": images.fingerprint,
             "num_images": len(images),
@@ -283,21 +237,20 @@ class _Describer:
             "config_sha256": classifier.config_sha256,
             "checkpoint_sha256": classifier.checkpoint_sha256,
             "inference": ", ".join(filter(None, parts)),
-            "device": device_name(),
-            "versions": package_versions(_PACKAGES),
             "parameters": self.parameters,
             "macs": self.macs,
             "notes": (*notes, *_absent_note(images)),
             **corruption,
         }
-        return Provenance(**fields)  # type: ignore[arg-type]
+        return describe(options, libraries=("timm",), **fields)
 
-    def main_notes(self, manifest: ManifestHeader | None, lacking: Mapping[Cell, str]) -> list[str]:
+    def main_notes(self, found: CorruptedCopy | None) -> list[str]:
         """What a table must say of the corrupted cells."""
-        notes, options = [], self.options
-        if self.is_imagenet and options.corrupted_root is None:
-            crop = "their own" if options.resize_rule == "model" else str(IMAGENET_C_VIEW)
-            saved = "after" if options.jpeg85 else "without"
+        notes, asked = [], self.asked
+        manifest, lacking = (None, {}) if found is None else (found.manifest, found.lacking)
+        if self.is_imagenet and found is None:
+            crop = "their own" if asked.resize_rule == "model" else str(IMAGENET_C_VIEW)
+            saved = "after" if asked.jpeg85 else "without"
             notes.append(
                 "not the official ImageNet-C files: corrupted on the fly from the validation "
                 f"images after {crop} resize and crop, {saved} JPEG compression of quality 85"
@@ -324,7 +277,7 @@ def _absent_note(images: LabelledImages) -> list[str]:
     return [f"--allow-missing: images of {count - len(images.absent)} of the {count} classes only"]
 
 
-def _corrupted_inference(rules: VariantRules) -> str:
+def _corrupted_inference(rules: ViewRules) -> str:
     """What the inference setting of corrupted images has beside that of clean ones."""
     size, files = rules.view, rules.folders is not None
     if rules.resize_rule == "model":
@@ -341,4 +294,4 @@ def _own_title(root: Path, classes: int) -> str:
     return f"{name} ({classes} classes)"
 
 
-__all__ = ["RESIZE_RULES", "ClassificationOptions", "ImageSet", "open_folder", "open_image_sets"]
+__all__ = ["Asked", "ImageSet", "find_image_sets"]

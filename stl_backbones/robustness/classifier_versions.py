@@ -1,0 +1,131 @@
+"""How a classifier sees an image, clean or corrupted."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from stl_backbones.copies.images import JPEG_HENDRYCKS
+from stl_backbones.corruptions import corrupt
+from stl_backbones.datasets.imagenet import read_rgb
+from stl_backbones.datasets.labelled_images import LabelledImages
+from stl_backbones.datasets.views import IMAGENET_C_VIEW, View
+from stl_backbones.errors import InputError
+from stl_backbones.records import Cell
+from stl_backbones.robustness.corrupted_copy import copy_path
+from stl_backbones.robustness.versions import Versions
+
+Pixels = npt.NDArray[np.uint8]
+
+# How corrupted images come to the network's size. 'model': its own resize and crop, of the clean
+# image before it is corrupted or of the file; 'imagenet-c': 224 pixels as Hendrycks' script crops
+# them, files as they are; 'imagenet-c-resized': the same, for networks of another size.
+RESIZE_RULES = ("model", "imagenet-c", "imagenet-c-resized")
+
+
+@dataclass(frozen=True)
+class ViewRules:
+    """How corrupted images are made, or found.
+
+    Attributes:
+        view: How the network sees an image.
+        resize_rule: One of `RESIZE_RULES`.
+        engine: What `stl_backbones.corruptions.corrupt` takes, beside image, name and severity.
+        jpeg85: Pass what was corrupted here through JPEG of quality 85, as ImageNet-C's files.
+        folders: Cell -> folder to read it from; ``None`` to corrupt here.
+    """
+
+    view: View
+    resize_rule: str
+    engine: Mapping[str, Any]
+    jpeg85: bool = False
+    folders: Mapping[Cell, Path] | None = None
+
+    def __post_init__(self) -> None:
+        if self.resize_rule not in RESIZE_RULES:
+            raise InputError(
+                f"resize rule must be one of {', '.join(RESIZE_RULES)}, got '{self.resize_rule}'"
+            )
+        if self.resize_rule == "imagenet-c" and self.view.size != IMAGENET_C_VIEW.size:
+            raise InputError(
+                f"ImageNet-C's images have {IMAGENET_C_VIEW.size} pixels, the network takes "
+                f"{self.view.size}; choose --resize-rule imagenet-c-resized or model"
+            )
+
+    @property
+    def corruption_view(self) -> View:
+        """The view of a clean image that is then corrupted."""
+        return self.view if self.resize_rule == "model" else IMAGENET_C_VIEW
+
+
+class ClassifierVersions(Versions):
+    """Versions of labelled images, ``(size, size, 3)`` uint8 RGB; packed: a tensor of several.
+
+    Args:
+        images: The clean images.
+        rules: How versions are made.
+    """
+
+    def __init__(self, images: LabelledImages, rules: ViewRules) -> None:
+        super().__init__()
+        self.images, self.rules = images, rules
+
+    def load(self, index: int) -> dict[View, Pixels]:
+        """The views of a clean image."""
+        image = read_rgb(self.images.path(index))
+        views = {self.rules.view}
+        if self.rules.folders is None:
+            views.add(self.rules.corruption_view)
+        return {view: view(image) for view in views}
+
+    def make(self, index: int, cell: Cell) -> Pixels:
+        """The version, at the network's size."""
+        try:
+            return self._make(index, cell)
+        except ValueError as error:
+            raise InputError(f"{cell.name}, image '{self.images.keys[index]}': {error}") from error
+
+    def _make(self, index: int, cell: Cell) -> Pixels:
+        rules, key = self.rules, self.images.keys[index]
+        if cell.is_clean:
+            return self.loaded(index)[rules.view]
+        if rules.folders is not None:
+            path = copy_path(rules.folders[cell], key)
+            return _fit_file(read_rgb(path), path, rules)
+        crop = self.loaded(index)[rules.corruption_view]
+        made = corrupt(crop, cell.corruption, cell.severity, key=key, **rules.engine)
+        return rules.view.resized(_through_jpeg(made) if rules.jpeg85 else made)
+
+    def pack(self, versions: list[Any]) -> torch.Tensor:
+        """``(n, size, size, 3)`` uint8."""
+        size = self.rules.view.size
+        return torch.from_numpy(
+            np.stack(versions) if versions else np.empty((0, size, size, 3), np.uint8)
+        )
+
+
+def _fit_file(image: Image.Image, path: Path, rules: ViewRules) -> Pixels:
+    if rules.resize_rule == "model":
+        return rules.view(image)
+    if rules.resize_rule == "imagenet-c" and image.size != (rules.view.size,) * 2:
+        raise InputError(
+            f"'{path}' is {image.size[0]}x{image.size[1]}, the network takes {rules.view.size}; "
+            "choose --resize-rule imagenet-c-resized or model"
+        )
+    return rules.view.resized(np.array(image))
+
+
+def _through_jpeg(image: Pixels) -> Pixels:
+    with Image.open(io.BytesIO(JPEG_HENDRYCKS.encode(image))) as opened:
+        return np.array(opened.convert("RGB"))
+
+
+__all__ = ["RESIZE_RULES", "ClassifierVersions", "ViewRules"]

@@ -1,0 +1,104 @@
+"""What a sweep is asked for, beside its model and data."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stl_backbones.corruptions import check_engine, get_protocol
+from stl_backbones.errors import InputError
+from stl_backbones.records import Cell
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """What to sweep, beside model and data.
+
+    Attributes:
+        protocol: The protocol's name; empty for the task's own.
+        corruptions: Only these of the protocol's corruptions.
+        severities: Only these severities.
+        limit: Only the first images of the data set; of a classification set, so many spread over
+            the classes.
+        corrupted_root: Read corrupted images from here instead of making them.
+        mode: The corruption engine; ``None`` takes the protocol's default: ``'exact'`` where
+            numbers by it are published, ``'fast'`` elsewhere.
+        compat: The package whose numbers ``mode='exact'`` repeats.
+        channel_order: What the corruption sees, ``'rgb'`` or ``'bgr'``.
+        seed: Another seed, another draw of the benchmark.
+        skip_broken: Leave out broken images instead of refusing the data set.
+        name: The model's name in tables; default: the config's or timm's name.
+        workers: Processes that load and corrupt ahead of the model.
+        batch_size: Images of a batch, at most, and of the work lost when the process is killed;
+            default: the task's. Only images of one size share a batch.
+        amp: Compute in bfloat16; of a detector, backbone and neck.
+        task_options: Options that the task alone has, by name, as given; see
+            `stl_backbones.robustness.tasks.Task.options`.
+    """
+
+    protocol: str = ""
+    corruptions: Sequence[str] | None = None
+    severities: Sequence[int] | None = None
+    limit: int | None = None
+    corrupted_root: str | Path | None = None
+    mode: str | None = None
+    compat: str = "imaug-1.1.5"
+    channel_order: str = "rgb"
+    seed: int = 0
+    skip_broken: bool = False
+    name: str | None = None
+    workers: int = 1
+    batch_size: int | None = None
+    amp: bool = False
+    task_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def resolved(self, *, protocol: str, batch_size: int) -> SweepOptions:
+        """The same options, checked, with the defaults of task and protocol filled in.
+
+        Args:
+            protocol: The task's default protocol.
+            batch_size: The task's default batch size.
+
+        Raises:
+            InputError: If an option is out of range or unknown.
+            UnknownNameError: If the protocol or a corruption is unknown.
+        """
+        protocol = self.protocol or protocol
+        mode = self.mode or get_protocol(protocol).default_mode
+        check_engine(mode=mode, channel_order=self.channel_order, compat=self.compat)
+        batch_size = batch_size if self.batch_size is None else self.batch_size
+        for name, value, least in (
+            ("limit", self.limit, 1), ("batch size", batch_size, 1), ("workers", self.workers, 0),
+        ):  # fmt: skip
+            if value is not None and value < least:
+                raise InputError(f"{name} must be at least {least}, got {value}")
+        resolved = dataclasses.replace(self, protocol=protocol, mode=mode, batch_size=batch_size)
+        resolved.cells()
+        return resolved
+
+    @property
+    def engine(self) -> dict[str, Any]:
+        """How images are corrupted: what `stl_backbones.corruptions.corrupt` takes."""
+        return {
+            "mode": self.mode,
+            "compat": self.compat,
+            "channel_order": self.channel_order,
+            "seed": self.seed,
+        }
+
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells to measure, clean first.
+
+        Raises:
+            InputError: If none remains.
+            UnknownNameError: If the protocol or a corruption is unknown.
+        """
+        return get_protocol(self.protocol).cells(
+            corruptions=self.corruptions, severities=self.severities
+        )
+
+
+__all__ = ["SweepOptions"]

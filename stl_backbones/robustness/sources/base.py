@@ -1,0 +1,101 @@
+"""Where a model comes from, and what the tasks need to know of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from stl_backbones.models.counting import count_parameters
+from stl_backbones.robustness.options import SweepOptions
+
+
+class Source(ABC):
+    """A model that can be opened, with the data that it is scored on.
+
+    Attributes:
+        name: The model's name in tables, unless the user gives another.
+    """
+
+    name: str
+
+    @property
+    @abstractmethod
+    def task(self) -> str:
+        """The task's name."""
+
+    @abstractmethod
+    def open(self, options: SweepOptions) -> Any:
+        """Build the model, ready to predict; called on every process.
+
+        Returns:
+            What the task's ``open`` takes.
+
+        Raises:
+            InputError: If model, weights and options do not fit together.
+            MissingFileError: If something named is missing.
+        """
+
+
+@dataclass(frozen=True)
+class DenseModel:
+    """A config's model, whose ``test_step`` takes what the config's pipeline packs.
+
+    Attributes:
+        name: Its name in tables.
+        config: The config.
+        model: The model, in evaluation mode; perhaps inside of test-time augmentation.
+        config_sha256: Hash of what decides predictions beside the weights.
+        checkpoint_sha256: Hash of the weights' file.
+    """
+
+    name: str
+    config: Any
+    model: nn.Module
+    config_sha256: str
+    checkpoint_sha256: str
+
+    @property
+    def inner(self) -> Any:
+        """The model inside of mmengine's wrapper for test-time augmentation."""
+        return innermost(self.model)
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of the model."""
+        return count_parameters(self.inner)
+
+    @property
+    def encoder_parameters(self) -> int:
+        """Parameters of its backbone; 0 if it has none of that name."""
+        encoder = getattr(self.inner, "backbone", None)
+        return 0 if encoder is None else count_parameters(encoder)
+
+    def extras(self, options: SweepOptions) -> Iterator[str]:
+        """What is unusual about how it predicts, in words."""
+        if self.inner is not self.model:
+            yield "test-time augmentation"
+        if options.amp:
+            yield "bfloat16"
+
+    def bfloat16(self) -> torch.autocast:
+        """Compute in mixed precision meanwhile."""
+        return torch.autocast(next(self.model.parameters()).device.type, torch.bfloat16)
+
+
+def innermost(model: nn.Module) -> nn.Module:
+    """The model inside of a wrapper."""
+    inner = getattr(model, "module", None)
+    return inner if isinstance(inner, nn.Module) else model
+
+
+def default_device() -> str:
+    """The device that models are scored on."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+__all__ = ["DenseModel", "Source", "default_device", "innermost"]

@@ -1,0 +1,196 @@
+"""A classifier ready to be scored; torch and timm are all that it needs."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from torch import Tensor, nn
+
+from stl_backbones.datasets.views import View
+from stl_backbones.errors import InputError
+from stl_backbones.evaluation.classification import SCORINGS, scores
+from stl_backbones.robustness.sources.base import default_device
+
+_LEAST_CROP = 0.05  # an image 20 times as large as what is seen of it
+_LEAST_STD = 1e-3  # a quarter of a step of 8-bit pixels
+VIEW_OPTIONS = ("input_size", "crop_pct", "interpolation", "mean", "std")
+
+
+@dataclass(frozen=True)
+class ViewOptions:
+    """What the user sets of the images' preparation; ``None`` leaves it to the model.
+
+    Attributes:
+        input_size: Side of the images.
+        crop_pct: Side of the crop / shorter side of the resized image.
+        interpolation: Of the resize.
+        mean: Of the normalisation, three numbers in 0..1.
+        std: Likewise.
+    """
+
+    input_size: int | None = None
+    crop_pct: float | None = None
+    interpolation: str | None = None
+    mean: Sequence[float] | None = None
+    std: Sequence[float] | None = None
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> ViewOptions:
+        """Those among a sweep's ``task_options``."""
+        names = {entry.name for entry in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in options.items() if name in names})
+
+    def view(self, *, size: int, crop_pct: float, interpolation: str, mode: str = "center") -> View:
+        """The model's own view with the user's changes.
+
+        Raises:
+            ValueError: If a value is out of range or unknown.
+        """
+        if self.crop_pct is not None and 0 < self.crop_pct < _LEAST_CROP:
+            raise InputError(
+                f"the crop ratio must be at least {_LEAST_CROP:g}, got {self.crop_pct:g}"
+            )
+        return View.of_crop_pct(
+            size if self.input_size is None else self.input_size,
+            crop_pct if self.crop_pct is None else self.crop_pct,
+            interpolation=self.interpolation or interpolation,
+            mode=mode,
+        )
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network and how images are prepared for it.
+
+    Attributes:
+        name: Its name in tables.
+        network: Normalised ``(B, 3, H, W)`` -> class logits ``(B, K)``, or these and token logits
+            ``(B, N, K)``; in evaluation mode.
+        num_classes: K.
+        recorded: Class names that its checkpoint states.
+        view: Resize and crop.
+        mean: Of the normalisation, for values in 0..1.
+        std: Likewise.
+        config_sha256: Hash of what decides predictions beside the weights.
+        checkpoint_sha256: Hash of the weights.
+        folder: The class folders of the clean images; ``None`` if nothing is scored.
+    """
+
+    name: str
+    network: nn.Module
+    num_classes: int
+    recorded: tuple[str, ...] | None
+    view: View
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    config_sha256: str
+    checkpoint_sha256: str
+    folder: Any = None
+
+    @property
+    def normalisation(self) -> str:
+        """Mean and standard deviation in words; empty for ImageNet's."""
+        if (self.mean, self.std) == (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD):
+            return ""
+        mean, std = ("/".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
+        return f"mean {mean} std {std}"
+
+    def check_scoring(self, scoring: str) -> None:
+        """Refuse a scoring that the network has no head for.
+
+        Raises:
+            ValueError: If it is unknown, or needs a token classifier.
+        """
+        if scoring not in SCORINGS:
+            raise InputError(f"scoring must be one of {', '.join(SCORINGS)}, got '{scoring}'")
+        if scoring != SCORINGS[0] and getattr(self.network, "aux_head", None) is None:
+            raise InputError(f"scoring {scoring} needs a token classifier; '{self.name}' has none")
+
+    def scores(self, pixels: Tensor, scoring: str, *, bfloat16: bool = False) -> Tensor:
+        """Class scores of a batch.
+
+        Args:
+            pixels: ``(B, size, size, 3)`` uint8 RGB, on any device.
+            scoring: One of `stl_backbones.evaluation.classification.SCORINGS`.
+            bfloat16: Compute in mixed precision.
+
+        Returns:
+            ``(B, K)`` float32, on the network's device.
+        """
+        device = next(self.network.parameters()).device
+        mean, std = (
+            255 * torch.tensor(values, device=device).view(-1, 1, 1)
+            for values in (self.mean, self.std)
+        )
+        images = pixels.to(device, non_blocking=True).permute(0, 3, 1, 2).float()
+        images = images.sub_(mean).div_(std).contiguous()
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+            output = self.network(images)
+        logits, tokens = output if isinstance(output, tuple) else (output, None)
+        sample = {"class_logits": logits.float()}
+        if tokens is not None:
+            sample["max_token_logits"] = tokens.float().amax(dim=1)
+        return scores(sample, scoring)
+
+
+def make_classifier(
+    network: nn.Module,
+    options: ViewOptions,
+    *,
+    view: View,
+    data: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    **fields: Any,
+) -> Classifier:
+    """Put a classifier on its device, with the user's normalisation if there is one.
+
+    Args:
+        network: See `Classifier`.
+        options: What the user sets.
+        view: Resize and crop, with the user's changes.
+        data: ``mean`` and ``std`` of the model's own.
+        settings: What decides predictions beside these and the weights.
+        **fields: Further fields of `Classifier`.
+
+    Raises:
+        InputError: If mean or standard deviation are out of range.
+    """
+    mean, std = (
+        tuple(float(value) for value in (data[key] if given is None else given))
+        for key, given in (("mean", options.mean), ("std", options.std))
+    )
+    if min(std) <= 0:
+        raise InputError(f"std must be above 0, got {std}")
+    _check_normalisation(options)
+    resolved = {**settings, "view": str(view), "mean": mean, "std": std}
+    text = json.dumps(resolved, sort_keys=True)
+    num_classes: Any = network.num_classes
+    return Classifier(
+        network=network.to(default_device()).eval(),
+        num_classes=num_classes,
+        view=view,
+        mean=mean,
+        std=std,
+        config_sha256=hashlib.sha256(text.encode()).hexdigest(),
+        **fields,
+    )
+
+
+def _check_normalisation(options: ViewOptions) -> None:
+    """Refuse what was meant for values of 0..255, or makes the network's input overflow."""
+    for name, values, least in (("mean", options.mean, 0.0), ("std", options.std, _LEAST_STD)):
+        if values is not None and not all(least <= value <= 1 for value in values):
+            raise InputError(
+                f"{name} must be in {least:g}..1, that of pixels 0..255 divided by 255, "
+                f"got {tuple(values)}"
+            )
+
+
+__all__ = ["VIEW_OPTIONS", "Classifier", "ViewOptions", "make_classifier"]

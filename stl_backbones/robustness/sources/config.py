@@ -1,0 +1,66 @@
+"""Models of configs: ours, mmseg's, mmdet's, or of a registered task of the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from stl_backbones.config.packaged import config_file
+from stl_backbones.config.reading import load_config
+from stl_backbones.config.tasks import task_of
+from stl_backbones.robustness.options import SweepOptions
+from stl_backbones.robustness.sources.base import Source
+from stl_backbones.robustness.tasks import get_task
+
+
+_DATA_ROOT = "test_dataloader.dataset.data_root"
+
+
+class ConfigSource(Source):
+    """The model of a config, on the config's test data.
+
+    Args:
+        config: A file, or a packaged name such as ``mmdet::...``; read once.
+        checkpoint: The model's weights.
+        options: ``--cfg-options``.
+        data_root: The data's folder, instead of the config's.
+        name: The model's name in tables; default: the config's.
+    """
+
+    def __init__(
+        self,
+        config: str | Path,
+        checkpoint: str | Path,
+        *,
+        options: Mapping[str, Any] | None = None,
+        data_root: str | Path | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.path, self.checkpoint = config_file(config), Path(checkpoint)
+        self.options, self.data_root = dict(options or {}), data_root
+        self.name = name or self.path.stem
+
+    @cached_property
+    def config(self) -> Config:
+        """The config, with the options."""
+        config = load_config(self.path, options=self.options)
+        if self.data_root is not None:
+            targets = (config.get("linked_options") or {}).get("data_root") or [_DATA_ROOT]
+            config.merge_from_dict(dict.fromkeys(targets, str(self.data_root)))
+        return config
+
+    @property
+    def task(self) -> str:
+        """The task of the config's model."""
+        return task_of(self.config)
+
+    def open(self, options: SweepOptions) -> Any:
+        """Build the model, as its task does it."""
+        return get_task(self.task).from_config(self, options)
+
+
+__all__ = ["ConfigSource"]

@@ -1,0 +1,231 @@
+"""Detection: which detections match which objects, and the detections themselves."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pycocotools.coco import COCO
+
+from stl_backbones.datasets.coco_annotations import read_annotations
+from stl_backbones.errors import InputError
+from stl_backbones.evaluation.coco_results import encode_file, encode_image, to_coco_results
+from stl_backbones.evaluation.detection import KINDS, DetectionMatcher
+from stl_backbones.records import Cell
+from stl_backbones.results import CellStore
+from stl_backbones.results.atomic import write_atomically
+from stl_backbones.results.detections import (
+    DETECTIONS_DIGEST,
+    detections_path,
+    has_its_detections,
+)
+from stl_backbones.robustness.tasks.base import Samples, Tally
+from stl_backbones.robustness.tasks.dense import DenseSet, DenseTask
+from stl_backbones.robustness.tasks.registry import register_task
+
+_PACKED = "packed_detections"
+_WORDS = {"bbox": "boxes", "segm": "masks"}
+
+
+class DetectionSet(DenseSet):
+    """A detector on its images, see `ScoredSet`.
+
+    The truth is the annotation file that the config's evaluator reads, else the data set's. The
+    categories are those that mmdet's data set found by the class names.
+    """
+
+    metric, is_share = "detections an image", False
+
+    def find_classes(self) -> tuple[str, ...]:
+        """The names of the scored categories, in the order of the labels."""
+        if len(self.data.innermost) > 1:
+            raise InputError(
+                f"the test data are a union of {len(self.data.innermost)} data sets; expected one "
+                "for detection, so inherit the config with _base_ and a test_dataloader of one"
+            )
+        dataset = self.data.innermost[0]
+        if not hasattr(dataset, "cat_ids"):
+            raise InputError(
+                f"expected a data set in COCO's format, got {type(dataset).__name__}; "
+                "give the config a test_dataloader.dataset of type CocoDataset"
+            )
+        self.kinds = self._find_kinds()
+        self.path = Path(next(self._stated_files(), dataset.ann_file))
+        self.truth = COCO()
+        self.truth.dataset = read_annotations(self.path)
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.truth.createIndex()
+        self.category_ids = tuple(int(number) for number in dataset.cat_ids)
+        absent = [number for number in self.category_ids if number not in self.truth.cats]
+        if absent or not self.category_ids:
+            raise InputError(
+                f"'{self.path}' has {len(self.truth.cats)} categories, but "
+                f"{'none' if absent else 'no class'} of the data set's {len(self.category_ids)}: "
+                "do the test_evaluator's and the data set's ann_file belong together?"
+            )
+        return tuple(str(self.truth.cats[number]["name"]) for number in self.category_ids)
+
+    def _stated_files(self) -> Iterator[str | Path]:
+        """Annotation files of the config's evaluators."""
+        for evaluator, settings in zip(self.evaluators, self.stated_evaluators, strict=True):
+            path = getattr(evaluator, "path", None) or settings.get("ann_file")
+            if path:
+                yield path
+
+    def check(self) -> None:
+        """Refuse an evaluator that counts other images than the data set gives."""
+        self.image_numbers = [int(info["img_id"]) for info in self.data.infos]
+        self.matcher = DetectionMatcher(
+            self.truth, category_ids=self.category_ids, kinds=self.kinds
+        )
+        given = {int(info["img_id"]) for info in self.data.all_infos}
+        counted = set(self.truth.imgs)
+        unknown = given - counted
+        if unknown:
+            raise InputError(
+                f"'{self.path}', the test_evaluator's, lacks {len(unknown)} of the {len(given)} "
+                f"images of the test data set, id {min(unknown)} for one"
+            )
+        others = counted - given
+        if others and not self.data.broken and any(map(_counts_all_images, self.evaluators)):
+            raise InputError(
+                f"the test_evaluator counts the {len(counted)} images of '{self.path}', the test "
+                f"data set gives {len(given)} of them, and the others would count as missed; "
+                "give both the same images"
+            )
+
+    def _find_kinds(self) -> tuple[str, ...]:
+        """What the config's evaluators are asked for: boxes, masks or both."""
+        asked = [
+            kind
+            for evaluator in self.evaluators
+            for kind in np.atleast_1d(getattr(evaluator, "metrics", None) or [])
+        ]
+        kinds = tuple(kind for kind in KINDS if kind in asked)
+        if not kinds and asked:
+            raise InputError(
+                f"the config's test_evaluator asks for none of {', '.join(KINDS)}, but for "
+                f"'{asked[0]}'; choose --cfg-options test_evaluator.metric=bbox"
+            )
+        return kinds or KINDS[:1]
+
+    def notes(self) -> Iterator[str]:
+        """Evaluators that compute something else."""
+        for evaluator in self.evaluators:
+            if not hasattr(evaluator, "_coco_api") or _computes_otherwise(evaluator):
+                yield (
+                    f"COCO's AP; the config's test_evaluator {type(evaluator).__name__} computes "
+                    "another number"
+                )
+
+    def inference(self) -> Iterator[str]:
+        """Boxes or masks."""
+        yield " and ".join(_WORDS[kind] for kind in self.kinds)
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        """The images and the annotation file."""
+        yield from super().files()
+        yield "annotations", self.path
+
+    def precision(self) -> AbstractContextManager[Any]:
+        """bfloat16 in backbone and neck alone: boxes need more digits, and so does mmcv's NMS."""
+        if not self.options.amp:
+            return contextlib.nullcontext()
+        detector: Any = self.subject.inner
+        extract = detector.extract_feat
+
+        def in_bfloat16(*args: Any, **kwargs: Any) -> Any:
+            with self.subject.bfloat16():
+                return _as_float32(extract(*args, **kwargs))
+
+        return _shadowed(detector, "extract_feat", in_bfloat16)
+
+    def record(self, image: int, sample: Any) -> Samples:
+        """What `DetectionMatcher.match` gives, and the packed detections ``(bytes,)`` uint8."""
+        number = self.image_numbers[image]
+        try:
+            found = to_coco_results(
+                sample, category_ids=self.category_ids, kinds=self.kinds, image_number=number
+            )
+        except ValueError as error:
+            raise InputError(f"'{self.keys[image]}': {error}") from error
+        packed = np.frombuffer(encode_image(found), np.uint8)
+        return {
+            **self.matcher.match(number, found),
+            _PACKED: packed,
+            f"{_PACKED}_size": np.array([len(packed)], np.int64),
+        }
+
+    def tally(self, samples: Samples) -> Tally:
+        """The number of detections."""
+        return samples[f"{self.kinds[0]}_detections"].sum()
+
+    def score_of(self, tally: Tally, images: int) -> float:
+        """Detections per image."""
+        return float(tally / images)
+
+    def is_kept(self, store: CellStore, cell: Cell) -> bool:
+        """Whether the cell's detections are there, as they were written."""
+        return has_its_detections(store.read(cell), store.folder)
+
+    def finish(self, store: CellStore, cell: Cell, samples: Samples) -> Samples:
+        """Write the cell's detections; the cell remembers the file's hash."""
+        packed, sizes = samples.pop(_PACKED), samples.pop(f"{_PACKED}_size")
+        parts = np.split(packed, np.cumsum(sizes)[:-1])
+        content = encode_file(part.tobytes() for part in parts)
+        path = detections_path(store.folder, cell)
+        path.parent.mkdir(exist_ok=True)
+        write_atomically(path, content)
+        digest = np.frombuffer(hashlib.sha256(content).digest(), np.uint8)
+        return {**samples, DETECTIONS_DIGEST: digest}
+
+
+class DetectionTask(DenseTask):
+    """Object detection and instance segmentation by mmdet's models."""
+
+    name = "detection"
+    default_protocol = "coco-c"
+    bases = (("mmdet", "BaseDetector"),)
+    scored = DetectionSet
+
+
+def _computes_otherwise(evaluator: Any) -> bool:
+    """Whether a metric like mmdet's CocoMetric is a subclass that computes another number."""
+    own = type(evaluator).compute_metrics.__qualname__.partition(".")[0]
+    return own not in ("CocoMetric", "CocoAveragePrecision")
+
+
+def _counts_all_images(evaluator: Any) -> bool:
+    """Whether a metric counts every image of its annotation file, predicted or not."""
+    own = type(evaluator).compute_metrics.__qualname__.partition(".")[0]
+    return own == "CocoMetric" and getattr(evaluator, "_coco_api", None) is not None
+
+
+@contextlib.contextmanager
+def _shadowed(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Shadow a method of one object for a while."""
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        delattr(owner, name)
+
+
+def _as_float32(features: Any) -> Any:
+    if isinstance(features, torch.Tensor):
+        return features.float() if features.is_floating_point() else features
+    if isinstance(features, list | tuple):
+        return type(features)(_as_float32(part) for part in features)
+    return features
+
+
+register_task(DetectionTask())
+
+__all__ = ["DetectionSet", "DetectionTask"]

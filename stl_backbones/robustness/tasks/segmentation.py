@@ -1,0 +1,139 @@
+"""Segmentation: one confusion matrix per image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from mmengine.registry import TRANSFORMS
+
+from stl_backbones.config.reading import building
+from stl_backbones.errors import InputError
+from stl_backbones.evaluation import sample_confusion
+from stl_backbones.metrics import IGNORE_INDEX, mean_iou
+from stl_backbones.records import CLEAN, Cell
+from stl_backbones.results import CellStore
+from stl_backbones.robustness.pipeline import add_labels
+from stl_backbones.robustness.tasks.base import Samples, Tally
+from stl_backbones.robustness.tasks.dense import DenseSet, DenseTask
+from stl_backbones.robustness.tasks.registry import register_task
+
+
+class SegmentationSet(DenseSet):
+    """A segmentation model on its images, see `ScoredSet`."""
+
+    metric = "mIoU"
+
+    def check(self) -> None:
+        """Find the truth, and the label that is ignored, by running the pipeline on an image."""
+        sample = self.versions.make(0, CLEAN)
+        if "gt_sem_seg" not in _first(sample["data_samples"]):
+            with building("mmseg's LoadAnnotations"):
+                add_labels(self.versions.steps, TRANSFORMS.build)
+            sample = self.versions.make(0, CLEAN)
+        if "gt_sem_seg" not in _first(sample["data_samples"]):
+            raise InputError(
+                "the test pipeline packs no label map: expected 'gt_sem_seg' in the data samples"
+            )
+        self.ignore_index, self.contradiction = self._find_ignored()
+
+    def _find_ignored(self) -> tuple[int, str]:
+        """The ignored label: the evaluator's, else the data set's, else the head's.
+
+        Returns:
+            The label, and who states another one.
+        """
+        head = getattr(self.subject.inner, "decode_head", None)
+        places = {
+            "the test_evaluator": [getattr(e, "ignore_index", None) for e in self.evaluators],
+            "the data set": [getattr(d, "ignore_index", None) for d in self.data.innermost],
+            "the decode head": [getattr(h, "ignore_index", None) for h in _heads(head)],
+        }
+        stated = [
+            (place, int(value))
+            for place, values in places.items()
+            for value in dict.fromkeys(values)
+            if isinstance(value, int)
+        ]
+        if not stated:
+            return IGNORE_INDEX, ""
+        first, chosen = stated[0]
+        others = [f"{place} {value}" for place, value in stated if value != chosen]
+        if not others:
+            return chosen, ""
+        return chosen, f"label {chosen} is ignored, as {first} says; {', '.join(others)}"
+
+    def notes(self) -> Iterator[str]:
+        """Who states another ignored label, and evaluators that compute something else."""
+        if self.contradiction:
+            yield self.contradiction
+
+    def inference(self) -> Iterator[str]:
+        """Whole images or sliding windows, and an unusual ignored label."""
+        test_cfg = getattr(self.subject.inner, "test_cfg", None) or {}
+        mode = str(test_cfg.get("mode", "whole"))
+        if mode == "slide":
+            crop, stride = test_cfg["crop_size"], test_cfg["stride"]
+            mode = f"slide crop={crop[0]}x{crop[1]} stride={stride[0]}x{stride[1]}"
+        yield mode
+        if self.ignore_index != IGNORE_INDEX:
+            yield f"label {self.ignore_index} ignored"
+
+    def record(self, image: int, sample: Any) -> Samples:
+        """``confusion_matrix`` ``(1, K, K)``."""
+        try:
+            confusion = sample_confusion(
+                sample, num_classes=len(self.classes), ignore_index=self.ignore_index
+            )
+        except ValueError as error:
+            raise InputError(f"'{self.keys[image]}': {error}") from error
+        return {"confusion_matrix": confusion[None]}
+
+    def tally(self, samples: Samples) -> Tally:
+        """The confusion matrix of all images."""
+        return samples["confusion_matrix"].sum(axis=0)
+
+    def score_of(self, tally: Tally, images: int) -> float:
+        """The mIoU."""
+        del images
+        return mean_iou(tally)
+
+    def finish(self, store: CellStore, cell: Cell, samples: Samples) -> Samples:
+        """Store counts in the narrowest integers that hold them.
+
+        Raises:
+            InputError: If every pixel is ignored.
+        """
+        del store
+        counts = samples["confusion_matrix"]
+        if not counts.any():
+            raise InputError(
+                f"cell '{cell.name}': no pixel of the {len(counts)} images counts, all labels are "
+                "ignored; are these the label maps?"
+            )
+        return {"confusion_matrix": counts.astype(np.min_scalar_type(counts.max()))}
+
+
+class SegmentationTask(DenseTask):
+    """Semantic segmentation by mmseg's models."""
+
+    name = "segmentation"
+    default_protocol = "stl-cityscapes-c"
+    bases = (("mmseg", "BaseSegmentor"),)
+    scored = SegmentationSet
+
+
+def _first(samples: Any) -> Any:
+    """A sample, or the first view of test-time augmentation."""
+    return samples[0] if isinstance(samples, list | tuple) else samples
+
+
+def _heads(head: Any) -> list[Any]:
+    """A decode head, or the stages of a cascade."""
+    return list(head) if hasattr(head, "__len__") else [head]
+
+
+register_task(SegmentationTask())
+
+__all__ = ["SegmentationSet", "SegmentationTask"]
