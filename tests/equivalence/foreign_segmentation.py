@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmengine.model import BaseModule
+from mmengine.registry import DATA_SAMPLERS
 from mmengine.structures import PixelData
 from mmseg.datasets import BaseSegDataset
 from mmseg.evaluation import IoUMetric
@@ -152,6 +153,55 @@ class PhotoSteps(BaseTransform):
         for kind, by in self.steps:
             image = image + by if kind == "Brighten" else image * by // 100
         return {**results, "img": image.clip(0, 255).astype(np.uint8)}
+
+
+@TRANSFORMS.register_module()
+class ReadPicture(BaseTransform):
+    """For items that do not call the image's file ``img_path``."""
+
+    def transform(self, results):
+        image = cv2.imread(results["picture"])
+        return {**results, "img": image, "img_shape": image.shape[:2], "ori_shape": image.shape[:2]}
+
+
+@DATASETS.register_module()
+class CallsItPicture(BaseSegDataset):
+    def load_data_list(self):
+        items = super().load_data_list()
+        for item in items:
+            item["picture"] = item.pop("img_path")
+        return items
+
+
+@DATASETS.register_module()
+class WithoutPipeline(torch.utils.data.Dataset):
+    """Reads and packs by itself."""
+
+    METAINFO = BaseSegDataset.METAINFO
+
+    def __init__(self, **settings):
+        self.inner = BaseSegDataset(**settings)
+        self.metainfo = self.inner.metainfo
+
+    def __len__(self):
+        return len(self.inner)
+
+    def __getitem__(self, index):
+        return self.inner[index]
+
+
+@DATA_SAMPLERS.register_module()
+class EveryOther(torch.utils.data.Sampler):
+    """Every second item."""
+
+    def __init__(self, dataset, seed=None):
+        self.count = len(dataset)
+
+    def __iter__(self):
+        return iter(range(0, self.count, 2))
+
+    def __len__(self):
+        return (self.count + 1) // 2
 
 
 @DATASETS.register_module()

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import pytest
 from foreign_detection import COLOURS
-from harness import Case, check, spying, write_config, write_png
+from harness import Case, check, check_test_tool, spying, write_config, write_png
 from pycocotools import mask as coco_mask
 from pycocotools.cocoeval import COCOeval
 
@@ -182,7 +182,7 @@ AUGMENTED = [
         "type": "TestTimeAug",
         "transforms": [
             [{"type": "Resize", "scale": s, "keep_ratio": True} for s in ((80, 60), (120, 90))],
-            [{"type": "RandomFlip", "prob": 0.0}],
+            [{"type": "RandomFlip", "prob": p} for p in (0.0, 1.0)],
             [{**PACK, "meta_keys": FLIPPED_META}],
         ],
     },
@@ -249,7 +249,20 @@ CASES = {
         pipeline=[LOAD, RESIZE, {**PACK, "meta_keys": (*META, "instances")}],
         evaluator={"ann_file": None},
     ),
-    "indices": detection(dataset={"indices": 3}),
+    "indices, truth from the packed samples": detection(
+        dataset={"indices": 3},
+        pipeline=[LOAD, RESIZE, {**PACK, "meta_keys": (*META, "instances")}],
+        evaluator={"ann_file": None},
+    ),
+    # mmdet counts what is in the other images as missed.
+    "indices": detection(dataset={"indices": 3}, refusal="4 images"),
+    "without test_mode": detection(dataset={"test_mode": False}),
+    "images without objects are filtered out": detection(
+        dataset={"test_mode": False, "filter_cfg": {"filter_empty_gt": True}},
+        change=without_objects,
+        refusal="4 images",
+    ),
+    "classwise": detection(evaluator={"classwise": True}),
     "no step loads the truth": detection(pipeline=[LOAD, RESIZE, PACK]),
     "image reader of one's own": detection(pipeline=[{"type": "ReadPicture"}, RESIZE, TRUTH, PACK]),
     "packing step of one's own": detection(
@@ -357,3 +370,15 @@ def numbers(result):
 @pytest.mark.parametrize("name", CASES)
 def test_average_precision_is_the_same(name, tmp_path):
     check(CASES[name], tmp_path, count=coco_numbers, counted=numbers)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "boxes and masks", "augmented by the config", "three classes among 80 categories",
+        "truth from the packed samples", "new style without default_scope",
+    ],
+)  # fmt: skip
+def test_our_test_tool_has_the_same(name, tmp_path):
+    check_test_tool(CASES[name], tmp_path, count=coco_numbers)

@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 import pytest
 from foreign_segmentation import COLOURS, RAW_IDS
-from harness import Case, check, spying, write_config, write_png
+from harness import Case, check, check_test_tool, spying, write_config, write_png
 from mmseg.evaluation import IoUMetric
+from PIL import ExifTags, Image
 
 SIZES = ((96, 64), (70, 90), (101, 67))  # width, height
 SHARED = {
@@ -73,7 +74,7 @@ def model(classes=4, *, channels=3, head=None, test_cfg=None):
 
 def segmentation(
     *, pipeline=PIPELINE, dataset=None, layout=plain_layout, lay_more=None, network=None, top=None,
-    evaluator=None, classes=4, wrap=lambda dataset: dataset, **case,
+    evaluator=None, classes=4, wrap=lambda dataset: dataset, loader=None, **case,
 ):  # fmt: skip
     """A case by what its config has of its own.
 
@@ -87,6 +88,7 @@ def segmentation(
         evaluator: The evaluator's settings.
         classes: How many there are in the label maps.
         wrap: What the data set is wrapped in.
+        loader: More settings of the loader.
         case: Further arguments of `Case`.
     """
 
@@ -98,19 +100,20 @@ def segmentation(
             lay_more(data)
         own = {**DATASET, **(dataset or {})}
         own = {name: value for name, value in own.items() if value is not None}
-        own |= {"data_root": str(data), "test_mode": True, "pipeline": pipeline}
-        loader = {
+        own |= {"data_root": str(data), "pipeline": pipeline}
+        loading = {
             "batch_size": 1,
             "num_workers": 0,
             "sampler": {"type": "DefaultSampler", "shuffle": False},
             "dataset": wrap(own),
+            **(loader or {}),
         }
         write_config(
             folder,
             {
                 **SHARED,
                 "model": network or model(classes),
-                "test_dataloader": loader,
+                "test_dataloader": loading,
                 "test_evaluator": evaluator or {"type": "IoUMetric"},
                 **(top or {}),
             },
@@ -134,6 +137,17 @@ def colours(label):
 
 def raw_ids(label):
     return np.append(RAW_IDS, 0).astype(np.uint8)[np.minimum(label, len(RAW_IDS))]
+
+
+def jpeg_layout(data, image, label, name, *, turned=False):
+    path = data / IMAGES / f"{name}.jpg"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture, exif = Image.fromarray(image[..., ::-1]), Image.Exif()
+    if turned:  # on its side in the file, upright once it is decoded
+        picture = picture.transpose(Image.Transpose.ROTATE_90)
+        exif[ExifTags.Base.Orientation] = 6
+    picture.save(path, exif=exif)
+    write_png(data / MASKS / f"{name}.png", label)
 
 
 def ade_layout(data, image, label, name):
@@ -286,17 +300,27 @@ CASES = {
         dataset={"reduce_zero_label": True},
         layout=with_labels(plain_layout, lambda label: np.where(label == 255, 0, label + 1)),
     ),
-    "ignored by the evaluator": segmentation(evaluator={"type": "IoUMetric", "ignore_index": 2}),
+    "ignored by the evaluator": segmentation(
+        evaluator={"type": "IoUMetric", "ignore_index": 2},
+        layout=with_labels(plain_layout, lambda label: np.where(label == 255, 2, label)),
+    ),
+    # mmseg counts what is predicted there.
+    "labels of no class that nobody ignores": segmentation(
+        evaluator={"type": "IoUMetric", "ignore_index": 2}, refusal="255"
+    ),
     "ignored by the head": segmentation(network=model(head={"ignore_index": 2})),
     "ignored by the data set": segmentation(dataset={"ignore_index": 2}),
     "ignored by evaluator and head": segmentation(
         evaluator={"type": "IoUMetric", "ignore_index": 0},
         network=model(head={"ignore_index": 1}),
         dataset={"ignore_index": 2},
+        layout=with_labels(plain_layout, lambda label: np.where(label == 255, 1, label)),
     ),
     "ignored by an evaluator that reads the data set": segmentation(
         dataset={"metainfo": {"classes": CLASSES, "ignore_index": 3}},
         evaluator={"type": "IoUAsTheDataSay"},
+        layout=with_labels(plain_layout, lambda label: np.where(label == 255, 3, label)),
+        refusal="IoUAsTheDataSay",
     ),
     "masks of one class": segmentation(
         classes=2,
@@ -403,6 +427,57 @@ CASES = {
             PACK,
         ]
     ),
+    "flipped": segmentation(
+        pipeline=[LOAD, RESIZE, {"type": "RandomFlip", "prob": 1.0}, LABELS, PACK]
+    ),
+    "data_preprocessor at the top": segmentation(
+        network={name: part for name, part in model().items() if name != "data_preprocessor"},
+        top={"data_preprocessor": model()["data_preprocessor"]},
+    ),
+    "two evaluators": segmentation(
+        evaluator=[
+            {"type": "IoUMetric"},
+            {"type": "IoUMetric", "iou_metrics": ["mDice"], "prefix": "dice"},
+        ]
+    ),
+    "half precision in the test loop": segmentation(
+        top={"test_cfg": {"type": "TestLoop", "fp16": True}}, refusal="fp16"
+    ),
+    "sampler that leaves images out": segmentation(
+        loader={"sampler": {"type": "EveryOther"}}, refusal="EveryOther|sampler"
+    ),
+    "data set without a pipeline": segmentation(
+        dataset={"type": "WithoutPipeline"}, refusal="WithoutPipeline"
+    ),
+    "items without img_path": segmentation(
+        dataset={"type": "CallsItPicture"},
+        pipeline=replaced(LOAD, {"type": "ReadPicture"}),
+        refusal="img_path",
+    ),
+    "image by pillow": segmentation(
+        pipeline=replaced(LOAD, {**LOAD, "imdecode_backend": "pillow"})
+    ),
+    "JPEG by pillow": segmentation(
+        dataset={"img_suffix": ".jpg"},
+        layout=jpeg_layout,
+        pipeline=replaced(LOAD, {**LOAD, "imdecode_backend": "pillow"}),
+    ),
+    "JPEG that EXIF turns": segmentation(
+        dataset={"img_suffix": ".jpg"}, layout=partial(jpeg_layout, turned=True)
+    ),
+    "image unchanged": segmentation(
+        pipeline=replaced(LOAD, {**LOAD, "color_type": "unchanged"})
+    ),
+    "files with alpha": segmentation(
+        layout=lambda data, image, label, name: plain_layout(
+            data, np.dstack([image, image[..., 0]]), label, name
+        )
+    ),
+    "files of 16 bits": segmentation(
+        layout=lambda data, image, label, name: plain_layout(
+            data, image.astype(np.uint16) * 256 + 99, label, name
+        )
+    ),
     "in a RepeatDataset": segmentation(
         wrap=lambda dataset: {"type": "RepeatDataset", "dataset": dataset, "times": 1}
     ),
@@ -430,6 +505,7 @@ from mmcv.transforms import LoadImageFromFile, Resize
 from mmseg.datasets import BaseSegDataset
 from mmseg.datasets.transforms import LoadAnnotations, PackSegInputs
 from mmseg.evaluation import IoUMetric
+from PIL import ExifTags, Image
 from mmseg.models import CrossEntropyLoss, EncoderDecoder, FCNHead, SegDataPreProcessor
 
 from foreign_segmentation import ColourBackbone
@@ -466,7 +542,6 @@ test_dataloader = dict(
         img_suffix=".png",
         metainfo=dict(classes=("road", "house", "car", "bicycle")),
         data_prefix=dict(img_path="img", seg_map_path="ann"),
-        test_mode=True,
         pipeline=pipeline,
     ),
 )
@@ -522,3 +597,16 @@ def areas(result):
 @pytest.mark.parametrize("name", CASES)
 def test_the_same_pixels_are_counted(name, tmp_path):
     check(CASES[name], tmp_path, count=iou_counts, counted=areas)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "slide", "augmented by the config", "label reader of colours", "masks of one class",
+        "data set without a pipeline", "half precision in the test loop", "two data sets",
+        "new style without default_scope",
+    ],
+)  # fmt: skip
+def test_our_test_tool_counts_them_too(name, tmp_path):
+    check_test_tool(CASES[name], tmp_path, count=iou_counts)
