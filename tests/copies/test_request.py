@@ -15,7 +15,7 @@ from stl_backbones.copies.request import (
 )
 from stl_backbones.datasets.transforms import corrupt_bgr
 from stl_backbones.records import Cell, CorruptionSpec
-from stl_backbones.robustness.versions import find_corrupted_folders
+from stl_backbones.robustness.corrupted_copy import find_copy
 
 
 @pytest.mark.parametrize("channel_order", ["rgb", "bgr"])
@@ -29,7 +29,7 @@ def test_a_sweep_over_the_copy_sees_what_it_sees_on_the_fly(mini_data, tmp_path,
     make_copy(plan, tmp_path / "out")
     keys = [source.id for source in plan.sources]
     root = mini_data / "cityscapes/leftImg8bit/val"
-    folders = find_corrupted_folders(tmp_path / "out", cells, keys, image_root=str(root))
+    folders = find_copy(tmp_path / "out", cells, keys, image_root=str(root))
     for cell in cells:
         spec = CorruptionSpec(cell.corruption, 2, mode="exact", channel_order=channel_order)
         for key in keys:

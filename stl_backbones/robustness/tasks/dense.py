@@ -256,7 +256,13 @@ class DenseSet(ScoredSet):
         self.versions = DenseVersions(data, options)
         stated: Any = subject.config.get("test_evaluator") or []
         self.stated_evaluators = list(stated) if isinstance(stated, list | tuple) else [stated]
-        with contextlib.redirect_stdout(io.StringIO()), building("the test evaluator"):
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            warnings.catch_warnings(),
+            building("the test evaluator"),
+        ):
+            # mmdet says so of its other metric, and means its own optional extra.
+            warnings.filterwarnings("ignore", message="faster_coco_eval is not installed")
             self.evaluators = [METRICS.build(settings) for settings in self.stated_evaluators]
         self.classes = self.find_classes()
         found = num_classes(subject.inner)
