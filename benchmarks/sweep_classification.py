@@ -30,7 +30,8 @@ import timm
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from stl_backbones.corruptions import corrupt, engine_version, prepare
+from stl_backbones.corruptions import CorruptionEngine, corrupt, engine_version, prepare
+from stl_backbones.corruptions.reference import package_version
 from stl_backbones.datasets.imagenet import ImageNetFolder, read_rgb
 from stl_backbones.datasets.views import View
 from stl_backbones.records import Cell
@@ -142,7 +143,7 @@ def print_table(
         f"{args.timm}, {args.images} images x {cells} cells, batches of {options.batch_size}, "
         f"{args.threads} thread(s), {args.workers} worker(s), "
         f"{'bfloat16' if args.amp else 'float32'}, {device}, torch {torch.__version__};\n"
-        f"sweep: {engine_version(args.mode)}; plain: {engine_version('reference')}\n"
+        f"sweep: {engine_version(CorruptionEngine(args.mode))}; plain: {package_version()}\n"
     )
     print("| way | seconds | ms per image and cell | sweep's time / this |\n|---|--:|--:|--:|")
     for name, seconds in best.items():

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import PIL.Image
 
 from stl_backbones.copies.png import ENCODER, encode_png
-from stl_backbones.corruptions.engine import MAX_RATIO, MIN_SIDE
+from stl_backbones.corruptions.images import MAX_RATIO, MIN_SIDE
 from stl_backbones.errors import InputError
 
 Image = npt.NDArray[np.uint8]

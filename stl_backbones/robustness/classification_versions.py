@@ -12,7 +12,6 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +21,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from stl_backbones.copies.images import JPEG_HENDRYCKS
-from stl_backbones.corruptions import corrupt
+from stl_backbones.corruptions import apply_corruption
 from stl_backbones.datasets.imagenet import read_rgb
 from stl_backbones.datasets.labelled_images import LabelledImages
 from stl_backbones.datasets.loading import without_opencv_threads
 from stl_backbones.datasets.views import IMAGENET_C_VIEW, View
 from stl_backbones.errors import InputError
-from stl_backbones.records import Cell
+from stl_backbones.records import Cell, CorruptionEngine, CorruptionSpec
 from stl_backbones.robustness.corrupted_tree import copy_path
 
 Pixels = npt.NDArray[np.uint8]
@@ -54,14 +53,14 @@ class VariantRules:
     Attributes:
         view: How the network sees an image.
         resize_rule: One of `RESIZE_RULES`.
-        engine: What `stl_backbones.corruptions.corrupt` takes, beside image, name and severity.
+        engine: How images are corrupted.
         jpeg85: Pass what was corrupted here through JPEG of quality 85, as ImageNet-C's files.
         folders: Cell -> folder to read it from; ``None`` to corrupt here.
     """
 
     view: View
     resize_rule: str
-    engine: Mapping[str, Any]
+    engine: CorruptionEngine
     jpeg85: bool = False
     folders: Mapping[Cell, Path] | None = None
 
@@ -120,9 +119,8 @@ class BlockVariants(Dataset):
             path = copy_path(rules.folders[cell], self.images.keys[index])
             return _fit_file(read_rgb(path), path, rules)
         crop = self._crops[place][rules.corruption_view]
-        made = corrupt(
-            crop, cell.corruption, cell.severity, key=self.images.keys[index], **rules.engine
-        )
+        spec = CorruptionSpec(cell.corruption, cell.severity, rules.engine)
+        made = apply_corruption(crop, spec, key=self.images.keys[index])
         return rules.view.resized(_through_jpeg(made) if rules.jpeg85 else made)
 
     def _keep(self, images: range) -> None:

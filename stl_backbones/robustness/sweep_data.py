@@ -15,7 +15,7 @@ from mmengine.registry import DATASETS
 from stl_backbones.config.openmmlab import innermost_dataset
 from stl_backbones.config.reading import building, without_import_notes
 from stl_backbones.copies import ManifestHeader, read_header
-from stl_backbones.corruptions import MIN_SIDE, check_engine, get_protocol
+from stl_backbones.corruptions import MIN_SIDE, get_protocol
 from stl_backbones.corruptions.seeds import check_key
 from stl_backbones.datasets.integrity import (
     decoded_size,
@@ -24,7 +24,7 @@ from stl_backbones.datasets.integrity import (
     image_id,
 )
 from stl_backbones.errors import InputError
-from stl_backbones.records import Cell
+from stl_backbones.records import Cell, CorruptionEngine
 from stl_backbones.robustness.pipelines import prepare_pipeline
 from stl_backbones.robustness.versions import ImageVariants, find_corrupted_folders
 
@@ -88,7 +88,7 @@ class SweepOptions:
         """
         protocol = self.protocol or DEFAULT_PROTOCOLS[task]
         mode = self.mode or get_protocol(protocol).default_mode
-        check_engine(mode=mode, channel_order=self.channel_order, compat=self.compat)
+        CorruptionEngine(mode, self.compat, self.channel_order)  # refuses what is unknown
         batch_size = 1 if self.batch_size is None else self.batch_size
         for name, value, least in (
             ("limit", self.limit, 1), ("batch size", batch_size, 1), ("workers", self.workers, 0),
@@ -98,14 +98,9 @@ class SweepOptions:
         return dataclasses.replace(self, protocol=protocol, mode=mode, batch_size=batch_size)
 
     @property
-    def engine(self) -> dict[str, Any]:
-        """How images are corrupted: what `stl_backbones.corruptions.corrupt` takes."""
-        return {
-            "mode": self.mode,
-            "compat": self.compat,
-            "channel_order": self.channel_order,
-            "seed": self.seed,
-        }
+    def engine(self) -> CorruptionEngine:
+        """How images are corrupted, once the options are settled."""
+        return CorruptionEngine(str(self.mode), self.compat, self.channel_order, self.seed)
 
     def cells(self) -> tuple[Cell, ...]:
         """The cells to measure, clean first.
@@ -228,7 +223,7 @@ class SweepData:
         """What the data set says of each image that is scored."""
         return [self.dataset.get_data_info(index) for index in self.indices]
 
-    def variants(self, engine: Mapping[str, Any]) -> ImageVariants:
+    def variants(self, engine: CorruptionEngine) -> ImageVariants:
         """The versions of the images.
 
         Args:

@@ -15,7 +15,7 @@ from stl_backbones.datasets.integrity import check_whole, decoded_size, image_id
 from stl_backbones.datasets.loading import naming_the_image, without_opencv_threads
 from stl_backbones.datasets.transforms import corrupt_bgr
 from stl_backbones.errors import InputError, MissingFileError
-from stl_backbones.records import Cell, CorruptionSpec
+from stl_backbones.records import Cell, CorruptionEngine, CorruptionSpec
 
 Results = dict[str, Any]  # what goes from one step of a pipeline to the next
 
@@ -35,7 +35,7 @@ class ImageVariants(Dataset):
         rest: The steps after it.
         indices: The images to use, as indices of ``dataset``.
         image_root: The data set's image folder; ids are paths below it.
-        engine: What `stl_backbones.corruptions.corrupt` takes, beside image, name and severity.
+        engine: How images are corrupted.
         corrupted: Folder per cell to read instead of corrupting, see `find_corrupted_folders`.
         remember: Images that are kept.
     """
@@ -48,13 +48,13 @@ class ImageVariants(Dataset):
         rest: Callable[[Results], Results | None],
         indices: Sequence[int],
         image_root: str | None,
-        engine: Mapping[str, Any],
+        engine: CorruptionEngine,
         corrupted: Mapping[Cell, Path] | None = None,
         remember: int = 1,
     ) -> None:
         self.dataset, self.loading, self.rest = dataset, loading, rest
         self.indices, self.image_root = tuple(indices), image_root
-        self.engine, self.corrupted = dict(engine), corrupted
+        self.engine, self.corrupted = engine, corrupted
         self.remember = remember
         self._loaded: dict[int, Results] = {}
 
@@ -87,7 +87,7 @@ class ImageVariants(Dataset):
         if cell.is_clean:
             image = image.copy()
         else:
-            spec = CorruptionSpec(cell.corruption, cell.severity, **self.engine)
+            spec = CorruptionSpec(cell.corruption, cell.severity, self.engine)
             image = corrupt_bgr(image, spec, key=image_id(loaded["img_path"], self.image_root))
         others = {name: value for name, value in loaded.items() if name != "img"}
         return self._rest({**copy.deepcopy(others), "img": image})
