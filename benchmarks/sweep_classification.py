@@ -32,7 +32,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from stl_backbones.corruptions import CorruptionEngine, corrupt, engine_version, prepare
 from stl_backbones.corruptions.reference import package_version
-from stl_backbones.datasets.imagenet import ImageNetFolder, read_rgb
+from stl_backbones.datasets.class_folders import read_rgb
+from stl_backbones.datasets.imagenet import ImageNetFolder
 from stl_backbones.datasets.views import View
 from stl_backbones.records import Cell
 from stl_backbones.robustness.classification_data import ClassificationOptions, open_folder

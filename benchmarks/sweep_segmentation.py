@@ -46,7 +46,7 @@ from stl_backbones.config.reading import load_config
 from stl_backbones.corruptions import CorruptionEngine, corrupt, engine_version, prepare
 from stl_backbones.corruptions.reference import package_version
 from stl_backbones.datasets import sweep as sweep_images
-from stl_backbones.evaluation import sample_confusion
+from stl_backbones.evaluation.segmentation import sample_confusion
 from stl_backbones.records import Cell
 from stl_backbones.results import CellStore
 from stl_backbones.robustness import scorers

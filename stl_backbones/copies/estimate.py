@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from stl_backbones.copies.images import Image, UnfitImageError, read_image
+from stl_backbones.copies.images import read_image
 from stl_backbones.copies.layouts import Source
 from stl_backbones.copies.plan import Plan
 from stl_backbones.corruptions.engine import apply_corruption
-from stl_backbones.corruptions.images import MIN_SIDE
+from stl_backbones.corruptions.images import MIN_SIDE, Image, UnfitImageError
 from stl_backbones.errors import InputError
 from stl_backbones.records import Cell, CorruptionSpec
 

@@ -13,6 +13,10 @@ MAX_RATIO = 200  # of an image's sides; a strip resized by its shorter side woul
 Image = npt.NDArray[np.uint8]
 
 
+class UnfitImageError(InputError):
+    """An image that is whole, but of a kind that cannot be used as it is."""
+
+
 def as_rgb(image: Image) -> Image:
     """Three channels, or an error that says what came.
 

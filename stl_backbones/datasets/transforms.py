@@ -14,7 +14,6 @@ from stl_backbones.errors import InputError
 from stl_backbones.metrics import IGNORE_INDEX
 from stl_backbones.records import CorruptionEngine, CorruptionSpec
 from stl_backbones.registry import TRANSFORMS
-from stl_backbones.robustness.pipelines import LOADERS, split_after_loading
 
 
 @TRANSFORMS.register_module()
@@ -123,11 +122,4 @@ class ToFloat32(BaseTransform):
         return results
 
 
-__all__ = [
-    "LOADERS",
-    "CheckSegMap",
-    "CorruptImage",
-    "ToFloat32",
-    "corrupt_bgr",
-    "split_after_loading",
-]
+__all__ = ["CheckSegMap", "CorruptImage", "ToFloat32", "corrupt_bgr"]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stl_backbones.corruptions import prepare
 from stl_backbones.datasets.imagenet import ImageNetFolder
-from stl_backbones.engine import Ranks, start_distributed
+from stl_backbones.engine.distributed import Ranks, start_distributed
 from stl_backbones.evaluation.classified import check_finite, classify
 from stl_backbones.records import Cell
 from stl_backbones.robustness.blocks import Samples

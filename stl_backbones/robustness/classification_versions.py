@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from stl_backbones.copies.images import JPEG_HENDRYCKS
 from stl_backbones.corruptions import apply_corruption
-from stl_backbones.datasets.imagenet import read_rgb
+from stl_backbones.datasets.class_folders import read_rgb
 from stl_backbones.datasets.labelled_images import LabelledImages
 from stl_backbones.datasets.loading import without_opencv_threads
 from stl_backbones.datasets.views import IMAGENET_C_VIEW, View

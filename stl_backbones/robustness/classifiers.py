@@ -19,9 +19,9 @@ from stl_backbones.config.reading import building, without_import_notes
 from stl_backbones.datasets.imagenet import ImageNetFolder
 from stl_backbones.datasets.views import View
 from stl_backbones.engine.guards import CARD
-from stl_backbones.engine.loading import trust_plain_types
+from stl_backbones.engine.safe_loaders import install_safe_loaders
 from stl_backbones.errors import InputError
-from stl_backbones.evaluation.classification import SCORINGS, scores
+from stl_backbones.evaluation.classified import SCORINGS, scores
 from stl_backbones.models import (
     clean_state_dict,
     load_weights,
@@ -328,7 +328,7 @@ def _find_crop(config: Config) -> Mapping[str, Any]:
 
 def _read_weights(path: Path) -> Any:
     """Read a checkpoint of any maker; nothing in it is executed."""
-    trust_plain_types()
+    install_safe_loaders()
     return read_checkpoint(path)
 
 

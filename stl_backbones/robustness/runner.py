@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stl_backbones.engine import Ranks
+from stl_backbones.engine.distributed import Ranks
 from stl_backbones.records import Cell, CellResult, Provenance
 from stl_backbones.results import CellStore
 from stl_backbones.robustness.blocks import BlockStore, Samples

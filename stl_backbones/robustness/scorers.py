@@ -20,9 +20,9 @@ from pycocotools.coco import COCO
 from stl_backbones.corruptions import prepare
 from stl_backbones.datasets.coco_annotations import read_annotations
 from stl_backbones.errors import InputError
-from stl_backbones.evaluation import sample_confusion
 from stl_backbones.evaluation.coco_results import encode_file, encode_image, to_coco_results
 from stl_backbones.evaluation.detection import DetectionMatcher
+from stl_backbones.evaluation.segmentation import sample_confusion
 from stl_backbones.metrics import IGNORE_INDEX, mean_iou
 from stl_backbones.records import Cell, Provenance
 from stl_backbones.results import CellStore

@@ -16,7 +16,8 @@ from stl_backbones.config.openmmlab import contiguous_maps, scoring_model_config
 from stl_backbones.config.packaged import config_file
 from stl_backbones.config.reading import building, load_config, without_import_notes
 from stl_backbones.config.tasks import scored_kinds, task_of
-from stl_backbones.engine import Ranks, load_model_weights, start_distributed
+from stl_backbones.engine.distributed import Ranks, start_distributed
+from stl_backbones.engine.loading import load_model_weights
 from stl_backbones.errors import InputError
 from stl_backbones.robustness.provenance import Measured, describe, innermost
 from stl_backbones.robustness.runner import Tell, run_blocks

@@ -15,7 +15,7 @@ from stl_backbones.cli.robustness_options import (
     make_robustness_parser,
 )
 from stl_backbones.datasets import classification_sweep
-from stl_backbones.evaluation import classification
+from stl_backbones.evaluation import classified
 
 MINI = "configs/cls/stl_fan_t_mini_student.py"
 SEGMENTATION = "configs/seg/stl_fan_t_mini.py"
@@ -26,7 +26,7 @@ def parse(*words) -> argparse.Namespace:
 
 
 def test_the_light_copies_of_choices_are_the_originals():
-    assert SCORINGS == classification.SCORINGS
+    assert SCORINGS == classified.SCORINGS
     assert RESIZE_RULES == classification_sweep.RESIZE_RULES
 
 
