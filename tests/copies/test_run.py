@@ -178,12 +178,12 @@ def test_two_runs_at_once_are_refused(cityscapes, make_plan, tmp_path):
     plan, out = make_plan(cityscapes), tmp_path / "out"
     with (
         Workplace(out, Shard(1, 2)).held(plan.header()),
-        pytest.raises(ValueError, match="is being made by process"),
+        pytest.raises(ValueError, match="is being written by process"),
     ):
         make_copy(plan, out)
     with (
         Workplace(out, Shard(1, 2)).held(plan.header()),
-        pytest.raises(ValueError, match="is being made by process"),
+        pytest.raises(ValueError, match="is being written by process"),
     ):
         make_copy(plan, out, shard=Shard(1, 2))
     assert make_copy(plan, out).missing == 0
