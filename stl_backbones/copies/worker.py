@@ -13,11 +13,12 @@ from pathlib import Path
 
 import cv2
 
-from stl_backbones.copies.images import Encoding, Image, read_image
+from stl_backbones.copies.images import Encoding, read_image
 from stl_backbones.copies.layouts import Source
 from stl_backbones.copies.manifest import Row, digest
 from stl_backbones.copies.workplace import replace_with
 from stl_backbones.corruptions.engine import corrupt_all
+from stl_backbones.corruptions.images import Image
 from stl_backbones.corruptions.registration import import_modules
 from stl_backbones.records import Cell, CorruptionEngine
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from types import ModuleType
-from typing import Any, NamedTuple, cast
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -114,13 +111,19 @@ def corrupt_all(
         check_corruption(name)
     for severity in severities:
         check_severity(severity)
-    job = _Job.make(image, engine)
+    is_reversed = engine.channel_order == "bgr"
+    shown = as_rgb(image)[..., ::-1] if is_reversed else as_rgb(image)
+    # Kernels are compiled for one kind of array: contiguous and writeable.
+    shown = np.require(shown, requirements=("C", "W"))
     for name in names:
         kept: dict[str, Any] | None = {} if share_draws else None
         for severity in severities:
             drawn = _ALL_SEVERITIES if share_draws else severity
             draw = draw_seed(key, name, drawn, seed=engine.seed)
-            yield Variant(name, severity, job.run(name, severity, draw, kept=kept))
+            made = _run(shown, name, severity, draw, engine=engine, kept=kept)
+            if is_reversed:
+                made = np.ascontiguousarray(made[..., ::-1])
+            yield Variant(name, severity, made)
 
 
 def prepare(names: Sequence[str], *, mode: str) -> None:
@@ -151,56 +154,30 @@ def engine_version(engine: CorruptionEngine) -> str:
     return f"stl_backbones {engine.mode} {_RESULTS[engine.mode]}, as {engine.compat}"
 
 
-@dataclass(frozen=True)
-class _Job:
-    """An image ready for any corruption."""
+def _run(
+    image: Image,
+    name: str,
+    severity: int,
+    draw: int,
+    *,
+    engine: CorruptionEngine,
+    kept: dict[str, Any] | None,
+) -> Image:
+    """One variant of an image of three channels; numba and torch are imported only if need be."""
+    custom = custom_corruption(name)
+    if custom is not None:
+        return _run_custom(custom, image, severity, draw)
+    if engine.mode == "reference":
+        return corrupt_reference(image, name, severity, seed=draw)
+    if engine.mode == "torch":
+        from stl_backbones.corruptions.torch_backend import PARALLEL, corrupt_image
 
-    image: Image
-    engine: CorruptionEngine
-    native: Mapping[str, Any] = field(repr=False)
+        if name in PARALLEL:
+            return corrupt_image(image, name, severity, seed=draw)
+    from stl_backbones.corruptions.native import EXACT, FAST, Draws
 
-    @classmethod
-    def make(cls, image: Image, engine: CorruptionEngine) -> _Job:
-        image = as_rgb(image)
-        if engine.channel_order == "bgr":
-            image = image[..., ::-1]
-        # Kernels are compiled for one kind of array: contiguous and writeable.
-        image = np.require(image, requirements=("C", "W"))
-        return cls(image, engine, _native(engine.mode))
-
-    def run(
-        self, name: str, severity: int, draw: int, *, kept: dict[str, Any] | None = None
-    ) -> Image:
-        custom, mode = custom_corruption(name), self.engine.mode
-        if custom is not None:
-            result = _run_custom(custom, self.image, severity, draw)
-        elif mode == "reference":
-            result = corrupt_reference(self.image, name, severity, seed=draw)
-        elif mode == "torch" and name in _torch_backend().PARALLEL:
-            result = _torch_backend().corrupt_image(self.image, name, severity, seed=draw)
-        else:
-            draws = _draws()(draw, self.engine.compat, kept)
-            result = self.native[name](self.image, severity, draws)
-        is_reversed = self.engine.channel_order == "bgr"
-        return np.ascontiguousarray(result[..., ::-1]) if is_reversed else result
-
-
-# Numba and torch are slow to import: only a mode that needs them does.
-
-
-def _native(mode: str) -> Mapping[str, Any]:
-    if mode == "reference":
-        return {}
-    native = importlib.import_module("stl_backbones.corruptions.native")
-    return cast("Mapping[str, Any]", native.EXACT if mode == "exact" else native.FAST)
-
-
-def _draws() -> Any:
-    return importlib.import_module("stl_backbones.corruptions.native").Draws
-
-
-def _torch_backend() -> ModuleType:
-    return importlib.import_module("stl_backbones.corruptions.torch_backend")
+    native = EXACT if engine.mode == "exact" else FAST
+    return native[name](image, severity, Draws(draw, engine.compat, kept))
 
 
 def _run_custom(custom: CustomCorruption, image: Image, severity: int, draw: int) -> Image:
