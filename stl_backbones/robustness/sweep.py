@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from stl_backbones.engine import Ranks, start_distributed
+from stl_backbones.engine.distributed import Ranks, start_distributed
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.progress import OnProgress
 from stl_backbones.robustness.runner import run_blocks

@@ -14,7 +14,7 @@ from stl_backbones.cli.robustness_options import (
     SCORINGS,
     make_robustness_parser,
 )
-from stl_backbones.evaluation import classification
+from stl_backbones.evaluation import classified
 from stl_backbones.robustness import classifier_versions
 from stl_backbones.robustness.options import SweepOptions
 
@@ -33,7 +33,7 @@ def options_of(args):
 
 
 def test_the_light_copies_of_choices_are_the_originals():
-    assert SCORINGS == classification.SCORINGS
+    assert SCORINGS == classified.SCORINGS
     assert RESIZE_RULES == classifier_versions.RESIZE_RULES
 
 
@@ -129,7 +129,7 @@ def weights(tmp_path_factory):
         (["--std", 1e-9, 1, 1], r"std must be in 0.001\.\.1, .* got \(1e-09, 1.0, 1.0\)"),
         (["--protocol", "imagenet"], "unknown protocol 'imagenet'"),
         (["--corruptions", "smoke"], "unknown corruption 'smoke'"),
-        (["--channel-order", "gbr"], "channel order must be 'rgb' or 'bgr'"),
+        (["--channel-order", "gbr"], "channel order must be one of rgb, bgr"),
         (["--launcher", "slurm"], "--launcher slurm needs SLURM_PROCID"),
     ],
 )

@@ -18,7 +18,7 @@ from stl_backbones.cli.robustness_options import TASK_OPTIONS
 from stl_backbones.config.reading import load_config
 from stl_backbones.copies.images import JPEG_HENDRYCKS
 from stl_backbones.corruptions import Protocol, corrupt, register_protocol
-from stl_backbones.datasets.imagenet import read_rgb
+from stl_backbones.datasets.class_folders import read_rgb
 from stl_backbones.datasets.imagenet_classes import imagenet_wnids, subset_indices, subset_wnids
 from stl_backbones.datasets.views import IMAGENET_C_VIEW
 from stl_backbones.records import CLEAN, Cell

@@ -7,7 +7,8 @@ from functools import partial
 import pytest
 import torch
 
-from stl_backbones.engine import find_resume, trust_plain_types
+from stl_backbones.engine.checkpointing import find_resume
+from stl_backbones.engine.safe_loaders import install_safe_loaders
 from stl_backbones.models import read_checkpoint
 from stl_backbones.results.lock import HeldError, locked
 from stl_backbones.training.train import evaluate, train
@@ -42,7 +43,7 @@ def trained(config, options, tmp_path_factory):
 
 
 def weights(path):
-    trust_plain_types()
+    install_safe_loaders()
     return read_checkpoint(path)["state_dict"]
 
 

@@ -16,7 +16,6 @@ from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.sources.base import Source
 from stl_backbones.robustness.tasks import get_task
 
-
 _DATA_ROOT = "test_dataloader.dataset.data_root"
 
 
