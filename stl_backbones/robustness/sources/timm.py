@@ -44,7 +44,7 @@ class TimmSource(Source):
         self.timm_name, self.checkpoint, self.data_root = timm_name, checkpoint, data_root
         self.name = name or timm_name
 
-    def open(self, options: SweepOptions) -> Classifier:
+    def open(self, options: SweepOptions, task: Any = None) -> Classifier:
         """Build the model.
 
         Raises:
@@ -53,6 +53,7 @@ class TimmSource(Source):
             InputError: If the weights do not fit, or there are none.
             OSError: If the weights cannot be fetched.
         """
+        del task
         root = self.data_root
         folder = None if root is None else open_folder(root, option="--data-root")
         view_options = ViewOptions.of(options.task_options)

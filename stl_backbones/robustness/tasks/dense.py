@@ -248,7 +248,7 @@ class DenseSet(ScoredSet):
         options: Resolved options.
     """
 
-    is_on_the_fly: bool
+    versions: DenseVersions
 
     def __init__(self, subject: DenseModel, data: DenseData, options: SweepOptions) -> None:
         self.subject, self.data, self.options = subject, data, options
