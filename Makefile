@@ -69,7 +69,7 @@ test-openmmlab: $(OPENMMLAB_STAMP)
 	$(OPENMMLAB_VENV)/bin/python -m pytest $(TESTS)
 
 faults: $(STAMP)
-	$(BIN)/python -m faults --table benchmarks/results/faults.md
+	$(BIN)/python -m faults --table faults/results.md
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -11,20 +11,41 @@ VERSION = next(
     if line.startswith("__version__")
 )
 
-# What the corruption engine and the pictures of token labels need.
-COMMON = ["numba>=0.59", "scipy", "pillow", "matplotlib"]
+# With torch and timm alone: classifiers, corruptions and corrupted copies. `opencv-python` is the
+# distribution that both stacks install; a headless one beside it would overwrite its files.
+CORE = [
+    "numpy",
+    "numba>=0.59",
+    "scipy",
+    "pillow",
+    "opencv-python",
+    "safetensors",
+    "torch>=2.4",
+    "timm>=1.0.31",
+    "huggingface_hub",
+]
+
+# The package itself for mode 'reference', and its pictures for frost.
+IMAGECORRUPTIONS = ["imagecorruptions-imaug>=1.1.5,<1.2"]
+
+# What segmentation, detection and pretraining import beside either stack's own packages.
+COMMON = [
+    "matplotlib",
+    "pycocotools",
+    "pyyaml",
+    "tensorboard",
+    "ftfy",  # imported by mmseg
+    "regex",  # imported by mmseg
+]
 
 # The primary stack: OneDL continues OpenMMLab under the same import names.
 ONEDL = [
     *COMMON,
+    *IMAGECORRUPTIONS,
     "onedl-mmcv>=2.3.6,<2.4",
     "onedl-mmengine>=0.10.12,<0.11",
     "onedl-mmdetection>=3.5.1,<3.6",
     "onedl-mmsegmentation>=1.4.2,<1.5",
-    "imagecorruptions-imaug>=1.1.5,<1.2",
-    "ftfy",  # imported by mmseg
-    "regex",  # imported by mmseg
-    "tensorboard",
 ]
 
 # The original stack, for users who already have it; never beside the primary one.
@@ -39,9 +60,6 @@ OPENMMLAB = [
     "numpy<2",
     "torch<2.6",
     "setuptools<81",  # imagecorruptions 1.1.2 imports pkg_resources
-    "ftfy",
-    "regex",
-    "tensorboard",
 ]
 
 # What tools/export_onnx.py writes files with, and checks them; the floors are what is tested.
@@ -60,6 +78,12 @@ setup(
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["stl_backbones", "stl_backbones.*"]),
     package_data={"stl_backbones.report": ["page.css", "paper_tables/*.csv"]},
-    install_requires=["numpy", "safetensors", "torch>=2.4", "timm>=1.0.31"],
-    extras_require={"onedl": ONEDL, "openmmlab": OPENMMLAB, "onnx": ONNX, "dev": DEV},
+    install_requires=CORE,
+    extras_require={
+        "imagecorruptions": IMAGECORRUPTIONS,
+        "onedl": ONEDL,
+        "openmmlab": OPENMMLAB,
+        "onnx": ONNX,
+        "dev": DEV,
+    },
 )

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from stl_backbones.corruptions import CORRUPTIONS, MODES, SEVERITIES, corrupt_all
+from stl_backbones.corruptions import CORRUPTIONS, MODES, SEVERITIES, CorruptionEngine, corrupt_all
 from stl_backbones.datasets.street_scenes.scene import render_scene
 
 LABEL = 18  # pixels above each picture
@@ -30,7 +30,7 @@ def main() -> None:
     image = load(args.image, args.width)
     variants = {
         (variant.name, variant.severity): variant.image
-        for variant in corrupt_all(image, key="sheet", mode=args.mode)
+        for variant in corrupt_all(image, key="sheet", engine=CorruptionEngine(args.mode))
     }
     rows = [
         np.hstack(

@@ -28,10 +28,10 @@ from stl_backbones.corruptions import (
     CORRUPTIONS,
     SEVERITIES,
     corrupt,
-    engine_version,
     get_protocol,
     prepare,
 )
+from stl_backbones.corruptions.reference import package_version
 from stl_backbones.datasets.street_scenes.scene import render_scene
 
 ENGINES = ("reference", "exact", "fast")
@@ -46,9 +46,7 @@ def main() -> None:
     for mode in ENGINES:
         prepare(args.names, mode=mode)
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, ")
-    print(
-        f"OpenCV {cv2.__version__}, numpy {np.__version__}; against {engine_version('reference')}"
-    )
+    print(f"OpenCV {cv2.__version__}, numpy {np.__version__}; against {package_version()}")
     for width, height in args.sizes:
         print(f"\n## {width}x{height}, milliseconds per image, mean over the severities\n")
         image = picture(args.image, width, height)

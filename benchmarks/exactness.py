@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from stl_backbones.corruptions import CORRUPTIONS, corrupt_all, engine_version
+from stl_backbones.corruptions import CORRUPTIONS, CorruptionEngine, corrupt_all, engine_version
+from stl_backbones.corruptions.reference import package_version
 from stl_backbones.datasets.street_scenes.scene import render_scene
 
 
@@ -29,7 +30,7 @@ def main() -> int:
     parser.add_argument("--limit", type=int, default=20, help="files, spread over the folder")
     parser.add_argument("--names", nargs="+", default=CORRUPTIONS, metavar="NAME")
     args = parser.parse_args()
-    print(f"{engine_version('exact')} beside {engine_version('reference')}")
+    print(f"{engine_version(CorruptionEngine('exact'))} beside {package_version()}")
     compared = different = 0
     for label, image in pictures(args.images, args.limit):
         values, differing = compare(image, args.names)
@@ -45,7 +46,7 @@ def compare(image: np.ndarray, names: list[str]) -> tuple[int, int]:
     compared = different = 0
     for seed in (0, 1):
         ours, theirs = (
-            corrupt_all(image, names, key="picture", mode=mode, seed=seed)
+            corrupt_all(image, names, key="picture", engine=CorruptionEngine(mode, seed=seed))
             for mode in ("exact", "reference")
         )
         for mine, package in zip(ours, theirs, strict=True):

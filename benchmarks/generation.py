@@ -26,7 +26,7 @@ import numpy as np
 from stl_backbones.copies import Plan
 from stl_backbones.copies.png import encode_png
 from stl_backbones.copies.request import GenerateOptions, make_copy, plan_copy
-from stl_backbones.corruptions import corrupt
+from stl_backbones.corruptions import CorruptionEngine, corrupt
 from stl_backbones.datasets.mini import write_mini_data
 
 PNG_CELLS = (
@@ -140,7 +140,7 @@ def show_generation(args: argparse.Namespace, source: Path, root: Path) -> None:
     base = show_row("authors' (package, OpenCV default PNG)", 1, root / "authors", seconds)
     for mode, workers in itertools.product(args.modes, args.workers):
         out = root / f"{mode}-{workers}"
-        plan = plan_copy(source, out, GenerateOptions(**options, mode=mode))
+        plan = plan_copy(source, out, GenerateOptions(**options, engine=CorruptionEngine(mode)))
         seconds = timed(lambda: make_copy(plan, out, workers=workers))  # noqa: B023  called at once
         show_row(f"ours, {mode}", workers, out, seconds, base=base)
 

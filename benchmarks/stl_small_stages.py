@@ -24,10 +24,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 from stl_backbones.config.reading import load_config
-from stl_backbones.corruptions import CORRUPTIONS, corrupt_all, prepare
+from stl_backbones.corruptions import CORRUPTIONS, CorruptionEngine, corrupt_all, prepare
 from stl_backbones.datasets.two_views import STUDENT
-from stl_backbones.engine import load_model_weights
-from stl_backbones.evaluation.classification import SCORINGS, scores
+from stl_backbones.engine.loading import load_model_weights
+from stl_backbones.evaluation.classified import SCORINGS, scores
 from stl_backbones.models.hashing import file_sha256
 from stl_backbones.registry import DATASETS, HOOKS, MODELS
 from stl_backbones.results.atomic import write_atomically
@@ -266,7 +266,10 @@ class AllCells:
         """
         image = np.asarray(item["views"][STUDENT])
         key = "/".join(Path(item["path"]).parts[-2:])
-        shown = [image, *(cell.image for cell in corrupt_all(image, key=key, mode=ENGINE))]
+        shown = [
+            image,
+            *(cell.image for cell in corrupt_all(image, key=key, engine=CorruptionEngine(ENGINE))),
+        ]
         pixels = torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2).contiguous()
         return {
             "student": pixels,

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from stl_backbones.corruptions import engine_version
+from stl_backbones.corruptions import CorruptionEngine, engine_version
 from stl_backbones.models.hashing import file_sha256
 from stl_backbones.results.atomic import write_atomically
 
@@ -116,7 +116,7 @@ class Study:
         now = {
             **asdict(settings),
             "archive": file_sha256(archive),
-            "engine": engine_version(ENGINE),
+            "engine": engine_version(CorruptionEngine(ENGINE)),
         }
         path = self.folder / "study.json"
         if not path.is_file():

@@ -28,15 +28,17 @@ from pathlib import Path
 import numpy as np
 import timm
 import torch
-from torch.utils.data import DataLoader, Dataset
-
-from stl_backbones.corruptions import corrupt, engine_version, prepare
-from stl_backbones.datasets.imagenet import ImageNetFolder, read_rgb
-from stl_backbones.datasets.views import View
-from stl_backbones.records import Cell
 from stl_backbones.robustness.classification_data import ClassificationOptions, open_folder
 from stl_backbones.robustness.classification_sweep import sweep_classifier
 from stl_backbones.robustness.classifiers import Classifier, open_timm_classifier
+from torch.utils.data import DataLoader, Dataset
+
+from stl_backbones.corruptions import CorruptionEngine, corrupt, engine_version, prepare
+from stl_backbones.corruptions.reference import package_version
+from stl_backbones.datasets.class_folders import read_rgb
+from stl_backbones.datasets.imagenet import ImageNetFolder
+from stl_backbones.datasets.views import View
+from stl_backbones.records import Cell
 from stl_backbones.robustness.runner import split_blocks
 
 
@@ -142,7 +144,7 @@ def print_table(
         f"{args.timm}, {args.images} images x {cells} cells, batches of {options.batch_size}, "
         f"{args.threads} thread(s), {args.workers} worker(s), "
         f"{'bfloat16' if args.amp else 'float32'}, {device}, torch {torch.__version__};\n"
-        f"sweep: {engine_version(args.mode)}; plain: {engine_version('reference')}\n"
+        f"sweep: {engine_version(CorruptionEngine(args.mode))}; plain: {package_version()}\n"
     )
     print("| way | seconds | ms per image and cell | sweep's time / this |\n|---|--:|--:|--:|")
     for name, seconds in best.items():

@@ -40,18 +40,19 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, MODELS, init_default_scope
+from stl_backbones.robustness.sweep_data import SweepOptions
 from torch.utils.data import DataLoader
 
 from stl_backbones.config.reading import load_config
-from stl_backbones.corruptions import corrupt, engine_version, prepare
+from stl_backbones.corruptions import CorruptionEngine, corrupt, engine_version, prepare
+from stl_backbones.corruptions.reference import package_version
 from stl_backbones.datasets import sweep as sweep_images
-from stl_backbones.evaluation import sample_confusion
+from stl_backbones.evaluation.segmentation import sample_confusion
 from stl_backbones.records import Cell
 from stl_backbones.results import CellStore
 from stl_backbones.robustness import scorers
 from stl_backbones.robustness.blocks import BlockStore
 from stl_backbones.robustness.sweep import build_model, sweep
-from stl_backbones.robustness.sweep_data import SweepOptions
 
 CONFIG = Path(__file__).parents[1] / "configs/seg/stl_fan_t_cityscapes.py"
 TOOL = Path(__file__).parents[1] / "tools/robustness.py"
@@ -257,7 +258,7 @@ def print_tables(
         f"FAN-T with SegFormer head, {args.images} images of {args.width}x{args.height} x {cells} "
         f"cells, {args.threads} thread(s), {args.workers} worker(s), float32, {device}, torch "
         f"{torch.__version__}, numpy {np.__version__}; peak memory {peak:.0f} MiB;\n"
-        f"sweep: {engine_version(args.mode)}; authors: {engine_version('reference')}\n"
+        f"sweep: {engine_version(CorruptionEngine(args.mode))}; authors: {package_version()}\n"
     )
     print("| way | seconds | ms per image and cell | sweep's time / this |\n|---|--:|--:|--:|")
     for name, seconds in best.items():

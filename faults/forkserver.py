@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 _answers: IO[str] = sys.stdout
 PRELOADED = (
     "torch", "torchvision", "timm", "cv2", "scipy.ndimage", "skimage.filters", "numba", "mmengine",

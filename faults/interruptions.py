@@ -303,7 +303,7 @@ def hash_checkpoints(out: Path) -> dict[str, str]:
     """
     import torch
 
-    from stl_backbones.engine import trust_plain_types
+    from stl_backbones.engine.safe_loaders import install_safe_loaders
     from stl_backbones.models import read_checkpoint
 
     def feed(value: object) -> None:
@@ -320,7 +320,7 @@ def hash_checkpoints(out: Path) -> dict[str, str]:
         else:
             digest.update(repr(value).encode())
 
-    trust_plain_types()
+    install_safe_loaders()
     found = {}
     for path in sorted(out.glob("*.pth")):
         digest = hashlib.sha256()

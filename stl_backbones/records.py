@@ -13,6 +13,9 @@ import numpy.typing as npt
 from stl_backbones.errors import InputError
 
 CLEAN_NAME = "clean"
+MODES = ("exact", "fast", "reference", "torch")
+COMPATS = ("imaug-1.1.5", "imagecorruptions-1.1.2")
+CHANNEL_ORDERS = ("rgb", "bgr")
 
 _LISTS = ("skipped", "classes", "notes")  # of a provenance: JSON has no tuples
 # Older records lack them.
@@ -47,25 +50,53 @@ CLEAN = Cell(CLEAN_NAME, 0)
 
 
 @dataclass(frozen=True)
-class CorruptionSpec:
-    """How images are corrupted: everything but the image and its key.
+class CorruptionEngine:
+    """How images are corrupted, whatever the corruption and its severity.
 
     Attributes:
-        name: A corruption of the catalog.
+        mode: ``'exact'``, the package's result bit for bit; ``'fast'``, float32 and own random
+            streams: within a grey level where nothing is drawn, else equal in distribution;
+            ``'reference'``, the installed imagecorruptions package itself; ``'torch'``, like
+            ``'fast'`` on the accelerator if there is one (glass_blur, which has no parallel form,
+            as in ``'fast'``).
+        compat: The package that ``'exact'`` equals: ``'imaug-1.1.5'`` or
+            ``'imagecorruptions-1.1.2'``, which differ in frost and in fog's last digits.
+        channel_order: ``'rgb'`` (what the package expects), or ``'bgr'`` to show the corruption
+            the channels reversed as some published scripts do; image and result are RGB either way.
+        seed: The user's seed; another one gives another draw of the whole benchmark.
+
+    Raises:
+        ValueError: If mode, compat or channel order are unknown.
+    """
+
+    mode: str = "fast"
+    compat: str = COMPATS[0]
+    channel_order: str = "rgb"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for what, value, known in (
+            ("corruption mode", self.mode, MODES),
+            ("compat", self.compat, COMPATS),
+            ("channel order", self.channel_order, CHANNEL_ORDERS),
+        ):
+            if value not in known:
+                raise InputError(f"{what} must be one of {', '.join(known)}, got '{value}'")
+
+
+@dataclass(frozen=True)
+class CorruptionSpec:
+    """What is done to an image: everything but the image and its key.
+
+    Attributes:
+        name: A corruption of the catalog, for example ``'fog'``, or a registered one.
         severity: 1 (weakest) to 5.
-        mode: The engine: ``'exact'``, ``'fast'``, ``'reference'`` or ``'torch'``.
-        compat: The package whose numbers ``'exact'`` repeats.
-        channel_order: ``'rgb'`` (what the package expects) or ``'bgr'`` (what some published
-            scripts feed it, for comparison with their numbers).
-        seed: The user's seed.
+        engine: How.
     """
 
     name: str
     severity: int
-    mode: str = "fast"
-    compat: str = "imaug-1.1.5"
-    channel_order: str = "rgb"
-    seed: int = 0
+    engine: CorruptionEngine = CorruptionEngine()
 
 
 @dataclass(frozen=True)

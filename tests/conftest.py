@@ -116,6 +116,17 @@ def run_tool():
 
 
 @pytest.fixture(scope="session")
+def torch_and_timm_alone(tmp_path_factory):
+    """Environment of a tool, and of its workers, in which no extra is installed: for `run_tool`."""
+    from stl_backbones.packages import EXTRAS
+
+    folder = tmp_path_factory.mktemp("alone")
+    text = f"import sys\nfor name in {list(EXTRAS)}:\n    sys.modules[name] = None\n"
+    (folder / "sitecustomize.py").write_text(text, encoding="utf-8")  # Python imports it first
+    return {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+
+
+@pytest.fixture(scope="session")
 def torchrun():
     """Words that start a tool in two processes."""
     return ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")

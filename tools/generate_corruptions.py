@@ -13,6 +13,7 @@ Exit code: 0 all well, 1 some files failed or differ, 2 bad input, disk full, 13
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime
 import os
 import sys
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING
 from stl_backbones.cli.parser import whole_from
 from stl_backbones.cli.tool import add_custom_imports, make_parser, run_tool
 from stl_backbones.errors import InputError
+from stl_backbones.records import CHANNEL_ORDERS, COMPATS, CorruptionEngine
 
 if TYPE_CHECKING:
     from stl_backbones.copies import Progress
@@ -47,9 +49,9 @@ def parse() -> argparse.ArgumentParser:
     add("--split", help="which split; default: val, none for folder")
     add("--limit", type=whole_from(1), metavar="N", help="only the first N images")
     add("--mode", default="exact", help="corruption engine: exact, fast or reference")
-    add("--compat", default="imaug-1.1.5", help="the package that exact equals")
-    add("--channel-order", default="rgb", help="what the corruption sees; 'bgr' repeats files of "
-        "scripts that feed it BGR")  # fmt: skip
+    add("--compat", choices=COMPATS, default=COMPATS[0], help="the package that exact equals")
+    add("--channel-order", choices=CHANNEL_ORDERS, default="rgb",
+        help="what the corruption sees; 'bgr' repeats what some scripts wrote")  # fmt: skip
     add("--seed", type=whole_from(0), default=0, help="another seed, another draw of the benchmark")
     add("--format", help="png or jpeg, where the layout leaves a choice; coco: png (default, under "
         "the .jpg names) or jpeg, which corrupts twice")  # fmt: skip
@@ -70,10 +72,12 @@ def generate(args: argparse.Namespace) -> int:
         raise InputError(f"{'OUT' if args.out is None else '--layout'} is missing, see --help")
     from stl_backbones.copies import request  # heavy: only once the options are read
 
+    engine = CorruptionEngine(args.mode, args.compat, args.channel_order, args.seed)
     shard = request.find_shard(args.shard, os.environ)
     workers = request.choose_workers(args.workers, os.environ)
-    chosen = {name: getattr(args, name) for name in request.GenerateOptions.__dataclass_fields__}
-    plan = request.plan_copy(args.src, args.out, request.GenerateOptions(**chosen))
+    names = {entry.name for entry in dataclasses.fields(request.GenerateOptions)} - {"engine"}
+    chosen = {name: getattr(args, name) for name in names}
+    plan = request.plan_copy(args.src, args.out, request.GenerateOptions(**chosen, engine=engine))
     needed = request.estimate_copy(plan, args.out)
     show = Display(shard.number == 1 or args.shard is not None)
     show.line(request.describe(plan, needed, workers=workers, shard=shard))

@@ -14,9 +14,10 @@ from typing import Any
 from stl_backbones.cli.interrupts import has_run_begun, interruptible, leave_at_once
 from stl_backbones.cli.lost_processes import describe_lost_process
 from stl_backbones.cli.parser import EXIT_USER_ERROR, Parser
-from stl_backbones.errors import InputError
+from stl_backbones.errors import InputError, MissingPackageError
+from stl_backbones.packages import explain
 
-USER_ERRORS = (ValueError, KeyError, OSError)
+USER_ERRORS = (ValueError, KeyError, OSError, MissingPackageError)
 EXIT_BUG = 70  # EX_SOFTWARE of BSD's sysexits.h: neither bad input nor a finding
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, the shell's convention
 
@@ -209,6 +210,8 @@ def run_tool(
 
 def _say_error(error: Exception, prog: str, *, debug: bool) -> int:
     """Say what was wrong with the input, or that this is a bug; returns the exit code."""
+    if isinstance(error, ModuleNotFoundError):
+        error = explain(error) or error
     if not isinstance(error, USER_ERRORS):
         traceback.print_exception(error)
         print(f"{prog}: {_BUG}", file=sys.stderr)

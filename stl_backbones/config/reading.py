@@ -18,7 +18,7 @@ from mmengine.utils import import_modules_from_strings
 from stl_backbones.config.openmmlab import use_stand_ins
 from stl_backbones.config.packaged import config_file, packaged_bases
 from stl_backbones.config.values import check_kind, check_values
-from stl_backbones.engine.loading import trust_plain_types
+from stl_backbones.engine.safe_loaders import install_safe_loaders
 from stl_backbones.errors import InputError, MissingFileError, UnknownNameError
 
 # Top-level settings that runs know beside those a config states.
@@ -75,7 +75,7 @@ def load_config(path: str | Path, *, options: Mapping[str, Any] | None = None) -
         ValueError: If it cannot be read, or an option does not fit.
         KeyError: If an option names nothing in the config.
     """
-    trust_plain_types()
+    install_safe_loaders()
     path = config_file(path)
     config = _read(path)
     _import_modules(config, path)

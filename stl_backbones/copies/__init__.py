@@ -10,7 +10,7 @@ from stl_backbones.copies.layouts import (
     get_layout,
 )
 from stl_backbones.copies.manifest import ManifestHeader, Row, read_header, read_rows
-from stl_backbones.copies.plan import Engine, Plan, Shard
+from stl_backbones.copies.plan import Plan, Shard
 from stl_backbones.copies.run import Outcome, Progress, make_copy
 from stl_backbones.copies.survey import find_done
 from stl_backbones.copies.verify import Finding, count_kinds, verify
@@ -18,7 +18,6 @@ from stl_backbones.copies.workplace import Workplace
 
 __all__ = [
     "LAYOUTS",
-    "Engine",
     "Estimate",
     "Finding",
     "Layout",

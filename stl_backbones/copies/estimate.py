@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from stl_backbones.copies.images import Image, UnfitImageError, read_image
+from stl_backbones.copies.images import read_image
 from stl_backbones.copies.layouts import Source
 from stl_backbones.copies.plan import Plan
-from stl_backbones.corruptions.engine import MIN_SIDE, corrupt
+from stl_backbones.corruptions.engine import apply_corruption
+from stl_backbones.corruptions.images import MIN_SIDE, Image, UnfitImageError
 from stl_backbones.errors import InputError
-from stl_backbones.records import Cell
+from stl_backbones.records import Cell, CorruptionSpec
 
 _IMAGES = 5  # sampled evenly over the data set, at most
 _BUDGET = 8.0  # seconds; no further image is begun after that
@@ -153,13 +154,9 @@ def _trials(plan: Plan, sources: list[Source], cells: list[Cell]) -> Iterator[_T
 
 
 def _make(plan: Plan, image: Image, cell: Cell, key: str) -> _File:
-    engine = plan.engine
+    spec = CorruptionSpec(cell.corruption, cell.severity, plan.engine)
     start = time.perf_counter()
-    shown = corrupt(
-        image, cell.corruption, cell.severity, key=key, mode=engine.mode, compat=engine.compat,
-        channel_order=engine.channel_order, seed=engine.seed,
-    )  # fmt: skip
-    content = plan.encoding.encode(shown)
+    content = plan.encoding.encode(apply_corruption(image, spec, key=key))
     return _File(time.perf_counter() - start, len(content))
 
 

@@ -13,14 +13,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import PIL.Image
 
 from stl_backbones.copies.png import ENCODER, encode_png
-from stl_backbones.corruptions.engine import MAX_RATIO, MIN_SIDE
-from stl_backbones.errors import InputError
-
-Image = npt.NDArray[np.uint8]
+from stl_backbones.corruptions.images import MAX_RATIO, MIN_SIDE, Image, UnfitImageError
 
 _RGB_MODES = frozenset({"RGB", "L", "P", "1", "CMYK", "YCbCr"})
 _PNG_START, _PNG_DEPTH = b"\x89PNG\r\n\x1a\n", 24  # the byte of IHDR that holds the bit depth
@@ -59,10 +55,6 @@ class Encoding:
 PNG = Encoding("png", ".png")
 JPEG = Encoding("jpeg", ".jpg", quality=95)  # the highest that Pillow advises
 JPEG_HENDRYCKS = Encoding("jpeg", ".JPEG", quality=IMAGENET_QUALITY)
-
-
-class UnfitImageError(InputError):
-    """An image that cannot be corrupted; the message says why, not which."""
 
 
 def read_image(path: Path, *, crop: bool) -> Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,28 +18,11 @@ from stl_backbones.copies.layouts import Layout, Source
 from stl_backbones.copies.manifest import ManifestHeader
 from stl_backbones.corruptions.engine import engine_version
 from stl_backbones.errors import InputError
-from stl_backbones.records import Cell
+from stl_backbones.records import Cell, CorruptionEngine
 
 _PACKAGES = ("numba", "scipy", "scikit-image")
 # Below so many images per machine, the corruptions of one image are shared out singly.
 _FEW_IMAGES = 64
-
-
-@dataclass(frozen=True)
-class Engine:
-    """How images are corrupted: everything but image, corruption and severity.
-
-    Attributes:
-        mode: ``'exact'``, ``'fast'`` or ``'reference'``.
-        compat: The package that ``'exact'`` equals.
-        channel_order: What the corruption sees, ``'rgb'`` or ``'bgr'``.
-        seed: The user's seed.
-    """
-
-    mode: str = "exact"
-    compat: str = "imaug-1.1.5"
-    channel_order: str = "rgb"
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -97,7 +81,7 @@ class Plan:
     protocol: str
     sources: tuple[Source, ...]
     cells: tuple[Cell, ...]
-    engine: Engine
+    engine: CorruptionEngine
     encoding: Encoding
     custom: Mapping[str, str]
     custom_imports: tuple[str, ...] = ()
@@ -121,11 +105,8 @@ class Plan:
             layout=self.layout.name,
             split=self.split,
             protocol=self.protocol,
-            mode=self.engine.mode,
-            compat=self.engine.compat,
-            engine=engine_version(self.engine.mode, compat=self.engine.compat),
-            channel_order=self.engine.channel_order,
-            seed=self.engine.seed,
+            engine=engine_version(self.engine),
+            **dataclasses.asdict(self.engine),
             versions=package_versions(),
             images=len(self.sources),
             cells=cells,
@@ -182,4 +163,4 @@ def package_versions() -> dict[str, str]:
     return found
 
 
-__all__ = ["Engine", "Plan", "Shard", "Unit", "pending_units"]
+__all__ = ["Plan", "Shard", "Unit", "pending_units"]

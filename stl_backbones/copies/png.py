@@ -12,10 +12,8 @@ References:
 
 from __future__ import annotations
 
-import importlib
 import struct
 import zlib
-from functools import lru_cache
 from types import ModuleType
 from typing import cast
 
@@ -62,10 +60,11 @@ def encode_png(image: Bytes) -> bytes:
     )
 
 
-@lru_cache(maxsize=1)
 def _kernels() -> ModuleType:
     """The compiled loops; numba is slow to import, so only what encodes does."""
-    return importlib.import_module("stl_backbones.copies.png_kernels")
+    from stl_backbones.copies import png_kernels
+
+    return png_kernels
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:

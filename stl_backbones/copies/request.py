@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stl_backbones.copies import (
-    Engine,
     Estimate,
     Outcome,
     Plan,
@@ -28,14 +27,12 @@ from stl_backbones.copies import (
     verify,
 )
 from stl_backbones.corruptions import (
-    check_engine,
     custom_versions,
     get_protocol,
     import_modules,
 )
 from stl_backbones.errors import InputError
-
-MODES = ("exact", "fast", "reference")  # 'torch' depends on the device, so files would too
+from stl_backbones.records import CorruptionEngine
 
 
 @dataclass(frozen=True)
@@ -49,10 +46,7 @@ class GenerateOptions:
         severities: Only these severities.
         split: The split; default: the layout's, ``'val'`` where it has splits.
         limit: Only the first images.
-        mode: The corruption engine.
-        compat: The package that ``'exact'`` equals.
-        channel_order: What the corruption sees, ``'rgb'`` or ``'bgr'``.
-        seed: Another seed, another draw of the benchmark.
+        engine: How images are corrupted.
         format: ``'png'`` or ``'jpeg'``; default: the layout's.
         custom_imports: Modules that register corruptions.
     """
@@ -63,10 +57,7 @@ class GenerateOptions:
     severities: Sequence[int] | None = None
     split: str | None = None
     limit: int | None = None
-    mode: str = "exact"
-    compat: str = "imaug-1.1.5"
-    channel_order: str = "rgb"
-    seed: int = 0
+    engine: CorruptionEngine = CorruptionEngine("exact")  # noqa: RUF009  frozen
     format: str | None = None
     custom_imports: Sequence[str] = ()
 
@@ -86,9 +77,8 @@ def plan_copy(source: str | Path, out: str | Path, options: GenerateOptions) -> 
         raise InputError(f"layout '{layout.name}' has no splits, got --split '{options.split}'")
     if options.limit is not None and options.limit < 1:
         raise InputError(f"limit must be at least 1, got {options.limit}")
-    if options.mode not in MODES:
-        raise InputError(f"mode must be one of {', '.join(MODES)} for files, got '{options.mode}'")
-    check_engine(mode=options.mode, channel_order=options.channel_order, compat=options.compat)
+    if options.engine.mode == "torch":
+        raise InputError("mode 'torch' depends on the device, and so would the files; use 'fast'")
     protocol = layout.protocol if options.protocol is None else options.protocol
     cells = get_protocol(protocol).cells(
         corruptions=options.corruptions, severities=options.severities
@@ -104,7 +94,7 @@ def plan_copy(source: str | Path, out: str | Path, options: GenerateOptions) -> 
         protocol=protocol,
         sources=find_sources(source, layout, split=split, encoding=encoding, limit=options.limit),
         cells=corrupted,
-        engine=Engine(options.mode, options.compat, options.channel_order, options.seed),
+        engine=options.engine,
         encoding=encoding,
         custom=custom_versions([cell.corruption for cell in corrupted]),
         custom_imports=tuple(options.custom_imports),

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import cv2
 
-from stl_backbones.copies.images import Encoding, Image, read_image
+from stl_backbones.copies.images import Encoding, read_image
 from stl_backbones.copies.layouts import Source
 from stl_backbones.copies.manifest import Row, digest
-from stl_backbones.copies.plan import Engine
 from stl_backbones.copies.workplace import replace_with
 from stl_backbones.corruptions.engine import corrupt_all
+from stl_backbones.corruptions.images import Image
 from stl_backbones.corruptions.registration import import_modules
-from stl_backbones.records import Cell
+from stl_backbones.records import Cell, CorruptionEngine
 
 _TELL_EVERY = 0.25  # seconds; a message per file would keep the main process busy
 
@@ -40,7 +40,7 @@ class Job:
 
     out: Path
     partial: Path
-    engine: Engine
+    engine: CorruptionEngine
     encoding: Encoding
     crop: bool
     custom_imports: tuple[str, ...]
@@ -155,12 +155,7 @@ def make_files(task: Task, job: Job, outbox: _Outbox) -> None:
 def _make_corruption(
     source: Source, image: Image, name: str, severities: list[int], job: Job, outbox: _Outbox
 ) -> None:
-    engine = job.engine
-    variants = corrupt_all(
-        image, [name], severities, key=source.id, mode=engine.mode, compat=engine.compat,
-        channel_order=engine.channel_order, seed=engine.seed,
-    )  # fmt: skip
-    for variant in variants:
+    for variant in corrupt_all(image, [name], severities, key=source.id, engine=job.engine):
         content = job.encoding.encode(variant.image)
         path = f"{name}/{variant.severity}/{source.target}"
         _write(job.out / path, content, out=job.out, partial=job.partial)

@@ -16,12 +16,11 @@ synced. Then ``.generation`` is removed.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import os
 import shutil
-import socket
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO
 
@@ -34,6 +33,7 @@ from stl_backbones.copies.manifest import (
 )
 from stl_backbones.copies.plan import Shard
 from stl_backbones.errors import InputError
+from stl_backbones.results.lock import HeldError, locked
 
 FOLDER = ".generation"
 _JOURNALS, _RUN_HEADER = "journal-*.jsonl", "header.json"
@@ -63,14 +63,13 @@ class Workplace:
         """
         self.refuse_other(header)
         with contextlib.ExitStack() as stack:
-            how = fcntl.LOCK_EX if self.shard.count == 1 else fcntl.LOCK_SH
-            stack.enter_context(_locked(self.folder / "lock", how))
-            if self.shard.count > 1:
-                own = self.journal_path.with_suffix(".lock")
-                stack.enter_context(_locked(own, fcntl.LOCK_EX))
+            is_shared = self.shard.count > 1
+            stack.enter_context(self._locked(shared=is_shared))
+            if is_shared:
+                stack.enter_context(self._locked(name=f"{self.journal_path.stem}.lock"))
             self._agree(header)
             # Left by a killed run: the lock says that whoever wrote there is gone.
-            dead = self.partial.parent if how == fcntl.LOCK_EX else self.partial
+            dead = self.partial if is_shared else self.partial.parent
             shutil.rmtree(dead, ignore_errors=True)
             self.partial.mkdir(parents=True)
             try:
@@ -93,7 +92,7 @@ class Workplace:
                 _check_same(read_header_file(there), header, self.out)
 
     def _agree(self, header: ManifestHeader) -> None:
-        with _locked(self.folder / "header.lock", fcntl.LOCK_EX, wait=True):
+        with self._locked(name="header.lock", wait=True):
             self.refuse_other(header)
             if not (self.folder / _RUN_HEADER).is_file():
                 replace_with(self.folder / _RUN_HEADER, header.to_json(), self.folder)
@@ -122,7 +121,7 @@ class Workplace:
     def alone(self) -> Iterator[bool]:
         """Try to be the only process at this copy, after `held`; tells whether it is."""
         try:
-            with _locked(self.folder / "lock", fcntl.LOCK_EX):
+            with self._locked():
                 yield True
         except HeldError:
             yield False
@@ -133,12 +132,12 @@ class Workplace:
 
     def wait_for_others(self) -> None:
         """Wait until no other shard is at work."""
-        with contextlib.suppress(OSError), _locked(self.folder / "lock", fcntl.LOCK_EX, wait=True):
+        with contextlib.suppress(OSError), self._locked(wait=True):
             pass
 
-
-class HeldError(InputError):
-    """Another process is at work on this copy."""
+    def _locked(self, *, name: str = "lock", **how: bool) -> AbstractContextManager[None]:
+        advice = "give every process its own --shard i/n"
+        return locked(self.folder, name=name, advice=advice, **how)
 
 
 _counter = itertools.count()
@@ -164,34 +163,6 @@ def replace_with(path: Path, content: bytes, partial: Path) -> None:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from error
-
-
-@contextlib.contextmanager
-def _locked(path: Path, how: int, *, wait: bool = False) -> Iterator[None]:
-    # The kernel frees the lock with the process that held it, however that process ended.
-    while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+") as file:
-            try:
-                fcntl.flock(file, how if wait else how | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                holder = file.read().strip() or "another process"
-                raise HeldError(
-                    f"'{path.parent.parent}' is being made by {holder}; wait for it, or give every "
-                    "process its own --shard i/n"
-                ) from None
-            try:
-                current = path.stat().st_ino == os.fstat(file.fileno()).st_ino
-            except FileNotFoundError:
-                current = False
-            if current:  # else a process that finished removed the folder meanwhile
-                with contextlib.suppress(OSError):  # a note; a full disk is told elsewhere
-                    file.truncate(0)
-                    file.write(f"process {os.getpid()} on {socket.gethostname()}")
-                    file.flush()
-                yield
-                return
 
 
 def _check_ours(out: Path) -> None:

@@ -16,23 +16,21 @@ from stl_backbones.corruptions.catalog import (
     protocol_names,
 )
 from stl_backbones.corruptions.engine import (
-    CHANNEL_ORDERS,
-    COMPATS,
-    MIN_SIDE,
-    MODES,
     Variant,
-    check_engine,
+    apply_corruption,
     corrupt,
     corrupt_all,
     engine_version,
     prepare,
 )
+from stl_backbones.corruptions.images import MIN_SIDE
 from stl_backbones.corruptions.registration import (
     import_modules,
     register_corruption,
     register_protocol,
 )
 from stl_backbones.corruptions.seeds import draw_seed
+from stl_backbones.records import CHANNEL_ORDERS, COMPATS, MODES, CorruptionEngine, CorruptionSpec
 
 __all__ = [
     "CHANNEL_ORDERS",
@@ -43,11 +41,13 @@ __all__ = [
     "MODES",
     "PROTOCOLS",
     "SEVERITIES",
+    "CorruptionEngine",
+    "CorruptionSpec",
     "CustomCorruption",
     "Protocol",
     "Variant",
+    "apply_corruption",
     "check_corruption",
-    "check_engine",
     "check_severity",
     "corrupt",
     "corrupt_all",

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stl_backbones.errors import MissingFileError
+from stl_backbones.packages import require
 
 _FILES = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg", "frost6.jpg")
 FROST_PICTURES = len(_FILES)  # imagecorruptions 1.1.2 draws from the first five only
@@ -29,7 +30,8 @@ def frost_picture(index: int, height: int, width: int) -> npt.NDArray[np.uint8]:
         ``(h, w, 3)`` uint8 RGB, at least a tenth larger than the image; read-only.
 
     Raises:
-        FileNotFoundError: If the package's pictures are missing.
+        ImportError: If the package is missing.
+        FileNotFoundError: If its pictures are.
     """
     rows, columns = _picture(index).shape[:2]
     scale = 1.0
@@ -56,17 +58,12 @@ def _picture(index: int) -> npt.NDArray[np.uint8]:
     picture = cv2.imread(str(path)) if path.is_file() else None
     if picture is None:
         raise MissingFileError(
-            f"frost needs '{path}', which comes with the imagecorruptions package: "
-            "pip install imagecorruptions-imaug"
+            f"frost needs '{path}', which comes with the imagecorruptions package; install it anew"
         )
     return np.asarray(picture, dtype=np.uint8)
 
 
 def _folder() -> Path:
+    require("frost, for its pictures,", "imagecorruptions")
     found = importlib.util.find_spec("imagecorruptions")
-    if found is None or found.origin is None:
-        raise MissingFileError(
-            "frost needs the pictures of the imagecorruptions package: "
-            "pip install imagecorruptions-imaug"
-        )
-    return Path(found.origin).parent / "frost"
+    return Path(str(found and found.origin)).parent / "frost"

@@ -21,6 +21,9 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from stl_backbones.errors import InputError
+from stl_backbones.packages import require
+
 # Both distributions install the import name `imagecorruptions`; never have both.
 _FORK, _ORIGINAL = "imagecorruptions-imaug", "imagecorruptions"
 _SEED_ARGUMENT = frozenset({"impulse_noise", "glass_blur"})  # the fork's `seed=` functions
@@ -33,19 +36,18 @@ def package_version() -> str:
     """Implementation and version, for example ``'imagecorruptions-imaug 1.1.5'``.
 
     Raises:
-        ModuleNotFoundError: If neither distribution is installed.
-        ImportError: If both are.
+        ImportError: If no distribution is installed.
+        ValueError: If both are.
     """
+    require("mode 'reference'", "imagecorruptions")
     found = []
     for name in (_FORK, _ORIGINAL):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found.append(f"{name} {importlib.metadata.version(name)}")
-    if not found:
-        raise ModuleNotFoundError(f"no imagecorruptions package: pip install {_FORK}")
-    if len(found) > 1:
-        raise ImportError(
-            f"{' and '.join(found)} are both installed and overwrite each other's files; "
-            "uninstall both, then install one"
+    if len(found) != 1:
+        raise InputError(
+            f"expected one distribution of imagecorruptions, got {' and '.join(found) or 'none'}, "
+            "which overwrite each other's files; uninstall them, then install one"
         )
     return found[0]
 

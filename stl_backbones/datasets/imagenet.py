@@ -1,34 +1,27 @@
-"""ImageNet, or any folder with one folder of images per class."""
+"""ImageNet, or any folder with one folder of images per class, to train and validate on."""
 
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.logging import print_log
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch.utils.data import Dataset
 
-from stl_backbones.corruptions.engine import MAX_RATIO
-from stl_backbones.corruptions.seeds import check_key
+from stl_backbones.datasets.class_folders import ClassFolders, read_rgb
 from stl_backbones.datasets.two_views import start_item
-from stl_backbones.errors import InputError, MissingFileError
+from stl_backbones.errors import InputError
 from stl_backbones.registry import DATASETS, TRANSFORMS
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm"})
-# What Pillow raises on damaged files, by format.
-_DAMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-_DEEP = ("I", "F")  # how Pillow's names of modes of more than 8 bits begin
-_SHOWN = 3
 
 
 @DATASETS.register_module()
-class ImageNetFolder(Dataset):
+class ImageNetFolder(ClassFolders, Dataset):
     """Images in one folder per class, through a pipeline of `stl_backbones.datasets.two_views`.
 
     An item is a dict of the pipeline's views ``student`` and, where there are two, ``labeler``
@@ -71,24 +64,23 @@ class ImageNetFolder(Dataset):
         max_broken: int = 10,
         seed: int = 0,
     ) -> None:
-        self.root = Path(data_root) / split
+        super().__init__(
+            Path(data_root) / split, classes=classes, images_per_class=images_per_class
+        )
         self.seed, self.max_broken = seed, max_broken
-        names = _choose_classes(self.root, classes)
-        _check_count(names, self.root, num_classes)
-        self.metainfo = {"classes": tuple(names)}
-        files, labels = _list_images(self.root, names, images_per_class)
-        # Arrays, not lists: reading a list's items in a forked worker copies its memory.
-        self._files = np.array([file.encode() for file in files])
-        self._labels = np.array(labels, dtype=np.int64)
+        self.metainfo = {"classes": self.classes}
+        if num_classes is not None and len(self.classes) > num_classes:
+            raise InputError(
+                f"'{self.root}' holds {len(self.classes)} classes, labels "
+                f"0..{len(self.classes) - 1}, but the model has {num_classes}; set "
+                f"num_classes={len(self.classes)}, or fewer classes"
+            )
         # Shared, so that what a worker finds and what it is told is known in every process.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
-        self._is_broken = torch.zeros(len(files), dtype=torch.bool).share_memory_()
+        self._is_broken = torch.zeros(len(self), dtype=torch.bool).share_memory_()
         self.pipeline = [
             TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline
         ]
-
-    def __len__(self) -> int:
-        return len(self._labels)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         index = range(len(self))[index]  # negative ones too; IndexError ends iteration
@@ -113,18 +105,6 @@ class ImageNetFolder(Dataset):
         """Paths of the unreadable images found so far, by any worker."""
         return [self.path(int(index)) for index in self._is_broken.nonzero()]
 
-    def key(self, index: int) -> str:
-        """The id of an item: its file's path below the split's folder, in POSIX form."""
-        return self._files[index].decode()
-
-    def path(self, index: int) -> str:
-        """The file of an item."""
-        return f"{self.root}/{self.key(index)}"
-
-    def class_name(self, index: int) -> str:
-        """The class folder of an item."""
-        return self.metainfo["classes"][int(self._labels[index])]
-
     def check_batch(self, batch_size: int) -> None:
         """Refuse a global batch that is larger than the data set.
 
@@ -142,10 +122,10 @@ class ImageNetFolder(Dataset):
 
     def _read(self, index: int) -> tuple[Image.Image, int, str]:
         """Image, label and path of an item, or of the next one that is readable."""
-        for candidate in _cycle(index, len(self)):
+        for candidate in chain(range(index, len(self)), range(index)):
             path = self.path(candidate)
             try:
-                return read_rgb(path), int(self._labels[candidate]), path
+                return read_rgb(path), int(self.labels[candidate]), path
             except (ValueError, OSError) as error:
                 self._count_broken(candidate, error)
         raise InputError(f"none of the {len(self)} images in '{self.root}' can be read")
@@ -160,134 +140,3 @@ class ImageNetFolder(Dataset):
                 f"{count} images in '{self.root}' cannot be read, expected at most "
                 f"{self.max_broken} (max_broken); the last: {error}"
             ) from error
-
-
-class UnfitImageError(InputError):
-    """An image that is whole, but of a kind that Pillow would turn into something else."""
-
-
-def read_rgb(path: str | Path) -> Image.Image:
-    """Read an image as RGB.
-
-    As torchvision does: what transparency covers is shown, of several frames the first is taken,
-    and EXIF's orientation is not followed.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no image, damaged, or see `check_readable`.
-    """
-    try:
-        with Image.open(path) as image:
-            check_readable(image.size, image.mode, path)
-            if image.mode != "RGB":
-                return image.convert("RGB")
-            image.load()
-            return image
-    except FileNotFoundError:
-        raise MissingFileError(f"image '{path}' does not exist") from None
-    except UnidentifiedImageError:
-        raise InputError(f"'{path}' is no image") from None
-    except UnfitImageError:
-        raise
-    except _DAMAGE as error:
-        raise InputError(f"'{path}' cannot be read: {error}") from error
-
-
-def check_readable(size: tuple[int, int], mode: str, path: str | Path) -> None:
-    """Refuse images that Pillow would turn into something else.
-
-    Args:
-        size: Width and height.
-        mode: Pillow's mode.
-        path: The file, for errors.
-
-    Raises:
-        UnfitImageError: If one side is more than 200 times the other, or the image is grey with
-            more than 8 bits, of which Pillow would make white.
-    """
-    if mode.startswith(_DEEP):
-        raise UnfitImageError(
-            f"'{path}' is grey with 16 bits or more (mode {mode}); save it with 8 bits per channel"
-        )
-    if max(size) > MAX_RATIO * min(size):
-        raise UnfitImageError(
-            f"'{path}' is {size[0]}x{size[1]}; expected sides of at most {MAX_RATIO} to 1"
-        )
-
-
-def _cycle(start: int, count: int) -> Iterator[int]:
-    yield from range(start, count)
-    yield from range(start)
-
-
-def _choose_classes(root: Path, classes: Sequence[str] | int | None) -> list[str]:
-    if not root.is_dir():
-        raise MissingFileError(
-            f"image folder '{root}' does not exist; expected one folder per class in it "
-            "(give the data set's folder with --cfg-options data_root=DIR)"
-        )
-    found = sorted(entry.name for entry in os.scandir(root) if _is_class(entry))
-    if not found:
-        raise MissingFileError(f"'{root}' holds no class folder; expected one folder per class")
-    if classes is None:
-        return found
-    if isinstance(classes, int):
-        if not 0 < classes <= len(found):
-            raise InputError(
-                f"classes must be in 1..{len(found)} (the class folders in '{root}'), got {classes}"
-            )
-        return found[:classes]
-    missing = [name for name in classes if name not in found]
-    if missing:
-        raise MissingFileError(
-            f"'{root}' lacks {len(missing)} of {len(classes)} class folders: {_some(missing)}"
-        )
-    return list(classes)
-
-
-def _is_class(entry: os.DirEntry) -> bool:
-    return entry.is_dir() and not entry.name.startswith(".")
-
-
-def _check_count(names: Sequence[str], root: Path, num_classes: int | None) -> None:
-    if len(names) < 2 or len(set(names)) < len(names):
-        raise InputError(f"expected at least two different classes in '{root}', got {_some(names)}")
-    if num_classes is not None and len(names) > num_classes:
-        raise InputError(
-            f"'{root}' holds {len(names)} classes, labels 0..{len(names) - 1}, but the model has "
-            f"{num_classes}; set num_classes={len(names)}, or fewer classes"
-        )
-
-
-def _list_images(
-    root: Path, names: Sequence[str], limit: int | None
-) -> tuple[list[str], list[int]]:
-    """Files below the root, by class and then by name, and their labels."""
-    if limit is not None and limit < 1:
-        raise InputError(f"images_per_class must be at least 1, got {limit}")
-    files: list[str] = []
-    labels: list[int] = []
-    empty = []
-    for label, name in enumerate(names):
-        found = sorted(
-            f"{name}/{entry.name}" for entry in os.scandir(root / name) if _is_image(entry.name)
-        )[:limit]
-        files += found
-        labels += [label] * len(found)
-        if not found:
-            empty.append(name)
-    for file in files:
-        check_key(file)
-    if empty:
-        raise MissingFileError(
-            f"{len(empty)} of {len(names)} class folders in '{root}' hold no image: {_some(empty)}"
-        )
-    return files, labels
-
-
-def _is_image(name: str) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

@@ -111,8 +111,8 @@ def _ends(path: str | Path) -> bool:
     return False
 
 
-def _truncated(path: str | Path, size: int) -> ValueError:
-    return ValueError(f"'{path}' is truncated: its end is missing ({size} bytes are there)")
+def _truncated(path: str | Path, size: int) -> InputError:
+    return InputError(f"'{path}' is truncated: its end is missing ({size} bytes are there)")
 
 
 def image_header(path: str | Path) -> tuple[tuple[int, int], str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from stl_backbones.datasets.imagenet import ImageNetFolder, check_readable, read_rgb
+from stl_backbones.datasets.class_folders import ClassFolders, check_readable, read_rgb
 from stl_backbones.datasets.imagenet_classes import SUBSETS, imagenet_wnids, subset_wnids
 from stl_backbones.datasets.integrity import check_intact, image_header
 from stl_backbones.errors import InputError
@@ -52,7 +52,7 @@ class LabelledImages:
 
 
 def find_images(
-    folder: ImageNetFolder,
+    folder: ClassFolders,
     classes: Sequence[str],
     *,
     kind: str,
@@ -73,7 +73,7 @@ def find_images(
     Raises:
         ValueError: If a folder is of no class, a class has no folder, or an image is broken.
     """
-    found = folder.metainfo["classes"]
+    found = folder.classes
     check_folders(folder.root, found, classes, kind=kind)
     absent = tuple(name for name in classes if name not in set(found))
     if absent and not (allow_missing and found):
@@ -154,7 +154,7 @@ def _spread(total: int, limit: int) -> list[int]:
 
 
 def _check_all(
-    folder: ImageNetFolder, indices: Sequence[int], *, skip_broken: bool
+    folder: ClassFolders, indices: Sequence[int], *, skip_broken: bool
 ) -> tuple[list[int], Mapping[str, str], str]:
     """The whole images, what is wrong with the others, and a fingerprint of the whole ones."""
     digest = hashlib.blake2b(digest_size=16)

@@ -8,16 +8,11 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from stl_backbones.corruptions import (
-    check_corruption,
-    check_engine,
-    check_severity,
-    corrupt,
-)
+from stl_backbones.corruptions import apply_corruption, check_corruption, check_severity
 from stl_backbones.datasets.integrity import image_id
 from stl_backbones.errors import InputError
 from stl_backbones.metrics import IGNORE_INDEX
-from stl_backbones.records import CorruptionSpec
+from stl_backbones.records import CorruptionEngine, CorruptionSpec
 from stl_backbones.registry import TRANSFORMS
 
 
@@ -30,12 +25,10 @@ class CorruptImage(BaseTransform):
     Args:
         corruption: A corruption of the catalog.
         severity: 1 (weakest) to 5.
-        mode: The engine; ``'torch'`` on a GPU only where no worker processes load the data.
-        compat: The package whose numbers ``mode='exact'`` repeats.
-        channel_order: ``'rgb'``, or ``'bgr'`` to repeat numbers of scripts that feed BGR.
-        seed: Another seed, another draw.
         image_root: The data set's image folder. An image's draw depends on its path below it; on
             its file name alone when no folder is given.
+        **engine: As for `CorruptionEngine`: ``mode``, ``compat``, ``channel_order``, ``seed``. Mode
+            ``'torch'`` on a GPU only where no worker processes load the data.
 
     Raises:
         KeyError: If the corruption is unknown.
@@ -47,16 +40,12 @@ class CorruptImage(BaseTransform):
         corruption: str,
         severity: int,
         *,
-        mode: str = "fast",
-        compat: str = "imaug-1.1.5",
-        channel_order: str = "rgb",
-        seed: int = 0,
         image_root: str | None = None,
+        **engine: Any,
     ) -> None:
         check_corruption(corruption)
         check_severity(severity)
-        check_engine(mode=mode, channel_order=channel_order, compat=compat)
-        self.spec = CorruptionSpec(corruption, severity, mode, compat, channel_order, seed)
+        self.spec = CorruptionSpec(corruption, severity, CorruptionEngine(**engine))
         self.image_root = image_root
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -86,16 +75,7 @@ def corrupt_bgr(image: np.ndarray, spec: CorruptionSpec, *, key: str) -> np.ndar
     if image.ndim == 2:
         corrupted = corrupt_bgr(np.stack([image] * 3, axis=-1), spec, key=key)
         return cv2.cvtColor(corrupted, cv2.COLOR_BGR2GRAY)
-    corrupted = corrupt(
-        np.ascontiguousarray(image[..., ::-1]),
-        spec.name,
-        spec.severity,
-        key=key,
-        mode=spec.mode,
-        compat=spec.compat,
-        channel_order=spec.channel_order,
-        seed=spec.seed,
-    )
+    corrupted = apply_corruption(np.ascontiguousarray(image[..., ::-1]), spec, key=key)
     return np.ascontiguousarray(corrupted[..., ::-1])
 
 

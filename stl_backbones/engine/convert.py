@@ -9,8 +9,6 @@ from typing import Any
 
 import torch
 
-from stl_backbones.engine.guards import CARD
-from stl_backbones.engine.loading import trust_plain_types
 from stl_backbones.errors import InputError, MissingFileError
 from stl_backbones.models import (
     FAN,
@@ -21,7 +19,7 @@ from stl_backbones.models import (
     read_checkpoint,
     select_state_dict,
 )
-from stl_backbones.models.checkpoint import HEAD_PREFIXES
+from stl_backbones.models.checkpoint import CARD, HEAD_PREFIXES
 from stl_backbones.results.atomic import write_atomically
 
 
@@ -50,7 +48,6 @@ def convert_checkpoint(
         raise MissingFileError(f"folder '{target.parent}' for the converted file does not exist")
     if target.is_dir() or (target.exists() and target.samefile(source)):
         raise InputError(f"'{target}' must be a new file, not a folder and not the source")
-    trust_plain_types()
     content = read_checkpoint(source)
     weights = clean_state_dict(select_state_dict(content, ema=ema))
     variant, has_token_head = infer_variant(weights)

@@ -9,10 +9,8 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from mmengine.model import MMDistributedDataParallel
 
 from stl_backbones.errors import InputError
-from stl_backbones.registry import MODEL_WRAPPERS
 
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 T = TypeVar("T")
@@ -23,21 +21,6 @@ _VARIABLES = {
     "slurm": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
     "mpi": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
 }
-
-
-@MODEL_WRAPPERS.register_module()
-class CPUDistributedDataParallel(MMDistributedDataParallel):
-    """mmengine's wrapper without a device: it hands torch a GPU's number otherwise.
-
-    Args:
-        module: The model.
-        device_ids: Ignored; mmengine passes the local rank.
-        **kwargs: As for ``MMDistributedDataParallel``.
-    """
-
-    def __init__(self, module: torch.nn.Module, device_ids: Any = None, **kwargs: Any) -> None:
-        del device_ids
-        super().__init__(module=module, device_ids=None, **kwargs)
 
 
 def start_distributed(launcher: str) -> None:

@@ -15,10 +15,10 @@ from mmengine.runner.base_loop import BaseLoop
 from torch import nn
 
 from stl_backbones.errors import InputError
+from stl_backbones.models.checkpoint import CARD
 from stl_backbones.registry import HOOKS
 
 _SHOWN = 8
-CARD = "stl_backbones"  # the key in a checkpoint's meta
 
 
 @HOOKS.register_module()
@@ -109,4 +109,4 @@ def _unwrap(model: nn.Module) -> Any:
     return model.module if is_model_wrapper(model) else model
 
 
-__all__ = ["CARD", "ModelCardHook", "StopOnBadLoss"]
+__all__ = ["ModelCardHook", "StopOnBadLoss"]

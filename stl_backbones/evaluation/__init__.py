@@ -1,6 +1,12 @@
-"""Adapters between mmengine's evaluation loop and `stl_backbones.metrics`."""
+"""Adapters between an evaluation loop and `stl_backbones.metrics`.
 
-from stl_backbones.evaluation.classification import TopKAccuracy
-from stl_backbones.evaluation.segmentation import ConfusionMatrixMetric, sample_confusion
+`classified` needs torch alone. Importing this registers the others' metrics where mmengine is
+installed: configs name it in ``custom_imports``.
+"""
 
-__all__ = ["ConfusionMatrixMetric", "TopKAccuracy", "sample_confusion"]
+from importlib import import_module
+from importlib.util import find_spec
+
+if find_spec("mmengine") is not None:
+    for module in ("classification", "segmentation"):
+        import_module(f"{__name__}.{module}")

@@ -10,22 +10,8 @@ from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
 from stl_backbones.errors import InputError
+from stl_backbones.evaluation.classified import SCORINGS, scores
 from stl_backbones.registry import METRICS
-
-TOKEN_WEIGHT = 0.5  # of the tokens' largest logit, as token labeling (LV-ViT, 2104.10858) scores
-SCORINGS = ("cls", "cls_plus_max_token")
-
-
-def scores(sample: Mapping[str, Any], scoring: str) -> Tensor:
-    """The class scores ``(K,)`` of a sample that a model of `stl_backbones.pretraining` predicted.
-
-    Args:
-        sample: ``class_logits`` ``(K,)``, and ``max_token_logits`` ``(K,)`` for the second scoring.
-        scoring: ``'cls'``: class logits; ``'cls_plus_max_token'``: plus half of each class's
-            largest token logit.
-    """
-    logits = sample["class_logits"]
-    return logits if scoring == "cls" else logits + TOKEN_WEIGHT * sample["max_token_logits"]
 
 
 @METRICS.register_module()
@@ -101,4 +87,4 @@ def _check(batch: Tensor, labels: Tensor, samples: Sequence[Mapping[str, Any]]) 
         raise InputError(f"'{name}': the network's logits are not finite; its training diverged")
 
 
-__all__ = ["SCORINGS", "TOKEN_WEIGHT", "TopKAccuracy", "scores"]
+__all__ = ["TopKAccuracy"]

@@ -1,8 +1,9 @@
-"""What is kept of each classified image: enough for accuracy, calibration and bootstrap."""
+"""The class scores of an image, and what is kept of them: enough for every metric and bootstrap."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,20 @@ from torch import Tensor
 from stl_backbones.errors import InputError
 
 TOP = 5
+TOKEN_WEIGHT = 0.5  # of the tokens' largest logit, as token labeling (LV-ViT, 2104.10858) scores
+SCORINGS = ("cls", "cls_plus_max_token")
+
+
+def scores(sample: Mapping[str, Any], scoring: str) -> Tensor:
+    """The class scores ``(K,)`` of a sample that a model of `stl_backbones.pretraining` predicted.
+
+    Args:
+        sample: ``class_logits`` ``(K,)``, and ``max_token_logits`` ``(K,)`` for the second scoring.
+        scoring: ``'cls'``: class logits; ``'cls_plus_max_token'``: plus half of each class's
+            largest token logit.
+    """
+    logits = sample["class_logits"]
+    return logits if scoring == "cls" else logits + TOKEN_WEIGHT * sample["max_token_logits"]
 
 
 def classify(scores: Tensor, labels: Tensor) -> dict[str, Tensor]:
@@ -52,4 +67,4 @@ def check_finite(confidence: npt.NDArray[np.float32], names: Sequence[str]) -> N
         )
 
 
-__all__ = ["TOP", "check_finite", "classify"]
+__all__ = ["SCORINGS", "TOKEN_WEIGHT", "TOP", "check_finite", "classify", "scores"]

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
 import pickle
 import re
 import struct
 import tarfile
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from stl_backbones.errors import InputError, MissingFileError
+from stl_backbones.models.safe_types import trusting_only
 from stl_backbones.models.variants import VARIANTS, Variant
 from stl_backbones.models.weight_values import check_values
 
+CARD = "stl_backbones"  # the key in a checkpoint's meta of what says which network it is of
 HEAD_PREFIXES = ("head.", "aux_head.")
 _WRAPPERS = ("module.", "_orig_mod.")
 _SHOWN = 5
@@ -34,45 +31,6 @@ _DAMAGE = (
     AssertionError, OverflowError, MemoryError, struct.error,
 )  # fmt: skip
 
-
-class PickledDtype:
-    """Stands in for a pickled ``np.dtype``, whose ``__setstate__`` a crafted file could crash.
-
-    Args:
-        code: Kind and size, for example ``'f8'``.
-    """
-
-    def __init__(self, code: str, align: bool = False, copy: bool = True) -> None:
-        del align, copy  # pickled, always these
-        if code not in _PLAIN_CODES:
-            raise pickle.UnpicklingError(f"GLOBAL numpy.dtype {code!r}")
-        self.dtype = np.dtype(code)
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        version, order, *rest = state
-        if (version, rest) != (3, [None, None, None, -1, -1, 0]) or order not in "<>|=":
-            raise pickle.UnpicklingError("GLOBAL numpy.dtype of no plain number")
-        self.dtype = self.dtype.newbyteorder(order)
-
-
-def _plain_scalar(dtype: PickledDtype | np.dtype, data: bytes) -> np.generic:
-    plain = dtype.dtype if isinstance(dtype, PickledDtype) else np.dtype(dtype)
-    if plain.hasobject or len(data) != plain.itemsize:
-        raise pickle.UnpicklingError("a numpy scalar of another size than its type")
-    return np.frombuffer(data, plain)[0]
-
-
-_PLAIN_CODES = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
-
-# What training scripts put beside the weights, by the name a file calls it. A metric is often a
-# numpy scalar; NumPy 1 and 2 pickle it under two names. `stl_backbones.engine.loading` adds what
-# mmengine writes.
-SAFE_TYPES: dict[str, Any] = {
-    "argparse.Namespace": argparse.Namespace,
-    "numpy.dtype": PickledDtype,
-    "numpy.core.multiarray.scalar": _plain_scalar,
-    "numpy._core.multiarray.scalar": _plain_scalar,
-}
 
 TRUST_OPTION = "--trust-checkpoint"
 _LATER_PROTOCOL = "of protocol 4 or 5, which only running it can read"
@@ -142,7 +100,7 @@ def read_checkpoint(path: str | Path, *, map_location: Any = "cpu") -> Any:
         return _read_safetensors(path)
     try:
         _refuse_archives(path)
-        with trusting_only(SAFE_TYPES):
+        with trusting_only():
             return torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
         if _trusted:
@@ -187,35 +145,6 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         return safetensors.torch.load_file(path)
     except (SafetensorError, *_DAMAGE) as error:
         raise InputError(f"checkpoint '{path}' is truncated or no safetensors: {error}") from error
-
-
-@contextmanager
-def trusting_only(types: Mapping[str, Any]) -> Iterator[None]:
-    """Let ``weights_only`` take these types and nothing else that the process told torch to trust.
-
-    Args:
-        types: What a file may name -> what is taken for it.
-    """
-    before = torch.serialization.get_safe_globals()
-    torch.serialization.clear_safe_globals()
-    torch.serialization.add_safe_globals([_named(kind, name) for name, kind in types.items()])
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Detected pickle protocol")  # the refusal says it
-            yield
-    finally:
-        torch.serialization.clear_safe_globals()
-        torch.serialization.add_safe_globals(before)
-
-
-def _named(kind: Any, name: str) -> Any:
-    """What acts as `kind` and bears the name: torch 2.5 has no other way to give it one."""
-    if f"{kind.__module__}.{kind.__qualname__}" == name:
-        return kind
-    bearer: Any = type(kind.__name__, (kind,), {}) if isinstance(kind, type) else partial(kind)
-    bearer.__module__, _, bearer.__name__ = name.rpartition(".")
-    bearer.__qualname__ = bearer.__name__
-    return bearer
 
 
 def select_state_dict(checkpoint: Any, *, ema: bool = True) -> dict[str, Tensor]:

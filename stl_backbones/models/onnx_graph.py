@@ -8,7 +8,6 @@ a LayerNorm over.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
 import logging
 import warnings
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from stl_backbones.errors import InputError
+from stl_backbones.packages import require
 
 if TYPE_CHECKING:
     import onnx
@@ -39,13 +39,10 @@ def check_onnx_installed() -> None:
     """Refuse to begin without the packages that the file is written and checked with.
 
     Raises:
-        ValueError: If one is missing, or torch is too old.
+        ImportError: If one is missing.
+        ValueError: If torch is too old.
     """
-    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f"ONNX export needs {', '.join(missing)}: pip install -e '.[onnx]' in this repository"
-        )
+    require("ONNX export", *_PACKAGES)
     if torch.__version__ < _OLDEST_TORCH:
         oldest = ".".join(map(str, _OLDEST_TORCH))
         raise InputError(f"ONNX export needs torch {oldest} or newer, got {torch.__version__}")

@@ -127,8 +127,8 @@ def _size(img_size: int | None, config: Any) -> dict[str, Any]:
     return {"img_size": img_size} if asked and img_size != config.input_size[-1] else {}
 
 
-def _no_size(name: str, img_size: int | None, error: TypeError) -> ValueError:
-    return ValueError(f"timm's '{name}' cannot be built for images of {img_size}: {_first(error)}")
+def _no_size(name: str, img_size: int | None, error: TypeError) -> InputError:
+    return InputError(f"timm's '{name}' cannot be built for images of {img_size}: {_first(error)}")
 
 
 def _count_classes(weights: Mapping[str, Tensor], classifier: Any) -> int:

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from stl_backbones.config.reading import load_config, without_import_notes
 from stl_backbones.config.tasks import task_of
-from stl_backbones.engine.guards import CARD
-from stl_backbones.engine.loading import trust_plain_types
+from stl_backbones.engine.safe_loaders import install_safe_loaders
 from stl_backbones.errors import InputError, UnknownNameError
 from stl_backbones.models import (
     FAN,
@@ -27,6 +26,7 @@ from stl_backbones.models import (
     read_checkpoint,
     select_state_dict,
 )
+from stl_backbones.models.checkpoint import CARD
 from stl_backbones.models.hashing import file_sha256
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.sources.classifier import ViewOptions
@@ -202,7 +202,7 @@ def _open_maps(name: str, checkpoint: str | Path | None) -> Source:
     """The backbone of a released, converted or pretrained file; its heads do not matter."""
     if checkpoint is None:
         return Source(name, DenseMaps(_untrained(name, num_classes=0)), None, **_UNTRAINED)
-    trust_plain_types()
+    install_safe_loaders()
     weights = select_state_dict(read_checkpoint(checkpoint))
     card = _meta(checkpoint).get(CARD)
     if card is None and any(key.startswith("backbone.") for key in weights):

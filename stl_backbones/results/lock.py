@@ -18,81 +18,139 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from stl_backbones.errors import InputError
 
 LOCK_NAME = ".lock"
+_SOMEBODY = "another process"
 BEAT = 2.0  # seconds
 _SILENCE = 5  # beats that a living holder never misses
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
-_held: set[Path] = set()  # by this process, which the kernel would let in again
 
 
 class HeldError(InputError):
-    """Another process writes into the folder."""
+    """Another process is at work in the folder."""
+
+
+class _BusyError(Exception):
+    """Somebody holds the lock; the message says who."""
+
+
+@dataclass
+class _Hold:
+    """A lock of this process, to which the kernel would give it again, and take both with one."""
+
+    shared: bool
+    times: int = 1
+
+
+_holds: dict[Path, _Hold] = {}
 
 
 @contextlib.contextmanager
-def locked(folder: str | Path) -> Iterator[None]:
+def locked(
+    folder: str | Path,
+    *,
+    name: str = LOCK_NAME,
+    shared: bool = False,
+    wait: bool = False,
+    advice: str = "choose another folder",
+) -> Iterator[None]:
     """Hold a folder for writing.
 
     Args:
-        folder: The folder; must exist.
+        folder: The folder; made if need be.
+        name: The lock's file in it.
+        shared: Hold it beside others who share it; needs a file system with locks.
+        wait: Wait for the holder instead of refusing.
+        advice: What else the user can do, for the error.
 
     Raises:
         HeldError: If another process holds it, naming that process.
         OSError: If nothing can be written there.
     """
-    path = Path(folder).resolve() / LOCK_NAME
-    if path in _held:
-        raise HeldError(_refusal(folder, _me()))
-    with path.open("a+", encoding="utf-8") as file, contextlib.ExitStack() as stack:
+    path = Path(folder).resolve() / name
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in _NO_LOCKS:
-                stack.enter_context(_beating(path.with_name(f"{LOCK_NAME}-holder"), folder))
-            elif error.errno in (errno.EACCES, errno.EAGAIN):
-                file.seek(0)
-                holder = file.read().strip() or "another process"
-                raise HeldError(_refusal(folder, holder)) from None
-            else:
-                raise
-        _rewrite(file, _me())
-        _held.add(path)
-        try:
-            yield
-        finally:
-            _held.discard(path)
-            _rewrite(file, "")
+            stack.enter_context(_shared_again(path, shared) if path in _holds else
+                                _taken(path, shared=shared, wait=wait))  # fmt: skip
+        except _BusyError as holder:
+            raise HeldError(
+                f"'{folder}' is being written by {holder}; wait for it, or {advice}"
+            ) from None
+        yield
+
+
+@contextlib.contextmanager
+def _shared_again(path: Path, shared: bool) -> Iterator[None]:
+    hold = _holds[path]
+    if not (shared and hold.shared):
+        raise _BusyError(_me())
+    hold.times += 1
+    try:
+        yield
+    finally:
+        hold.times -= 1
+
+
+@contextlib.contextmanager
+def _taken(path: Path, *, shared: bool, wait: bool) -> Iterator[None]:
+    how = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+", encoding="utf-8") as file, contextlib.ExitStack() as stack:
+            try:
+                fcntl.lockf(file, how)
+            except OSError as error:
+                if error.errno in _NO_LOCKS and not shared:
+                    stack.enter_context(_beating(path.with_name(f"{path.name}-holder"), wait))
+                elif error.errno in (errno.EACCES, errno.EAGAIN):
+                    file.seek(0)
+                    raise _BusyError(file.read().strip() or _SOMEBODY) from None
+                else:
+                    raise
+            if not _is_current(path, file):
+                continue
+            with contextlib.suppress(OSError):  # a note for others; a full disk is told elsewhere
+                file.truncate(0)
+                file.write(_me())
+                file.flush()
+            _holds[path] = _Hold(shared)
+            try:
+                yield
+            finally:
+                del _holds[path]
+            return
+
+
+def _is_current(path: Path, file: IO[str]) -> bool:
+    """Whether nobody removed the folder between opening the file and locking it."""
+    try:
+        return path.stat().st_ino == os.fstat(file.fileno()).st_ino
+    except FileNotFoundError:
+        return False
 
 
 def _me() -> str:
     return f"process {os.getpid()} on {socket.gethostname()}"
 
 
-def _refusal(folder: str | Path, holder: str) -> str:
-    return f"'{folder}' is being written by {holder}; wait for it, or choose another folder"
-
-
-def _rewrite(file: IO[str], text: str) -> None:
-    with contextlib.suppress(OSError):  # a note for others; a full disk must not end the work here
-        file.truncate(0)
-        file.write(text)
-        file.flush()
-
-
 @contextlib.contextmanager
-def _beating(path: Path, folder: str | Path) -> Iterator[None]:
+def _beating(path: Path, wait: bool) -> Iterator[None]:
     """Hold a file that only one can create, and keep it fresh."""
     while True:
         try:
             file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
             break
         except FileExistsError:
-            _remove_dead(path, folder)
+            try:
+                _remove_dead(path)
+            except _BusyError:
+                if not wait:
+                    raise
     is_over = threading.Event()
 
     def beat() -> None:
@@ -113,11 +171,11 @@ def _beating(path: Path, folder: str | Path) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def _remove_dead(path: Path, folder: str | Path) -> None:
+def _remove_dead(path: Path) -> None:
     """Watch a holder's file; remove it if nothing changes.
 
     Raises:
-        HeldError: If its holder lives.
+        _BusyError: If its holder lives.
     """
     before = _read(path)
     deadline = time.monotonic() + _SILENCE * BEAT
@@ -125,14 +183,14 @@ def _remove_dead(path: Path, folder: str | Path) -> None:
         time.sleep(BEAT / 10)
         if _read(path) != before:
             holder = (before or b"").split(b"\n")[0].decode(errors="replace")
-            raise HeldError(_refusal(folder, holder or "another process"))
+            raise _BusyError(holder or _SOMEBODY)
     # Two may see it dead at once: only one of them can rename it.
     grave = path.with_name(f"{path.name}-{os.getpid()}")
     with contextlib.suppress(FileNotFoundError):
         path.rename(grave)
         if _read(grave) != before:  # somebody else was quicker, and holds it
             grave.rename(path)
-            raise HeldError(_refusal(folder, "another process"))
+            raise _BusyError(_SOMEBODY)
         grave.unlink()
 
 

@@ -14,12 +14,12 @@ import torch
 from PIL import Image
 
 from stl_backbones.copies.images import JPEG_HENDRYCKS
-from stl_backbones.corruptions import corrupt
-from stl_backbones.datasets.imagenet import read_rgb
+from stl_backbones.corruptions import apply_corruption
+from stl_backbones.datasets.class_folders import read_rgb
 from stl_backbones.datasets.labelled_images import LabelledImages
 from stl_backbones.datasets.views import IMAGENET_C_VIEW, View
 from stl_backbones.errors import InputError
-from stl_backbones.records import Cell
+from stl_backbones.records import Cell, CorruptionEngine, CorruptionSpec
 from stl_backbones.robustness.corrupted_copy import copy_path
 from stl_backbones.robustness.versions import Versions
 
@@ -38,14 +38,14 @@ class ViewRules:
     Attributes:
         view: How the network sees an image.
         resize_rule: One of `RESIZE_RULES`.
-        engine: What `stl_backbones.corruptions.corrupt` takes, beside image, name and severity.
+        engine: How images are corrupted.
         jpeg85: Pass what was corrupted here through JPEG of quality 85, as ImageNet-C's files.
         folders: Cell -> folder to read it from; ``None`` to corrupt here.
     """
 
     view: View
     resize_rule: str
-    engine: Mapping[str, Any]
+    engine: CorruptionEngine
     jpeg85: bool = False
     folders: Mapping[Cell, Path] | None = None
 
@@ -101,7 +101,8 @@ class ClassifierVersions(Versions):
             path = copy_path(rules.folders[cell], key)
             return _fit_file(read_rgb(path), path, rules)
         crop = self.loaded(index)[rules.corruption_view]
-        made = corrupt(crop, cell.corruption, cell.severity, key=key, **rules.engine)
+        spec = CorruptionSpec(cell.corruption, cell.severity, rules.engine)
+        made = apply_corruption(crop, spec, key=key)
         return rules.view.resized(_through_jpeg(made) if rules.jpeg85 else made)
 
     def pack(self, versions: list[Any]) -> torch.Tensor:

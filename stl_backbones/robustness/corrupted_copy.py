@@ -93,8 +93,7 @@ def find_copy(
         cell, lack = next(iter(lacking.items()))
         raise MissingFileError(
             f"--corrupted-root '{root}' is incomplete: cell '{cell.name}' {lack}; "
-            f"{len(lacking)} of {len(cells)} cells are not whole"
-            + (hint if folders else "")
+            f"{len(lacking)} of {len(cells)} cells are not whole" + (hint if folders else "")
         )
     for folder in folders.values() if check_files else ():
         _check_files(folder, keys, clean)

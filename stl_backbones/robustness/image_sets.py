@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from stl_backbones.corruptions import get_protocol
-from stl_backbones.datasets.imagenet import ImageNetFolder
+from stl_backbones.datasets.class_folders import ClassFolders
 from stl_backbones.datasets.imagenet_classes import imagenet_wnids, subset_indices, subset_wnids
 from stl_backbones.datasets.labelled_images import LabelledImages, choose_classes, find_images
 from stl_backbones.datasets.views import IMAGENET_C_VIEW
@@ -91,7 +91,7 @@ def find_image_sets(classifier: Classifier, asked: Asked) -> tuple[ImageSet, ...
     folder = classifier.folder
     classifier.check_scoring(asked.scoring)
     classes = choose_classes(
-        folder.metainfo["classes"],
+        folder.classes,
         classifier.num_classes,
         recorded=classifier.recorded,
         root=folder.root,
@@ -111,7 +111,7 @@ def find_image_sets(classifier: Classifier, asked: Asked) -> tuple[ImageSet, ...
     return tuple(sets)
 
 
-def _open_main(folder: ImageNetFolder, classes: tuple[str, ...], describer: _Describer) -> ImageSet:
+def _open_main(folder: ClassFolders, classes: tuple[str, ...], describer: _Describer) -> ImageSet:
     asked, options = describer.asked, describer.asked.options
     title = "ImageNet-1K" if describer.is_imagenet else _own_title(folder.root, len(classes))
     images = describer.find(folder, classes, title if describer.is_imagenet else "the model")
@@ -167,18 +167,18 @@ def _find_copy(asked: Asked, cells: Sequence[Cell], images: LabelledImages) -> C
 
 
 def _open_subset(
-    name: str, root: Path, validation: ImageNetFolder, describer: _Describer
+    name: str, root: Path, validation: ClassFolders, describer: _Describer
 ) -> list[ImageSet]:
     """A set of 200 classes, and ImageNet-1K's images of these classes."""
     wnids, subset = subset_wnids(name), open_folder(root, option=f"--{name.lower()}")
-    there = set(validation.metainfo["classes"])
+    there = set(validation.classes)
     chosen = [wnid for wnid in wnids if wnid in there]
     if len(chosen) < 2:
         raise InputError(
             f"'{validation.root}' holds {len(chosen)} of the 200 classes of {name}, so there is no "
             "clean score on the same classes"
         )
-    clean = ImageNetFolder(validation.root, "", pipeline=[], classes=chosen)
+    clean = ClassFolders(validation.root, classes=chosen)
     rules = ViewRules(describer.classifier.view, "model", describer.asked.options.engine)
     made = []
     for place, title, folder in (
@@ -207,7 +207,7 @@ class _Describer:
         self.parameters = count_parameters(classifier.network)
         self.macs = count_macs(classifier.network, classifier.view.size)
 
-    def find(self, folder: ImageNetFolder, classes: Sequence[str], kind: str) -> LabelledImages:
+    def find(self, folder: ClassFolders, classes: Sequence[str], kind: str) -> LabelledImages:
         options = self.asked.options
         return find_images(
             folder, classes, kind=kind, allow_missing=self.asked.allow_missing,

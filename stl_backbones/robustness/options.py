@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stl_backbones.corruptions import check_engine, get_protocol
+from stl_backbones.corruptions import get_protocol
 from stl_backbones.errors import InputError
-from stl_backbones.records import Cell
+from stl_backbones.records import COMPATS, Cell, CorruptionEngine
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class SweepOptions:
     limit: int | None = None
     corrupted_root: str | Path | None = None
     mode: str | None = None
-    compat: str = "imaug-1.1.5"
+    compat: str = COMPATS[0]
     channel_order: str = "rgb"
     seed: int = 0
     skip_broken: bool = False
@@ -68,7 +68,6 @@ class SweepOptions:
         """
         protocol = self.protocol or protocol
         mode = self.mode or get_protocol(protocol).default_mode
-        check_engine(mode=mode, channel_order=self.channel_order, compat=self.compat)
         batch_size = batch_size if self.batch_size is None else self.batch_size
         for name, value, least in (
             ("limit", self.limit, 1), ("batch size", batch_size, 1), ("workers", self.workers, 0),
@@ -76,18 +75,13 @@ class SweepOptions:
             if value is not None and value < least:
                 raise InputError(f"{name} must be at least {least}, got {value}")
         resolved = dataclasses.replace(self, protocol=protocol, mode=mode, batch_size=batch_size)
-        resolved.cells()
+        _ = resolved.engine, resolved.cells()  # refuse what is unknown
         return resolved
 
     @property
-    def engine(self) -> dict[str, Any]:
-        """How images are corrupted: what `stl_backbones.corruptions.corrupt` takes."""
-        return {
-            "mode": self.mode,
-            "compat": self.compat,
-            "channel_order": self.channel_order,
-            "seed": self.seed,
-        }
+    def engine(self) -> CorruptionEngine:
+        """How images are corrupted, once the options are resolved."""
+        return CorruptionEngine(str(self.mode), self.compat, self.channel_order, self.seed)
 
     def cells(self) -> tuple[Cell, ...]:
         """The cells to measure, clean first.

@@ -54,7 +54,7 @@ def corruption_fields(manifest: ManifestHeader | None, options: SweepOptions) ->
         return {
             "corruption_source": "on-the-fly",
             "corruption_mode": options.mode,
-            "corruption_package": engine_version(str(options.mode), compat=options.compat),
+            "corruption_package": engine_version(options.engine),
             "channel_order": options.channel_order,
             "seed": options.seed,
             "custom_versions": custom_versions(names),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from stl_backbones.engine import Ranks
+from stl_backbones.engine.distributed import Ranks
 from stl_backbones.records import Cell, CellResult
 from stl_backbones.results import CellStore
 from stl_backbones.robustness.blocks import BlockStore

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from stl_backbones.engine import Ranks, start_distributed
+from stl_backbones.engine.distributed import Ranks, start_distributed
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.progress import OnProgress
 from stl_backbones.robustness.runner import run_blocks
@@ -51,7 +51,7 @@ def sweep(
     # The config's `custom_imports` may register the task and the protocol.
     task = ranks.on_each(lambda: get_task(source.task))
     resolved = task.resolved(options)
-    subject = ranks.on_each(lambda: source.open(resolved))
+    subject = ranks.on_each(lambda: source.open(resolved, task))
     for scored in task.open(subject, resolved, ranks):
         run_blocks(scored, Path(work_dir) / scored.place, ranks, on_progress)
     return Path(work_dir)

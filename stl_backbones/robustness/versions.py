@@ -133,7 +133,7 @@ def _join(parts: Sequence[Any]) -> Any:
     if len(parts) == 1:
         return parts[0]
     if isinstance(parts[0], torch.Tensor):
-        return torch.cat(parts)
+        return torch.cat(list(parts))
     return [version for part in parts for version in part]
 
 

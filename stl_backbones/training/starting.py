@@ -10,7 +10,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import OPTIMIZERS
 from mmengine.runner import Runner
 
-from stl_backbones.engine.loading import check_fit, with_todays_names
+from stl_backbones.engine.loading import check_fit, remap_legacy_keys
 from stl_backbones.errors import InputError
 from stl_backbones.models import select_state_dict
 from stl_backbones.models.weight_values import check_values
@@ -48,7 +48,7 @@ def check_start(runner: Runner, checkpoint: Any, path: str, *, resume: bool) -> 
         ValueError: If it does not fit, or is no state of a training.
     """
     model = bare_model(runner)
-    weights = with_todays_names(model, select_state_dict(checkpoint, ema=False))
+    weights = remap_legacy_keys(model, select_state_dict(checkpoint, ema=False))
     if resume:
         check_fit(model, weights, path)
         meta = checkpoint.get("meta") if isinstance(checkpoint, Mapping) else None

@@ -14,10 +14,10 @@ from PIL import Image
 
 from stl_backbones.corruptions import check_corruption, check_severity, corrupt
 from stl_backbones.corruptions.seeds import check_key
-from stl_backbones.datasets.imagenet import read_rgb
+from stl_backbones.datasets.class_folders import read_rgb
 from stl_backbones.datasets.rand_augment import Operation
 from stl_backbones.datasets.two_views import STUDENT, CenterCropViews, PackViews
-from stl_backbones.engine import trust_plain_types
+from stl_backbones.engine.safe_loaders import install_safe_loaders
 from stl_backbones.errors import InputError
 from stl_backbones.models import FAN
 from stl_backbones.models.losses import token_labels
@@ -94,7 +94,7 @@ def draw_token_labels(
     options = options or PictureOptions()
     for path in images:
         check_key(Path(path).name)
-    trust_plain_types()
+    install_safe_loaders()
     labeler = load_labeler(checkpoint)
     out = Path(out)
     clean: list[TokenMap] = []

@@ -17,13 +17,10 @@ from mmengine.runner import Runner
 from stl_backbones.cli.interrupts import run_begins
 from stl_backbones.config.reading import building, load_config
 from stl_backbones.config.tasks import refuse_task
-from stl_backbones.engine import (
-    find_resume,
-    start_distributed,
-    trust_plain_types,
-    write_whole_files,
-)
-from stl_backbones.engine.loading import check_fit, with_todays_names
+from stl_backbones.engine.checkpointing import find_resume, write_whole_files
+from stl_backbones.engine.distributed import start_distributed
+from stl_backbones.engine.loading import check_fit, remap_legacy_keys
+from stl_backbones.engine.safe_loaders import install_safe_loaders
 from stl_backbones.errors import MissingFileError
 from stl_backbones.models import read_checkpoint, select_state_dict
 from stl_backbones.results.lock import LOCK_NAME, locked
@@ -114,7 +111,7 @@ def evaluate(
         runner = Runner.from_cfg(config)
         runner.test_loop  # noqa: B018  builds the data set: its errors come before any work
     model = bare_model(runner)
-    check_fit(model, with_todays_names(model, weights), checkpoint)
+    check_fit(model, remap_legacy_keys(model, weights), checkpoint)
     return runner.test()
 
 
@@ -169,7 +166,7 @@ def prepare_run(
         PermissionError: If the work folder cannot be written to.
     """
     start_distributed(launcher)
-    trust_plain_types()
+    install_safe_loaders()
     write_whole_files()
     config.launcher = launcher
     config.work_dir = str(work_dir or config.get("work_dir") or default_work_dir(config_path))

@@ -52,10 +52,11 @@ class CocoAveragePrecision(CocoMetric):
         *,
         data_root: str | Path,
         ann_file: str | Path,
-        metric: Sequence[str] = ("bbox", "segm"),
+        metric: str | Sequence[str] = ("bbox", "segm"),
         collect_device: str = "cpu",
         prefix: str | None = None,
     ) -> None:
+        metric = [metric] if isinstance(metric, str) else metric
         if not metric or not set(metric) <= {"bbox", "segm"}:
             raise InputError(f"metric must be taken from 'bbox', 'segm', got {list(metric)}")
         self.path = Path(data_root) / ann_file

@@ -14,8 +14,9 @@ from stl_backbones.cli.robustness_options import (
     SCORINGS,
     make_robustness_parser,
 )
-from stl_backbones.datasets import classification_sweep
-from stl_backbones.evaluation import classification
+from stl_backbones.evaluation import classified
+from stl_backbones.robustness import classifier_versions
+from stl_backbones.robustness.options import SweepOptions
 
 MINI = "configs/cls/stl_fan_t_mini_student.py"
 SEGMENTATION = "configs/seg/stl_fan_t_mini.py"
@@ -25,9 +26,15 @@ def parse(*words) -> argparse.Namespace:
     return make_robustness_parser("x").parse_intermixed_args([str(word) for word in words])
 
 
+def options_of(args):
+    with mock.patch.object(robustness, "sweep") as swept:
+        robustness.run(args)
+    return swept.call_args.kwargs["options"]
+
+
 def test_the_light_copies_of_choices_are_the_originals():
-    assert SCORINGS == classification.SCORINGS
-    assert RESIZE_RULES == classification_sweep.RESIZE_RULES
+    assert SCORINGS == classified.SCORINGS
+    assert RESIZE_RULES == classifier_versions.RESIZE_RULES
 
 
 def test_options_may_stand_between_config_and_checkpoint():
@@ -36,27 +43,20 @@ def test_options_may_stand_between_config_and_checkpoint():
 
 
 def test_what_is_not_given_keeps_its_default():
-    args = parse("--timm", "x", "--batch-size", 8, "--crop-pct", 0.9)
-    options = robustness._pick(args, robustness.ClassificationOptions)
-    assert (options.protocol, options.batch_size, options.scoring) == ("", 8, "cls")
-    assert options.settled().protocol == "imagenet-c"
-    assert robustness._pick(args, robustness.ViewOptions).crop_pct == 0.9
-    segmentation = robustness._pick(parse("c.py", "f.pth"), robustness.SweepOptions)
-    assert segmentation == robustness.SweepOptions()
+    args = parse("--timm", "x", "--data-root", "y", "--batch-size", 8, "--crop-pct", 0.9)
+    options = options_of(args)
+    assert (options.protocol, options.batch_size) == ("", 8)
+    assert options.task_options == {"crop_pct": 0.9}
+    assert options_of(parse("--timm", "x", "--data-root", "y")) == SweepOptions()
 
 
 def test_a_preset_names_weights_and_row(tmp_path):
-    (tmp_path / "n01440764").mkdir()
-    opened = mock.Mock(side_effect=ValueError("enough"))
     args = parse("--preset", "convnext-t", "--data-root", tmp_path, "--work-dir", tmp_path / "x")
-    with (
-        mock.patch.object(robustness, "open_timm_classifier", opened),
-        mock.patch.object(robustness, "open_folder"),
-        pytest.raises(ValueError, match="enough"),
-    ):
+    with mock.patch.object(robustness, "sweep") as swept:
         robustness.run(args)
-    assert opened.call_args.args == ("convnext_tiny.fb_in1k", None)
-    assert opened.call_args.kwargs["name"] == "ConvNeXt-T"
+    source = swept.call_args.args[0]
+    assert (source.timm_name, source.checkpoint) == ("convnext_tiny.fb_in1k", None)
+    assert (source.name, source.data_root) == ("ConvNeXt-T", str(tmp_path))
 
 
 def test_a_preset_of_tables_4_and_5_names_config_and_row():
@@ -64,11 +64,9 @@ def test_a_preset_of_tables_4_and_5_names_config_and_row():
     with mock.patch.object(robustness, "sweep") as swept:
         robustness.run(args)
     name = "segformer_mit-b0_8xb1-160k_cityscapes-1024x1024"
-    assert Path(swept.call_args.args[0]).stem == name
-    assert swept.call_args.args[1] == "f.pth"
-    options = swept.call_args.kwargs
-    assert options["sweep_options"].name == "SegFormer-B0"
-    assert options["options"] == {"test_dataloader.dataset.data_root": "city"}
+    source, options = swept.call_args.args[0], swept.call_args.kwargs
+    assert (source.name, str(source.checkpoint), source.data_root) == (name, "f.pth", "city")
+    assert options["options"].name == "SegFormer-B0"
     assert options["work_dir"] == Path("work_dirs") / name / "robustness"
 
 
@@ -90,7 +88,7 @@ def test_presets_are_listed():
         ),
         (
             ["--timm", "resnet18", "--data-root", ".", "--tta"],
-            "--tta: for models of mmseg and mmdet",
+            "--tta: not an option of classification",
         ),
         ([MINI, "f.pth", "--checkpoint", "g.pth"], "a config's is the second word"),
         (["--timm", "resnet18"], "need --data-root DIR"),
@@ -98,7 +96,7 @@ def test_presets_are_listed():
         (["--preset", "vgg", "--data-root", "."], "unknown preset 'vgg'; expected one of"),
         (
             [SEGMENTATION, "f.pth", "--scoring", "cls", "--jpeg85", "--input-size", 96],
-            "--scoring, --input-size, --jpeg85: for classification, but '.*' is no classifier's",
+            "--scoring, --input-size, --jpeg85: not an option of segmentation",
         ),
         (["gone.py", "f.pth"], "config 'gone.py' does not exist"),
     ],
@@ -131,7 +129,7 @@ def weights(tmp_path_factory):
         (["--std", 1e-9, 1, 1], r"std must be in 0.001\.\.1, .* got \(1e-09, 1.0, 1.0\)"),
         (["--protocol", "imagenet"], "unknown protocol 'imagenet'"),
         (["--corruptions", "smoke"], "unknown corruption 'smoke'"),
-        (["--channel-order", "gbr"], "channel order must be 'rgb' or 'bgr'"),
+        (["--channel-order", "gbr"], "channel order must be one of rgb, bgr"),
         (["--launcher", "slurm"], "--launcher slurm needs SLURM_PROCID"),
     ],
 )

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stl_backbones.copies import Engine, Plan, find_sources, get_layout, make_copy
-from stl_backbones.records import Cell
+from stl_backbones.copies import Plan, find_sources, get_layout, make_copy
+from stl_backbones.records import Cell, CorruptionEngine
 
 CELLS = tuple(Cell(name, severity) for name in ("brightness", "pixelate") for severity in (1, 3))
 
@@ -69,7 +69,7 @@ def make_plan():
             protocol="all",
             sources=sources,
             cells=cells,
-            engine=Engine(**{"mode": "fast", **engine}),
+            engine=CorruptionEngine(**engine),
             encoding=encoding,
             custom={},
         )

@@ -14,8 +14,8 @@ from stl_backbones.copies.request import (
     plan_copy,
 )
 from stl_backbones.datasets.transforms import corrupt_bgr
-from stl_backbones.records import Cell, CorruptionSpec
-from stl_backbones.robustness.versions import find_corrupted_folders
+from stl_backbones.records import Cell, CorruptionEngine, CorruptionSpec
+from stl_backbones.robustness.corrupted_copy import find_copy
 
 
 @pytest.mark.parametrize("channel_order", ["rgb", "bgr"])
@@ -23,15 +23,15 @@ def test_a_sweep_over_the_copy_sees_what_it_sees_on_the_fly(mini_data, tmp_path,
     cells = [Cell(name, 2) for name in ("frost", "gaussian_noise")]
     options = GenerateOptions(
         "cityscapes", corruptions=[cell.corruption for cell in cells], severities=[2], limit=2,
-        channel_order=channel_order,
+        engine=CorruptionEngine("exact", channel_order=channel_order),
     )  # fmt: skip
     plan = plan_copy(mini_data / "cityscapes", tmp_path / "out", options)
     make_copy(plan, tmp_path / "out")
     keys = [source.id for source in plan.sources]
     root = mini_data / "cityscapes/leftImg8bit/val"
-    folders = find_corrupted_folders(tmp_path / "out", cells, keys, image_root=str(root))
+    folders = find_copy(tmp_path / "out", cells, keys, image_root=root).folders
     for cell in cells:
-        spec = CorruptionSpec(cell.corruption, 2, mode="exact", channel_order=channel_order)
+        spec = CorruptionSpec(cell.corruption, 2, options.engine)
         for key in keys:
             live = corrupt_bgr(cv2.imread(str(root / key)), spec, key=key)
             np.testing.assert_array_equal(cv2.imread(str(folders[cell] / key)), live)
@@ -64,9 +64,7 @@ def test_another_split(mini_data, tmp_path):
         ({"protocol": "x"}, KeyError, "unknown protocol 'x'; expected one of"),
         ({"corruptions": ["fgo"]}, KeyError, "did you mean 'fog'"),
         ({"severities": [6]}, ValueError, "severity must be in 1..5, got 6"),
-        ({"mode": "torch"}, ValueError, "mode must be one of exact, fast, reference for files"),
-        ({"compat": "2"}, ValueError, r"compat must be one of imaug-1\.1\.5"),
-        ({"channel_order": "gbr"}, ValueError, "channel order must be 'rgb' or 'bgr'"),
+        ({"engine": CorruptionEngine("torch")}, ValueError, "mode 'torch' depends on the device"),
         ({"limit": 0}, ValueError, "limit must be at least 1, got 0"),
         ({"split": "night"}, FileNotFoundError, "expects images in .*leftImg8bit/night"),
         ({"format": "jpeg"}, ValueError, "layout 'cityscapes' is written as png, got 'jpeg'"),
@@ -81,7 +79,7 @@ def test_bad_options(mini_data, tmp_path, options, error, message):
 
 
 def test_an_estimate_writes_nothing_and_refuses_a_stranger_s_folder(mini_data, tmp_path):
-    options = GenerateOptions("cityscapes", mode="fast", corruptions=["contrast"], severities=[1])
+    options = GenerateOptions("cityscapes", corruptions=["contrast"], severities=[1])
     plan = plan_copy(mini_data / "cityscapes", tmp_path / "out", options)
     assert estimate_copy(plan, tmp_path / "out").files == 4
     assert not (tmp_path / "out").exists()

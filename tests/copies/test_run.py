@@ -178,12 +178,12 @@ def test_two_runs_at_once_are_refused(cityscapes, make_plan, tmp_path):
     plan, out = make_plan(cityscapes), tmp_path / "out"
     with (
         Workplace(out, Shard(1, 2)).held(plan.header()),
-        pytest.raises(ValueError, match="is being made by process"),
+        pytest.raises(ValueError, match="is being written by process"),
     ):
         make_copy(plan, out)
     with (
         Workplace(out, Shard(1, 2)).held(plan.header()),
-        pytest.raises(ValueError, match="is being made by process"),
+        pytest.raises(ValueError, match="is being written by process"),
     ):
         make_copy(plan, out, shard=Shard(1, 2))
     assert make_copy(plan, out).missing == 0
@@ -317,8 +317,8 @@ SCRIPT = """
 import sys, time
 from pathlib import Path
 from stl_backbones.copies import worker
-from stl_backbones.copies import make_copy, Engine, Plan, find_sources, get_layout
-from stl_backbones.records import Cell
+from stl_backbones.copies import make_copy, Plan, find_sources, get_layout
+from stl_backbones.records import Cell, CorruptionEngine
 
 def slow_read(path, *, crop, read=worker.read_image):
     time.sleep(0.12)
@@ -332,7 +332,7 @@ def main():
     cells = tuple(Cell(name, level) for name in ("brightness", "pixelate") for level in (1, 3))
     root = Path(sys.argv[1])
     sources = find_sources(root, layout, split="val", encoding=encoding)
-    plan = Plan(layout, "val", "all", sources, cells, Engine("fast"), encoding, {})
+    plan = Plan(layout, "val", "all", sources, cells, CorruptionEngine("fast"), encoding, {})
     make_copy(plan, Path(sys.argv[2]), workers=2)
 
 if __name__ == "__main__":

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import types
+from pathlib import Path
+
 import pytest
 from imagecorruptions import get_corruption_names
 
@@ -10,9 +14,11 @@ from stl_backbones.corruptions import (
     GROUPS,
     PROTOCOLS,
     SEVERITIES,
+    catalog,
     check_corruption,
     check_severity,
     get_protocol,
+    register_corruption,
 )
 from stl_backbones.records import CLEAN, Cell
 
@@ -64,6 +70,30 @@ def test_protocols(name, corruptions, corrupted_cells):
     cells = protocol.cells()
     assert cells[0] == CLEAN
     assert len(set(cells)) == len(cells) == 1 + corrupted_cells
+
+
+@pytest.mark.usefixtures("own_catalog")
+def test_a_corruption_of_one_s_own_joins_no_protocol():
+    before = {name: protocol.cells() for name, protocol in PROTOCOLS.items()}
+    register_corruption("own_grain", group="noise", version="1")(lambda image, severity, rng: image)
+    assert {name: protocol.cells() for name, protocol in PROTOCOLS.items()} == before
+
+
+def test_a_20th_built_in_corruption_joins_no_published_protocol():
+    text = Path(catalog.__file__).read_text(encoding="utf-8")
+    grown = text.replace(
+        '"speckle_noise"),\n        "blur"', '"speckle_noise", "grain"),\n        "blur"'
+    )
+    module = types.ModuleType("grown_catalog")
+    sys.modules[module.__name__] = module  # where dataclasses look annotations up
+    try:
+        exec(compile(grown, "grown_catalog.py", "exec"), vars(module))
+    finally:
+        del sys.modules[module.__name__]
+    assert module.CORRUPTIONS[4] == "grain"
+    for name, protocol in PROTOCOLS.items():
+        if protocol.published:
+            assert module.PROTOCOLS[name].cells() == protocol.cells()
 
 
 def test_there_are_six_protocols():

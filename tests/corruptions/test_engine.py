@@ -22,6 +22,7 @@ from skimage.util import random_noise
 
 from stl_backbones.corruptions import (
     CORRUPTIONS,
+    CorruptionEngine,
     corrupt,
     corrupt_all,
     draw_seed,
@@ -73,7 +74,7 @@ def mode(request):
 @pytest.fixture(scope="module")
 def corrupted(image, mode):
     """All 95 corruptions of the picture, made once in catalog order."""
-    variants = corrupt_all(image, key="a.png", seed=3, mode=mode)
+    variants = corrupt_all(image, key="a.png", engine=CorruptionEngine(mode, seed=3))
     return {(variant.name, variant.severity): variant.image for variant in variants}
 
 
@@ -230,7 +231,8 @@ def test_grey_is_three_equal_channels(image, mode, name):
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_shared_draws_are_those_of_severity_0(image, mode, name, monkeypatch):
-    shared = list(corrupt_all(image, [name], key="a.png", seed=3, mode=mode, share_draws=True))
+    engine = CorruptionEngine(mode, seed=3)
+    shared = list(corrupt_all(image, [name], key="a.png", engine=engine, share_draws=True))
     assert [variant.severity for variant in shared] == list(SEVERITIES)
     seed = draw_seed("a.png", name, 0, seed=3)
     monkeypatch.setattr("stl_backbones.corruptions.engine.draw_seed", lambda *_, **__: seed)
@@ -262,7 +264,7 @@ def test_images_that_cannot_be_corrupted(mode, bad, message):
     [
         ({"mode": "quick"}, "corruption mode must be one of exact, fast, .*, got 'quick'"),
         ({"compat": "1.1.2"}, "compat must be one of imaug-1.1.5, .*, got '1.1.2'"),
-        ({"channel_order": "rbg"}, "channel order must be 'rgb' or 'bgr', got 'rbg'"),
+        ({"channel_order": "rbg"}, "channel order must be one of rgb, bgr, got 'rbg'"),
     ],
 )
 def test_unknown_options(image, option, message):
@@ -278,8 +280,8 @@ def test_unknown_corruption_and_severity(image):
 
 
 def test_engine_version_names_package_and_version():
-    assert engine_version("reference") == INSTALLED
-    ours = engine_version("exact", compat="imagecorruptions-1.1.2")
+    assert engine_version(CorruptionEngine("reference")) == INSTALLED
+    ours = engine_version(CorruptionEngine("exact", compat="imagecorruptions-1.1.2"))
     assert ours == "stl_backbones exact 1, as imagecorruptions-1.1.2"
 
 

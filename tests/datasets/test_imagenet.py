@@ -8,7 +8,8 @@ import torch
 from mmengine.runner import Runner
 from PIL import Image
 
-from stl_backbones.datasets.imagenet import ImageNetFolder, read_rgb
+from stl_backbones.datasets.class_folders import read_rgb
+from stl_backbones.datasets.imagenet import ImageNetFolder
 from stl_backbones.registry import DATASETS
 
 TRAINING = (

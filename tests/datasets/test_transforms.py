@@ -8,7 +8,7 @@ from mmengine.registry import TRANSFORMS
 
 from stl_backbones.corruptions import corrupt
 from stl_backbones.datasets.transforms import CheckSegMap, CorruptImage, corrupt_bgr
-from stl_backbones.records import CorruptionSpec
+from stl_backbones.records import CorruptionEngine, CorruptionSpec
 
 
 @pytest.fixture
@@ -77,9 +77,11 @@ def test_mmengine_builds_the_steps_by_name():
 
 
 def test_the_step_is_fast_unless_told_otherwise():
-    assert CorruptImage("fog", 2).spec == CorruptionSpec("fog", 2, mode="fast")
+    assert CorruptImage("fog", 2).spec == CorruptionSpec("fog", 2)
     asked = {"mode": "exact", "compat": "imagecorruptions-1.1.2", "seed": 4}
-    assert CorruptImage("fog", 2, **asked).spec == CorruptionSpec("fog", 2, **asked)
+    assert CorruptImage("fog", 2, **asked).spec == CorruptionSpec(
+        "fog", 2, CorruptionEngine(**asked)
+    )
 
 
 def seg(labels, path="/data/labels/a.png"):

@@ -13,7 +13,9 @@ from mmengine.registry import DATASETS, METRICS, MODELS
 from mmengine.runner import Runner
 from torch import nn
 
-from stl_backbones.engine import checkpointing, find_resume, trust_plain_types, write_whole_files
+from stl_backbones.engine import checkpointing
+from stl_backbones.engine.checkpointing import find_resume, write_whole_files
+from stl_backbones.engine.safe_loaders import install_safe_loaders
 from stl_backbones.models import read_checkpoint
 
 RUNS = itertools.count()  # mmengine keeps what it logs by the experiment's name
@@ -103,7 +105,7 @@ def results(folder):
 
 
 def weight(path):
-    trust_plain_types()
+    install_safe_loaders()
     return read_checkpoint(path)["state_dict"]["weight"].item()
 
 

@@ -6,7 +6,7 @@ import pytest
 from torch import nn
 from torch.utils.data import DataLoader
 
-from stl_backbones.engine import EMAWeightsHook, RawAndEMAValLoop, WarmedUpEMA
+from stl_backbones.engine.ema import EMAWeightsHook, RawAndEMAValLoop, WarmedUpEMA
 
 
 def network(value):

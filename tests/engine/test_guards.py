@@ -8,7 +8,7 @@ import torch
 from mmdet.structures import DetDataSample
 from torch import nn
 
-from stl_backbones.engine import ModelCardHook, StopOnBadLoss
+from stl_backbones.engine.guards import ModelCardHook, StopOnBadLoss
 
 
 class Model(nn.Module):

@@ -12,7 +12,8 @@ from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.runner import load_checkpoint
 from torch import nn
 
-from stl_backbones.engine import load_model_weights, trust_plain_types
+from stl_backbones.engine.loading import load_model_weights
+from stl_backbones.engine.safe_loaders import install_safe_loaders
 
 
 class Bomb:
@@ -92,7 +93,7 @@ def test_a_checkpoint_with_a_history_loads(file, make_model, fresh):
 
 
 def test_a_checkpoint_with_a_history_loads_through_mmengine(file, make_model, fresh):
-    trust_plain_types()
+    install_safe_loaders()
     checkpoint = load_checkpoint(fresh, str(file))
     assert_same_weights(fresh, make_model())
     history = checkpoint["message_hub"]["log_scalars"]["train/loss"]
@@ -109,19 +110,19 @@ def test_a_history_written_by_numpy_1_or_2(tmp_path, make_checkpoint, fresh, mod
     assert f"c{here}\n_reconstruct".encode() in written
     path.write_bytes(written.replace(f"c{here}\n".encode(), f"c{module}\n".encode()))
     load_model_weights(fresh, path)
-    trust_plain_types()
+    install_safe_loaders()
     history = load_checkpoint(fresh, str(path))["message_hub"]["log_scalars"]["train/loss"]
     assert history.mean() == 2.5
 
 
 def test_a_released_files_options_load_through_mmengine(tmp_path, make_checkpoint, fresh):
     torch.save(make_checkpoint(args=argparse.Namespace(lr=0.5)), tmp_path / "released.pth")
-    trust_plain_types()
+    install_safe_loaders()
     assert load_checkpoint(fresh, str(tmp_path / "released.pth"))["args"].lr == 0.5
 
 
 def test_trust_lasts_over_both_ways_of_loading(file, make_model, fresh):
-    trust_plain_types()
+    install_safe_loaders()
     for load in (load_model_weights, load_checkpoint) * 2:
         for parameter in fresh.parameters():
             nn.init.constant_(parameter, 7.0)
@@ -196,7 +197,7 @@ def test_pickled_code_is_refused_and_not_run(bomb_file, fresh):
 
 def test_pickled_code_is_not_run_by_mmengine_either(bomb_file, fresh):
     path, marker = bomb_file
-    trust_plain_types()
+    install_safe_loaders()
     with pytest.raises(ValueError, match=r"pickled code \(io\.open\).*--trust-checkpoint"):
         load_checkpoint(fresh, str(path))
     assert not marker.exists()
@@ -234,7 +235,7 @@ def test_a_truncated_file(file, fresh):
 def test_numpy_scalars_load_beside_the_weights(tmp_path, make_checkpoint, fresh, kind):
     value = np.dtype(kind).type(1)
     torch.save(make_checkpoint(best=value), tmp_path / "best.pth")
-    trust_plain_types()
+    install_safe_loaders()
     best = load_checkpoint(fresh, str(tmp_path / "best.pth"))["best"]
     assert (best, best.dtype) == (1, np.dtype(kind))
 
@@ -243,8 +244,7 @@ def test_a_crafted_array_type_is_refused_before_numpy_sees_it(tmp_path):
     """A pickled dtype with another state can crash numpy itself."""
     import pickle
 
-    from stl_backbones.engine.loading import PickledArray
-    from stl_backbones.models.checkpoint import PickledDtype
+    from stl_backbones.models.safe_types import PickledArray, PickledDtype
 
     with pytest.raises(pickle.UnpicklingError, match=r"numpy\.dtype"):
         PickledDtype("f8").__setstate__((3, "<", 7, None, None, -1, -1, 0))

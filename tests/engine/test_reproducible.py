@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, RandomSampler
 
-from stl_backbones.engine import EpochSampler, ReproducibleSteps
-from stl_backbones.engine.reproducible import seed_everything
+from stl_backbones.engine.reproducible import EpochSampler, ReproducibleSteps, seed_everything
 
 
 def order(sampler, epoch=0):

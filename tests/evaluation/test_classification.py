@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from stl_backbones.evaluation import TopKAccuracy
+from stl_backbones.evaluation.classification import TopKAccuracy
 
 
 def sample(class_logits, token_logits=None, *, label=0, path="x.jpg"):

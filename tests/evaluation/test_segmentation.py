@@ -10,7 +10,7 @@ from mmengine.structures import PixelData
 from mmseg.evaluation import IoUMetric
 from mmseg.structures import SegDataSample
 
-from stl_backbones.evaluation import ConfusionMatrixMetric, sample_confusion
+from stl_backbones.evaluation.segmentation import ConfusionMatrixMetric, sample_confusion
 
 CLASSES = ("road", "car", "sky", "person", "train")
 

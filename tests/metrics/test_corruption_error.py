@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stl_backbones.corruptions.catalog import IMAGENET_C, SEVERITIES
+from stl_backbones.corruptions import SEVERITIES, get_protocol
 from stl_backbones.metrics import (
     ALEXNET_CLEAN_ERROR,
     ALEXNET_ERRORS,
@@ -24,8 +24,8 @@ def alexnet():
 
 
 def test_the_corruptions_are_the_benchmarks():
-    assert set(ALEXNET_ERRORS) == set(IMAGENET_C)
-    cells = {Cell(name, severity) for name in IMAGENET_C for severity in SEVERITIES}
+    assert set(ALEXNET_ERRORS) == set(get_protocol("imagenet-c").corruptions)
+    cells = {Cell(name, severity) for name in ALEXNET_ERRORS for severity in SEVERITIES}
     assert set(corruption_error_cells()) == cells
 
 

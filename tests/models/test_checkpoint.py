@@ -20,7 +20,7 @@ from stl_backbones.models import (
     read_checkpoint,
     select_state_dict,
 )
-from stl_backbones.models.checkpoint import SAFE_TYPES
+from stl_backbones.models.safe_types import SAFE_TYPES
 
 
 class Bomb:

@@ -1,11 +1,11 @@
 """No change to a finished sweep's files passes for a result; the changes are the campaign's."""
 
 import hashlib
-import importlib
 
 import numpy as np
 import pytest
 
+from faults import mutations as campaign
 from stl_backbones.corruptions.catalog import CUSTOM_PROTOCOLS, Protocol
 from stl_backbones.results import CellStore
 from stl_backbones.results.detections import DETECTIONS_DIGEST, detections_path
@@ -19,13 +19,6 @@ KINDS = (
     "detections edited", "sets mixed", "two folders that do not fit", "rows that differ",
 )  # fmt: skip
 SETS = {"imagenet-a": 5, "imagenet-a-clean": 18, "imagenet-r": 9}
-
-
-@pytest.fixture(scope="module")
-def campaign(repo_root):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(repo_root)
-        yield importlib.import_module("faults.mutations")
 
 
 @pytest.fixture
@@ -58,13 +51,13 @@ def with_detections(folder):
     return folder
 
 
-def test_every_kind_is_tried(campaign):
+def test_every_kind_is_tried():
     assert tuple(campaign.CATALOGUE) == KINDS
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("task", TASKS)
-def test_every_change_is_noticed(campaign, sweeps, task, kind):
+def test_every_change_is_noticed(sweeps, task, kind):
     sweep = campaign.Sweep(sweeps(task))
     mutations = list(campaign.CATALOGUE[kind](sweep))
     names = [mutation.name for mutation in mutations]
@@ -72,7 +65,7 @@ def test_every_change_is_noticed(campaign, sweeps, task, kind):
     assert [found for m in mutations if (found := campaign.try_mutation(m, sweep))] == []
 
 
-def test_what_is_not_noticed_is_counted(campaign, sweeps, monkeypatch):
+def test_what_is_not_noticed_is_counted(sweeps, monkeypatch):
     """A change of nothing, and one that only the report refuses."""
     sweep = campaign.Sweep(sweeps("segmentation"))
     cell = sweep.cells[1]

@@ -11,8 +11,11 @@ from PIL import Image
 
 from stl_backbones.copies.manifest import ManifestHeader, read_header
 from stl_backbones.datasets.loading import naming_the_image
+from stl_backbones.errors import InputError
 from stl_backbones.records import Cell
-from stl_backbones.robustness.sweep_data import _drop_small, read_manifest
+from stl_backbones.robustness.corrupted_copy import read_manifest
+from stl_backbones.robustness.options import SweepOptions
+from stl_backbones.robustness.tasks.dense import DenseData
 
 HEADER = ManifestHeader(
     layout="cityscapes", split="val", protocol="stl-cityscapes-c", mode="exact",
@@ -33,23 +36,40 @@ def items(tmp_path):
     return [{"img_path": str(tmp_path / f"{name}.png")} for name in "abc"]
 
 
+class FakeDataset:
+    def __init__(self, items):
+        self.items, self.data_prefix = items, {}
+
+    def __len__(self):
+        return len(self.items)
+
+    def get_data_info(self, index):
+        return self.items[index]
+
+
+def checked(items, **options):
+    data = DenseData(FakeDataset(items))
+    data._check(SweepOptions(**options).resolved(protocol="all", batch_size=1))
+    return data
+
+
 def test_images_too_small_to_corrupt_are_named(items):
     message = r"b\.png' is 64x31; expected sides of at least 32 .* \(2 of 3 images are broken; --sk"
-    with pytest.raises(ValueError, match=message):
-        _drop_small(items, [0, 1, 2], skip_broken=False)
-    large, small = _drop_small(items, [0, 1, 2], skip_broken=True)
-    assert large == [0]
-    assert list(small) == [item["img_path"] for item in items[1:]]
-    assert "is 31x64;" in small[items[2]["img_path"]]
+    with pytest.raises(InputError, match=message):
+        checked(items)
+    data = checked(items, skip_broken=True)
+    assert (data.keys, data.skipped, data.total) == (("a.png",), ("b.png", "c.png"), 3)
+    assert "is 31x64;" in data.broken[items[2]["img_path"]]
 
 
 def test_small_images_alone_are_refused(items):
-    with pytest.raises(ValueError, match=r"\(1 of 3 images are broken\)"):
-        _drop_small(items, [1], skip_broken=True)
+    with pytest.raises(InputError, match=r"\(1 of 1 images are broken\)"):
+        checked(items[1:2], skip_broken=True)
 
 
-def test_a_whole_data_set_loses_nothing(items):
-    assert _drop_small(items, [0], skip_broken=False) == ([0], {})
+def test_an_image_listed_twice_is_refused(items):
+    with pytest.raises(InputError, match=r"holds 'a\.png' twice"):
+        checked([items[0], items[0]])
 
 
 def test_what_mmcv_cannot_decode_is_named():

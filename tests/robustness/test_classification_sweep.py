@@ -14,22 +14,19 @@ import torch
 from mmengine.registry import MODELS
 from PIL import Image
 
+from stl_backbones.cli.robustness_options import TASK_OPTIONS
 from stl_backbones.config.reading import load_config
 from stl_backbones.copies.images import JPEG_HENDRYCKS
 from stl_backbones.corruptions import Protocol, corrupt, register_protocol
-from stl_backbones.datasets.imagenet import read_rgb
+from stl_backbones.datasets.class_folders import read_rgb
 from stl_backbones.datasets.imagenet_classes import imagenet_wnids, subset_indices, subset_wnids
 from stl_backbones.datasets.views import IMAGENET_C_VIEW
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.results import CellStore
-from stl_backbones.robustness.classification_data import ClassificationOptions, open_folder
-from stl_backbones.robustness.classification_sweep import sweep_classifier
-from stl_backbones.robustness.classifiers import (
-    ViewOptions,
-    open_config_classifier,
-    open_config_folder,
-    open_timm_classifier,
-)
+from stl_backbones.robustness.options import SweepOptions
+from stl_backbones.robustness.sources.config import ConfigSource
+from stl_backbones.robustness.sources.timm import TimmSource
+from stl_backbones.robustness.sweep import sweep
 
 MINI = "configs/cls/stl_fan_t_mini_student.py"
 CHOSEN = {"corruptions": ("gaussian_noise", "contrast"), "severities": (1, 4), "batch_size": 16}
@@ -39,6 +36,12 @@ CELLS = (CLEAN, *(Cell(name, level) for name in CHOSEN["corruptions"] for level 
 RECORDS = {"label": "int32", "prediction": "int32", "in_top5": "bool", "confidence": "float32",
            "nll": "float32"}  # fmt: skip
 WNIDS = imagenet_wnids()
+
+
+def with_task_options(chosen):
+    """Options of a sweep, those of classification alone among them."""
+    own = {name: chosen.pop(name) for name in list(chosen) if name in TASK_OPTIONS}
+    return SweepOptions(**chosen, task_options=own)
 
 
 @pytest.fixture(scope="module")
@@ -70,14 +73,13 @@ def checkpoint(network, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run_sweep(config, checkpoint):
-    def run(work_dir, *, progress=None, **chosen):
-        def open_model():
-            classifier = open_config_classifier(config, checkpoint, name="mini")
-            return classifier, open_config_folder(config)
+def run_sweep(config, checkpoint, mini_data):
+    options = {"data_root": str(mini_data / "imagenet")}
 
-        options = ClassificationOptions(**{**CHOSEN, "workers": 0, "mode": "fast", **chosen})
-        return sweep_classifier(open_model, work_dir=work_dir, options=options, progress=progress)
+    def run(work_dir, *, progress=None, **chosen):
+        source = ConfigSource(config.filename, checkpoint, options=options, name="mini")
+        chosen = with_task_options({**CHOSEN, "workers": 0, "mode": "fast", **chosen})
+        return sweep(source, work_dir=work_dir, options=chosen, on_progress=progress)
 
     return run
 
@@ -232,14 +234,13 @@ def test_class_names_of_the_checkpoint_decide(config, network, mini_data, tmp_pa
     meta = {"dataset_meta": {"classes": tuple("abcdefghij")}}
     torch.save({"state_dict": weights, "meta": meta}, tmp_path / "x.pth")
 
-    def open_model():
-        classifier = open_config_classifier(config, tmp_path / "x.pth", name="x")
-        return classifier, open_config_folder(config)
-
+    source = ConfigSource(
+        config.filename, tmp_path / "x.pth", options={"data_root": str(mini_data / "imagenet")}
+    )
     with pytest.raises(
         ValueError, match=r"10 folders that are no class of the model .* such as 'a'"
     ):
-        sweep_classifier(open_model, work_dir=tmp_path, options=ClassificationOptions())
+        sweep(source, work_dir=tmp_path, options=SweepOptions())
 
 
 # ------------------------------------------------------------------- ImageNet's classes
@@ -283,15 +284,10 @@ def timm_file(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run_timm(imagenet, timm_file):
     def run(work_dir, *, size=224, root="val", **chosen):
-        view = ViewOptions(input_size=size)
-
-        def open_model():
-            folder = open_folder(imagenet / root, option="--data-root")
-            return open_timm_classifier("test_resnet", timm_file, view_options=view), folder
-
+        source = TimmSource("test_resnet", timm_file, data_root=imagenet / root)
         plain = {**CHOSEN, "workers": 0, "mode": "fast", "allow_missing": True}
-        options = ClassificationOptions(**{**plain, **chosen})
-        return sweep_classifier(open_model, work_dir=work_dir, options=options)
+        options = with_task_options({**plain, "input_size": size, **chosen})
+        return sweep(source, work_dir=work_dir, options=options)
 
     return run
 
@@ -413,9 +409,11 @@ def test_bfloat16_is_said(run_timm, tmp_path):
         ({"imagenet_r": "none"}, "--imagenet-r '.*none' does not exist"),
         ({"imagenet_a": "val"}, "2 folders that are no class of ImageNet-A"),
         ({"corrupted_root": "none"}, "--corrupted-root '.*none' does not exist"),
-        ({"corrupted_root": "val"}, "is the folder of the clean images"),
-        ({"corrupted_root": "a"}, r"cell 'gaussian_noise-1' is missing \(expected folder"),
-        ({"mode": "torch"}, "mode 'torch' is for segmentation"),
+        ({"corrupted_root": "val"}, "is the clean image folder"),
+        (
+            {"corrupted_root": "a"},
+            r"cell 'gaussian_noise-1' is missing \(expected images in folder",
+        ),
         ({"batch_size": 0}, "batch size must be at least 1, got 0"),
         ({"limit": 0}, "limit must be at least 1, got 0"),
         ({"resize_rule": "none"}, "resize rule must be one of .* got 'none'"),

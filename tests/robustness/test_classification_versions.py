@@ -9,18 +9,14 @@ from PIL import Image
 
 from stl_backbones.copies.images import JPEG_HENDRYCKS
 from stl_backbones.corruptions import corrupt
-from stl_backbones.datasets import classification_sweep
 from stl_backbones.datasets.imagenet import ImageNetFolder
 from stl_backbones.datasets.labelled_images import find_images
 from stl_backbones.datasets.views import IMAGENET_C_VIEW, View
 from stl_backbones.records import CLEAN, Cell
-from stl_backbones.robustness.classification_versions import (
-    BlockVariants,
-    Part,
-    VariantRules,
-    load_blocks,
-)
+from stl_backbones.robustness import classifier_versions
+from stl_backbones.robustness.classifier_versions import ClassifierVersions, ViewRules
 from stl_backbones.robustness.runner import split_blocks
+from stl_backbones.robustness.versions import Part, load_versions
 
 ENGINE = {"mode": "fast", "compat": "imaug-1.1.5", "channel_order": "rgb", "seed": 3}
 VIEW = View(48, 56, "bicubic")
@@ -50,9 +46,9 @@ def by_hand(images, index, cell, view=VIEW):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_are_blocks_in_cells(images, workers):
-    dataset = BlockVariants(images, VariantRules(VIEW, "model", ENGINE))
+    dataset = ClassifierVersions(images, ViewRules(VIEW, "model", ENGINE))
     blocks = split_blocks(len(images), 3)
-    batches = list(load_blocks(dataset, blocks, CELLS, workers=workers))
+    batches = list(load_versions(dataset, list(map(tuple, blocks)), CELLS, workers=workers))
     assert [len(batch) for batch in batches] == [2] * 3 + [2] * 3 + [3] * 3
     expected = [
         np.stack([by_hand(images, index, cell) for index in block])
@@ -64,11 +60,13 @@ def test_batches_are_blocks_in_cells(images, workers):
 
 
 def test_each_image_is_decoded_once(images):
-    dataset = BlockVariants(images, VariantRules(VIEW, "imagenet-c-resized", ENGINE))
+    dataset = ClassifierVersions(images, ViewRules(VIEW, "imagenet-c-resized", ENGINE))
     with mock.patch.object(
-        classification_sweep, "read_rgb", wraps=classification_sweep.read_rgb
+        classifier_versions, "read_rgb", wraps=classifier_versions.read_rgb
     ) as read:
-        list(load_blocks(dataset, split_blocks(len(images), 3), CELLS, workers=0))
+        list(
+            load_versions(dataset, list(map(tuple, split_blocks(len(images), 3))), CELLS, workers=0)
+        )
     assert sorted(call.args[0] for call in read.mock_calls) == sorted(
         images.path(index) for index in range(len(images))
     )
@@ -81,16 +79,16 @@ def test_blocks_are_nearly_equal():
 
 
 def test_imagenet_cs_crop_and_jpeg(images):
-    rules = VariantRules(View(224, 250), "imagenet-c", ENGINE, jpeg85=True)
-    (made,) = BlockVariants(images, rules)[Part(range(1, 2), CELLS[1])]
+    rules = ViewRules(View(224, 250), "imagenet-c", ENGINE, jpeg85=True)
+    (made,) = ClassifierVersions(images, rules)[Part((1,), CELLS[1])]
     encoded = JPEG_HENDRYCKS.encode(by_hand(images, 1, CELLS[1], view=IMAGENET_C_VIEW))
     with Image.open(io.BytesIO(encoded)) as expected:
         assert np.array_equal(made, np.array(expected))
 
 
 def test_resized_after_corruption(images):
-    rules = VariantRules(VIEW, "imagenet-c-resized", ENGINE)
-    (made,) = BlockVariants(images, rules)[Part(range(1), CELLS[2])]
+    rules = ViewRules(VIEW, "imagenet-c-resized", ENGINE)
+    (made,) = ClassifierVersions(images, rules)[Part((0,), CELLS[2])]
     large = Image.fromarray(by_hand(images, 0, CELLS[2], view=IMAGENET_C_VIEW))
     assert np.array_equal(made, np.array(large.resize((48, 48), Image.Resampling.BICUBIC)))
 
@@ -109,35 +107,35 @@ def folders(images, tmp_path):
 def test_files_are_taken_as_they_are_or_through_the_models_crop(images, folders):
     with Image.open(folders[CELLS[1]] / "ant/2.png") as opened:
         file = opened.convert("RGB")
-    part = Part(range(2, 3), CELLS[1])
+    part = Part((2,), CELLS[1])
     for rule, expected in (("imagenet-c-resized", np.array(file)), ("model", VIEW(file))):
-        rules = VariantRules(VIEW, rule, ENGINE, folders=folders)
-        assert np.array_equal(BlockVariants(images, rules)[part][0], expected)
+        rules = ViewRules(VIEW, rule, ENGINE, folders=folders)
+        assert np.array_equal(ClassifierVersions(images, rules)[part][0], expected)
 
 
 def test_files_of_another_size_are_refused(images, folders):
-    rules = VariantRules(View(224, 256), "imagenet-c", ENGINE, folders=folders)
+    rules = ViewRules(View(224, 256), "imagenet-c", ENGINE, folders=folders)
     with pytest.raises(ValueError, match=r"is 48x48, the network takes 224; choose --resize-rule"):
-        BlockVariants(images, rules)[Part(range(1), CELLS[1])]
+        ClassifierVersions(images, rules)[Part((0,), CELLS[1])]
 
 
 def test_a_truncated_file_is_named_with_its_cell(images, folders):
     path = folders[CELLS[1]] / "ant/0.png"
     path.write_bytes(path.read_bytes()[:2000])
-    rules = VariantRules(VIEW, "model", ENGINE, folders=folders)
+    rules = ViewRules(VIEW, "model", ENGINE, folders=folders)
     with pytest.raises(
         ValueError, match=r"gaussian_noise-3, image 'ant/0.JPEG': .*ant/0.png' cannot"
     ):
-        BlockVariants(images, rules)[Part(range(1), CELLS[1])]
+        ClassifierVersions(images, rules)[Part((0,), CELLS[1])]
 
 
 def test_rules_that_do_not_fit():
     with pytest.raises(
         ValueError, match="ImageNet-C's images have 224 pixels, the network takes 48"
     ):
-        VariantRules(VIEW, "imagenet-c", ENGINE)
+        ViewRules(VIEW, "imagenet-c", ENGINE)
     with pytest.raises(ValueError, match=r"resize rule must be one of model, .* got 'none'"):
-        VariantRules(VIEW, "none", ENGINE)
+        ViewRules(VIEW, "none", ENGINE)
 
 
 def test_an_image_gone_bad_meanwhile_is_named_and_no_other(tmp_path):
@@ -147,7 +145,7 @@ def test_an_image_gone_bad_meanwhile_is_named_and_no_other(tmp_path):
         Image.new("RGB", (70, 90), (number, 9, 200)).save(path)
     images = find_images(ImageNetFolder(tmp_path, "", pipeline=[]), ("ant", "bee"), kind="farm")
     path.write_bytes(b"no image any more")
-    dataset = BlockVariants(images, VariantRules(VIEW, "model", ENGINE))
+    dataset = ClassifierVersions(images, ViewRules(VIEW, "model", ENGINE))
     with pytest.raises(ValueError, match=r"bee/3\.png' is no image") as caught:
-        dataset[Part(range(4), CLEAN)]
+        dataset[Part((0, 1, 2, 3), CLEAN)]
     assert "ant/0" not in str(caught.value)

@@ -12,13 +12,22 @@ from timm.data import create_transform
 from stl_backbones.config.reading import load_config
 from stl_backbones.datasets.views import View
 from stl_backbones.engine.convert import convert_checkpoint
-from stl_backbones.robustness.classifiers import (
-    ViewOptions,
-    open_config_classifier,
-    open_timm_classifier,
+from stl_backbones.robustness.options import SweepOptions
+from stl_backbones.robustness.sources.classifier import ViewOptions
+from stl_backbones.robustness.sources.config_classifier import (
+    open_config_classifier as open_config,
 )
+from stl_backbones.robustness.sources.timm import TimmSource
 
 MINI = "configs/cls/stl_fan_t_mini_student.py"
+
+
+def open_config_classifier(config, checkpoint, *, name):
+    return open_config(config, checkpoint, name=name, view_options=ViewOptions())
+
+
+def open_timm_classifier(name, checkpoint, **options):
+    return TimmSource(name, checkpoint, data_root=None).open(SweepOptions(task_options=options))
 
 
 @pytest.fixture(scope="module")
@@ -135,8 +144,11 @@ def test_timms_own_data_config(timm_file):
 
 
 def test_what_the_user_sets_comes_first(timm_file):
-    options = ViewOptions(128, 0.8, "lanczos", (0.1, 0.2, 0.3), (1, 1, 1))
-    classifier = open_timm_classifier("test_resnet", timm_file, view_options=options)
+    options = {
+        "input_size": 128, "crop_pct": 0.8, "interpolation": "lanczos", "mean": (0.1, 0.2, 0.3),
+        "std": (1, 1, 1),
+    }  # fmt: skip
+    classifier = open_timm_classifier("test_resnet", timm_file, **options)
     assert str(classifier.view) == "center crop 128 of 160 lanczos"
     assert classifier.normalisation == "mean 0.1/0.2/0.3 std 1/1/1"
     own = open_timm_classifier("test_resnet", timm_file)
@@ -145,7 +157,7 @@ def test_what_the_user_sets_comes_first(timm_file):
 
 def test_weights_that_timm_fetches(timm_file, monkeypatch):
     network = timm.create_model("resnet18").eval()  # its BatchNorms count, in no dimension
-    path = "stl_backbones.robustness.classifiers.create_pretrained"
+    path = "stl_backbones.robustness.sources.timm.create_pretrained"
     monkeypatch.setattr(path, lambda name, img_size: network)
     classifier = open_timm_classifier("resnet18.a1_in1k", None)
     assert classifier.network is network

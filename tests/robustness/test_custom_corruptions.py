@@ -12,8 +12,9 @@ from stl_backbones.records import Cell
 from stl_backbones.report.write import make_report
 from stl_backbones.results import CellStore
 from stl_backbones.results.run_record import encode_run
+from stl_backbones.robustness.options import SweepOptions
+from stl_backbones.robustness.sources.config import ConfigSource
 from stl_backbones.robustness.sweep import sweep
-from stl_backbones.robustness.sweep_data import SweepOptions
 
 RAINY = (Cell("rain_streaks", 2), Cell("rain_streaks", 4))
 
@@ -53,11 +54,9 @@ def run_sweep(config, mini_checkpoint, mini_options):
     def run(work_dir, **chosen):
         given = {"protocol": "rain", "severities": [2, 4], "workers": 0, "name": "mini", **chosen}
         return sweep(
-            config,
-            mini_checkpoint,
+            ConfigSource(config, mini_checkpoint, options=mini_options),
             work_dir=work_dir,
-            sweep_options=SweepOptions(**given),
-            options=mini_options,
+            options=SweepOptions(**given),
         )
 
     return run

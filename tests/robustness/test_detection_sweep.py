@@ -22,15 +22,17 @@ from stl_backbones.copies.request import GenerateOptions, make_copy, plan_copy
 from stl_backbones.corruptions import corrupt
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.results import CellStore
-from stl_backbones.robustness.scorers import detections_path
-from stl_backbones.robustness.sweep import SweepOptions, sweep
+from stl_backbones.results.detections import detections_path
+from stl_backbones.robustness.options import SweepOptions
+from stl_backbones.robustness.sources.config import ConfigSource
+from stl_backbones.robustness.sweep import sweep
 
 CHOSEN = {"corruptions": ["brightness", "impulse_noise"], "severities": [5]}
 CELLS = (CLEAN, Cell("brightness", 5), Cell("impulse_noise", 5))
 
 CONFIG = """
 _base_ = ["{base}"]
-custom_imports = dict(imports=["bright_detector"])
+custom_imports = dict(imports=["bright_detector", "stl_backbones.transfer.coco_metric"])
 model = dict(_delete_=True, type="BrightDetector", ann_file="{ann_file}", num_classes=8)
 """
 DETECTOR = '''
@@ -121,12 +123,10 @@ def run_sweep(config, checkpoint, data):
         settings = {"data_root": str(data), "img_scale": (128, 64), "num_workers": 0}
         with contextlib.redirect_stdout(io.StringIO()):  # the detector's COCO prints
             return sweep(
-                config,
-                checkpoint,
+                ConfigSource(config, checkpoint, options={**settings, **dict(options)}),
                 work_dir=work_dir,
-                sweep_options=SweepOptions(**{**CHOSEN, "workers": 0, **chosen}),
-                options={**settings, **dict(options)},
-                progress=progress,
+                options=SweepOptions(**{**CHOSEN, "workers": 0, **chosen}),
+                on_progress=progress,
             )
 
     return run
@@ -318,11 +318,9 @@ def test_bfloat16_is_for_backbone_and_neck(real_config, data, tmp_path):
     stores = [
         CellStore(
             sweep(
-                real_config,
-                tmp_path / "random.pth",
+                ConfigSource(real_config, tmp_path / "random.pth", options=options),
                 work_dir=tmp_path / f"amp {amp}",
-                sweep_options=SweepOptions(amp=amp, **chosen),
-                options=options,
+                options=SweepOptions(amp=amp, **chosen),
             )
         )
         for amp in (False, True)
@@ -367,5 +365,5 @@ class TestRefusals:
         assert (told.num_images, told.num_images_total, len(told.skipped)) == (3, 4, 1)
 
     def test_no_metric_of_ours(self, run_sweep, tmp_path):
-        with pytest.raises(ValueError, match="asks for none of bbox, segm"):
+        with pytest.raises(ValueError, match=r"metric must be taken from .*, got \['proposal'\]"):
             run_sweep(tmp_path / "x", options={"test_evaluator.metric": ["proposal"]})

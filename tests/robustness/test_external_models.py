@@ -20,8 +20,10 @@ from stl_backbones.corruptions import corrupt
 from stl_backbones.metrics import mean_iou
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.results import CellStore
-from stl_backbones.robustness.scorers import detections_path
-from stl_backbones.robustness.sweep import SweepOptions, sweep
+from stl_backbones.results.detections import detections_path
+from stl_backbones.robustness.options import SweepOptions
+from stl_backbones.robustness.sources.config import ConfigSource
+from stl_backbones.robustness.sweep import sweep
 
 NOISE = Cell("gaussian_noise", 3)
 QUICK = ("segformer-b0", "icnet-r50", "mask-rcnn-r50")
@@ -66,11 +68,9 @@ def run(foreign, data, tmp_path):
         checkpoint = folder / "random.pth"
         foreign.write_checkpoint(case, changes, checkpoint)
         sweep(
-            case.config,
-            checkpoint,
+            ConfigSource(case.config, checkpoint, options=changes),
             work_dir=folder / "sweep",
-            sweep_options=SweepOptions(**{**foreign.CELLS, "workers": 0, **chosen}),
-            options=changes,
+            options=SweepOptions(**{**foreign.CELLS, "workers": 0, **chosen}),
         )
         return load_config(case.config, options=changes), checkpoint, CellStore(folder / "sweep")
 

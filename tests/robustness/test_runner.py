@@ -6,7 +6,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from stl_backbones.engine import Ranks
+from stl_backbones.engine.distributed import Ranks
 from stl_backbones.records import CLEAN, Cell, Provenance
 from stl_backbones.results import CellStore
 from stl_backbones.robustness import progress

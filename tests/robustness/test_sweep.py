@@ -421,7 +421,7 @@ class TestRefusals:
             ({"severities": [5], "corruptions": ["shot_noise"]}, ValueError, "no cell of protocol"),
             ({"mode": "quick"}, ValueError, "corruption mode must be one of"),
             ({"compat": "0.9"}, ValueError, "compat must be one of"),
-            ({"channel_order": "grb"}, ValueError, "channel order must be 'rgb' or 'bgr'"),
+            ({"channel_order": "grb"}, ValueError, "channel order must be one of rgb, bgr"),
             ({"limit": 0}, ValueError, "limit must be at least 1, got 0"),
             ({"batch_size": 0}, ValueError, "batch size must be at least 1, got 0"),
             ({"workers": -1}, ValueError, "workers must be at least 0, got -1"),

@@ -12,7 +12,8 @@ import torch
 from mmengine.runner import CheckpointLoader, load_checkpoint
 from torch import nn
 
-from stl_backbones.engine.loading import load_from_local, load_model_weights, trust_plain_types
+from stl_backbones.engine.loading import load_model_weights
+from stl_backbones.engine.safe_loaders import install_safe_loaders, load_from_local
 from stl_backbones.models import read_checkpoint
 from stl_backbones.models.checkpoint import trust_checkpoints
 from stl_backbones.records import CLEAN, CellResult, Provenance
@@ -41,7 +42,7 @@ def test_no_file_runs_code(tmp_path, monkeypatch, poison, marker, read, forced, 
         pytest.skip("torch below 2.6 opens TorchScript in any case; the readers here refuse it")
     if forced:
         monkeypatch.setenv(forced, "1")
-    trust_plain_types()
+    install_safe_loaders()
     path = poison(tmp_path / "file.pth", kind)
     with pytest.raises((ValueError, RuntimeError, pickle.UnpicklingError)) as told:
         read(path)
@@ -114,7 +115,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("MMENGINE_HOME", str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     (tmp_path / "hub/checkpoints").mkdir(parents=True)
-    trust_plain_types()
+    install_safe_loaders()
     return tmp_path
 
 
@@ -181,7 +182,7 @@ def test_a_checkpoint_that_holds_itself_is_refused(tmp_path):
 
 
 def test_yaml_is_data(tmp_path, marker):
-    trust_plain_types()
+    install_safe_loaders()
     (tmp_path / "file.yml").write_text(f"a: !!python/object/apply:os.mkdir ['{marker}']\n")
     with pytest.raises(ValueError, match="YAML of more than plain data"):
         mmengine.load(tmp_path / "file.yml")
@@ -191,7 +192,7 @@ def test_yaml_is_data(tmp_path, marker):
 
 
 def test_pickled_annotations_are_refused(tmp_path, bomb, marker):
-    trust_plain_types()
+    install_safe_loaders()
     for name in ("file.pkl", "file.pickle"):
         (tmp_path / name).write_bytes(pickle.dumps(bomb))
         with pytest.raises(ValueError, match=r"a \.pkl file is code; refused"):
@@ -200,7 +201,7 @@ def test_pickled_annotations_are_refused(tmp_path, bomb, marker):
 
 
 def test_trusted_annotations_are_read(tmp_path):
-    trust_plain_types()
+    install_safe_loaders()
     mmengine.dump({"a": 1}, tmp_path / "file.pkl")
     trust_checkpoints()
     assert mmengine.load(tmp_path / "file.pkl") == {"a": 1}

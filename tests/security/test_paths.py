@@ -145,7 +145,8 @@ def test_a_list_of_images_leads_nowhere_else(tmp_path, repo_root, mini_data, min
     from mmengine.registry import init_default_scope
 
     from stl_backbones.config.reading import load_config
-    from stl_backbones.robustness.sweep_data import SweepData, SweepOptions
+    from stl_backbones.robustness.options import SweepOptions
+    from stl_backbones.robustness.tasks.dense import DenseData
 
     listed = tmp_path / "list.txt"
     listed.write_text(f"{name}\n", encoding="utf-8")
@@ -156,6 +157,7 @@ def test_a_list_of_images_leads_nowhere_else(tmp_path, repo_root, mini_data, min
     dataset.update(type="mmseg.BaseSegDataset", ann_file=str(listed))
     dataset.update(metainfo={"classes": ("a", "b")}, img_suffix=".png", seg_map_suffix=".png")
     init_default_scope("mmseg")
-    options = SweepOptions(corruptions=["fog"], severities=[1]).settled("segmentation")
+    options = SweepOptions(corruptions=["fog"], severities=[1])
+    options = options.resolved(protocol="all", batch_size=1)
     with pytest.raises(ValueError, match=r"list\.txt' lists '.*', which leads out of the folder"):
-        SweepData.open(config, options.cells(), options, task="segmentation")
+        DenseData.open(config, options)

@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from stl_backbones.engine import trust_plain_types
+from stl_backbones.engine.safe_loaders import install_safe_loaders
 from stl_backbones.models import read_checkpoint
 from stl_backbones.training.pretrain import pretrain
 from stl_backbones.training.train import evaluate
@@ -70,7 +70,7 @@ def student(configs, student_options, tmp_path_factory):
 
 
 def read(path):
-    trust_plain_types()
+    install_safe_loaders()
     return read_checkpoint(path)
 
 

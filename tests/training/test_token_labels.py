@@ -6,7 +6,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from PIL import Image
 
-from stl_backbones.engine import trust_plain_types
+from stl_backbones.engine.safe_loaders import install_safe_loaders
 from stl_backbones.models import FAN, get_variant
 from stl_backbones.pretraining.figures import TokenMap, as_png, plot_confidence, plot_token_labels
 from stl_backbones.pretraining.figures import plot_views as plot
@@ -37,7 +37,7 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def labeler(checkpoint):
-    trust_plain_types()
+    install_safe_loaders()
     return load_labeler(checkpoint)
 
 

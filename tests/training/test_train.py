@@ -7,7 +7,8 @@ from functools import partial
 import pytest
 import torch
 
-from stl_backbones.engine import find_resume, trust_plain_types
+from stl_backbones.engine.checkpointing import find_resume
+from stl_backbones.engine.safe_loaders import install_safe_loaders
 from stl_backbones.models import read_checkpoint
 from stl_backbones.results.lock import HeldError, locked
 from stl_backbones.training.train import evaluate, train
@@ -42,7 +43,7 @@ def trained(config, options, tmp_path_factory):
 
 
 def weights(path):
-    trust_plain_types()
+    install_safe_loaders()
     return read_checkpoint(path)["state_dict"]
 
 
@@ -63,17 +64,14 @@ def test_the_sweeps_clean_cell_is_the_test_tools_miou(trained, config, options, 
     from stl_backbones.metrics import mean_iou
     from stl_backbones.records import CLEAN
     from stl_backbones.results import CellStore
-    from stl_backbones.robustness.sweep import SweepOptions, sweep
+    from stl_backbones.robustness.options import SweepOptions
+    from stl_backbones.robustness.sources.config import ConfigSource
+    from stl_backbones.robustness.sweep import sweep
 
     metrics = evaluate(config, trained / "iter_2.pth", work_dir=tmp_path, options=options)
     chosen = SweepOptions(corruptions=["brightness"], severities=[1], workers=0)
-    folder = sweep(
-        config,
-        trained / "iter_2.pth",
-        work_dir=tmp_path / "sweep",
-        sweep_options=chosen,
-        options=options,
-    )
+    source = ConfigSource(config, trained / "iter_2.pth", options=options)
+    folder = sweep(source, work_dir=tmp_path / "sweep", options=chosen)
     clean = CellStore(folder).read(CLEAN).samples["confusion_matrix"].sum(axis=0)
     assert 100 * mean_iou(clean) == pytest.approx(metrics["mIoU"], abs=1e-9)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from stl_backbones.engine import trust_plain_types
+from stl_backbones.engine.safe_loaders import install_safe_loaders
 from stl_backbones.models import read_checkpoint
 from stl_backbones.training.train import evaluate, train
 
@@ -54,7 +54,7 @@ def copied(mini_data, options, tmp_path):
 
 
 def weights(path):
-    trust_plain_types()
+    install_safe_loaders()
     return read_checkpoint(path)["state_dict"]
 
 

@@ -22,8 +22,14 @@ import numba
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_CORRUPTIONS = Path(__file__).parents[1]
-SOURCES = (_CORRUPTIONS / "native", _CORRUPTIONS / "export", _CORRUPTIONS / "parameters.py")
+_PACKAGE = Path(__file__).parents[2]
+SOURCES = tuple(
+    _PACKAGE / name
+    for name in (
+        "corruptions/native", "corruptions/parameters.py", "copies/huffman.py",
+        "copies/png_kernels.py",
+    )
+)  # fmt: skip
 _PREFIX = "kernels-"
 _config: Any = numba.config
 

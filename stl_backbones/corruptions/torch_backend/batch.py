@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stl_backbones.corruptions.catalog import check_corruption, check_severity
-from stl_backbones.corruptions.engine import CHANNEL_ORDERS, MIN_SIDE
+from stl_backbones.corruptions.images import check_sides
 from stl_backbones.corruptions.torch_backend import blur, digital, jpeg, noise, spatter, weather
 from stl_backbones.corruptions.torch_backend.draws import Draws
 from stl_backbones.errors import InputError
@@ -52,7 +52,6 @@ def corrupt_batch(
     severity: int,
     *,
     seeds: Sequence[int],
-    channel_order: str = "rgb",
     draws: Mapping[str, Tensor] | None = None,
 ) -> Tensor:
     """Corrupt a batch on the device it is on.
@@ -68,8 +67,6 @@ def corrupt_batch(
         name: One of `PARALLEL`.
         severity: 1 (weakest) to 5.
         seeds: One per image, 0 to 2**32 - 1, from `draw_seed`.
-        channel_order: ``'rgb'``, or ``'bgr'`` to show the corruption the channels reversed; images
-            and result are RGB either way.
         draws: Label -> tensor to use instead of a draw; a corruption's docstring has its labels
             and shapes.
 
@@ -85,17 +82,12 @@ def corrupt_batch(
     check_severity(severity)
     _check_images(images)
     _check_seeds(seeds, len(images))
-    if channel_order not in CHANNEL_ORDERS:
-        raise InputError(f"channel order must be 'rgb' or 'bgr', got '{channel_order}'")
     corruption, labels = _CORRUPTIONS[name]
     _check_labels(name, labels, draws)
     if len(images) == 0:
         return images.clone()
-    shown = images.flip(1) if channel_order == "bgr" else images
-    shown = shown.contiguous()
-    values = corruption(shown, severity, Draws(seeds, images.device, draws))
-    corrupted = values.clamp_(0, 255).to(torch.uint8)
-    return corrupted.flip(1) if channel_order == "bgr" else corrupted
+    values = corruption(images.contiguous(), severity, Draws(seeds, images.device, draws))
+    return values.clamp_(0, 255).to(torch.uint8)
 
 
 def corrupt_image(
@@ -143,11 +135,7 @@ def _check_images(images: Tensor) -> None:
         raise InputError(f"images must be uint8, got {images.dtype}")
     if images.ndim != 4 or images.shape[1] != 3:
         raise InputError(f"images must be (N, 3, H, W) RGB, got shape {tuple(images.shape)}")
-    if min(images.shape[-2:]) < MIN_SIDE:
-        raise InputError(
-            f"image sides must be at least {MIN_SIDE} pixels to be corrupted, "
-            f"got {images.shape[-1]}x{images.shape[-2]}"
-        )
+    check_sides(*images.shape[-2:])
 
 
 def _check_seeds(seeds: Sequence[int], count: int) -> None:

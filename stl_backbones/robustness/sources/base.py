@@ -29,8 +29,12 @@ class Source(ABC):
         """The task's name."""
 
     @abstractmethod
-    def open(self, options: SweepOptions) -> Any:
+    def open(self, options: SweepOptions, task: Any) -> Any:
         """Build the model, ready to predict; called on every process.
+
+        Args:
+            options: Resolved options.
+            task: The `stl_backbones.robustness.tasks.Task`.
 
         Returns:
             What the task's ``open`` takes.

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from stl_backbones.datasets.views import View
 from stl_backbones.errors import InputError
-from stl_backbones.evaluation.classification import SCORINGS, scores
+from stl_backbones.evaluation.classified import SCORINGS, scores
 from stl_backbones.robustness.sources.base import default_device
 
 _LEAST_CROP = 0.05  # an image 20 times as large as what is seen of it

@@ -14,8 +14,6 @@ from stl_backbones.config.reading import load_config
 from stl_backbones.config.tasks import task_of
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.sources.base import Source
-from stl_backbones.robustness.tasks import get_task
-
 
 _DATA_ROOT = "test_dataloader.dataset.data_root"
 
@@ -58,9 +56,9 @@ class ConfigSource(Source):
         """The task of the config's model."""
         return task_of(self.config)
 
-    def open(self, options: SweepOptions) -> Any:
+    def open(self, options: SweepOptions, task: Any) -> Any:
         """Build the model, as its task does it."""
-        return get_task(self.task).from_config(self, options)
+        return task.from_config(self, options)
 
 
 __all__ = ["ConfigSource"]

@@ -11,10 +11,9 @@ from mmengine.registry import DATASETS, MODELS, init_default_scope
 
 from stl_backbones.config.reading import building, without_import_notes
 from stl_backbones.datasets.imagenet import ImageNetFolder
-from stl_backbones.engine.guards import CARD
 from stl_backbones.errors import InputError
 from stl_backbones.models import clean_state_dict, load_weights, select_state_dict
-from stl_backbones.models.checkpoint import HEAD_PREFIXES
+from stl_backbones.models.checkpoint import CARD, HEAD_PREFIXES
 from stl_backbones.models.hashing import file_sha256
 from stl_backbones.pretraining import STLClassifier
 from stl_backbones.robustness.sources.classifier import Classifier, ViewOptions, make_classifier

@@ -9,11 +9,10 @@ from typing import Any
 from timm.data import resolve_model_data_config
 from torch import Tensor
 
-from stl_backbones.datasets.imagenet import ImageNetFolder
-from stl_backbones.engine.guards import CARD
-from stl_backbones.engine.loading import trust_plain_types
+from stl_backbones.datasets.class_folders import ClassFolders
 from stl_backbones.errors import InputError, MissingFileError
 from stl_backbones.models import read_checkpoint, select_state_dict
+from stl_backbones.models.checkpoint import CARD
 from stl_backbones.models.hashing import file_sha256, weights_sha256
 from stl_backbones.models.timm_classifiers import create_from_weights, create_pretrained
 from stl_backbones.robustness.options import SweepOptions
@@ -45,7 +44,7 @@ class TimmSource(Source):
         self.timm_name, self.checkpoint, self.data_root = timm_name, checkpoint, data_root
         self.name = name or timm_name
 
-    def open(self, options: SweepOptions) -> Classifier:
+    def open(self, options: SweepOptions, task: Any = None) -> Classifier:
         """Build the model.
 
         Raises:
@@ -54,6 +53,7 @@ class TimmSource(Source):
             InputError: If the weights do not fit, or there are none.
             OSError: If the weights cannot be fetched.
         """
+        del task
         root = self.data_root
         folder = None if root is None else open_folder(root, option="--data-root")
         view_options = ViewOptions.of(options.task_options)
@@ -96,7 +96,7 @@ class TimmSource(Source):
         return network, file_sha256(path)
 
 
-def open_folder(root: str | Path, *, option: str) -> ImageNetFolder:
+def open_folder(root: str | Path, *, option: str) -> ClassFolders:
     """The class folders of a command line's folder.
 
     Raises:
@@ -105,12 +105,11 @@ def open_folder(root: str | Path, *, option: str) -> ImageNetFolder:
     """
     if not Path(root).is_dir():
         raise MissingFileError(f"{option} '{root}' does not exist; expected class folders in it")
-    return ImageNetFolder(root, "", pipeline=[])
+    return ClassFolders(root)
 
 
 def read_weights(path: Path) -> Any:
     """Read a checkpoint of any maker; nothing in it is executed."""
-    trust_plain_types()
     return read_checkpoint(path)
 
 

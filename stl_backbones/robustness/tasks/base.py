@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stl_backbones.corruptions import prepare
-from stl_backbones.engine import Ranks
+from stl_backbones.engine.distributed import Ranks
 from stl_backbones.errors import InputError
 from stl_backbones.records import Cell, Provenance
 from stl_backbones.results import CellStore

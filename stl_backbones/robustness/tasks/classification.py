@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stl_backbones.engine import Ranks
+from stl_backbones.engine.distributed import Ranks
 from stl_backbones.errors import InputError
 from stl_backbones.evaluation.classified import check_finite, classify
 from stl_backbones.robustness.classifier_versions import ClassifierVersions

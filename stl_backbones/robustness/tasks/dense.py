@@ -17,6 +17,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from stl_backbones.config.openmmlab import (
     with_tta,
 )
 from stl_backbones.config.reading import building, without_import_notes
-from stl_backbones.corruptions import MIN_SIDE, corrupt
+from stl_backbones.corruptions import MIN_SIDE, apply_corruption
 from stl_backbones.corruptions.seeds import check_key
 from stl_backbones.datasets.integrity import (
     check_intact,
@@ -44,10 +45,11 @@ from stl_backbones.datasets.integrity import (
     find_lost_images,
     image_id,
 )
-from stl_backbones.engine import Ranks, load_model_weights
+from stl_backbones.engine.distributed import Ranks
+from stl_backbones.engine.loading import load_model_weights
 from stl_backbones.errors import InputError, MissingFileError
 from stl_backbones.models.hashing import file_sha256
-from stl_backbones.records import Cell, Provenance
+from stl_backbones.records import Cell, CorruptionSpec, Provenance
 from stl_backbones.robustness.corrupted_copy import (
     CorruptedCopy,
     copy_path,
@@ -224,9 +226,8 @@ class DenseVersions(Versions):
             version["file"] = copy_path(self.data.copy.folders[cell], key)
             refuse_clean_copy(version["file"], path)
         elif not cell.is_clean:
-            version["corrupt"] = lambda image: corrupt(
-                image, cell.corruption, cell.severity, key=key, **self.options.engine
-            )
+            spec = CorruptionSpec(cell.corruption, cell.severity, self.options.engine)
+            version["corrupt"] = partial(apply_corruption, spec=spec, key=key)
         self.exchange.begin(path, self._loaded.setdefault(index, {}), **version)
         sample = self.data.dataset[self.data.indices[index]]
         if version and not self.exchange.loads:
@@ -247,7 +248,7 @@ class DenseSet(ScoredSet):
         options: Resolved options.
     """
 
-    is_on_the_fly: bool
+    versions: DenseVersions
 
     def __init__(self, subject: DenseModel, data: DenseData, options: SweepOptions) -> None:
         self.subject, self.data, self.options = subject, data, options
@@ -256,7 +257,13 @@ class DenseSet(ScoredSet):
         self.versions = DenseVersions(data, options)
         stated: Any = subject.config.get("test_evaluator") or []
         self.stated_evaluators = list(stated) if isinstance(stated, list | tuple) else [stated]
-        with contextlib.redirect_stdout(io.StringIO()), building("the test evaluator"):
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            warnings.catch_warnings(),
+            building("the test evaluator"),
+        ):
+            # mmdet says so of its other metric, and means its own optional extra.
+            warnings.filterwarnings("ignore", message="faster_coco_eval is not installed")
             self.evaluators = [METRICS.build(settings) for settings in self.stated_evaluators]
         self.classes = self.find_classes()
         found = num_classes(subject.inner)

@@ -10,7 +10,7 @@ from mmengine.registry import TRANSFORMS
 
 from stl_backbones.config.reading import building
 from stl_backbones.errors import InputError
-from stl_backbones.evaluation import sample_confusion
+from stl_backbones.evaluation.segmentation import sample_confusion
 from stl_backbones.metrics import IGNORE_INDEX, mean_iou
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.results import CellStore

@@ -12,7 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stl_backbones.corruptions import CORRUPTIONS, SEVERITIES, corrupt, corrupt_all
+from stl_backbones.corruptions import (
+    CORRUPTIONS,
+    SEVERITIES,
+    CorruptionEngine,
+    corrupt,
+    corrupt_all,
+)
 from stl_backbones.corruptions.native import EXACT, Draws, release
 from stl_backbones.corruptions.reference import package_version
 
@@ -32,9 +38,14 @@ def test_equals_the_package_on_hard_pictures(pictures, installed_compat, name):
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_shared_draws_equal_the_package_too(pictures, installed_compat, name):
-    shared = {"key": "k", "share_draws": True, "compat": installed_compat}
     ours, theirs = (
-        corrupt_all(pictures["scene"], [name], mode=mode, **shared)
+        corrupt_all(
+            pictures["scene"],
+            [name],
+            key="k",
+            share_draws=True,
+            engine=CorruptionEngine(mode, installed_compat),
+        )
         for mode in ("exact", "reference")
     )
     for mine, package_ in zip(ours, theirs, strict=True):

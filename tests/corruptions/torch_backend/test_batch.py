@@ -85,15 +85,6 @@ def test_smallest_sides(batch, name):
         assert corrupt_batch(part, name, 5, seeds=SEEDS).shape == part.shape
 
 
-@pytest.mark.parametrize("name", ["snow", "frost", "spatter", "gaussian_blur"])
-def test_bgr_shows_the_channels_reversed(batch, name):
-    reversed_by_hand = corrupt_batch(batch.flip(1), name, 3, seeds=SEEDS).flip(1)
-
-    shown = corrupt_batch(batch, name, 3, seeds=SEEDS, channel_order="bgr")
-
-    assert torch.equal(shown, reversed_by_hand)
-
-
 @pytest.mark.parametrize("name", ["frost", "fog", "shot_noise"])
 def test_corrupt_image_is_a_batch_of_one(pictures, to_batch, name):
     picture = pictures["ramps"]  # read-only
@@ -137,7 +128,6 @@ def test_unknown_corruption(batch):
         ({"seeds": [1]}, "one seed per image, got 1 for 3 images"),
         ({"seeds": [1, 2, 2**32]}, "a seed must be in .*, got 4294967296"),
         ({"seeds": [1, 2, -1]}, "a seed must be in .*, got -1"),
-        ({"channel_order": "rbg"}, "channel order must be 'rgb' or 'bgr', got 'rbg'"),
         ({"draws": {"noise": torch.zeros(3)}}, "snow draws normal, angle, got draws for noise"),
         ({"draws": {"angle": torch.zeros(2)}}, r"\['angle'\] must have shape \(3,\), got \(2,\)"),
     ],

@@ -1,0 +1,52 @@
+"""Which images can be corrupted."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from stl_backbones.errors import InputError
+
+MIN_SIDE = 32  # imagecorruptions fails below it
+MAX_RATIO = 200  # of an image's sides; a strip resized by its shorter side would fill the memory
+
+Image = npt.NDArray[np.uint8]
+
+
+class UnfitImageError(InputError):
+    """An image that is whole, but of a kind that cannot be used as it is."""
+
+
+def as_rgb(image: Image) -> Image:
+    """Three channels, or an error that says what came.
+
+    Args:
+        image: ``(H, W, 3)``, ``(H, W, 1)`` or ``(H, W)`` uint8.
+
+    Raises:
+        ValueError: If it is of another type or shape, or too small.
+    """
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+        came = getattr(image, "dtype", type(image).__name__)
+        raise InputError(f"image must be a uint8 array, got {came}")
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.ndim != 3 or image.shape[2] not in {1, 3}:
+        raise InputError(
+            f"image must be (H, W, 3) RGB or (H, W) grey, got shape {image.shape}; "
+            "drop an alpha channel first"
+        )
+    check_sides(*image.shape[:2])
+    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+
+
+def check_sides(height: int, width: int) -> None:
+    """Refuse an image that is too small to be corrupted.
+
+    Raises:
+        ValueError: If a side is below `MIN_SIDE`.
+    """
+    if min(height, width) < MIN_SIDE:
+        raise InputError(
+            f"image sides must be at least {MIN_SIDE} pixels to be corrupted, got {width}x{height}"
+        )
