@@ -25,9 +25,17 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import DATASETS, METRICS, MODELS, init_default_scope
+from mmengine.registry import (
+    DATA_SAMPLERS,
+    DATASETS,
+    METRICS,
+    MODELS,
+    init_default_scope,
+)
+from mmengine.runner.amp import autocast
 from PIL import Image
 
 from stl_backbones.config.openmmlab import (
@@ -141,6 +149,7 @@ class DenseData:
             if options.skip_broken and _takes(settings, "skip_broken"):
                 settings["skip_broken"] = True
             data = cls(DATASETS.build(settings))
+        _check_sampler(config.test_dataloader.get("sampler"), data.dataset)
         data._check(options)
         return data
 
@@ -341,7 +350,9 @@ class DenseSet(ScoredSet):
 
     def precision(self) -> AbstractContextManager[Any]:
         """The numbers that the model computes in."""
-        return self.subject.bfloat16() if self.options.amp else contextlib.nullcontext()
+        if self.options.amp:
+            return self.subject.bfloat16()
+        return autocast(enabled=self.subject.is_half)
 
     def _predict(self, versions: Sequence[Any]) -> Iterator[Any]:
         """Predict images of one size together."""
@@ -437,6 +448,20 @@ def _one_root(roots: Sequence[Path], paths: Sequence[Path]) -> Path | None:
     """The deepest of the folders that holds all images."""
     fitting = [root for root in roots if all(path.is_relative_to(root) for path in paths)]
     return max(fitting, key=lambda root: len(root.parts), default=None)
+
+
+def _check_sampler(settings: Any, dataset: Any) -> None:
+    """Refuse a sampler of the config's that leaves images out, or takes some twice."""
+    if not isinstance(settings, Mapping) or get_world_size() > 1:  # each process has a share then
+        return
+    with building("the test sampler"):
+        sampler = DATA_SAMPLERS.build(dict(settings), default_args={"dataset": dataset, "seed": 0})
+    given = sorted(sampler)
+    if given != list(range(len(dataset))):
+        raise InputError(
+            f"test_dataloader.sampler {type(sampler).__name__} gives {len(set(given))} of the "
+            f"{len(dataset)} images; expected each once, so take DefaultSampler and --limit"
+        )
 
 
 def _check_listed(infos: Sequence[Mapping[str, Any]], dataset: Any) -> None:

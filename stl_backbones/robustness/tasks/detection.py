@@ -137,7 +137,7 @@ class DetectionSet(DenseSet):
     def precision(self) -> AbstractContextManager[Any]:
         """bfloat16 in backbone and neck alone: boxes need more digits, and so does mmcv's NMS."""
         if not self.options.amp:
-            return contextlib.nullcontext()
+            return super().precision()
         detector: Any = self.subject.inner
         extract = detector.extract_feat
 

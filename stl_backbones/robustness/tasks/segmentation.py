@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from mmengine.evaluator import Evaluator
+from mmengine.logging import MMLogger
 from mmengine.registry import TRANSFORMS
 
 from stl_backbones.config.reading import building
@@ -18,6 +20,8 @@ from stl_backbones.robustness.pipeline import add_labels
 from stl_backbones.robustness.tasks.base import Samples, Tally
 from stl_backbones.robustness.tasks.dense import DenseSet, DenseTask
 from stl_backbones.robustness.tasks.registry import register_task
+
+_ROUNDED = 0.0051  # percent: mmseg rounds to hundredths
 
 
 class SegmentationSet(DenseSet):
@@ -37,6 +41,22 @@ class SegmentationSet(DenseSet):
                 "the test pipeline packs no label map: expected 'gt_sem_seg' in the data samples"
             )
         self.ignore_index, self.contradiction = self._find_ignored()
+        self._check_evaluators(sample)
+
+    def _check_evaluators(self, sample: Any) -> None:
+        """Hold the confusion matrix of an image to what the config's evaluators make of it."""
+        predicted = list(self._predict([sample]))
+        own = {"mIoU": 100 * self.score_of(self.tally(self.record(0, predicted[0])), 1)}
+        for evaluator in self.evaluators:
+            theirs = _evaluate(evaluator, predicted, self.data.dataset.metainfo)
+            for name in own.keys() & theirs.keys():
+                if abs(own[name] - float(theirs[name])) > _ROUNDED:
+                    raise InputError(
+                        f"the test_evaluator {type(evaluator).__name__} scores "
+                        f"'{self.keys[0]}' with {name} {float(theirs[name]):.2f}, its confusion "
+                        f"matrix comes to {own[name]:.2f}: expected an evaluator that counts "
+                        f"every pixel whose label is not {self.ignore_index}"
+                    )
 
     def _find_ignored(self) -> tuple[int, str]:
         """The ignored label: the evaluator's, else the data set's, else the head's.
@@ -122,6 +142,20 @@ class SegmentationTask(DenseTask):
     default_protocol = "stl-cityscapes-c"
     bases = (("mmseg", "BaseSegmentor"),)
     scored = SegmentationSet
+
+
+def _evaluate(evaluator: Any, predicted: list[Any], metainfo: Any) -> dict[str, Any]:
+    """A metric's numbers of a few predicted samples; the metric forgets them."""
+    logger = MMLogger.get_current_instance()
+    disabled, logger.disabled = logger.disabled, True  # mmseg's metric prints a table
+    try:
+        with building("the test evaluator's number of an image"):
+            evaluator.dataset_meta = metainfo
+            Evaluator([evaluator]).process(predicted, {})
+            return dict(evaluator.compute_metrics(evaluator.results))
+    finally:
+        logger.disabled = disabled
+        evaluator.results.clear()
 
 
 def _first(samples: Any) -> Any:
