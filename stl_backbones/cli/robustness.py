@@ -27,7 +27,7 @@ from stl_backbones.robustness.classifiers import (
     open_timm_classifier,
 )
 from stl_backbones.robustness.sweep import SweepOptions, sweep
-from stl_backbones.training.train import default_work_dir
+from stl_backbones.training.runs import default_work_dir
 
 # Options that other tasks do not have.
 _CLASSIFICATION_ONLY = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 from mmengine.config import Config
@@ -46,27 +45,6 @@ def task_of(config: Config) -> str:
     )
 
 
-def refuse_task(config: Config, refused: Collection[str], advice: str) -> None:
-    """Refuse a config whose model does what another tool is for; one of a user's own passes.
-
-    Args:
-        config: The config.
-        refused: Tasks, as of `task_of`.
-        advice: The tool to take.
-
-    Raises:
-        ValueError: If it has such a model, or none.
-    """
-    try:
-        task = task_of(config)
-    except ValueError:
-        if not config.get("model"):
-            raise
-        return
-    if task in refused:
-        raise InputError(f"this is a config of a {task} model; take {advice}")
-
-
 def scored_kinds(config: Config) -> tuple[str, ...]:
     """What a detector's config asks its test evaluator for: boxes, masks or both.
 
@@ -94,4 +72,4 @@ def scored_kinds(config: Config) -> tuple[str, ...]:
     return ("bbox",)
 
 
-__all__ = ["refuse_task", "scored_kinds", "task_of"]
+__all__ = ["scored_kinds", "task_of"]

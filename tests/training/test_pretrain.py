@@ -8,8 +8,8 @@ import torch
 
 from stl_backbones.engine import trust_plain_types
 from stl_backbones.models import read_checkpoint
-from stl_backbones.training.pretrain import pretrain
-from stl_backbones.training.train import evaluate
+from stl_backbones.training.test import evaluate
+from stl_backbones.training.train import train as pretrain
 
 SPLITS = ("train", "val", "test")
 CHECK_POINT = "default_hooks.checkpoint"
