@@ -26,13 +26,12 @@ from torch.utils.data import DataLoader, Subset
 from stl_backbones.config.reading import load_config
 from stl_backbones.corruptions import CORRUPTIONS, corrupt_all, prepare
 from stl_backbones.datasets.two_views import STUDENT
-from stl_backbones.engine import load_model_weights
+from stl_backbones.engine import find_resume, load_model_weights
 from stl_backbones.evaluation.classification import SCORINGS, scores
 from stl_backbones.models.hashing import file_sha256
 from stl_backbones.registry import DATASETS, HOOKS, MODELS
 from stl_backbones.results.atomic import write_atomically
-from stl_backbones.training.pretrain import pretrain
-from stl_backbones.training.train import find_resume
+from stl_backbones.training.train import train
 
 CONFIGS = Path(__file__).parents[1] / "configs/cls"
 # What is compared -> its config. The student's labeler is the labeler of the same seed.
@@ -213,7 +212,7 @@ def train(
     ]
     begun = time.monotonic()
     try:
-        pretrain(
+        train(
             config,
             work_dir=run,
             resume="auto" if (run / "last_checkpoint").is_file() else None,

@@ -19,6 +19,7 @@ from mmengine.logging import print_log
 
 from stl_backbones.config.labels_seen import LabelsSeen, look_at_labels
 from stl_backbones.errors import InputError
+from stl_backbones.metrics import IGNORE_INDEX
 
 _SHOWN = 5
 _IGNORED_SHARE = 1 / 3
@@ -38,7 +39,7 @@ def check_data(
         model: The built model of mmseg or mmdet, out of wrappers that share gradients.
         dataset: The built data set, wrapped or not.
         split: What the data are for, for messages: ``'train'``, ``'val'`` or ``'test'``.
-        metrics: The metrics that score it, or their settings; they say which label is ignored.
+        metrics: The metrics that score it; they say which label is ignored.
         weights: Check the weights of losses too, which only training needs.
 
     Raises:
@@ -60,29 +61,37 @@ def check_data(
             _check_categories(inner, names, split)
         seen = look_at_labels(inner, split)
         if seen is not None:
-            ignored = ignore_index(model, inner, metrics)
+            ignored, contradiction = ignored_label(model, [inner], metrics)
+            if contradiction:
+                _warn(contradiction)
             _check_labels(seen, names, {ignored, getattr(inner, "ignore_index", ignored)}, split)
 
 
-def ignore_index(model: Any, dataset: Any, metrics: Sequence[Any] = ()) -> int:
+def ignored_label(model: Any, datasets: Sequence[Any], metrics: Sequence[Any]) -> tuple[int, str]:
     """The label of pixels that do not count: the metrics' first, the data set's, then the head's.
 
-    A contradiction between them is a warning.
-
     Args:
-        model: The built model.
-        dataset: The built data set.
-        metrics: Built metrics, or their settings.
+        model: The built model, out of any wrapper.
+        datasets: Built data sets, out of any wrapper.
+        metrics: Built metrics.
+
+    Returns:
+        The label, and a sentence on who states another one, empty if nobody does.
     """
-    head = next((head for _, head in find_heads(model)), None)
-    sources = {"the evaluator": _first(metrics, "ignore_index")}
-    sources["the data set"] = _first([dataset], "ignore_index")
-    sources["the model's head"] = _first([head], "ignore_index")
-    stated = {who: int(label) for who, label in sources.items() if label is not None}
-    if len(set(stated.values())) > 1:
-        told = ", ".join(f"{who} {label}" for who, label in stated.items())
-        _warn(f"ignored labels differ: {told}; the first one counts")
-    return next(iter(stated.values()), 255)
+    owners = {
+        "the evaluator": metrics,
+        "the data set": datasets,
+        "the head": [head for _, head in find_heads(model)],
+    }
+    stated = [
+        (who, label)
+        for who, parts in owners.items()
+        for label in dict.fromkeys(getattr(part, "ignore_index", None) for part in parts)
+        if isinstance(label, int)
+    ]
+    first, chosen = stated[0] if stated else ("", IGNORE_INDEX)
+    others = ", ".join(f"{who} {label}" for who, label in stated if label != chosen)
+    return chosen, f"label {chosen} is ignored, as {first} says; {others}" if others else ""
 
 
 def find_heads(model: Any) -> Iterator[tuple[str, Any]]:
@@ -218,7 +227,8 @@ def _check_loss_weights(model: Any, heads: dict[str, Any]) -> None:
         if head is None or not _is_sized(weights):
             continue
         count = _channels(head)
-        allowed = (count,) if hasattr(head, "out_channels") else (count, count + 1)
+        # Beside mmseg's pixel by pixel losses, heads have a weight of "no object" too, or not.
+        allowed = (count,) if hasattr(head, "loss_decode") else (count, count + 1)
         if len(weights) not in allowed:
             raise InputError(
                 f"{place}: class_weight holds {len(weights)} weights for {count} classes"
@@ -241,14 +251,6 @@ def _is_sized(weights: Any) -> bool:
     return isinstance(weights, list | tuple) or len(getattr(weights, "shape", ())) == 1
 
 
-def _first(owners: Sequence[Any], name: str) -> Any:
-    for owner in owners:
-        value = owner.get(name) if isinstance(owner, dict) else getattr(owner, name, None)
-        if value is not None:
-            return value
-    return None
-
-
 def _some(names: Any) -> str:
     shown = [str(name) for name in names]
     return ", ".join(shown[:_SHOWN]) + (f", ... ({len(shown)})" if len(shown) > _SHOWN else "")
@@ -258,4 +260,4 @@ def _warn(message: str) -> None:
     print_log(message, logger="current", level=logging.WARNING)
 
 
-__all__ = ["check_data", "find_heads", "ignore_index", "innermost", "naming_empty_data"]
+__all__ = ["check_data", "find_heads", "ignored_label", "innermost", "naming_empty_data"]

@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from torch import nn
 
-from stl_backbones.config.walk import parts, short_name
+from stl_backbones.config.walk import innermost_datasets, parts, short_name
 from stl_backbones.errors import InputError
 from stl_backbones.registry import SCOPE
 
@@ -142,15 +142,14 @@ def innermost_dataset(config: Config) -> ConfigDict:
     Raises:
         ValueError: If there is none, or a union of several, or it has no pipeline.
     """
-    dataset = (config.get("test_dataloader") or {}).get("dataset")
-    while dataset and "dataset" in dataset:
-        dataset = dataset["dataset"]
-    if not dataset:
+    datasets = list(innermost_datasets((config.get("test_dataloader") or {}).get("dataset")))
+    if not datasets:
         raise InputError("the config has no test_dataloader, so nothing to score")
-    if "datasets" in dataset:
+    dataset, *others = datasets
+    if others:
         raise InputError(
-            f"the test data are a union of {len(dataset['datasets'])} data sets; expected one, so "
-            "inherit the config with _base_ and a test_dataloader of one of them"
+            f"the test data are a union of {len(datasets)} data sets; expected one, so inherit the "
+            "config with _base_ and a test_dataloader of one of them"
         )
     if not dataset.get("pipeline"):
         raise InputError(f"the test data set {dataset.get('type')} has no pipeline to load images")

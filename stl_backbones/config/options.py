@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
 
 from stl_backbones.config.settings import RUN_SETTINGS
 from stl_backbones.config.values import check_kind
+from stl_backbones.config.walk import walk
 from stl_backbones.errors import InputError, UnknownNameError
+
+_SHOWN = 5
 
 # What is in a config and no setting of it.
 _NO_OPTIONS = {"launcher": "give --launcher", "linked_options": "it says what options change"}
@@ -128,9 +131,17 @@ def _check_option(config: Config, name: str, value: Any, *, told: str | None = N
         if free is None or step in free:
             return
         known = [*map(str, node), *free, *(() if depth else config.get("linked_options", {}))]
-        near = sorted(set(difflib.get_close_matches(step, known, n=3)))
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        hint = _advice(step, known, {} if depth else node)
         raise UnknownNameError(f"--cfg-options {name}: the config has no '{at}'{hint}")
+
+
+def _advice(name: str, known: Sequence[str], parts: Mapping[str, Any]) -> str:
+    """Names that look alike, or where a config without such a variable has it."""
+    near = sorted(set(difflib.get_close_matches(name, known, n=3)))
+    if near:
+        return f"; did you mean {' or '.join(near)}?"
+    places = [".".join(path) for path, _ in walk(parts) if path and path[-1] == name]
+    return f"; it has {', '.join(places[:_SHOWN])}" if places else ""
 
 
 __all__ = ["check_types", "find_changes"]

@@ -19,7 +19,7 @@ import mmengine.config.config as mmengine_config
 from mmengine.config import Config
 
 from stl_backbones.config.settings import MODEL_SETTINGS, RUN_SETTINGS, without_unused
-from stl_backbones.config.walk import replace_texts, walk
+from stl_backbones.config.walk import innermost_datasets, replace_texts, walk
 from stl_backbones.errors import InputError, UnknownNameError
 
 _SHOWN = 5
@@ -112,18 +112,6 @@ def move_data_root(config: Config, root: str | Path, *, uses: tuple[str, ...]) -
             dataset["data_root"] = str(root)
 
 
-def innermost_datasets(dataset: Any) -> Iterator[Any]:
-    """The settings of the data sets inside whatever repeats, mixes or joins them."""
-    if not isinstance(dataset, dict):
-        return
-    inner = [dataset.get("dataset"), *(dataset.get("datasets") or ())]
-    wrapped = [part for part in inner if isinstance(part, dict)]
-    for part in wrapped:
-        yield from innermost_datasets(part)
-    if not wrapped:
-        yield dataset
-
-
 def moved(name: str, value: Any) -> Any:
     """The value that a variable gets in place of the one that a config's file gives it."""
     try:
@@ -159,7 +147,10 @@ def _changed(value: Any, given: Mapping[str, Any], name: str) -> Any:
     """A variable's value after ``--cfg-options`` of it or of parts of it."""
     holder = Config({name: deepcopy(value)})
     holder.merge_from_dict(dict(given))
-    return holder[name]
+    new = holder[name]
+    # `data_root + "annotations"` needs the slash that `data_root = "data/coco/"` has.
+    ends = isinstance(new, str) and str(value).endswith("/") and not new.endswith("/")
+    return f"{new}/" if ends else new
 
 
 def _move_paths(config: Config, old: str, new: str) -> bool:
@@ -204,4 +195,4 @@ def _no_effect(config: Config, name: str, old: Any, uses: tuple[str, ...]) -> Un
     )
 
 
-__all__ = ["innermost_datasets", "is_variable", "move_data_root", "move_variables", "moved"]
+__all__ = ["is_variable", "move_data_root", "move_variables", "moved"]

@@ -24,6 +24,18 @@ def parts(node: Any) -> Iterator[Any]:
     return (inner for _, inner in walk(node) if isinstance(inner, Mapping))
 
 
+def innermost_datasets(dataset: Any) -> Iterator[Any]:
+    """The settings of the data sets inside whatever repeats, mixes or joins them."""
+    if not isinstance(dataset, dict):
+        return
+    inner = [dataset.get("dataset"), *(dataset.get("datasets") or ())]
+    wrapped = [part for part in inner if isinstance(part, dict)]
+    for part in wrapped:
+        yield from innermost_datasets(part)
+    if not wrapped:
+        yield dataset
+
+
 def replace_texts(node: Any, change: Callable[[str], str]) -> Any:
     """Pass every text at any depth through ``change``; dicts and lists are changed in place."""
     if isinstance(node, str):
@@ -45,4 +57,4 @@ def short_name(part: Mapping[str, Any]) -> str:
     return str(getattr(kind, "__name__", kind)).rpartition(".")[2]
 
 
-__all__ = ["parts", "replace_texts", "short_name", "walk"]
+__all__ = ["innermost_datasets", "parts", "replace_texts", "short_name", "walk"]

@@ -16,8 +16,7 @@ from mmengine.dist import is_main_process
 from mmengine.registry import DATASETS
 
 from stl_backbones.config.settings import SPLITS
-from stl_backbones.config.variables import innermost_datasets
-from stl_backbones.config.walk import parts
+from stl_backbones.config.walk import innermost_datasets, parts
 from stl_backbones.engine import (
     find_resume,
     start_distributed,
@@ -80,8 +79,7 @@ def prepare_run(
     """Join the launcher's processes and make the config fit them and its work folder.
 
     Raises:
-        ValueError: If the launcher did not start this process.
-        PermissionError: If the work folder cannot be written to.
+        ValueError: If the launcher did not start this process, or the work folder is read-only.
     """
     start_distributed(launcher)
     trust_plain_types()
@@ -90,7 +88,7 @@ def prepare_run(
     config.work_dir = str(work_dir or config.get("work_dir") or default_work_dir(config_path))
     Path(config.work_dir).mkdir(parents=True, exist_ok=True)
     if not os.access(config.work_dir, os.W_OK):
-        raise PermissionError(f"work folder '{config.work_dir}' is not writable")
+        raise InputError(f"work folder '{config.work_dir}' is not writable")
     saving = config.get("default_hooks", {}).get("checkpoint")
     if saving and saving.type == "CheckpointHook":
         saving.type = "stl_backbones.SafeCheckpointHook"
