@@ -10,6 +10,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
 from mmengine.registry import TRANSFORMS
 
+from stl_backbones.config.data_check import ignored_label
 from stl_backbones.config.reading import building
 from stl_backbones.errors import InputError
 from stl_backbones.evaluation.segmentation import sample_confusion
@@ -40,7 +41,9 @@ class SegmentationSet(DenseSet):
             raise InputError(
                 "the test pipeline packs no label map: expected 'gt_sem_seg' in the data samples"
             )
-        self.ignore_index, self.contradiction = self._find_ignored()
+        self.ignore_index, self.contradiction = ignored_label(
+            self.subject.inner, self.data.innermost, self.evaluators
+        )
         self._check_evaluators(sample)
 
     def _check_evaluators(self, sample: Any) -> None:
@@ -58,34 +61,8 @@ class SegmentationSet(DenseSet):
                         f"every pixel whose label is not {self.ignore_index}"
                     )
 
-    def _find_ignored(self) -> tuple[int, str]:
-        """The ignored label: the evaluator's, else the data set's, else the head's.
-
-        Returns:
-            The label, and who states another one.
-        """
-        head = getattr(self.subject.inner, "decode_head", None)
-        places = {
-            "the test_evaluator": [getattr(e, "ignore_index", None) for e in self.evaluators],
-            "the data set": [getattr(d, "ignore_index", None) for d in self.data.innermost],
-            "the decode head": [getattr(h, "ignore_index", None) for h in _heads(head)],
-        }
-        stated = [
-            (place, int(value))
-            for place, values in places.items()
-            for value in dict.fromkeys(values)
-            if isinstance(value, int)
-        ]
-        if not stated:
-            return IGNORE_INDEX, ""
-        first, chosen = stated[0]
-        others = [f"{place} {value}" for place, value in stated if value != chosen]
-        if not others:
-            return chosen, ""
-        return chosen, f"label {chosen} is ignored, as {first} says; {', '.join(others)}"
-
     def notes(self) -> Iterator[str]:
-        """Who states another ignored label, and evaluators that compute something else."""
+        """Who states another ignored label."""
         if self.contradiction:
             yield self.contradiction
 
@@ -161,11 +138,6 @@ def _evaluate(evaluator: Any, predicted: list[Any], metainfo: Any) -> dict[str, 
 def _first(samples: Any) -> Any:
     """A sample, or the first view of test-time augmentation."""
     return samples[0] if isinstance(samples, list | tuple) else samples
-
-
-def _heads(head: Any) -> list[Any]:
-    """A decode head, or the stages of a cascade."""
-    return list(head) if hasattr(head, "__len__") else [head]
 
 
 register_task(SegmentationTask())
