@@ -106,7 +106,7 @@ def reference(case, folder, cell, count):
 
 def check_test_tool(case, folder, *, count):
     """Our tools/test.py counts what the library's does, on the clean data set."""
-    from stl_backbones.training.train import evaluate
+    from stl_backbones.training.test import evaluate
 
     clean = folder / "clean"
     case.write(clean)

@@ -345,7 +345,7 @@ class TestRefusals:
             run_sweep(tmp_path / "x", options={"model.wrong_label": 8})
 
     def test_a_model_of_other_classes(self, run_sweep, tmp_path):
-        with pytest.raises(ValueError, match="the model has 80 classes, the data set 8: person"):
+        with pytest.raises(ValueError, match=r"the model has 80 classes \(bbox_head\), the data set 8: person"):
             run_sweep(tmp_path / "x", options={"model.num_classes": 80})
         assert not (tmp_path / "x").exists()
 
