@@ -59,7 +59,10 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["stl_backbones", "stl_backbones.*"]),
-    package_data={"stl_backbones.report": ["page.css", "paper_tables/*.csv"]},
-    install_requires=["numpy", "safetensors", "torch>=2.4", "timm>=1.0.31"],
+    package_data={
+        "stl_backbones.report.paper": ["*.csv"],
+        "stl_backbones.report.render": ["templates/*"],
+    },
+    install_requires=["numpy", "safetensors", "torch>=2.4", "timm>=1.0.31", "jinja2"],
     extras_require={"onedl": ONEDL, "openmmlab": OPENMMLAB, "onnx": ONNX, "dev": DEV},
 )

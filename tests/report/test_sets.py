@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from stl_backbones.records import CLEAN
-from stl_backbones.report.runs import read_runs
+from stl_backbones.report.read.runs import read_runs
 from stl_backbones.results import CellStore, DamagedCellError
 from stl_backbones.results.run_record import encode_run
 

@@ -1,0 +1,87 @@
+"""A task's part of a report: its numbers, its tables, and the paper's rows beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from stl_backbones.errors import InputError
+from stl_backbones.report.numbers.aggregates import Findings
+from stl_backbones.report.paper.tables import PAPER_TABLES, main_rows, paper_notes, paper_rows
+from stl_backbones.report.read.metrics import TASKS, TaskMetrics, find_task
+from stl_backbones.report.sections import Row, Table
+from stl_backbones.report.tables import main_table
+
+
+@dataclass(frozen=True)
+class Task(TaskMetrics):
+    """All that reports know of a task; see `TaskMetrics` for its numbers.
+
+    Attributes:
+        paper_protocols: Those beside whose numbers the paper's rows may stand.
+        card_extras: Aggregates that the page's cards show if they were measured.
+    """
+
+    paper_protocols: tuple[str, ...] = ()
+    card_extras: tuple[str, ...] = ()
+
+    def tables(self, findings: Findings, *, paper: bool) -> Iterator[Table]:
+        """The tables of models, in order; here the one by corruption.
+
+        Args:
+            findings: One's own models.
+            paper: Add the paper's rows.
+
+        Raises:
+            ValueError: If the paper has no rows for the protocol.
+        """
+        if findings.swept:
+            published, notes = self.published(findings.protocol.name) if paper else ((), ())
+            yield main_table(findings, paper=paper, published=published, notes=notes)
+
+    def published(self, protocol: str) -> tuple[Sequence[Row], Sequence[str]]:
+        """The paper's rows by corruption, and what must be known of them.
+
+        Raises:
+            ValueError: If it has none for this protocol.
+        """
+        self.check_paper(protocol)
+        rows = paper_rows(protocol)
+        return main_rows(protocol), paper_notes(PAPER_TABLES[protocol], rows)
+
+    def check_paper(self, protocol: str) -> None:
+        """Refuse a protocol beside which the paper's rows may not stand.
+
+        Raises:
+            ValueError: If it is one.
+        """
+        if protocol not in self.paper_protocols:
+            known = [
+                f"'{name}' ({task})" for task in TASKS for name in get_task(task).paper_protocols
+            ]
+            raise InputError(
+                f"--paper has no rows for protocol '{protocol}' and task '{self.name}'; expected "
+                f"one of {', '.join(known)}"
+            )
+
+
+def register_task(task: Task) -> Task:
+    """Make a task known to all reports, under its name.
+
+    Raises:
+        ValueError: If the name is taken.
+    """
+    if task.name in TASKS:
+        raise InputError(f"task '{task.name}' is registered twice; choose another name")
+    TASKS[task.name] = task
+    return task
+
+
+def get_task(name: str) -> Task:
+    """Look a task up.
+
+    Raises:
+        ValueError: If nothing of this name is registered.
+    """
+    return cast(Task, find_task(name))
