@@ -14,25 +14,11 @@ from stl_backbones.report.read.text import listed_versions, plain
 from stl_backbones.report.sections import DataFile, Value
 
 _PROVENANCE = (
-    "protocol",
-    "dataset",
-    "dataset_fingerprint",
-    "num_images",
-    "num_images_total",
-    "corruption_source",
-    "corruption_mode",
-    "corruption_package",
-    "custom_versions",
-    "channel_order",
-    "seed",
-    "inference",
-    "device",
-    "config_sha256",
-    "checkpoint_sha256",
-    "versions",
-    "notes",
-    "remarks",
-)
+    "protocol", "dataset", "dataset_fingerprint", "num_images", "num_images_total",
+    "corruption_source", "corruption_mode", "corruption_package", "custom_versions",
+    "channel_order", "seed", "inference", "device", "config_sha256", "checkpoint_sha256",
+    "versions", "notes", "remarks",
+)  # fmt: skip
 _MAIN_SET = "main"  # the images of the sweep itself
 
 Line = Sequence[Value | int]
@@ -63,17 +49,14 @@ def cell_file(findings: Findings) -> DataFile:
 
     def lines() -> Iterator[Line]:
         for run in findings.runs:
-            measured = _provenance(findings, run).values()
-            for cell in findings.protocol.cells() if run.swept else ():
-                found = [run.replicates.get(one.key, {}).get(cell) for one in metrics]
-                yield (run.label, _MAIN_SET, cell.corruption, cell.severity,
-                       *(number for values in found for number in _with_ends(values)),
-                       *measured)  # fmt: skip
-            for name, own in run.sets.items():
-                found = [own.replicates[one.key] for one in metrics]
-                yield (run.label, name, CLEAN.corruption, CLEAN.severity,
-                       *(number for values in found for number in _with_ends(values)),
-                       *_provenance(findings, run, name).values())  # fmt: skip
+            cells = findings.protocol.cells() if run.swept else ()
+            for name, own in {"": run, **run.sets}.items():
+                measured = _provenance(findings, run, name).values()
+                for cell in (CLEAN,) if name else cells:
+                    found = [own.replicates.get(one.key, {}).get(cell) for one in metrics]
+                    yield (run.label, name or _MAIN_SET, cell.corruption, cell.severity,
+                           *(number for values in found for number in _with_ends(values)),
+                           *measured)  # fmt: skip
 
     header = [f"{one.key}_{end}{one.unit}" for one in metrics for end in ("", "low_", "high_")]
     first = ("model", "set", "corruption", "severity")
@@ -151,9 +134,6 @@ def _set_of(run: Run, key: str) -> str:
 
 def _set_notes(run: Run) -> str:
     """The images of a line's columns that are of other sets."""
-    return plain(
-        "; ".join(
-            f"{name}: {images(one.provenance)}, fingerprint {one.provenance.dataset_fingerprint}"
-            for name, one in run.sets.items()
-        )
-    )
+    records = {name: one.provenance for name, one in run.sets.items()}
+    told = [f"{n}: {images(r)}, fingerprint {r.dataset_fingerprint}" for n, r in records.items()]
+    return plain("; ".join(told))

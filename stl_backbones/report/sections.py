@@ -121,15 +121,11 @@ class Table:
         own = [row for row in self.rows if self.rows_compete and not row.published]
         best = set()
         for column in self.columns:
-            values = {row.label: row.values.get(column.key) for row in own}
-            numbers = {
-                label: value
-                for label, value in values.items()
-                if isinstance(value, float) and not math.isnan(value)
-            }
+            values = [row.values.get(column.key) for row in own]
+            numbers = [v for v in values if isinstance(v, float) and not math.isnan(v)]
             if len(own) >= 2 and len(numbers) == len(own) and column.better != "neither":
-                top = (max if column.better == "higher" else min)(numbers.values())
-                best |= {(label, column.key) for label, v in numbers.items() if v == top}
+                top = (max if column.better == "higher" else min)(numbers)
+                best |= {(row.label, column.key) for row in own if row.values[column.key] == top}
         return best
 
 
@@ -152,15 +148,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Figure:
-    """A number of a card.
-
-    Attributes:
-        name: What it is.
-        value: The number, as in rows.
-        unit: Its unit; ``'fraction'`` for percent.
-        interval: Its 95 % interval.
-        kind: ``'main'`` for the one that matters most, ``'wide'`` for a text.
-    """
+    """A number of a card, with its 95 % interval; a text where it is ``'wide'``."""
 
     name: str
     value: Value
@@ -176,11 +164,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Cards:
-    """Key figures, one card per model.
-
-    Attributes:
-        cards: Model -> its figures.
-    """
+    """Key figures: model -> those of its card."""
 
     cards: Mapping[str, Sequence[Figure]]
 
@@ -221,13 +205,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """One small chart.
-
-    Attributes:
-        group: The corruption group that it belongs to.
-        title: Heading.
-        curves: Its lines.
-    """
+    """One small chart of a corruption group."""
 
     group: str
     title: str
@@ -236,14 +214,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Curves:
-    """Small charts that share their axes.
-
-    Attributes:
-        title: What they show.
-        hint: How to read them.
-        metric: The number that they show.
-        panels: The charts.
-    """
+    """Small charts of a number that share their axes, and how to read them."""
 
     title: str
     hint: str
@@ -253,13 +224,7 @@ class Curves:
 
 @dataclass(frozen=True)
 class DataFile:
-    """Numbers for other programs, unrounded.
-
-    Attributes:
-        file: Stem of the CSV file.
-        header: Names of the columns, with units.
-        rows: The fields of each line.
-    """
+    """Unrounded numbers for other programs: the stem of a CSV file, its columns and lines."""
 
     file: str
     header: Sequence[str]

@@ -29,7 +29,7 @@ def _only_sets(folder):
 def test_sets_are_found_in_a_models_folder(make_classified):
     _, (run,) = read_runs([make_classified(sets={**A, "imagenet-r": 9})])
     assert set(run.sets) == {"imagenet-a", "imagenet-a-clean", "imagenet-r"}
-    assert run.sets["imagenet-r"].replicates["top1"][0] == 0.45
+    assert run.sets["imagenet-r"].replicates["top1"][CLEAN][0] == 0.45
     assert run.swept
 
 

@@ -194,7 +194,7 @@ def _of_sets(run: Run, task: TaskMetrics) -> Iterator[Aggregate]:
                 yield _of_set(run, one, key, f"{one.key}:{key}", f"{one.name}, {heading}", "detail")
         kept = None
         if not absent:
-            parts = (run.sets[key].replicates[task.main.key] for key in titles)
+            parts = (run.sets[key].replicates[task.main.key][CLEAN] for key in titles)
             kept = share(*parts)
         yield Aggregate(f"{name}-retention", f"{title}, retention", "summary", kept, absent,
                         is_absent=bool(absent))  # fmt: skip
@@ -205,7 +205,7 @@ def _of_set(
 ) -> Aggregate:
     """The score of one set."""
     own = run.sets.get(image_set)
-    found = None if own is None else own.replicates[metric.key]
+    found = None if own is None else own.replicates[metric.key][CLEAN]
     missing = (f"set {image_set}",) if own is None else ()
     return Aggregate(key, title, place, found, missing, metric.unit, metric.lower_is_better,
                      is_absent=own is None)  # fmt: skip

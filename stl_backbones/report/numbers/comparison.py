@@ -67,10 +67,6 @@ def _difference(first: Aggregate, second: Aggregate) -> Difference:
     differences = second.replicates - first.replicates
     if len(differences) < 2:
         raise InputError("--compare needs resamples: expected --resamples of at least 1")
-    return Difference(
-        first,
-        second,
-        float(differences[0]),
-        percentile_interval(differences[1:]),
-        paired_p_value(differences[1:]),
-    )
+    drawn = differences[1:]
+    interval, p_value = percentile_interval(drawn), paired_p_value(drawn)
+    return Difference(first, second, float(differences[0]), interval, p_value)

@@ -7,7 +7,6 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from stl_backbones.errors import InputError, UnknownNameError
 from stl_backbones.records import Cell
@@ -16,21 +15,18 @@ from stl_backbones.report.numbers.format import MISSING_SHOWN, NOT_COUNTED
 from stl_backbones.report.read.runs import Run, wanted_cells
 from stl_backbones.report.read.text import listed
 
-OPERATORS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
-    {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt}
-)
+OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt
+}  # fmt: skip
 _EXPRESSION = re.compile(r"\s*([\w:/.-]+?)\s*(>=|<=|>|<)\s*(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)\s*")
 _ROUNDING = 1e-12  # a mean of fractions that is 0.6 in truth may be 0.5999999999999999
 
 
 @dataclass(frozen=True)
 class Requirement:
-    """A bound.
+    """A bound: what has to keep it (``'fog/5'``), a key of `OPERATORS`, and the number.
 
-    Attributes:
-        name: What has to keep it, for example ``'average'``, ``'fog/5'`` or ``'ece:clean'``.
-        comparison: A key of `OPERATORS`.
-        bound: The number, a fraction unless the metric has a unit.
+    The number is a fraction unless the metric has a unit.
     """
 
     name: str
@@ -43,14 +39,7 @@ class Requirement:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a model keeps a bound.
-
-    Attributes:
-        requirement: The bound.
-        label: The model.
-        passed: Whether it is kept.
-        found: What was found instead, or as well, in words.
-    """
+    """Whether a model keeps a bound, and in words what was found."""
 
     requirement: Requirement
     label: str
@@ -86,8 +75,7 @@ def judge(
     Args:
         requirements: The bounds.
         findings: The models.
-        by_interval: Judge by the end of the 95 % interval that is nearer to failing: the lower
-            one for ``>=``, the upper one for ``<=``.
+        by_interval: Judge by the unfavourable end of the 95 % interval: the lower one for ``>=``.
 
     Raises:
         KeyError: If a name is unknown.
@@ -97,7 +85,11 @@ def judge(
     for requirement in requirements:
         for run, found in findings.pairs:
             one = _find(requirement.name, run, found, findings)
-            _check_bound(requirement, one)
+            if one.unit == "fraction" and requirement.bound > one.highest:
+                raise InputError(
+                    f"--require takes fractions, 0.60 for 60 %; got '{requirement}', which no "
+                    "score can miss or meet"
+                )
             verdicts.append(_verdict(requirement, run.label, one, by_interval=by_interval))
     return tuple(verdicts)
 
@@ -126,14 +118,6 @@ def _find(name: str, run: Run, found: Mapping[str, Aggregate], findings: Finding
         f"{', '.join(known)}, CORRUPTION/SEVERITY"
         + ("" if len(keys) == 1 else f", or {', '.join(list(keys)[1:])}, alone or as METRIC:NAME")
     )
-
-
-def _check_bound(requirement: Requirement, one: Aggregate) -> None:
-    if one.unit == "fraction" and requirement.bound > one.highest:
-        raise InputError(
-            f"--require takes fractions, 0.60 for 60 %; got '{requirement}', which no score can "
-            "miss or meet"
-        )
 
 
 def _verdict(requirement: Requirement, label: str, one: Aggregate, *, by_interval: bool) -> Verdict:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -53,20 +54,24 @@ class Draws:
         return self._counts[key]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Measured:
     """The scores of a store's cells.
 
     Attributes:
+        folder: The store's folder.
+        provenance: What they were measured with.
         replicates: Metric key -> cell -> ``(1 + resamples,)`` scores: of the data set, then of
             each resample. Without the metrics that the model does not have.
         class_scores: Cell -> ``(classes,)`` fractions; empty where the task has none.
         images: A number that is the same for the same images in the same order, within a process.
     """
 
-    replicates: Mapping[str, Mapping[Cell, Replicates]]
-    class_scores: Mapping[Cell, ClassScores]
-    images: int
+    folder: Path
+    provenance: Provenance
+    replicates: Mapping[str, Mapping[Cell, Replicates]] = field(default_factory=dict)
+    class_scores: Mapping[Cell, ClassScores] = field(default_factory=dict)
+    images: int = 0
 
 
 def measure(
@@ -78,11 +83,11 @@ def measure(
     counts: npt.NDArray[np.float32],
     others: Sequence[Cell] = (),
 ) -> Measured:
-    """Read cells of a store and score them.
+    """Read cells of a store, all of which must be there, and score them.
 
     Args:
         store: Where they are.
-        cells: Which; all of them must be there.
+        cells: Which.
         provenance: What they must have been measured with.
         task: Its numbers.
         counts: ``(resamples, images)`` of `Draws`.
@@ -108,16 +113,16 @@ def measure(
         images |= dict(zip(others, pool.map(images_of, others), strict=True))
     _check_same(store, images, "images")
     _check_same(store, {cell: found.labels for cell, found in scored.items()}, "labels")
+    scores = {cell: found.scores for cell, found in scored.items()}
+    by_class = {cell: found.class_scores for cell, found in scores.items()}
     return Measured(
+        folder=store.folder,
+        provenance=provenance,
         replicates={
-            key: {cell: found.scores.replicates[key] for cell, found in scored.items()}
-            for key in _keys(store, scored)
+            key: {cell: found.replicates[key] for cell, found in scores.items()}
+            for key in _keys(store, scores)
         },
-        class_scores={
-            cell: found.scores.class_scores
-            for cell, found in scored.items()
-            if found.scores.class_scores is not None
-        },
+        class_scores={cell: found for cell, found in by_class.items() if found is not None},
         images=next((found.images for found in scored.values()), 0),
     )
 
@@ -158,14 +163,14 @@ def _score(
     return _Scored(scores, images=hash(result.image_ids), labels=hash(truth))
 
 
-def _keys(store: CellStore, scored: Mapping[Cell, _Scored]) -> tuple[str, ...]:
+def _keys(store: CellStore, scores: Mapping[Cell, CellScores]) -> tuple[str, ...]:
     """The metrics that the model has: in every cell the same ones."""
-    first = next(iter(scored), None)
+    first = next(iter(scores), None)
     if first is None:
         return ()
-    keys = tuple(scored[first].scores.replicates)
-    for cell, found in scored.items():
-        others = sorted(set(keys) ^ set(found.scores.replicates))
+    keys = tuple(scores[first].replicates)
+    for cell, found in scores.items():
+        others = sorted(set(keys) ^ set(found.replicates))
         if others:
             raise InputError(
                 f"of '{store.path(cell)}' and '{store.path(first)}' only one has the samples of "

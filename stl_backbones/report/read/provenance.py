@@ -20,12 +20,10 @@ _NO_SOURCE = ("Cells", "Folder", "Size", "Encoder", "Model")
 
 def warnings(runs: Sequence[Run], protocol: Protocol) -> list[str]:
     """What must not be overlooked: limits, skipped files, missing cells, other settings, notes."""
-    missing = {
-        run.label: listed([cell.name for cell in run.missing(protocol)])
-        for run in _partial(runs, protocol)
-    }
     partial = [
-        f"{told}; missing {missing[label]}" for label, told in _incomplete(runs, protocol).items()
+        f"{_incomplete(run, protocol)}; missing "
+        f"{listed([cell.name for cell in run.missing(protocol)])}"
+        for run in _partial(runs, protocol)
     ]
     return [*_told(runs, lambda run: _limits(run, protocol, name_files=True)), *partial,
             *_told(runs, _notes)]  # fmt: skip
@@ -33,7 +31,7 @@ def warnings(runs: Sequence[Run], protocol: Protocol) -> list[str]:
 
 def remarks(runs: Sequence[Run], protocol: Protocol) -> list[str]:
     """The same in short, for every single table."""
-    partial = _incomplete(runs, protocol).values()
+    partial = [_incomplete(run, protocol) for run in _partial(runs, protocol)]
     return [*_told(runs, lambda run: _limits(run, protocol)), *partial, *_told(runs, _notes)]
 
 
@@ -42,12 +40,11 @@ def sources(runs: Sequence[Run], protocol: Protocol) -> tuple[str, ...]:
 
     First what all models share, then what is each one's own.
     """
-    every = [_source(run, protocol) for run in runs]
-    shared = {
-        label: text
-        for label, text in every[0].items()
-        if all(other.get(label) == text for other in every)
-    }
+    every = [
+        {k: v for k, v in _facts(run, protocol, digits=_SHA_SHOWN).items() if k not in _NO_SOURCE}
+        for run in runs
+    ]
+    shared = _common(every)
     named = {"Protocol": protocol.name} if any(run.swept for run in runs) else {}
     told = [f"Measured: {_phrase({**named, **shared})}."]
     for run, facts in zip(runs, every, strict=True):
@@ -56,9 +53,10 @@ def sources(runs: Sequence[Run], protocol: Protocol) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _source(run: Run, protocol: Protocol) -> dict[str, str]:
-    facts = _facts(run, protocol, digits=_SHA_SHOWN)
-    return {label: text for label, text in facts.items() if label not in _NO_SOURCE}
+def _common(every: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The facts that all of them have."""
+    first, *others = every
+    return {k: v for k, v in first.items() if all(other.get(k) == v for other in others)}
 
 
 def _phrase(facts: Mapping[str, str]) -> str:
@@ -125,11 +123,8 @@ def _partial(runs: Sequence[Run], protocol: Protocol) -> list[Run]:
     return [run for run in runs if swept and run.missing(protocol)]
 
 
-def _incomplete(runs: Sequence[Run], protocol: Protocol) -> dict[str, str]:
-    return {
-        run.label: f"PARTIAL: {run.label} has {cell_count(run, protocol)} cells"
-        for run in _partial(runs, protocol)
-    }
+def _incomplete(run: Run, protocol: Protocol) -> str:
+    return f"PARTIAL: {run.label} has {_cell_count(run, protocol)} cells"
 
 
 def _notes(run: Run) -> Iterator[str]:
@@ -155,7 +150,7 @@ def images(provenance: Provenance) -> str:
     return f"{provenance.num_images} of {provenance.num_images_total} images"
 
 
-def cell_count(run: Run, protocol: Protocol) -> str:
+def _cell_count(run: Run, protocol: Protocol) -> str:
     """For example ``'72 of 73'``."""
     total = len(protocol.cells())
     return f"{total - len(run.missing(protocol))} of {total}"
@@ -163,7 +158,7 @@ def cell_count(run: Run, protocol: Protocol) -> str:
 
 def shared_facts(runs: Sequence[Run], protocol: Protocol, task: TaskMetrics) -> dict[str, str]:
     """Facts that hold for all runs: label -> text."""
-    first, *others = [_facts(run, protocol) for run in runs]
+    common = _common([_facts(run, protocol) for run in runs])
     wording, unit = task.wording, task.main.unit.replace("fraction", "percent")
     share = _with_short(wording.retention, wording.short_retention)
     kept = f"; {share} is {wording.average} / Clean" if task.main.has_retention else ""
@@ -177,11 +172,7 @@ def shared_facts(runs: Sequence[Run], protocol: Protocol, task: TaskMetrics) -> 
         **(cells if any(run.swept for run in runs) else {}),
         "Metric": f"{task.main.name}, {task.main.definition}; in {unit}",
         **{one.name: one.definition for one in task.cells[1:] if _is_given(one, runs)},
-        **{
-            label: text
-            for label, text in first.items()
-            if label not in _BY_MODEL and all(other.get(label) == text for other in others)
-        },
+        **{label: text for label, text in common.items() if label not in _BY_MODEL},
     }
 
 
@@ -199,9 +190,7 @@ def model_facts(
 ) -> dict[str, dict[str, str]]:
     """Facts of each model that are not among the shared ones: model -> label -> text."""
     return {
-        run.label: {
-            label: text for label, text in _facts(run, protocol).items() if label not in shared
-        }
+        run.label: {k: v for k, v in _facts(run, protocol).items() if k not in shared}
         for run in runs
     }
 
@@ -226,7 +215,7 @@ def _facts(run: Run, protocol: Protocol, *, digits: int | None = None) -> dict[s
         "Corruptions": _engine(record),
         **({"Own corruptions": listed_versions(custom)} if custom else {}),
         "Inference": record.inference,
-        "Cells": cell_count(run, protocol),
+        "Cells": _cell_count(run, protocol),
     }
     facts = {
         **(swept if run.swept else {}),

@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
 from stl_backbones.corruptions.catalog import CORRUPTIONS, Protocol, get_protocol
 from stl_backbones.errors import InputError
-from stl_backbones.metrics import IncompleteCellsError, Replicates
+from stl_backbones.metrics import IncompleteCellsError
 from stl_backbones.records import CLEAN, Cell, Provenance
-from stl_backbones.report.read.cells import Draws, measure
-from stl_backbones.report.read.metrics import (
-    DEFAULT_RESAMPLES,
-    TASKS,
-    ClassScores,
-    TaskMetrics,
-    find_task,
-)
-from stl_backbones.report.read.sets import ImageSet, find_sets, is_store, read_sets, set_names
+from stl_backbones.report.read.cells import Draws, Measured, measure
+from stl_backbones.report.read.metrics import DEFAULT_RESAMPLES, TASKS, TaskMetrics, find_task
+from stl_backbones.report.read.sets import find_sets, is_store, read_sets, set_names
 from stl_backbones.report.read.text import plain
 from stl_backbones.results import CellStore
 
@@ -27,16 +22,9 @@ from stl_backbones.results import CellStore
 APPROXIMATE_MODES = ("fast", "torch")
 # What rows of one table must share; model, settings, checkpoint, device and versions may differ.
 SHARED_FIELDS = (
-    "task",
-    "classes",
-    "dataset_fingerprint",
-    "num_images",
-    "corruption_source",
-    "corruption_mode",
-    "corruption_package",
-    "channel_order",
-    "seed",
-)
+    "task", "classes", "dataset_fingerprint", "num_images", "corruption_source",
+    "corruption_mode", "corruption_package", "channel_order", "seed",
+)  # fmt: skip
 
 
 class IncompleteRunsError(IncompleteCellsError):
@@ -54,33 +42,25 @@ class IncompleteRunsError(IncompleteCellsError):
         )
 
 
-@dataclass(frozen=True)
-class Run:
-    """The scores of one model.
+@dataclass(frozen=True, kw_only=True)
+class Run(Measured):
+    """The scores of one model: of its sweep, and of sets of other images.
+
+    Without a sweep, the provenance is that of its first set. Among the replicates are the cells of
+    the task's other protocols.
 
     Attributes:
         label: Name shown in tables, unique among the runs of a report.
-        folder: The sweep's folder.
-        provenance: What it was measured with; of its first set where it has no sweep.
-        scores: Cell -> score as a fraction; only finished cells of the protocol.
-        class_scores: Cell -> ``(classes,)`` fractions; empty where the task has none.
-        replicates: Metric key -> cell -> ``(1 + resamples,)`` scores, of the data set and of its
-            resamples; cells of the task's other protocols are among them.
-        sets: The sets of other images.
+        scores: Cell -> score; only finished cells of the protocol.
+        sets: The sets of other images, each with the clean cell alone.
         unfinished: The sets that are there without their cell.
-        images: See `stl_backbones.report.read.cells.Measured`.
         swept: Whether its folder holds a sweep, and not only such sets.
     """
 
     label: str
-    folder: Path
-    provenance: Provenance
-    scores: Mapping[Cell, float]
-    class_scores: Mapping[Cell, ClassScores]
-    replicates: Mapping[str, Mapping[Cell, Replicates]] = field(default_factory=dict)
-    sets: Mapping[str, ImageSet] = field(default_factory=dict)
+    scores: Mapping[Cell, float] = field(default_factory=dict)
+    sets: Mapping[str, Measured] = field(default_factory=dict)
     unfinished: tuple[str, ...] = ()
-    images: int = 0
     swept: bool = True
 
     @property
@@ -179,16 +159,14 @@ def _check_distinct(folders: Sequence[Path]) -> None:
 
 
 def _check_comparable(provenances: Mapping[Path, Provenance], fields: Sequence[str]) -> None:
-    folders = list(provenances)
-    for folder in folders[1:]:
-        first = folders[0]
-        for name in fields:
-            mine, theirs = (getattr(provenances[key], name) for key in (first, folder))
-            if mine != theirs:
-                raise InputError(
-                    f"'{first}' and '{folder}' differ in {name} ({_short(mine)} and "
-                    f"{_short(theirs)}), so one table cannot hold both; make a report of each"
-                )
+    for folder, name in product(provenances, fields):
+        first = next(iter(provenances))
+        mine, theirs = (getattr(provenances[key], name) for key in (first, folder))
+        if mine != theirs:
+            raise InputError(
+                f"'{first}' and '{folder}' differ in {name} ({_short(mine)} and "
+                f"{_short(theirs)}), so one table cannot hold both; make a report of each"
+            )
 
 
 def _short(value: object) -> str:
@@ -216,14 +194,15 @@ def _choose_protocol(provenances: Mapping[Path, Provenance], name: str | None) -
         return get_protocol(name)
     if not provenances:
         return get_protocol("imagenet-c")  # of no consequence: only sets were scored
-    first, *others = provenances
-    for folder in others:
-        if provenances[folder].protocol != provenances[first].protocol:
+    found = {folder: record.protocol for folder, record in provenances.items()}
+    first = next(iter(found))
+    for folder, own in found.items():
+        if own != found[first]:
             raise InputError(
-                f"'{first}' was swept for protocol '{provenances[first].protocol}' and "
-                f"'{folder}' for '{provenances[folder].protocol}'; choose one with --protocol"
+                f"'{first}' was swept for protocol '{found[first]}' and '{folder}' for '{own}'; "
+                "choose one with --protocol"
             )
-    return get_protocol(provenances[first].protocol)
+    return get_protocol(found[first])
 
 
 def _labels(
@@ -276,7 +255,8 @@ def _read_run(
                 "is one model"
             )
     if not _is_swept(folder):
-        return Run(label, folder, provenance, {}, {}, sets=sets, unfinished=unfinished, swept=False)
+        return Run(label=label, folder=folder, provenance=provenance, sets=sets,
+                   unfinished=unfinished, swept=False)  # fmt: skip
     store = CellStore(folder)
     there = store.cells()
     _check_names(store, there, provenance)
@@ -290,29 +270,18 @@ def _read_run(
         others=[cell for cell in there if cell not in cells],
     )
     scores = measured.replicates.get(task.main.key, {})  # none without cells
-    return Run(
-        label=label,
-        folder=folder,
-        provenance=provenance,
-        scores={cell: float(scores[cell][0]) for cell in protocol.cells() if cell in scores},
-        class_scores=measured.class_scores,
-        replicates=measured.replicates,
-        sets=sets,
-        unfinished=unfinished,
-        images=measured.images,
-    )
+    own = {cell: float(scores[cell][0]) for cell in protocol.cells() if cell in scores}
+    return Run(**vars(measured), label=label, scores=own, sets=sets, unfinished=unfinished)
 
 
 def _check_names(store: CellStore, cells: Sequence[Cell], provenance: Provenance) -> None:
     """A cell is of the catalog, or of a corruption that its sweep recorded."""
     known = (CLEAN.corruption, *CORRUPTIONS, *provenance.custom_versions)
     for cell in cells:
-        if (
-            cell.corruption not in known
-            and cell.corruption not in store.read(cell).provenance.custom_versions
-        ):
+        name = cell.corruption
+        if name not in known and name not in store.read(cell).provenance.custom_versions:
             raise InputError(
-                f"'{store.path(cell)}' is of corruption '{cell.corruption}', which no sweep of its "
+                f"'{store.path(cell)}' is of corruption '{name}', which no sweep of its "
                 "folder has; delete that file"
             )
 

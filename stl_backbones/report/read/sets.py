@@ -14,35 +14,16 @@ Each of them may be absent.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from stl_backbones.errors import InputError
-from stl_backbones.metrics import Replicates
 from stl_backbones.records import CLEAN, Provenance
-from stl_backbones.report.read.cells import Draws, measure
+from stl_backbones.report.read.cells import Draws, Measured, measure
 from stl_backbones.report.read.metrics import TaskMetrics
 from stl_backbones.report.read.text import listed, plain
 from stl_backbones.results import CellStore
 
 CLEAN_SUFFIX = "-clean"
-
-
-@dataclass(frozen=True)
-class ImageSet:
-    """The scores of a model on one set.
-
-    Attributes:
-        folder: Its store.
-        provenance: What they were measured with.
-        replicates: Metric key -> ``(1 + resamples,)`` scores.
-        images: See `stl_backbones.report.read.cells.Measured`.
-    """
-
-    folder: Path
-    provenance: Provenance
-    replicates: Mapping[str, Replicates]
-    images: int
 
 
 def set_names(task: TaskMetrics) -> tuple[str, ...]:
@@ -62,7 +43,7 @@ def find_sets(folder: Path, task: TaskMetrics) -> dict[str, Path]:
 
 def read_sets(
     folder: Path, task: TaskMetrics, *, draws: Draws, partial: bool
-) -> dict[str, ImageSet]:
+) -> dict[str, Measured]:
     """Read the sets that a model's folder holds.
 
     Args:
@@ -91,9 +72,7 @@ def read_sets(
                 "which leaves the set out (missing is never zero)"
             )
         counts = draws.counts(provenance.num_images, name)
-        measured = measure(store, [CLEAN], provenance, task=task, counts=counts)
-        scores = {key: cells[CLEAN] for key, cells in measured.replicates.items()}
-        found[name] = ImageSet(path, provenance, scores, measured.images)
+        found[name] = measure(store, [CLEAN], provenance, task=task, counts=counts)
     _check_classes(found)
     return found
 
@@ -109,7 +88,7 @@ def _check_place(name: str, path: Path, provenance: Provenance, task: TaskMetric
         )
 
 
-def _check_classes(sets: Mapping[str, ImageSet]) -> None:
+def _check_classes(sets: Mapping[str, Measured]) -> None:
     """Retention compares accuracies over the same classes."""
     for name, one in sets.items():
         clean = sets.get(f"{name}{CLEAN_SUFFIX}")

@@ -10,15 +10,9 @@ from stl_backbones.report.read.text import plain
 from stl_backbones.report.sections import Report, Row, Table
 
 _ESCAPES = str.maketrans(
-    {
+    {character: f"\\{character}" for character in "{}$&#%_"}
+    | {
         "\\": r"\textbackslash{}",
-        "{": r"\{",
-        "}": r"\}",
-        "$": r"\$",
-        "&": r"\&",
-        "#": r"\#",
-        "%": r"\%",
-        "_": r"\_",
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
         "<": r"\textless{}",

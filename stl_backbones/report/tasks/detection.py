@@ -8,6 +8,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,9 @@ from stl_backbones.metrics.detection_ranking import NUM_THRESHOLDS, rank
 from stl_backbones.records import CellResult
 from stl_backbones.report.numbers.aggregates import Findings
 from stl_backbones.report.numbers.format import MARKS_NOTE
-from stl_backbones.report.paper.detection import NOT_CORRUPTED, TABLE_5_NOTE, table_5_rows
+from stl_backbones.report.paper.tables import fraction, published_row, read_paper_table
 from stl_backbones.report.read.metrics import CellMetric, CellScores, Wording
-from stl_backbones.report.sections import Column, Row, Table
+from stl_backbones.report.sections import Column, Row, Table, Value
 from stl_backbones.report.tables import (
     AVERAGE_MEANING,
     corruption_columns,
@@ -37,6 +38,14 @@ from stl_backbones.results.detections import (
     has_its_detections,
 )
 
+NOT_CORRUPTED = (
+    "The paper has no detection scores on corrupted images; its clean ones are in the layout of "
+    "its Table 5."
+)
+TABLE_5_NOTE = (
+    "Paper rows are the published ones (STL paper, Table 5): box mAP of Cascade Mask R-CNN on the "
+    "clean images of COCO val2017. It has no scores of masks or on corrupted images."
+)
 MPC_NOTE = (
     "mPC: mean of AP over severities per corruption, then over corruptions; rPC: mPC / clean AP "
     "(Michaelis et al. 2019)."
@@ -87,6 +96,22 @@ def _check_matches(result: CellResult, kind: str, classes: int) -> None:
                     f"samples of '{kind}' must find no more objects than there are, got "
                     f"{found.sum()} of {objects.sum()}"
                 )
+
+
+def _table_5_rows(columns: Sequence[Column]) -> tuple[Row, ...]:
+    """Size of the encoder and clean box AP as printed; the other columns are empty."""
+    empty: dict[str, Value] = {column.key: None for column in columns}
+    return tuple(
+        published_row(
+            row["model"],
+            {
+                **empty,
+                "encoder": row["encoder_params_m"] or None,
+                "clean": fraction(Decimal(row["coco_box_map"])),
+            },
+        )
+        for row in read_paper_table("table5_detection.csv")
+    )
 
 
 class _Detection(Task):
@@ -141,13 +166,12 @@ class _Detection(Task):
             self._scores(prefix, group) for prefix, group in (("", "Box"), (_MASKS, "Mask"))
         )
         scores = (*boxes, *(masks if has_masks else ()))
-        published = table_5_rows(tuple(column.key for column in scores)) if paper else ()
         columns = (_ENCODER, *scores)
         return Table(
             f"Detection (layout of Table 5): AP (%), protocol {findings.protocol.name}",
             "Model",
             columns,
-            own_rows(findings, columns, paper=paper) + published,
+            own_rows(findings, columns, paper=paper) + (_table_5_rows(columns) if paper else ()),
             notes=(MPC_NOTE, MARKS_NOTE, *told, *((TABLE_5_NOTE,) if paper else ())),
             file="detection",
             is_printed=True,
