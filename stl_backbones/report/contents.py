@@ -40,7 +40,6 @@ MAX_PRECISION = 6
 def make_contents(
     findings: Findings,
     *,
-    paper: bool = False,
     precision: int = 1,
     compared: bool = False,
     verdicts: Sequence[Verdict] = (),
@@ -49,7 +48,6 @@ def make_contents(
 
     Args:
         findings: The models.
-        paper: Add the paper's rows.
         precision: Decimals of printed percentages, 0 to 6.
         compared: Add the paired difference of two models.
         verdicts: Whether bounds are kept.
@@ -62,11 +60,11 @@ def make_contents(
         raise InputError(f"precision must be in 0..{MAX_PRECISION}, got {precision}")
     runs, protocol = findings.runs, findings.protocol
     sections = (
-        *_head(findings, verdicts, paper=paper, precision=precision, compared=compared),
+        *_head(findings, verdicts, precision=precision, compared=compared),
         *_details(findings, precision=precision),
     )
     shared = shared_facts(runs, protocol, findings.task)
-    beside = approximation_note(runs) if paper else ""
+    beside = approximation_note(runs) if findings.paper else ""
     return Report(
         title=_title(findings),
         lead=_lead(findings),
@@ -76,7 +74,7 @@ def make_contents(
         sources=sources(runs, protocol),
         shared_facts=shared,
         model_facts=model_facts(runs, protocol, shared),
-        records=model_records(findings, paper=paper),
+        records=model_records(findings),
         sections=sections,
     )
 
@@ -102,19 +100,14 @@ def _lead(findings: Findings) -> str:
 
 
 def _head(
-    findings: Findings,
-    verdicts: Sequence[Verdict],
-    *,
-    paper: bool,
-    precision: int,
-    compared: bool,
+    findings: Findings, verdicts: Sequence[Verdict], *, precision: int, compared: bool
 ) -> Iterator[object]:
     """What a reader sees first."""
     task = get_task(findings.task.name)
     yield cards(findings, task.card_extras, precision=precision)
     if verdicts:
         yield requirement_table(verdicts)
-    yield from task.tables(findings, paper=paper)
+    yield from task.tables(findings)
     yield aggregate_table(findings, "summary", precision=precision)
     if compared:
         differences = compare(findings)

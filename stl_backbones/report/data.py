@@ -24,7 +24,7 @@ _MAIN_SET = "main"  # the images of the sweep itself
 Line = Sequence[Value | int]
 
 
-def model_records(findings: Findings, *, paper: bool) -> dict[str, Mapping[str, str]]:
+def model_records(findings: Findings) -> dict[str, Mapping[str, str]]:
     """Column -> text, of every model's row in a table; see `Report.records`."""
     total = len(findings.protocol.cells())
     found: dict[str, Mapping[str, str]] = {}
@@ -33,7 +33,7 @@ def model_records(findings: Findings, *, paper: bool) -> dict[str, Mapping[str, 
             "cells_measured": str(total - len(run.missing(findings.protocol))),
             "cells_total": str(total),
             **_provenance(findings, run),
-            "note": approximation_note([run]) if paper else "",
+            "note": approximation_note([run]) if findings.paper else "",
             "sets": _set_notes(run),
         }
     blank = dict.fromkeys(found[findings.runs[0].label], "")

@@ -94,26 +94,19 @@ def main_columns(task: TaskMetrics, protocol: Protocol) -> tuple[Column, ...]:
 
 
 def main_table(
-    findings: Findings,
-    columns: Sequence[Column] | None = None,
-    *,
-    paper: bool = False,
-    published: Sequence[Row] = (),
-    notes: Sequence[str] = (),
+    findings: Findings, columns: Sequence[Column], published: Sequence[Row], notes: Sequence[str]
 ) -> Table:
     """The table by corruption, in the layout of the paper's Table 12 or 13.
 
     Args:
         findings: One's own models.
-        columns: Its columns; ``None`` means `main_columns`.
-        paper: Whether published rows stand beside them somewhere.
+        columns: Its columns, see `main_columns`.
         published: Published rows, set below.
         notes: What must be known of those.
     """
     main, protocol = findings.task.main, findings.protocol
-    columns = columns or main_columns(findings.task, protocol)
     rows = []
-    for row, run in zip(own_rows(findings, columns, paper=paper), findings.runs, strict=True):
+    for row, run in zip(own_rows(findings, columns), findings.runs, strict=True):
         rows.append(Row(row.label, {**row.values, **summarise(run, protocol)}, row.mark))
     return Table(
         f"{main.name} ({main.shown_unit}), protocol {protocol.name}",
@@ -128,14 +121,8 @@ def main_table(
     )
 
 
-def own_rows(findings: Findings, columns: Sequence[Column], *, paper: bool) -> tuple[Row, ...]:
-    """One row per model: its sizes, and aggregates by key.
-
-    Args:
-        findings: The models.
-        columns: Their keys.
-        paper: Whether published rows stand beside them.
-    """
+def own_rows(findings: Findings, columns: Sequence[Column]) -> tuple[Row, ...]:
+    """One row per model: its sizes, and aggregates, by the columns' keys."""
 
     def values(run: Run, found: Mapping[str, Aggregate]) -> dict[str, Value]:
         record = run.provenance
@@ -147,15 +134,11 @@ def own_rows(findings: Findings, columns: Sequence[Column], *, paper: bool) -> t
         keys = [column.key for column in columns]
         return {key: sizes[key] if key in sizes else found[key].value for key in keys}
 
-    return tuple(
-        Row(run.label, values(run, found), mark=_mode_mark(run) if paper else "")
-        for run, found in findings.pairs
-    )
+    def mark(run: Run) -> str:
+        is_marked = findings.paper and run.is_approximate
+        return f"{run.provenance.corruption_mode} mode" if is_marked else ""
 
-
-def _mode_mark(run: Run) -> str:
-    """What a reader must know of a row beside published ones."""
-    return f"{run.provenance.corruption_mode} mode" if run.is_approximate else ""
+    return tuple(Row(run.label, values(run, found), mark(run)) for run, found in findings.pairs)
 
 
 def severity_tables(findings: Findings) -> tuple[Table, ...]:

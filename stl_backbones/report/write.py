@@ -96,11 +96,9 @@ def make_report(
         )
     draws = Draws(resamples=resamples, seed=seed)
     chosen, runs = read_runs(paths, protocol=protocol, names=names, partial=partial, draws=draws)
-    findings = Findings(runs, chosen, find_task(runs[0].provenance.task), draws)
+    findings = Findings(runs, chosen, find_task(runs[0].provenance.task), draws, paper)
     verdicts = judge(requirements, findings, by_interval=require_lower_bound)
-    report = make_contents(
-        findings, paper=paper, precision=precision, compared=compare, verdicts=verdicts
-    )
+    report = make_contents(findings, precision=precision, compared=compare, verdicts=verdicts)
     files = {
         "report.md": markdown.render(report),
         "table.tex": latex.render(report),

@@ -83,10 +83,12 @@ def no_waiting_for_the_disk() -> AbstractContextManager[Any]:
 def findings_of() -> Callable[..., Findings]:
     """Read folders as a report does; by default without resamples."""
 
-    def read(folders: list[Path], *, resamples: int = 0, **options: Any) -> Findings:
+    def read(
+        folders: list[Path], *, resamples: int = 0, paper: bool = False, **options: Any
+    ) -> Findings:
         draws = Draws(resamples=resamples)
         protocol, runs = read_runs(folders, draws=draws, **options)
-        return Findings(runs, protocol, get_task(runs[0].provenance.task), draws)
+        return Findings(runs, protocol, get_task(runs[0].provenance.task), draws, paper)
 
     return read
 
@@ -95,8 +97,8 @@ def findings_of() -> Callable[..., Findings]:
 def tables_of(findings_of) -> Callable[..., dict[str, Table]]:
     """The tables of a report: by their file, else by the first word of their title."""
 
-    def read(folders: list[Path], *, paper: bool = False, **options: Any) -> dict[str, Table]:
-        report = make_contents(findings_of(folders, **options), paper=paper)
+    def read(folders: list[Path], **options: Any) -> dict[str, Table]:
+        report = make_contents(findings_of(folders, **options))
         found = [one for one in report.sections if isinstance(one, Table)]
         found += [one for group in report.sections if isinstance(group, Group)
                   for one in group.tables]  # fmt: skip

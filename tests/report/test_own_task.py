@@ -29,8 +29,8 @@ MODULE = """
         return lambda result: result.samples[name][:, None]
 
     class Depth(Task):
-        def tables(self, findings, *, paper):
-            yield from super().tables(findings, paper=paper)
+        def tables(self, findings):
+            yield from super().tables(findings)
             column = Column("metres", "Metres", "Clean RMSE", unit="m", better="lower")
             rows = tuple(Row(run.label, {"metres": found["rmse:clean"].value})
                          for run, found in findings.pairs)

@@ -81,12 +81,14 @@ class Findings:
         protocol: The protocol that they were read for.
         task: Their task.
         draws: The resamples that they were read with.
+        paper: Whether the paper's rows stand beside them.
     """
 
     runs: tuple[Run, ...]
     protocol: Protocol
     task: TaskMetrics
     draws: Draws = field(default_factory=lambda: Draws(resamples=0))
+    paper: bool = False
 
     @cached_property
     def aggregates(self) -> tuple[dict[str, Aggregate], ...]:

@@ -12,6 +12,7 @@ from decimal import Decimal
 from stl_backbones.report.paper.tables import (
     PAPER_TABLES,
     fraction,
+    note_of,
     published_row,
     read_paper_table,
     retention_notes,
@@ -83,7 +84,7 @@ def _other_averages() -> list[str]:
             names = labelers.get(f"{row['model']} {other}")
             source = f", Table 8's score with {' or '.join(names)}" if names else ""
             told.append(f"{row['model']} {row['in_c_acc']} (Table 12: {other}{source})")
-    return [f"Table 12 prints another IN-C score: {', '.join(told)}."] if told else []
+    return note_of("Table 12 prints another IN-C score", told)
 
 
 def table_3_notes() -> tuple[str, ...]:
@@ -106,11 +107,8 @@ def table_3_notes() -> tuple[str, ...]:
         for scores, models in same.items()
         if len(models) > 1
     ]
-    notes = [f"Paper rows are the published ones (STL paper, Table 3), {caveat}."]
-    if apart:
-        notes.append(f"Table 3 prints another clean score than Table 2: {', '.join(apart)}.")
-    if copies:
-        notes.append(
-            f"Equal in clean, IN-A and IN-R, so one of them is likely a copy: {', '.join(copies)}."
-        )
-    return tuple(notes)
+    return (
+        f"Paper rows are the published ones (STL paper, Table 3), {caveat}.",
+        *note_of("Table 3 prints another clean score than Table 2", apart),
+        *note_of("Equal in clean, IN-A and IN-R, so one of them is likely a copy", copies),
+    )

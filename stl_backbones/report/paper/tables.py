@@ -8,11 +8,10 @@ References:
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from importlib import resources
-from types import MappingProxyType
 
 from stl_backbones.corruptions.catalog import get_protocol
 from stl_backbones.report.sections import PAPER_PREFIX, Row, Value
@@ -73,31 +72,27 @@ _TABLE_12 = PaperTable(
     hidden="spatter",
 )
 
-PAPER_TABLES: Mapping[str, PaperTable] = MappingProxyType(
-    {
-        "stl-cityscapes-c": PaperTable(
-            number=13,
-            file="table13_cityscapes_c.csv",
-            summary_number=4,
-            summary_file="table4_segmentation.csv",
-            clean_column="city_miou",
-            robust_column="city_c_miou",
-            summary_names={
-                "DLv3+ (R50)": "DeepLabv3+ (R50)",
-                "DLv3+ (R101)": "DeepLabv3+ (R101)",
-                "DLv3+ (X65)": "DeepLabv3+ (X65)",
-                "DLv3+ (X71)": "DeepLabv3+ (X71)",
-                "ResNet-38": "ResNet38",
-                "SETR (DeiT-S)": "SETR",
-                "Swin-T": "SWIN-T",
-            },
-            caveat="measured on other corrupted images: the authors' generator feeds BGR images "
-            "to corruptions that expect RGB",
-        ),
-        "stl-imagenet-c": _TABLE_12,
-        "stl-imagenet-c-17": _TABLE_12,
-    }
+_TABLE_13 = PaperTable(
+    number=13,
+    file="table13_cityscapes_c.csv",
+    summary_number=4,
+    summary_file="table4_segmentation.csv",
+    clean_column="city_miou",
+    robust_column="city_c_miou",
+    summary_names={
+        **{f"DLv3+ ({name})": f"DeepLabv3+ ({name})" for name in ("R50", "R101", "X65", "X71")},
+        "ResNet-38": "ResNet38",
+        "SETR (DeiT-S)": "SETR",
+        "Swin-T": "SWIN-T",
+    },
+    caveat="measured on other corrupted images: the authors' generator feeds BGR images to "
+    "corruptions that expect RGB",
 )
+PAPER_TABLES: Mapping[str, PaperTable] = {
+    "stl-cityscapes-c": _TABLE_13,
+    "stl-imagenet-c": _TABLE_12,
+    "stl-imagenet-c-17": _TABLE_12,
+}
 
 
 @dataclass(frozen=True)
@@ -132,36 +127,25 @@ class PaperRow:
 
 
 def read_paper_table(file: str) -> list[dict[str, str]]:
-    """Read one of the paper's tables as text, row by row.
-
-    Args:
-        file: For example ``'table13_cityscapes_c.csv'``.
-    """
+    """Read one of the paper's tables, ``'table13_cityscapes_c.csv'`` say, as text, row by row."""
     path = resources.files("stl_backbones.report.paper") / file
     return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
 
 
 def paper_rows(protocol: str) -> tuple[PaperRow, ...]:
-    """The published rows of a protocol, in the paper's order.
-
-    Args:
-        protocol: A key of `PAPER_TABLES`.
-    """
+    """The published rows of a protocol of `PAPER_TABLES`, in the paper's order."""
     table = PAPER_TABLES[protocol]
     summaries = {row["model"]: row for row in read_paper_table(table.summary_file)}
     rows = []
     for row in read_paper_table(table.file):
         name = table.summary_names.get(row["model"], row["model"])
         summary = {} if name is None else summaries[name]
+        names = [one for one in get_protocol(protocol).corruptions if one in row]
         rows.append(
             PaperRow(
                 model=row["model"],
                 average=_number(row["average"]),
-                corruptions={
-                    corruption: _number(row[corruption])
-                    for corruption in get_protocol(protocol).corruptions
-                    if corruption in row
-                },
+                corruptions={one: _number(row[one]) for one in names},
                 clean=_number(summary.get(table.clean_column, "")),
                 robust=_number(summary.get(table.robust_column, "")),
                 retention=_number(summary.get("retention_pct", "")),
@@ -213,12 +197,14 @@ def paper_notes(table: PaperTable, rows: tuple[PaperRow, ...]) -> list[str]:
         for row in rows
         if row.robust is not None and row.average is not None and row.robust != row.average
     ]
-    if conflicting:
-        notes.append(
-            f"Table {table.summary_number}, where retention is from, prints another robust score: "
-            f"{', '.join(conflicting)}."
-        )
+    where = f"Table {table.summary_number}, where retention is from,"
+    notes += note_of(f"{where} prints another robust score", conflicting)
     return notes + (retention_notes(table) if rows else [])
+
+
+def note_of(text: str, cases: Sequence[str]) -> list[str]:
+    """A sentence with its cases; nothing without any."""
+    return [f"{text}: {', '.join(cases)}."] if cases else []
 
 
 def average_notes(table: PaperTable, rows: tuple[PaperRow, ...]) -> list[str]:
@@ -230,13 +216,12 @@ def average_notes(table: PaperTable, rows: tuple[PaperRow, ...]) -> list[str]:
         for row, average, mean in known
         if abs(average - mean) > AVERAGE_TOLERANCE
     ]
-    if not apart:
-        return []
-    notes = [
-        f"The printed average differs from the mean of the row's own columns by more than "
-        f"{AVERAGE_TOLERANCE}: {', '.join(apart)}."
-    ]
-    if table.hidden:
+    notes = note_of(
+        "The printed average differs from the mean of the row's own columns by more than "
+        f"{AVERAGE_TOLERANCE}",
+        apart,
+    )
+    if notes and table.hidden:
         beyond = [
             f"{row.model} ({table.hidden} would be {implied}, its clean score is {row.clean})"
             for row, _, _ in known
@@ -277,12 +262,8 @@ def retention_notes(table: PaperTable) -> list[str]:
             within = low - _ROUNDING <= printed <= high + _ROUNDING
             why = "rounding of the two can explain it" if within else "rounding cannot explain it"
             told.append(f"{row['model']} {printed} ({computed}; {why})")
-    if not told:
-        return []
-    return [
-        f"Table {table.summary_number}'s printed retention is not its robust / clean score: "
-        f"{', '.join(told)}."
-    ]
+    printed_by = f"Table {table.summary_number}'s printed retention"
+    return note_of(f"{printed_by} is not its robust / clean score", told)
 
 
 def _number(text: str) -> Decimal | None:

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from stl_backbones.corruptions.catalog import Protocol
 from stl_backbones.errors import InputError
 from stl_backbones.report.numbers.aggregates import Findings
 from stl_backbones.report.paper.tables import PAPER_TABLES, main_rows, paper_notes, paper_rows
 from stl_backbones.report.read.metrics import TASKS, TaskMetrics, find_task
-from stl_backbones.report.sections import Row, Table
-from stl_backbones.report.tables import main_table
+from stl_backbones.report.sections import Column, Row, Table
+from stl_backbones.report.tables import main_columns, main_table
 
 
 @dataclass(frozen=True)
@@ -26,19 +27,23 @@ class Task(TaskMetrics):
     paper_protocols: tuple[str, ...] = ()
     card_extras: tuple[str, ...] = ()
 
-    def tables(self, findings: Findings, *, paper: bool) -> Iterator[Table]:
+    def tables(self, findings: Findings) -> Iterator[Table]:
         """The tables of models, in order; here the one by corruption.
 
-        Args:
-            findings: One's own models.
-            paper: Add the paper's rows.
-
         Raises:
-            ValueError: If the paper has no rows for the protocol.
+            ValueError: If the paper's rows are asked for, and it has none for the protocol.
         """
         if findings.swept:
-            published, notes = self.published(findings.protocol.name) if paper else ((), ())
-            yield main_table(findings, paper=paper, published=published, notes=notes)
+            yield self.main_table(findings)
+
+    def main_table(self, findings: Findings) -> Table:
+        """The table by corruption, with the paper's rows where they are asked for."""
+        published, notes = self.published(findings.protocol.name) if findings.paper else ((), ())
+        return main_table(findings, self.main_columns(findings.protocol), published, notes)
+
+    def main_columns(self, protocol: Protocol) -> tuple[Column, ...]:
+        """The columns of the table by corruption."""
+        return main_columns(self, protocol)
 
     def published(self, protocol: str) -> tuple[Sequence[Row], Sequence[str]]:
         """The paper's rows by corruption, and what must be known of them.

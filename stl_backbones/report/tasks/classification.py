@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from stl_backbones.corruptions.catalog import Protocol
 from stl_backbones.errors import InputError
 from stl_backbones.metrics import (
     calibration_error,
@@ -27,8 +28,6 @@ from stl_backbones.report.read.metrics import SumMetric
 from stl_backbones.report.read.text import listed
 from stl_backbones.report.sections import Column, Row, Table
 from stl_backbones.report.tables import (
-    main_columns,
-    main_table,
     own_rows,
     score_column,
     size_column,
@@ -127,16 +126,13 @@ _CELLS = (
 
 
 class _Classification(Task):
-    def tables(self, findings: Findings, *, paper: bool) -> Iterator[Table]:
+    def tables(self, findings: Findings) -> Iterator[Table]:
         if findings.swept:
-            yield self._layout_of_table_2(findings, paper=paper)
+            yield self._layout_of_table_2(findings)
         keys = ("imagenet-a", "imagenet-r", "mce")
         if any(one[key].value is not None for one in findings.aggregates for key in keys):
-            yield self._layout_of_table_3(findings, paper=paper)
-        if findings.swept:
-            published, notes = self.published(findings.protocol.name) if paper else ((), ())
-            columns = self._columns_of_table_12(findings)
-            yield main_table(findings, columns, paper=paper, published=published, notes=notes)
+            yield self._layout_of_table_3(findings)
+        yield from super().tables(findings)
 
     def published(self, protocol: str) -> tuple[Sequence[Row], Sequence[str]]:
         if protocol in self.paper_protocols:
@@ -144,7 +140,7 @@ class _Classification(Task):
         names = ", ".join(f"'{name}'" for name in self.paper_protocols)
         return (), [f"The paper's rows by corruption are those of protocols {names}."]
 
-    def _layout_of_table_2(self, findings: Findings, *, paper: bool) -> Table:
+    def _layout_of_table_2(self, findings: Findings) -> Table:
         """Parameters, MACs, clean and robust accuracy, retention."""
         protocol = findings.protocol.name
         columns = (
@@ -158,13 +154,13 @@ class _Classification(Task):
             f"Classification (layout of Table 2): top-1 (%), IN-C is protocol {protocol}",
             "Model",
             columns,
-            own_rows(findings, columns, paper=paper) + (table_2_rows() if paper else ()),
-            notes=(COUNTS_NOTE, *(table_2_notes() if paper else ())),
+            own_rows(findings, columns) + (table_2_rows() if findings.paper else ()),
+            notes=(COUNTS_NOTE, *(table_2_notes() if findings.paper else ())),
             file="classification",
             is_printed=True,
         )
 
-    def _layout_of_table_3(self, findings: Findings, *, paper: bool) -> Table:
+    def _layout_of_table_3(self, findings: Findings) -> Table:
         """Parameters, clean, ImageNet-A, ImageNet-R, mCE."""
         columns = (
             _PARAMS,
@@ -180,20 +176,20 @@ class _Classification(Task):
             "Other images (layout of Table 3): top-1 and mCE (%), mCE lower is better",
             "Model",
             columns,
-            own_rows(findings, columns, paper=paper) + (table_3_rows() if paper else ()),
-            notes=(_mce_note(findings), *(table_3_notes() if paper else ())),
+            own_rows(findings, columns) + (table_3_rows() if findings.paper else ()),
+            notes=(_mce_note(findings), *(table_3_notes() if findings.paper else ())),
             file="other_images",
             is_printed=True,
         )
 
-    def _columns_of_table_12(self, findings: Findings) -> tuple[Column, ...]:
+    def main_columns(self, protocol: Protocol) -> tuple[Column, ...]:
         """Those of Table 13, parameters and, in Table 12's protocols, the means of 16 and 17.
 
         Beside published rows both means are needed: their average is as printed, and is not the
         mean of the 16 columns.
         """
-        means = _MEANS if findings.protocol.name in _MEANS else {}
-        first, average, *others = main_columns(self, findings.protocol)
+        means = _MEANS if protocol.name in _MEANS else {}
+        first, average, *others = super().main_columns(protocol)
         return (
             _PARAMS,
             first,

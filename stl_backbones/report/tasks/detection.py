@@ -26,7 +26,6 @@ from stl_backbones.report.sections import Column, Row, Table, Value
 from stl_backbones.report.tables import (
     AVERAGE_MEANING,
     corruption_columns,
-    main_table,
     own_rows,
     score_column,
     size_column,
@@ -142,24 +141,24 @@ class _Detection(Task):
                 "anew"
             )
 
-    def tables(self, findings: Findings, *, paper: bool) -> Iterator[Table]:
+    def tables(self, findings: Findings) -> Iterator[Table]:
         if not findings.swept:
             return
         masks = [run.label for run, one in findings.pairs if not one[f"{_MASKS}clean"].is_absent]
         others = [run.label for run in findings.runs if run.label not in masks]
         told = (f"Without masks: {', '.join(others)}.",) if masks and others else ()
-        published, notes = self.published(findings.protocol.name) if paper else ((), ())
-        yield self._layout_of_table_5(findings, told, paper=paper, has_masks=bool(masks))
-        yield main_table(findings, paper=paper, published=published, notes=notes)
+        main = self.main_table(findings)
+        yield self._layout_of_table_5(findings, told, has_masks=bool(masks))
+        yield main
         if masks:
-            yield self._mask_table(findings, (*told, *notes), paper=paper)
+            yield self._mask_table(findings, told)
 
     def published(self, protocol: str) -> tuple[Sequence[Row], Sequence[str]]:
         self.check_paper(protocol)
         return (), [NOT_CORRUPTED]
 
     def _layout_of_table_5(
-        self, findings: Findings, told: Sequence[str], *, paper: bool, has_masks: bool
+        self, findings: Findings, told: Sequence[str], *, has_masks: bool
     ) -> Table:
         """Size of the encoder, clean AP, mPC and rPC of boxes and masks."""
         boxes, masks = (
@@ -171,13 +170,13 @@ class _Detection(Task):
             f"Detection (layout of Table 5): AP (%), protocol {findings.protocol.name}",
             "Model",
             columns,
-            own_rows(findings, columns, paper=paper) + (_table_5_rows(columns) if paper else ()),
-            notes=(MPC_NOTE, MARKS_NOTE, *told, *((TABLE_5_NOTE,) if paper else ())),
+            own_rows(findings, columns) + (_table_5_rows(columns) if findings.paper else ()),
+            notes=(MPC_NOTE, MARKS_NOTE, *told, *((TABLE_5_NOTE,) if findings.paper else ())),
             file="detection",
             is_printed=True,
         )
 
-    def _mask_table(self, findings: Findings, notes: Sequence[str], *, paper: bool) -> Table:
+    def _mask_table(self, findings: Findings, told: Sequence[str]) -> Table:
         """Mask AP by corruption, in the layout of Table 13."""
         metric, protocol = self._metric(_MASKS), findings.protocol
         columns = (
@@ -188,8 +187,8 @@ class _Detection(Task):
             f"{metric.name} (%), protocol {protocol.name}",
             "Model",
             columns,
-            own_rows(findings, columns, paper=paper),
-            notes=(MARKS_NOTE, *notes),
+            own_rows(findings, columns),
+            notes=(MARKS_NOTE, *told, *((NOT_CORRUPTED,) if findings.paper else ())),
             file="masks",
             is_printed=True,
         )
