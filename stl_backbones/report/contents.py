@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from stl_backbones.errors import InputError
-from stl_backbones.report.data import (
-    aggregate_file,
-    cell_file,
-    comparison_file,
-    model_records,
-)
+from stl_backbones.report.data import aggregate_file, cell_file, comparison_file, model_records
 from stl_backbones.report.numbers.aggregates import Findings
 from stl_backbones.report.numbers.comparison import compare
 from stl_backbones.report.numbers.requirements import Verdict
@@ -93,10 +88,8 @@ def _lead(findings: Findings) -> str:
     images = next((run.provenance.num_images for run in findings.runs if run.swept), 0)
     if not findings.swept:
         return f"{name} on sets of other images"
-    return (
-        f"{name} under {len(protocol.corruptions)} corruptions, protocol {protocol.name}, {images} "
-        "images"
-    )
+    corruptions = f"{len(protocol.corruptions)} corruptions"
+    return f"{name} under {corruptions}, protocol {protocol.name}, {images} images"
 
 
 def _head(

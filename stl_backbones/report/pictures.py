@@ -16,13 +16,7 @@ from stl_backbones.report.sections import Cards, Curve, Curves, Figure, HeatMap,
 
 
 def cards(findings: Findings, extras: Sequence[str], *, precision: int) -> Cards:
-    """Key figures of each model.
-
-    Args:
-        findings: The models.
-        extras: Aggregates that a card shows if they were measured.
-        precision: Decimals of printed percentages.
-    """
+    """Key figures of each model, and those of the aggregates ``extras`` that were measured."""
     wording, main = findings.task.wording, findings.task.main
     named = {"clean": "Clean", "average": wording.average, "retention": wording.retention}
 
@@ -88,13 +82,11 @@ def severity_curves(findings: Findings) -> Curves:
         for name in names:
             lines = tuple(_curve(run.label, run, name, protocol) for run in runs)
             panels.append(Panel(group, full_name(name), lines))
-    return Curves(
-        "Severity curves",
+    hint = (
         "From clean images to severity 5; a line breaks where a cell was not measured, and ends "
-        "where the protocol does.",
-        findings.task.main,
-        tuple(panels),
+        "where the protocol does."
     )
+    return Curves("Severity curves", hint, findings.task.main, tuple(panels))
 
 
 def _curve(label: str, run: Run, corruption: str, protocol: Protocol) -> Curve:

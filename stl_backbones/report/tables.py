@@ -42,20 +42,11 @@ SHORT_NAMES: Mapping[str, str] = {
 
 
 def score_column(
-    metric: CellMetric, place: str, title: str, meaning: str, group: str = "", *, prefix: str = ""
+    task: TaskMetrics, metric: CellMetric, place: str, title: str, meaning: str, group: str = ""
 ) -> Column:
-    """A column of a metric's aggregates.
-
-    Args:
-        metric: The metric.
-        place: Key of the aggregate, for example ``'average'``.
-        title: Short heading.
-        meaning: The heading in full.
-        group: Heading above it.
-        prefix: Of the key, for numbers beside the main one.
-    """
-    csv = f"{place}_{metric.key}_{metric.unit}"
-    return Column(f"{prefix}{place}", title, meaning, group, metric.unit, metric.better, csv)
+    """A column of a metric's aggregates of a place, ``'average'`` for example; see `Column`."""
+    key, csv = task.key_of(metric, place), f"{place}_{metric.key}_{metric.unit}"
+    return Column(key, title, meaning, group, metric.unit, metric.better, csv)
 
 
 def size_column(key: Literal["params", "macs", "encoder"], title: str, meaning: str) -> Column:
@@ -69,12 +60,12 @@ def size_column(key: Literal["params", "macs", "encoder"], title: str, meaning: 
 
 
 def corruption_columns(
-    protocol: Protocol, metric: CellMetric, *, prefix: str = ""
+    task: TaskMetrics, metric: CellMetric, protocol: Protocol
 ) -> tuple[Column, ...]:
     """The protocol's corruptions under its groups."""
     return tuple(
-        score_column(metric, name, SHORT_NAMES.get(name, full_name(name)), full_name(name),
-                     full_name(group), prefix=prefix)
+        score_column(task, metric, name, SHORT_NAMES.get(name, full_name(name)), full_name(name),
+                     full_name(group))
         for group, names in protocol.columns.items()
         for name in names
     )  # fmt: skip
@@ -86,10 +77,10 @@ def main_columns(task: TaskMetrics, protocol: Protocol) -> tuple[Column, ...]:
     kept = Column("retention", wording.short_retention, f"{wording.average} divided by clean",
                   better=main.better, csv="retention_fraction")  # fmt: skip
     return (
-        score_column(main, "clean", "Clean", f"{main.name} on clean images"),
-        score_column(main, "average", wording.short_average, AVERAGE_MEANING),
+        score_column(task, main, "clean", "Clean", f"{main.name} on clean images"),
+        score_column(task, main, "average", wording.short_average, AVERAGE_MEANING),
         *((kept,) if main.has_retention else ()),
-        *corruption_columns(protocol, main),
+        *corruption_columns(task, main, protocol),
     )
 
 
@@ -144,7 +135,7 @@ def own_rows(findings: Findings, columns: Sequence[Column]) -> tuple[Row, ...]:
 def severity_tables(findings: Findings) -> tuple[Table, ...]:
     """One table per severity that the protocol has; corruptions without it are left blank."""
     levels, main = findings.protocol.severities, findings.task.main
-    columns = corruption_columns(findings.protocol, main)
+    columns = corruption_columns(findings.task, main, findings.protocol)
 
     def row(run: Run, severity: int) -> Row:
         names = [name for name in levels if severity in levels[name]]

@@ -130,29 +130,29 @@ def _of_metric(
     """Clean, average, retention where it has one, then groups, then corruptions."""
     make, scores = partial(_make, run, metric), _scores(run, metric)
     wording, levels, is_main = task.wording, protocol.severities, metric is task.main
-    prefix = "" if is_main else f"{metric.key}:"
+    key = partial(task.key_of, metric)
     group_place: Place = "summary" if is_main else "detail"
     place: Place = "corruption" if is_main else "detail"
 
     def title(name: str, of_main: str) -> str:
         return of_main if is_main else f"{metric.name}, {name}"
 
-    yield make(f"{prefix}clean", title("clean", "Clean"), "summary",
+    yield make(key("clean"), title("clean", "Clean"), "summary",
                partial(mean_over, scores, [CLEAN]))  # fmt: skip
     average = f"{wording.average}, mean of {len(protocol.corruptions)} ({protocol.name})"
-    yield make(f"{prefix}average", title(_inline(wording.average), average), "summary",
+    yield make(key("average"), title(_inline(wording.average), average), "summary",
                partial(robust_mean, scores, levels))  # fmt: skip
     if metric.has_retention:
         name = title(_inline(wording.retention), wording.retention)
         kept = partial(retention, scores, levels)
-        yield replace(make(f"{prefix}retention", name, "summary", kept), unit="fraction")
+        yield replace(make(key("retention"), name, "summary", kept), unit="fraction")
     for group, names in protocol.columns.items():
         name, chosen = full_name(group), {name: levels[name] for name in names}
-        yield make(f"{prefix}{group}", title(name.lower(), f"Group: {name}"), group_place,
+        yield make(key(group), title(name.lower(), f"Group: {name}"), group_place,
                    partial(robust_mean, scores, chosen))  # fmt: skip
     for corruption in protocol.corruptions:
         name, chosen = full_name(corruption), {corruption: levels[corruption]}
-        yield make(f"{prefix}{corruption}", title(name.lower(), name), place,
+        yield make(key(corruption), title(name.lower(), name), place,
                    partial(robust_mean, scores, chosen))  # fmt: skip
 
 
@@ -193,7 +193,8 @@ def _of_sets(run: Run, task: TaskMetrics) -> Iterator[Aggregate]:
         for key, heading in titles.items():
             yield _of_set(run, task.main, key, key, heading, "summary")
             for one in task.cells[1:]:
-                yield _of_set(run, one, key, f"{one.key}:{key}", f"{one.name}, {heading}", "detail")
+                title_of = f"{one.name}, {heading}"
+                yield _of_set(run, one, key, task.key_of(one, key), title_of, "detail")
         kept = None
         if not absent:
             parts = (run.sets[key].replicates[task.main.key][CLEAN] for key in titles)

@@ -52,11 +52,7 @@ class Verdict:
 
 
 def parse_requirement(text: str) -> Requirement:
-    """Read ``NAME OP NUMBER``.
-
-    Raises:
-        ValueError: If it is not of that form.
-    """
+    """Read ``NAME OP NUMBER``; another form is a ValueError."""
     match = _EXPRESSION.fullmatch(text)
     if match is None:
         raise InputError(
@@ -105,7 +101,7 @@ def _find(name: str, run: Run, found: Mapping[str, Aggregate], findings: Finding
     if not colon and name in keys and name not in found:
         chosen, place = keys[name], "clean"
     if chosen is not None:
-        key = place if chosen is task.main else f"{chosen.key}:{place}"
+        key = task.key_of(chosen, place)
         if key in found:
             return found[key]
         corruption, slash, severity = place.rpartition("/")

@@ -41,12 +41,7 @@ class Draws:
         self._counts: dict[tuple[str, int], npt.NDArray[np.float32]] = {}
 
     def counts(self, images: int, image_set: str = "") -> npt.NDArray[np.float32]:
-        """``(resamples, images)`` how often each image is drawn.
-
-        Args:
-            images: Number of images.
-            image_set: Other sets are drawn independently.
-        """
+        """``(resamples, images)`` how often each is drawn; each set independently of others."""
         key = (image_set, images)
         if key not in self._counts:
             rng = np.random.default_rng([self.seed, *image_set.encode()])
@@ -101,7 +96,7 @@ def measure(
 
     def read(cell: Cell) -> _Scored:
         result = _read_cell(store, cell, provenance)
-        return _score(store, result, task=task, counts=counts)
+        return _score(store, result, task, counts)
 
     def images_of(cell: Cell) -> int:
         return hash(_read_cell(store, cell, provenance).image_ids)
@@ -148,11 +143,7 @@ def _read_cell(store: CellStore, cell: Cell, provenance: Provenance) -> CellResu
 
 
 def _score(
-    store: CellStore,
-    result: CellResult,
-    *,
-    task: TaskMetrics,
-    counts: npt.NDArray[np.float32],
+    store: CellStore, result: CellResult, task: TaskMetrics, counts: npt.NDArray[np.float32]
 ) -> _Scored:
     try:
         task.check_files(result, store.folder)

@@ -113,14 +113,7 @@ class CellScores:
 
 @dataclass(frozen=True)
 class Wording:
-    """How tables name the means of a task.
-
-    Attributes:
-        average: Mean over severities per corruption, then over corruptions.
-        retention: That average divided by the clean score.
-        short_average: In narrow columns.
-        short_retention: In narrow columns.
-    """
+    """How tables name the mean over corruptions and its share of the clean score."""
 
     average: str = "Average"
     retention: str = "Retention"
@@ -162,6 +155,10 @@ class TaskMetrics:
         """The number that tables and charts show."""
         return self.cells[0]
 
+    def key_of(self, metric: CellMetric, place: str) -> str:
+        """Key of an aggregate: ``'average'`` of the main number, ``'ece:average'`` of another."""
+        return place if metric is self.main else f"{metric.key}:{place}"
+
     def score_cell(self, result: CellResult, counts: npt.NDArray[np.float32]) -> CellScores:
         """Score a cell and its resamples; here by numbers that are all `SumMetric`.
 
@@ -181,11 +178,7 @@ class TaskMetrics:
         return None
 
     def check_files(self, result: CellResult, folder: Path) -> None:
-        """Refuse a cell whose files beside it, below the folder, are not its own.
-
-        Raises:
-            ValueError: If they are not.
-        """
+        """Refuse, by a ValueError, a cell whose files beside it below the folder are another's."""
         del result, folder
 
 
@@ -193,11 +186,7 @@ TASKS: dict[str, TaskMetrics] = {}  # filled by `stl_backbones.report.tasks.regi
 
 
 def find_task(name: str) -> TaskMetrics:
-    """Look a task up.
-
-    Raises:
-        ValueError: If nothing of this name is registered.
-    """
+    """Look a task up; a ValueError names the registered ones."""
     if name not in TASKS:
         raise InputError(
             f"no report for task '{name}'; expected one of {', '.join(TASKS)}; for a task of your "

@@ -20,13 +20,13 @@ _NO_SOURCE = ("Cells", "Folder", "Size", "Encoder", "Model")
 
 def warnings(runs: Sequence[Run], protocol: Protocol) -> list[str]:
     """What must not be overlooked: limits, skipped files, missing cells, other settings, notes."""
-    partial = [
-        f"{_incomplete(run, protocol)}; missing "
-        f"{listed([cell.name for cell in run.missing(protocol)])}"
-        for run in _partial(runs, protocol)
-    ]
-    return [*_told(runs, lambda run: _limits(run, protocol, name_files=True)), *partial,
-            *_told(runs, _notes)]  # fmt: skip
+
+    def incomplete(run: Run) -> str:
+        missing = listed([cell.name for cell in run.missing(protocol)])
+        return f"{_incomplete(run, protocol)}; missing {missing}"
+
+    limits = _told(runs, lambda run: _limits(run, protocol, name_files=True))
+    return [*limits, *map(incomplete, _partial(runs, protocol)), *_told(runs, _notes)]
 
 
 def remarks(runs: Sequence[Run], protocol: Protocol) -> list[str]:
@@ -103,17 +103,13 @@ def _not_official(record: Provenance, protocol: Protocol) -> Iterator[str]:
     """How corruptions differ from those that a protocol's numbers are published with."""
     mode = record.corruption_mode
     if mode in APPROXIMATE_MODES and protocol.published:
-        yield (
-            f"NOT OFFICIAL: corruptions of mode {mode} equal the published ones in distribution "
-            "only"
-        )
+        equal = f"corruptions of mode {mode} equal the published ones"
+        yield f"NOT OFFICIAL: {equal} in distribution only"
     if record.channel_order == "bgr":
         yield "NOT OFFICIAL: the corruptions expect RGB images and saw BGR ones"
     if mode == "files":
-        yield (
-            f"UNVERIFIED: {plain(record.corruption_source)} does not say how its corrupted images "
-            "were made"
-        )
+        source = plain(record.corruption_source)
+        yield f"UNVERIFIED: {source} does not say how its corrupted images were made"
     elif record.seed:
         yield f"NOT OFFICIAL: seed {record.seed}, another draw of the corruptions than seed 0"
 
@@ -145,9 +141,9 @@ def approximation_note(runs: Sequence[Run]) -> str:
 
 def images(provenance: Provenance) -> str:
     """For example ``'500 of 500 images'``, or ``'LIMITED: 20 of 500 images'``."""
-    if provenance.num_images < provenance.num_images_total:
-        return f"LIMITED: {provenance.num_images} of {provenance.num_images_total} images"
-    return f"{provenance.num_images} of {provenance.num_images_total} images"
+    counted = f"{provenance.num_images} of {provenance.num_images_total} images"
+    is_limited = provenance.num_images < provenance.num_images_total
+    return f"LIMITED: {counted}" if is_limited else counted
 
 
 def _cell_count(run: Run, protocol: Protocol) -> str:

@@ -81,7 +81,7 @@ def read_runs(
     partial: bool = False,
     draws: Draws | None = None,
 ) -> tuple[Protocol, tuple[Run, ...]]:
-    """Read the sweeps that make one table.
+    """Read the sweeps that make one table; the arguments are those of `make_report`.
 
     Args:
         folders: One model each.
@@ -91,11 +91,7 @@ def read_runs(
         draws: The resamples that intervals are made of; ``None`` for no intervals.
 
     Raises:
-        IncompleteRunsError: If cells are missing and ``partial`` is not set.
-        FileNotFoundError: If a folder holds no sweep.
-        KeyError: If the protocol is unknown.
-        ValueError: If the runs cannot share a table, a file is damaged or belongs to another
-            run, or the names do not fit.
+        UserError: See `make_report`; a damaged file, or one of another run, is named.
     """
     if not folders:
         raise InputError("expected at least one folder of a sweep, got none")
@@ -125,12 +121,7 @@ def read_runs(
 
 
 def default_resamples(folders: Sequence[Path]) -> int:
-    """How many resamples a report of these sweeps makes when none are asked for.
-
-    Raises:
-        FileNotFoundError: If the first folder holds no sweep.
-        ValueError: If there is no report of its task.
-    """
+    """How many resamples a report of these sweeps makes when none are asked for."""
     if not folders:
         return DEFAULT_RESAMPLES  # `read_runs` refuses them
     first = folders[0]
@@ -228,9 +219,8 @@ def _labels(
 def _given_labels(folders: Sequence[Path], names: Sequence[str]) -> list[str]:
     labels = [plain(name) for name in names]
     if len(labels) != len(folders):
-        raise InputError(
-            f"--names needs one name per folder: got {len(labels)} names for {len(folders)} folders"
-        )
+        got = f"got {len(labels)} names for {len(folders)} folders"
+        raise InputError(f"--names needs one name per folder: {got}")
     if len(set(labels)) != len(labels) or "" in labels:
         raise InputError(f"--names must be different and not empty, got {labels}")
     return labels

@@ -44,13 +44,7 @@ def find_sets(folder: Path, task: TaskMetrics) -> dict[str, Path]:
 def read_sets(
     folder: Path, task: TaskMetrics, *, draws: Draws, partial: bool
 ) -> dict[str, Measured]:
-    """Read the sets that a model's folder holds.
-
-    Args:
-        folder: The model's folder.
-        task: Decides the names, and the numbers.
-        draws: The resamples.
-        partial: Leave a set out that was not finished.
+    """Read the sets that a model's folder holds; with ``partial`` those that were finished.
 
     Raises:
         ValueError: If a set was not finished, is another one than its folder's name says, or is of

@@ -85,8 +85,7 @@ def _tabular(table: Table, precision: int) -> list[str]:
             rules.append(rf"\cmidrule(lr){{{start}-{start + count - 1}}}")
         titles += [escape(column.title) for column in columns]
         start += count
-    own = [row for row in table.rows if not row.published]
-    published = [row for row in table.rows if row.published]
+    own, published = ([r for r in table.rows if r.published == kind] for kind in (False, True))
     return [
         rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
         r"\toprule",

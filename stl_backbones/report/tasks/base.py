@@ -56,11 +56,7 @@ class Task(TaskMetrics):
         return main_rows(protocol), paper_notes(PAPER_TABLES[protocol], rows)
 
     def check_paper(self, protocol: str) -> None:
-        """Refuse a protocol beside which the paper's rows may not stand.
-
-        Raises:
-            ValueError: If it is one.
-        """
+        """Refuse, by a ValueError, a protocol beside which the paper's rows may not stand."""
         if protocol not in self.paper_protocols:
             known = [
                 f"'{name}' ({task})" for task in TASKS for name in get_task(task).paper_protocols
@@ -84,9 +80,5 @@ def register_task(task: Task) -> Task:
 
 
 def get_task(name: str) -> Task:
-    """Look a task up.
-
-    Raises:
-        ValueError: If nothing of this name is registered.
-    """
+    """Look a task up; a ValueError names the registered ones."""
     return cast(Task, find_task(name))

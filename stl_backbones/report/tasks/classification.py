@@ -146,10 +146,12 @@ class _Classification(Task):
         columns = (
             _PARAMS,
             _MACS,
-            score_column(self.main, "clean", "IN-1K", "Top-1 on clean images"),
-            score_column(self.main, "average", "IN-C", f"Top-1, average of protocol {protocol}"),
+            score_column(self, self.main, "clean", "IN-1K", "Top-1 on clean images"),
+            score_column(
+                self, self.main, "average", "IN-C", f"Top-1, average of protocol {protocol}"
+            ),
             Column("retention", "Retention", "IN-C divided by IN-1K", csv="retention_fraction"),
-        )
+        )  # fmt: skip
         return Table(
             f"Classification (layout of Table 2): top-1 (%), IN-C is protocol {protocol}",
             "Model",
@@ -164,10 +166,10 @@ class _Classification(Task):
         """Parameters, clean, ImageNet-A, ImageNet-R, mCE."""
         columns = (
             _PARAMS,
-            score_column(self.main, "clean", "Clean", "Top-1 on clean images"),
-            score_column(self.main, "imagenet-a", "IN-A",
+            score_column(self, self.main, "clean", "Clean", "Top-1 on clean images"),
+            score_column(self, self.main, "imagenet-a", "IN-A",
                          "Top-1 on ImageNet-A, among its 200 classes"),
-            score_column(self.main, "imagenet-r", "IN-R",
+            score_column(self, self.main, "imagenet-r", "IN-R",
                          "Top-1 on ImageNet-R, among its 200 classes"),
             Column("mce", "mCE", "Mean corruption error on the 15 of imagenet-c; lower is better",
                    better="lower", csv="mce_fraction"),
@@ -195,7 +197,7 @@ class _Classification(Task):
             first,
             average,
             *(
-                score_column(self.main, name, title,
+                score_column(self, self.main, name, title,
                              f"Mean of protocol {name}; of a paper row, of its columns")
                 for name, title in means.items()
             ),

@@ -49,7 +49,6 @@ MPC_NOTE = (
     "mPC: mean of AP over severities per corruption, then over corruptions; rPC: mPC / clean AP "
     "(Michaelis et al. 2019)."
 )
-_MASKS = "mask_ap:"  # prefix of their aggregates
 _ENCODER = size_column("encoder", "Encoder size (M)", "Parameters of the backbone, in millions")
 BOX, MASK = "box", "mask"
 _KINDS = {BOX: "bbox", MASK: "segm"}  # -> name in samples
@@ -144,7 +143,7 @@ class _Detection(Task):
     def tables(self, findings: Findings) -> Iterator[Table]:
         if not findings.swept:
             return
-        masks = [run.label for run, one in findings.pairs if not one[f"{_MASKS}clean"].is_absent]
+        masks = [run.label for run, one in findings.pairs if not one["mask_ap:clean"].is_absent]
         others = [run.label for run in findings.runs if run.label not in masks]
         told = (f"Without masks: {', '.join(others)}.",) if masks and others else ()
         main = self.main_table(findings)
@@ -161,11 +160,8 @@ class _Detection(Task):
         self, findings: Findings, told: Sequence[str], *, has_masks: bool
     ) -> Table:
         """Size of the encoder, clean AP, mPC and rPC of boxes and masks."""
-        boxes, masks = (
-            self._scores(prefix, group) for prefix, group in (("", "Box"), (_MASKS, "Mask"))
-        )
-        scores = (*boxes, *(masks if has_masks else ()))
-        columns = (_ENCODER, *scores)
+        masks = self._scores(self._masks, "Mask") if has_masks else ()
+        columns = (_ENCODER, *self._scores(self.main, "Box"), *masks)
         return Table(
             f"Detection (layout of Table 5): AP (%), protocol {findings.protocol.name}",
             "Model",
@@ -178,11 +174,8 @@ class _Detection(Task):
 
     def _mask_table(self, findings: Findings, told: Sequence[str]) -> Table:
         """Mask AP by corruption, in the layout of Table 13."""
-        metric, protocol = self._metric(_MASKS), findings.protocol
-        columns = (
-            *self._scores(_MASKS, ""),
-            *corruption_columns(protocol, metric, prefix=_MASKS),
-        )
+        metric, protocol = self._masks, findings.protocol
+        columns = self._scores(metric, "") + corruption_columns(self, metric, protocol)
         return Table(
             f"{metric.name} (%), protocol {protocol.name}",
             "Model",
@@ -193,21 +186,17 @@ class _Detection(Task):
             is_printed=True,
         )
 
-    def _scores(self, prefix: str, group: str) -> tuple[Column, ...]:
+    def _scores(self, metric: CellMetric, group: str) -> tuple[Column, ...]:
         told = {
             "clean": ("mAP" if group else "Clean", "AP on clean images, mean over IoU and classes"),
             "average": ("mPC", AVERAGE_MEANING),
             "retention": ("rPC", "mPC divided by clean"),
         }
-        metric = self._metric(prefix)
-        return tuple(
-            score_column(metric, key, title, meaning, group, prefix=prefix)
-            for key, (title, meaning) in told.items()
-        )
+        return tuple(score_column(self, metric, key, *head, group) for key, head in told.items())
 
-    def _metric(self, prefix: str) -> CellMetric:
-        """The metric of a prefix; the main number has none."""
-        return next((one for one in self.cells if f"{one.key}:" == prefix), self.main)
+    @property
+    def _masks(self) -> CellMetric:
+        return next(one for one in self.cells if one.key == "mask_ap")
 
 
 DETECTION = register_task(
