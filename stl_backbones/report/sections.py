@@ -259,3 +259,11 @@ class Report:
     model_facts: Mapping[str, Mapping[str, str]]
     records: Mapping[str, Mapping[str, str]]
     sections: tuple[object, ...]
+
+    @property
+    def facts(self) -> list[str]:
+        """The provenance in lines: one per shared fact, then one per model."""
+        return [f"{label}: {text}" for label, text in self.shared_facts.items()] + [
+            f"{model}: " + "; ".join(f"{label.lower()} {text}" for label, text in own.items())
+            for model, own in self.model_facts.items()
+        ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from stl_backbones.corruptions.catalog import SEVERITIES, Protocol
@@ -96,23 +97,33 @@ def main_table(
         notes: What must be known of those.
     """
     main, protocol = findings.task.main, findings.protocol
-    rows = []
-    for row, run in zip(own_rows(findings, columns), findings.runs, strict=True):
-        rows.append(Row(row.label, {**row.values, **summarise(run, protocol)}, row.mark))
-    return Table(
-        f"{main.name} ({main.shown_unit}), protocol {protocol.name}",
-        "Model",
-        tuple(columns),
-        (*rows, *published),
-        notes=(MARKS_NOTE, *notes),
-        file="table",
-        is_printed=True,
-        caption=f"{main.name} in {main.unit.replace('fraction', 'percent')}, protocol "
-        f"{protocol.name} ({protocol.source})",
-    )
+    title = f"{main.name} ({main.shown_unit}), protocol {protocol.name}"
+    table = model_table(findings, title, columns, file="table", notes=(MARKS_NOTE, *notes))
+    rows = [
+        replace(row, values={**row.values, **summarise(run, protocol)})
+        for row, run in zip(table.rows, findings.runs, strict=True)
+    ]
+    unit = main.unit.replace("fraction", "percent")
+    caption = f"{main.name} in {unit}, protocol {protocol.name} ({protocol.source})"
+    return replace(table, rows=(*rows, *published), caption=caption)
 
 
-def own_rows(findings: Findings, columns: Sequence[Column]) -> tuple[Row, ...]:
+def model_table(
+    findings: Findings,
+    title: str,
+    columns: Sequence[Column],
+    published: Sequence[Row] = (),
+    *,
+    file: str,
+    notes: Sequence[str] = (),
+) -> Table:
+    """One row per model, published ones below, in a CSV file of its own and in LaTeX."""
+    rows = (*_own_rows(findings, columns), *published)
+    return Table(title, "Model", tuple(columns), rows, notes=tuple(notes), file=file,
+                 is_printed=True)  # fmt: skip
+
+
+def _own_rows(findings: Findings, columns: Sequence[Column]) -> tuple[Row, ...]:
     """One row per model: its sizes, and aggregates, by the columns' keys."""
 
     def values(run: Run, found: Mapping[str, Aggregate]) -> dict[str, Value]:

@@ -81,7 +81,7 @@ def read_runs(
     partial: bool = False,
     draws: Draws | None = None,
 ) -> tuple[Protocol, tuple[Run, ...]]:
-    """Read the sweeps that make one table; the arguments are those of `make_report`.
+    """Read the sweeps that make one table.
 
     Args:
         folders: One model each.

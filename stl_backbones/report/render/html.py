@@ -32,7 +32,10 @@ def render(report: Report) -> str:
 
 @singledispatch
 def render_section(section: object, report: Report) -> str:
-    """The markup of a section, safe; empty for kinds that the page does not show."""
+    """A section as `markupsafe.Markup`; empty for kinds that the page does not show.
+
+    What another function registers here and is plain text is escaped.
+    """
     del section, report
     return ""
 
@@ -43,17 +46,17 @@ def render_section(section: object, report: Report) -> str:
 @render_section.register(HeatMap)
 @render_section.register(Table)
 def _(section: object, report: Report) -> str:
-    words = {"report": report, "marks": _MARKS, "outside": NOT_IN_PROTOCOL, "frame": FRAME,
-             "line": Line, "gradient": gradient(), "full_name": full_name}  # fmt: skip
-    with_precision = (_figure_text, _figure_ends, _number, Charts)
-    words |= {one.__name__.lstrip("_"): partial(one, precision=report.precision)
-              for one in with_precision}  # fmt: skip
-    module: Any = (
-        _environment()
-        .get_template("sections.html")
-        .make_module({**words, "limit": _limit, "colours": _colours})
-    )
-    markup: str = getattr(module, type(section).__name__)(section)
+    precisely = {
+        "Charts": Charts, "figure_text": _figure_text, "figure_ends": _figure_ends,
+        "number": _number,
+    }  # fmt: skip
+    words = {
+        "report": report, "marks": _MARKS, "outside": NOT_IN_PROTOCOL, "full_name": full_name,
+        "frame": FRAME, "line": Line, "gradient": gradient(), "limit": _limit, "colours": _colours,
+        **{name: partial(one, precision=report.precision) for name, one in precisely.items()},
+    }  # fmt: skip
+    macros: Any = _environment().get_template("sections.html").make_module(words)
+    markup: str = getattr(macros, type(section).__name__)(section)
     return markup
 
 

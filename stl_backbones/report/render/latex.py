@@ -32,24 +32,16 @@ def render(report: Report) -> str:
     r"""A ``table*`` each with grouped header; warnings and notes below, provenance as comments."""
     lines = [
         "% needs \\usepackage{booktabs} and \\usepackage{graphicx}",
-        *(f"% {plain(text)}" for text in (*_facts(report), *report.warnings)),
+        *(f"% {plain(text)}" for text in (*report.facts, *report.warnings)),
     ]
     for section in report.sections:
         lines += render_section(section, report)
     return "\n".join(lines) + "\n"
 
 
-def _facts(report: Report) -> list[str]:
-    facts = [f"{label}: {text}" for label, text in report.shared_facts.items()]
-    return facts + [
-        f"{model}: " + "; ".join(f"{label.lower()} {text}" for label, text in own.items())
-        for model, own in report.model_facts.items()
-    ]
-
-
 @singledispatch
 def render_section(section: object, report: Report) -> list[str]:
-    """The lines of a section; only tables have any."""
+    """The lines of a section; kinds without a function of their own have none."""
     del section, report
     return []
 
@@ -60,7 +52,7 @@ def _(section: Table, report: Report) -> list[str]:
         return []
     caption = f"{report.title}: {section.caption or section.title}."
     remarks = [rf"\textbf{{{escape(remark)}.}}" for remark in report.remarks]
-    told = [*report.warnings, *section.notes, *_facts(report)]
+    told = [*report.warnings, *section.notes, *report.facts]
     return [
         r"\begin{table*}[t]",
         r"\centering",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import singledispatch
 
 from stl_backbones.report.sections import Group, Report, Table
@@ -46,7 +46,7 @@ def render_head(report: Report) -> str:
     for section in report.sections:
         if not isinstance(section, Group):
             parts += render_section(section, report)
-    parts += ["## Provenance", "\n".join(f"- {fact}" for fact in _facts(report))]
+    parts += ["## Provenance", "\n".join(f"- {escape(fact)}" for fact in report.facts)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -61,7 +61,7 @@ def render(report: Report) -> str:
 
 @singledispatch
 def render_section(section: object, report: Report) -> list[str]:
-    """The paragraphs of a section; pictures have none."""
+    """The paragraphs of a section; kinds without a function of their own have none."""
     del section, report
     return []
 
@@ -84,14 +84,6 @@ def _with_notes(table: Table, report: Report) -> list[str]:
     remarks = " ".join(f"**{escape(remark)}.**" for remark in report.remarks)
     notes = "\n".join(f"- {escape(note)}" for note in (*table.notes, *report.sources))
     return [render_table(table, report.precision), *filter(None, [remarks, notes])]
-
-
-def _facts(report: Report) -> Iterator[str]:
-    for label, text in report.shared_facts.items():
-        yield f"{label}: {escape(text)}"
-    for model, facts in report.model_facts.items():
-        told = "; ".join(f"{label.lower()} {escape(text)}" for label, text in facts.items())
-        yield f"{escape(model)}: {told}"
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -28,7 +28,7 @@ from stl_backbones.report.read.metrics import SumMetric
 from stl_backbones.report.read.text import listed
 from stl_backbones.report.sections import Column, Row, Table
 from stl_backbones.report.tables import (
-    own_rows,
+    model_table,
     score_column,
     size_column,
 )
@@ -147,20 +147,14 @@ class _Classification(Task):
             _PARAMS,
             _MACS,
             score_column(self, self.main, "clean", "IN-1K", "Top-1 on clean images"),
-            score_column(
-                self, self.main, "average", "IN-C", f"Top-1, average of protocol {protocol}"
-            ),
+            score_column(self, self.main, "average", "IN-C",
+                         f"Top-1, average of protocol {protocol}"),
             Column("retention", "Retention", "IN-C divided by IN-1K", csv="retention_fraction"),
         )  # fmt: skip
-        return Table(
-            f"Classification (layout of Table 2): top-1 (%), IN-C is protocol {protocol}",
-            "Model",
-            columns,
-            own_rows(findings, columns) + (table_2_rows() if findings.paper else ()),
-            notes=(COUNTS_NOTE, *(table_2_notes() if findings.paper else ())),
-            file="classification",
-            is_printed=True,
-        )
+        title = f"Classification (layout of Table 2): top-1 (%), IN-C is protocol {protocol}"
+        rows, notes = (table_2_rows(), table_2_notes()) if findings.paper else ((), ())
+        return model_table(findings, title, columns, rows, file="classification",
+                           notes=(COUNTS_NOTE, *notes))  # fmt: skip
 
     def _layout_of_table_3(self, findings: Findings) -> Table:
         """Parameters, clean, ImageNet-A, ImageNet-R, mCE."""
@@ -174,15 +168,10 @@ class _Classification(Task):
             Column("mce", "mCE", "Mean corruption error on the 15 of imagenet-c; lower is better",
                    better="lower", csv="mce_fraction"),
         )  # fmt: skip
-        return Table(
-            "Other images (layout of Table 3): top-1 and mCE (%), mCE lower is better",
-            "Model",
-            columns,
-            own_rows(findings, columns) + (table_3_rows() if findings.paper else ()),
-            notes=(_mce_note(findings), *(table_3_notes() if findings.paper else ())),
-            file="other_images",
-            is_printed=True,
-        )
+        title = "Other images (layout of Table 3): top-1 and mCE (%), mCE lower is better"
+        rows, notes = (table_3_rows(), table_3_notes()) if findings.paper else ((), ())
+        return model_table(findings, title, columns, rows, file="other_images",
+                           notes=(_mce_note(findings), *notes))  # fmt: skip
 
     def main_columns(self, protocol: Protocol) -> tuple[Column, ...]:
         """Those of Table 13, parameters and, in Table 12's protocols, the means of 16 and 17.

@@ -26,7 +26,7 @@ from stl_backbones.report.sections import Column, Row, Table, Value
 from stl_backbones.report.tables import (
     AVERAGE_MEANING,
     corruption_columns,
-    own_rows,
+    model_table,
     score_column,
     size_column,
 )
@@ -162,29 +162,19 @@ class _Detection(Task):
         """Size of the encoder, clean AP, mPC and rPC of boxes and masks."""
         masks = self._scores(self._masks, "Mask") if has_masks else ()
         columns = (_ENCODER, *self._scores(self.main, "Box"), *masks)
-        return Table(
-            f"Detection (layout of Table 5): AP (%), protocol {findings.protocol.name}",
-            "Model",
-            columns,
-            own_rows(findings, columns) + (_table_5_rows(columns) if findings.paper else ()),
-            notes=(MPC_NOTE, MARKS_NOTE, *told, *((TABLE_5_NOTE,) if findings.paper else ())),
-            file="detection",
-            is_printed=True,
-        )
+        title = f"Detection (layout of Table 5): AP (%), protocol {findings.protocol.name}"
+        rows, notes = (_table_5_rows(columns), [TABLE_5_NOTE]) if findings.paper else ((), [])
+        return model_table(findings, title, columns, rows, file="detection",
+                           notes=(MPC_NOTE, MARKS_NOTE, *told, *notes))  # fmt: skip
 
     def _mask_table(self, findings: Findings, told: Sequence[str]) -> Table:
         """Mask AP by corruption, in the layout of Table 13."""
         metric, protocol = self._masks, findings.protocol
         columns = self._scores(metric, "") + corruption_columns(self, metric, protocol)
-        return Table(
-            f"{metric.name} (%), protocol {protocol.name}",
-            "Model",
-            columns,
-            own_rows(findings, columns),
-            notes=(MARKS_NOTE, *told, *((NOT_CORRUPTED,) if findings.paper else ())),
-            file="masks",
-            is_printed=True,
-        )
+        title = f"{metric.name} (%), protocol {protocol.name}"
+        notes = [NOT_CORRUPTED] if findings.paper else []
+        return model_table(findings, title, columns, file="masks",
+                           notes=(MARKS_NOTE, *told, *notes))  # fmt: skip
 
     def _scores(self, metric: CellMetric, group: str) -> tuple[Column, ...]:
         told = {
