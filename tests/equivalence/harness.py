@@ -8,6 +8,7 @@ is rounded.
 import contextlib
 import io
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,23 @@ def check(case, folder, *, count, counted):
         return
     assert re.fullmatch(f".*({case.refusal}).*", told), told  # on one line
     assert not list((folder / "sweep").glob("cells/*"))
+
+
+def check_copy(case, folder, *, count, counted):
+    """The same where the sweep reads a corrupted copy on disk, whatever reads an image there."""
+    case.write(folder / "clean")
+    write_weights(folder / "clean")
+    expected = {CLEAN: reference(case, folder, CLEAN, count)}
+    for cell in CORRUPTED:
+        images = folder / cell.name / case.images
+        case.write(folder / cell.name)
+        corrupt_images(images, cell)
+        expected[cell] = reference(case, folder, cell, count)
+        shutil.copytree(images, folder / "copy" / cell.corruption / str(cell.severity))
+    words = ("--corrupted-root", str(folder / "copy"), *case.words)
+    store = CellStore(sweep(folder / "clean", folder / "sweep", words))
+    for cell, numbers in expected.items():
+        compare(counted(store.read(cell)), numbers, cell)
 
 
 def reference(case, folder, cell, count):
