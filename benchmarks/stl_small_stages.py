@@ -26,13 +26,13 @@ from torch.utils.data import DataLoader, Subset
 from stl_backbones.config.reading import load_config
 from stl_backbones.corruptions import CORRUPTIONS, CorruptionEngine, corrupt_all, prepare
 from stl_backbones.datasets.two_views import STUDENT
+from stl_backbones.engine.checkpointing import find_resume
 from stl_backbones.engine.loading import load_model_weights
 from stl_backbones.evaluation.classified import SCORINGS, scores
 from stl_backbones.models.hashing import file_sha256
 from stl_backbones.registry import DATASETS, HOOKS, MODELS
 from stl_backbones.results.atomic import write_atomically
-from stl_backbones.training.pretrain import pretrain
-from stl_backbones.training.train import find_resume
+from stl_backbones.training.train import train as pretrain
 
 CONFIGS = Path(__file__).parents[1] / "configs/cls"
 # What is compared -> its config. The student's labeler is the labeler of the same seed.

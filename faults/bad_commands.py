@@ -71,6 +71,9 @@ _CHANGES = (
     ("train_dataloader.dataset.pipeline.99.x=1", "must be 0..6"),
     ("data_root=/nosuch", "/nosuch"),
 )  # fmt: skip
+_AMP = (
+    ("float64", "one of bfloat16, float16"), ("float16", "needs a GPU"), ("''", "some text"),
+)  # fmt: skip
 _LAUNCHER = (
     ("ssh", "invalid choice: 'ssh'"),
     ("pytorch", "RANK"), ("slurm", "SLURM_PROCID"), ("mpi", "OMPI_COMM_WORLD_RANK"),
@@ -115,6 +118,8 @@ WRONG: Mapping[str, Wrong] = {
                     ("''", "some text"), ("-1/3", "--shard"), ("²/3", "²/3")),
     },
     "train.py": {
+        "--amp": _AMP,
+        "--data-root": (("/nosuch", "/nosuch"), ("{folder}/empty", "empty")),
         "--resume": (("/nosuch.pth", "/nosuch.pth"), ("", "nothing to resume"),
                      ("{folder}/empty", "empty"), ("{folder}/file.txt", "no checkpoint")),
         "--work-dir": _PLACE,
@@ -122,13 +127,15 @@ WRONG: Mapping[str, Wrong] = {
         "--launcher": _LAUNCHER,
     },
     "test.py": {
+        "--amp": _AMP,
+        "--data-root": (("/nosuch", "/nosuch"), ("{folder}/empty", "empty")),
         "--work-dir": _PLACE, "--cfg-options": _CHANGES, "--launcher": _LAUNCHER,
     },
     "pretrain.py": {
         "--resume": (("/nosuch.pth", "/nosuch.pth"), ("", "nothing to resume"),
                      ("{folder}/file.txt", "no checkpoint")),
-        "--amp": (("float64", "one of bfloat16, float16"), ("float16", "needs a GPU"),
-                  ("''", "got ''")),
+        "--amp": _AMP,
+        "--data-root": (("/nosuch", "/nosuch"), ("{folder}/empty", "empty")),
         "--work-dir": _PLACE,
         "--cfg-options": (("epocs=3", "did you mean epochs"), ("data_root=/nosuch", "/nosuch"),
                           ("model.arch=huge", "huge"), ("batch_size=0", "batch_size"),

@@ -292,9 +292,6 @@ def _other_tasks(material: Material, folder: Path) -> Iterator[BadInput]:
     run = str(folder / "other")
     detection = ["--cfg-options", *material.detection_options()]
     table: dict[str, tuple[list[object], str]] = {
-        "pretrain.py, a segmentation config": (["pretrain.py", SEGMENTATION], "pretraining"),
-        "pretrain.py, a detection config": (["pretrain.py", DETECTION], "pretraining"),
-        "train.py, a pretraining config": (["train.py", LABELER], "tools/pretrain.py"),
         "robustness.py, a base file": (
             ["robustness.py", ROOT / "configs/_base_/default_runtime.py", weights["segmenter"]],
             "a config with a model"),

@@ -5,6 +5,8 @@ A message says what was expected, what came, and what to do.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """Base of all errors that the user's input causes: one line of a command, exit code 2."""
@@ -30,10 +32,18 @@ class MissingPackageError(UserError, ImportError):
     """A package that the task needs; the message names the extra that brings it."""
 
 
+def some_of(names: Iterable[object], *, shown: int = 3) -> str:
+    """The first few names of a message, and how many more there are."""
+    texts = [str(name) for name in names]
+    more = f", ... ({len(texts) - shown} more)" if len(texts) > shown else ""
+    return ", ".join(texts[:shown]) + more
+
+
 __all__ = [
     "InputError",
     "MissingFileError",
     "MissingPackageError",
     "UnknownNameError",
     "UserError",
+    "some_of",
 ]

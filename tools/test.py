@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 
 from stl_backbones.cli.tool import (
+    add_amp,
+    add_data_root,
     add_run_options,
     add_trust_checkpoint,
     is_main_process,
@@ -21,6 +23,8 @@ def parse() -> argparse.ArgumentParser:
         "config", help="config file, for example configs/det/stl_fan_b_cascade_mask_rcnn_coco.py"
     )
     parser.add_argument("checkpoint", help="checkpoint that tools/train.py wrote")
+    add_amp(parser)
+    add_data_root(parser)
     add_run_options(parser)
     add_trust_checkpoint(parser)
     return parser
@@ -28,18 +32,20 @@ def parse() -> argparse.ArgumentParser:
 
 def test(args: argparse.Namespace) -> None:
     """Run the test and print the metrics."""
-    from stl_backbones.training.train import evaluate as run
+    from stl_backbones.training.test import evaluate as run
 
     metrics = run(
         args.config,
         args.checkpoint,
         work_dir=args.work_dir,
+        amp=args.amp,
         options=parse_options(args.cfg_options),
+        data_root=args.data_root,
         launcher=args.launcher,
         skip_broken=args.skip_broken,
     )
     if is_main_process():
-        print("  ".join(f"{name} {value:.2f}" for name, value in metrics.items()))
+        print("  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,17 @@ linked_options = dict(
         "val_dataloader.dataset.data_root",
         "test_dataloader.dataset.data_root",
     ],
+    classes=[
+        "train_dataloader.dataset.classes",
+        "val_dataloader.dataset.classes",
+        "test_dataloader.dataset.classes",
+    ],
+    num_classes=[
+        "model.decode_head.num_classes",
+        "train_dataloader.dataset.pipeline.2.num_classes",
+        "val_dataloader.dataset.pipeline.3.num_classes",
+        "test_dataloader.dataset.pipeline.3.num_classes",
+    ],
     crop_size=[
         "train_dataloader.dataset.pipeline.4.crop_size",
         "model.data_preprocessor.size",

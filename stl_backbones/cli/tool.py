@@ -14,10 +14,10 @@ from typing import Any
 from stl_backbones.cli.interrupts import has_run_begun, interruptible, leave_at_once
 from stl_backbones.cli.lost_processes import describe_lost_process
 from stl_backbones.cli.parser import EXIT_USER_ERROR, Parser
-from stl_backbones.errors import InputError, MissingPackageError
+from stl_backbones.config.user_code import describe_user_code, reason
+from stl_backbones.errors import InputError, UserError
 from stl_backbones.packages import explain
 
-USER_ERRORS = (ValueError, KeyError, OSError, MissingPackageError)
 EXIT_BUG = 70  # EX_SOFTWARE of BSD's sysexits.h: neither bad input nor a finding
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, the shell's convention
 
@@ -56,6 +56,23 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave out truncated or unfitting images instead of refusing the data set",
     )
+
+
+def add_amp(parser: argparse.ArgumentParser) -> None:
+    """Add mixed precision."""
+    parser.add_argument(
+        "--amp",
+        nargs="?",
+        const="bfloat16",
+        metavar="TYPE",
+        help="mixed precision: bfloat16 (also on the CPU), or float16 (on GPUs); a detector "
+        "predicts with backbone and neck in it",
+    )
+
+
+def add_data_root(parser: argparse.ArgumentParser) -> None:
+    """Add where the data set of a config lies."""
+    parser.add_argument("--data-root", metavar="DIR", help="where the config's data set lies")
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -200,7 +217,7 @@ def run_tool(
     except Exception as error:
         lost = describe_lost_process(error)
         if lost is None:
-            return _say_error(error, parser.prog, debug=args.debug)
+            return _say_error(error, parser.prog, main, debug=args.debug)
         told = f"{parser.prog}: error: {lost}; {after_interrupt}; {again()}"
         print(*(traceback.format_exception(error) if args.debug else ()), told, file=sys.stderr)
         return leave(EXIT_USER_ERROR)  # at once: torch would wait for the process
@@ -208,19 +225,20 @@ def run_tool(
     return code
 
 
-def _say_error(error: Exception, prog: str, *, debug: bool) -> int:
-    """Say what was wrong with the input, or that this is a bug; returns the exit code."""
+def _say_error(error: Exception, prog: str, main: Callable[..., Any], *, debug: bool) -> int:
+    """Say what was wrong with what was given, or that this is a bug; returns the exit code."""
     if isinstance(error, ModuleNotFoundError):
         error = explain(error) or error
-    if not isinstance(error, USER_ERRORS):
+    if getattr(error, "told_by_main", False):  # the main process of the job says it
+        return EXIT_USER_ERROR
+    is_users = isinstance(error, UserError) or getattr(error, "errno", None) is not None
+    code = getattr(main, "__code__", None)
+    own_file = [code.co_filename] if code else []
+    line = one_line(error) if is_users else describe_user_code(error, ours=own_file)
+    if line is None or debug:
         traceback.print_exception(error)
-        print(f"{prog}: {_BUG}", file=sys.stderr)
-        return EXIT_BUG
-    if debug:
-        raise error
-    if not getattr(error, "told_by_main", False):  # else the main process of the job says it
-        print(f"{prog}: error: {one_line(error)}", file=sys.stderr)
-    return EXIT_USER_ERROR
+    print(f"{prog}: {_BUG}" if line is None else f"{prog}: error: {line}", file=sys.stderr)
+    return EXIT_BUG if line is None else EXIT_USER_ERROR
 
 
 def _leave_group(code: int) -> None:
@@ -248,8 +266,4 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         name = f": '{error.filename}'" if error.filename else ""
         return f"{error.strerror}{name}"
-    message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    if message.startswith("Caught ") and "Original Traceback" in message:
-        # A DataLoader worker's error carries its traceback; the last line is the error itself.
-        message = message.strip().splitlines()[-1].partition(": ")[2]
-    return " ".join(message.split())
+    return reason(error)

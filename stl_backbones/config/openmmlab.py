@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
 from torch import nn
 
+from stl_backbones.config.walk import innermost_datasets, parts, short_name
 from stl_backbones.errors import InputError
 from stl_backbones.registry import SCOPE
 
@@ -59,10 +59,10 @@ def strip_pretrained(model: Any) -> Any:
     kept = {
         name: strip_pretrained(part) for name, part in model.items() if name not in _FOR_TRAINING
     }
-    if _short_name(model) in _SWITCHES:
+    if short_name(model) in _SWITCHES:
         kept["pretrained"] = False
-    if _short_name(model) in _ALONE:
-        kept["type"] = _ALONE[_short_name(model)]
+    if short_name(model) in _ALONE:
+        kept["type"] = _ALONE[short_name(model)]
     return type(model)(kept)
 
 
@@ -79,8 +79,8 @@ def scoring_model_config(config: Config) -> ConfigDict:
         raise InputError("the config has no model, so nothing to score")
     model = strip_pretrained(config.model)
     inner = model.get("module", model)  # inside test-time augmentation
-    if _short_name(inner) in _TAUGHT:
-        inner["type"] = _TAUGHT[_short_name(inner)]
+    if short_name(inner) in _TAUGHT:
+        inner["type"] = _TAUGHT[short_name(inner)]
         for name in _TEACHING:
             inner.pop(name, None)
     if config.get("data_preprocessor") and not inner.get("data_preprocessor"):
@@ -104,7 +104,7 @@ def with_tta(config: Config) -> Config:
     config = deepcopy(config)
     dataset = innermost_dataset(config)
     if config.get("default_scope") == "mmdet":
-        if any(part.get("mask_head") for part in _parts(config.model)):
+        if any(part.get("mask_head") for part in parts(config.model)):
             raise InputError("test-time augmentation: mmdet merges boxes only, no masks")
         config.setdefault("tta_model", deepcopy(_DETECTION_TTA))
         config.setdefault("tta_pipeline", _mirrored(dataset["pipeline"]))
@@ -142,15 +142,14 @@ def innermost_dataset(config: Config) -> ConfigDict:
     Raises:
         ValueError: If there is none, or a union of several, or it has no pipeline.
     """
-    dataset = (config.get("test_dataloader") or {}).get("dataset")
-    while dataset and "dataset" in dataset:
-        dataset = dataset["dataset"]
-    if not dataset:
+    datasets = list(innermost_datasets((config.get("test_dataloader") or {}).get("dataset")))
+    if not datasets:
         raise InputError("the config has no test_dataloader, so nothing to score")
-    if "datasets" in dataset:
+    dataset, *others = datasets
+    if others:
         raise InputError(
-            f"the test data are a union of {len(dataset['datasets'])} data sets; expected one, so "
-            "inherit the config with _base_ and a test_dataloader of one of them"
+            f"the test data are a union of {len(datasets)} data sets; expected one, so inherit the "
+            "config with _base_ and a test_dataloader of one of them"
         )
     if not dataset.get("pipeline"):
         raise InputError(f"the test data set {dataset.get('type')} has no pipeline to load images")
@@ -164,7 +163,7 @@ def use_stand_ins(config: Config) -> None:
     """
     if any(importlib.util.find_spec(library) for library in _PRETRAINING_LIBRARIES):
         return
-    for part in _parts(config.get("model")):
+    for part in parts(config.get("model")):
         if isinstance(part.get("type"), str):
             part["type"] = STAND_INS.get(part["type"], part["type"])
     imports = config.get("custom_imports")
@@ -177,30 +176,15 @@ def use_stand_ins(config: Config) -> None:
 
 def needed_libraries(config: Config) -> tuple[str, ...]:
     """Absent libraries that types in the config's model name: ``('mmpretrain',)``."""
-    kinds = [part.get("type") for part in _parts(config.get("model"))]
+    kinds = [part.get("type") for part in parts(config.get("model"))]
     scopes = {kind.split(".")[0] for kind in kinds if isinstance(kind, str) and "." in kind}
     return tuple(name for name in _PRETRAINING_LIBRARIES if name in scopes)
 
 
 def _mirrored(pipeline: Any) -> list[Any]:
-    steps = [deepcopy(step) for step in pipeline if not _short_name(step).startswith("Pack")]
+    steps = [deepcopy(step) for step in pipeline if not short_name(step).startswith("Pack")]
     augment = {"type": "TestTimeAug", "transforms": [deepcopy(_FLIPS), [dict(_PACKING)]]}
     return [*steps, augment]
-
-
-def _parts(node: Any) -> Iterator[Any]:
-    if isinstance(node, dict):
-        yield node
-        for value in node.values():
-            yield from _parts(value)
-    elif isinstance(node, list | tuple):
-        for value in node:
-            yield from _parts(value)
-
-
-def _short_name(part: Any) -> str:
-    kind = part.get("type", "")
-    return str(getattr(kind, "__name__", kind)).rpartition(".")[2]
 
 
 __all__ = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 from mmengine.config import Config
@@ -11,7 +10,6 @@ from mmengine.registry import MODELS, init_default_scope
 from stl_backbones.config.bases import BASES
 from stl_backbones.config.reading import without_import_notes
 from stl_backbones.errors import InputError
-from stl_backbones.evaluation.detection import KINDS
 
 
 def task_of(config: Config) -> str:
@@ -40,52 +38,4 @@ def task_of(config: Config) -> str:
     )
 
 
-def refuse_task(config: Config, refused: Collection[str], advice: str) -> None:
-    """Refuse a config whose model does what another tool is for; one of a user's own passes.
-
-    Args:
-        config: The config.
-        refused: Tasks, as of `task_of`.
-        advice: The tool to take.
-
-    Raises:
-        ValueError: If it has such a model, or none.
-    """
-    try:
-        task = task_of(config)
-    except ValueError:
-        if not config.get("model"):
-            raise
-        return
-    if task in refused:
-        raise InputError(f"this is a config of a {task} model; take {advice}")
-
-
-def scored_kinds(config: Config) -> tuple[str, ...]:
-    """What a detector's config asks its test evaluator for: boxes, masks or both.
-
-    Returns:
-        ``'bbox'`` and ``'segm'``, in this order; both where our own evaluator is asked for nothing
-        else, boxes alone where no evaluator says.
-
-    Raises:
-        ValueError: If it asks for neither.
-    """
-    evaluators: Any = config.get("test_evaluator") or []
-    for evaluator in evaluators if isinstance(evaluators, list | tuple) else [evaluators]:
-        own = str(evaluator.get("type")).endswith("CocoAveragePrecision")
-        asked = evaluator.get("metric", KINDS if own else "bbox")
-        listed = [asked] if isinstance(asked, str) else asked
-        kinds = tuple(kind for kind in KINDS if kind in listed)
-        if kinds:
-            return kinds
-    if evaluators:
-        raise InputError(
-            f"the config's test_evaluator asks for none of {', '.join(KINDS)}, but for "
-            f"'{asked}'; choose "
-            "--cfg-options test_evaluator.metric=bbox"
-        )
-    return ("bbox",)
-
-
-__all__ = ["refuse_task", "scored_kinds", "task_of"]
+__all__ = ["task_of"]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import inspect
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
+from stl_backbones.config.walk import parts
 from stl_backbones.errors import InputError
 
 _LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
@@ -84,10 +85,10 @@ def _check_rates(config: Config) -> None:
         raise InputError(
             f"optim_wrapper.optimizer.lr, the learning rate, must be at least 0, got {rate!r}"
         )
-    for part in _steps(config.get("model")):
+    for part in parts(config.get("model")):
         share = part.get("drop_path_rate")
         if share is not None and not (_is_number(share) and 0 <= share < 1):
-            raise InputError(f"{part['type']}: drop_path_rate must be in 0..1, got {share!r}")
+            raise InputError(f"{part.get('type')}: drop_path_rate must be in 0..1, got {share!r}")
 
 
 def _check_all_sizes(config: Config) -> None:
@@ -104,7 +105,7 @@ def _check_all_sizes(config: Config) -> None:
             raise InputError(
                 f"{loader}.dataset.pipeline must be a list of dict(...), got {steps!r}"
             )
-        for step in _steps(_find(config, f"{loader}.dataset")):
+        for step in parts(_find(config, f"{loader}.dataset")):
             _check_sizes(loader, step)
 
 
@@ -181,18 +182,6 @@ def _find(config: Config, name: str) -> Any:
             return None
         node = node.get(step)
     return node
-
-
-def _steps(node: Any) -> Iterator[Mapping[str, Any]]:
-    """Every dict that has a type, at any depth."""
-    if isinstance(node, Mapping):
-        if "type" in node:
-            yield node
-        for value in node.values():
-            yield from _steps(value)
-    elif isinstance(node, list | tuple):
-        for value in node:
-            yield from _steps(value)
 
 
 def _is_number(value: Any) -> bool:

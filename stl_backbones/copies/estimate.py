@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -110,14 +111,12 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0
 
 
-@dataclass(frozen=True)
-class _File:
+class _File(NamedTuple):
     seconds: float
     size: int
 
 
-@dataclass(frozen=True)
-class _Trial:
+class _Trial(NamedTuple):
     reading: float
     cells: dict[str, _File]
 

@@ -114,11 +114,7 @@ class Source:
 
 
 def get_layout(name: str) -> Layout:
-    """Look a layout up.
-
-    Raises:
-        KeyError: If there is none of that name.
-    """
+    """The layout of a name; a KeyError if there is none."""
     if name not in LAYOUTS:
         raise UnknownNameError(f"unknown layout '{name}'; expected one of {', '.join(LAYOUTS)}")
     return LAYOUTS[name]

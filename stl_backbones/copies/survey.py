@@ -17,10 +17,8 @@ import numpy.typing as npt
 from stl_backbones.copies.manifest import HEADER_NAME, ROWS_NAME, Row
 from stl_backbones.copies.plan import Plan
 from stl_backbones.copies.workplace import Workplace, replace_with
-from stl_backbones.errors import InputError
+from stl_backbones.errors import InputError, some_of
 from stl_backbones.records import Cell
-
-_SHOWN = 3
 
 
 def find_done(plan: Plan, place: Workplace) -> npt.NDArray[np.bool_]:
@@ -46,11 +44,11 @@ def find_done(plan: Plan, place: Workplace) -> npt.NDArray[np.bool_]:
         else:
             done[source, cell] = True
     if foreign:
-        some = ", ".join(sorted(set(foreign))[:_SHOWN])
+        names = sorted(set(foreign))
         raise InputError(
-            f"'{place.out}' holds {len(set(foreign))} files that this run would not make ({some}"
-            f"{', ...' if len(set(foreign)) > _SHOWN else ''}): ask for all images and cells that "
-            "it holds, or more, or choose another output"
+            f"'{place.out}' holds {len(names)} files that this run would not make "
+            f"({some_of(names)}): ask for all images and cells that it holds, or more, or choose "
+            "another output"
         )
     return done
 

@@ -228,14 +228,6 @@ def get_protocol(name: str) -> Protocol:
     return CUSTOM_PROTOCOLS[name]
 
 
-def corruption_groups() -> dict[str, tuple[str, ...]]:
-    """Group -> corruptions, the registered ones behind the built-in ones."""
-    groups = dict(GROUPS)
-    for custom in CUSTOM_CORRUPTIONS.values():
-        groups[custom.group] = (*groups.get(custom.group, ()), custom.name)
-    return groups
-
-
 def custom_corruption(name: str) -> CustomCorruption | None:
     """Look a registered corruption up; ``None`` for the built-in ones, and for unknown names."""
     return CUSTOM_CORRUPTIONS.get(name)

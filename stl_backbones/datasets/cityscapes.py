@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ class CheckedCityscapesDataset(CityscapesDataset):
     """mmseg's Cityscapes with every image and label map checked when it is opened.
 
     Args:
+        classes: Names of your own, in the order of the labels 0, 1, ... of the label maps; default:
+            Cityscapes' 19. Some of these 19 alone, by name: ``metainfo``, as in mmseg.
         skip_broken: Leave out truncated files and pairs that do not fit, with a warning for each,
             instead of refusing the data set.
         **kwargs: As for mmseg's ``CityscapesDataset``.
@@ -33,10 +36,20 @@ class CheckedCityscapesDataset(CityscapesDataset):
             another size or format.
     """
 
-    def __init__(self, *, skip_broken: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self, *, classes: Sequence[str] | None = None, skip_broken: bool = False, **kwargs: Any
+    ) -> None:
+        self.has_own_classes = classes is not None
         self.skip_broken = skip_broken
+        if classes is not None:
+            own = {"classes": tuple(classes), "palette": []}
+            kwargs["metainfo"] = {**(kwargs.get("metainfo") or {}), **own}
         self.skipped: dict[str, str] = {}
         super().__init__(**kwargs)
+
+    def get_label_map(self, new_classes: Sequence[str] | None = None) -> dict[int, int] | None:
+        """Which labels become which: as in mmseg, but labels of classes of your own stay."""
+        return None if self.has_own_classes else super().get_label_map(new_classes)
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """List the images, checked."""

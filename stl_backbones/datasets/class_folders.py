@@ -11,13 +11,12 @@ from PIL import Image, UnidentifiedImageError
 
 from stl_backbones.corruptions.images import MAX_RATIO, UnfitImageError
 from stl_backbones.corruptions.seeds import check_key
-from stl_backbones.errors import InputError, MissingFileError
+from stl_backbones.errors import InputError, MissingFileError, some_of
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm"})
 # What Pillow raises on damaged files, by format.
 _DAMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 _DEEP = ("I", "F")  # how Pillow's names of modes of more than 8 bits begin
-_SHOWN = 3
 
 
 class ClassFolders:
@@ -129,7 +128,9 @@ def _choose_classes(root: Path, classes: Sequence[str] | int | None) -> list[str
         raise MissingFileError(f"'{root}' holds no class folder; expected one folder per class")
     names = _named_classes(root, found, classes)
     if len(names) < 2 or len(set(names)) < len(names):
-        raise InputError(f"expected at least two different classes in '{root}', got {_some(names)}")
+        raise InputError(
+            f"expected at least two different classes in '{root}', got {some_of(names)}"
+        )
     return names
 
 
@@ -145,7 +146,7 @@ def _named_classes(root: Path, found: list[str], classes: Sequence[str] | int | 
     missing = [name for name in classes if name not in found]
     if missing:
         raise MissingFileError(
-            f"'{root}' lacks {len(missing)} of {len(classes)} class folders: {_some(missing)}"
+            f"'{root}' lacks {len(missing)} of {len(classes)} class folders: {some_of(missing)}"
         )
     return list(classes)
 
@@ -175,17 +176,14 @@ def _list_images(
         check_key(file)
     if empty:
         raise MissingFileError(
-            f"{len(empty)} of {len(names)} class folders in '{root}' hold no image: {_some(empty)}"
+            f"{len(empty)} of {len(names)} class folders in '{root}' hold no image: "
+            f"{some_of(empty)}"
         )
     return files, labels
 
 
 def _is_image(name: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
 __all__ = ["ClassFolders", "check_readable", "read_rgb"]

@@ -25,10 +25,9 @@ from stl_backbones.datasets.coco_annotations import (
     is_too_small,
     match_categories,
     read_annotations,
-    some_of,
 )
 from stl_backbones.datasets.loading import naming_the_image
-from stl_backbones.errors import InputError, MissingFileError
+from stl_backbones.errors import InputError, MissingFileError, some_of
 from stl_backbones.registry import DATASETS
 
 _REPORT_EVERY = 10.0  # seconds

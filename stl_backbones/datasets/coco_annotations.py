@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from stl_backbones.corruptions.seeds import check_key
 from stl_backbones.datasets.integrity import check_intact, decoded_size
-from stl_backbones.errors import InputError, MissingFileError
+from stl_backbones.errors import InputError, MissingFileError, some_of
 
 SLACK = 1.0  # pixels by which a box may leave its image: COCO rounds to hundredths
 ROOT_HINT = "give the data set's folder with --cfg-options data_root=DIR"
 _PARTS = ("images", "annotations", "categories")
-_SHOWN = 5
 _LONG = 60  # characters of a wrong mask that are shown
 _TRIANGLE = 6  # numbers
 _RLE_ZERO = 48  # the character that stands for 0
@@ -266,13 +265,6 @@ def _is_id(value: Any) -> TypeGuard[int]:
 
 def _is_finite(number: Any) -> TypeGuard[float]:
     return isinstance(number, int | float) and abs(number) <= sys.float_info.max
-
-
-def some_of(names: Iterable[Any]) -> str:
-    """The first few names, and how many more there are."""
-    shown = [str(name) for name in names]
-    more = f", ... ({len(shown) - _SHOWN} more)" if len(shown) > _SHOWN else ""
-    return ", ".join(shown[:_SHOWN]) + more
 
 
 __all__ = [

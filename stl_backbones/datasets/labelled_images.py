@@ -13,9 +13,8 @@ import numpy.typing as npt
 from stl_backbones.datasets.class_folders import ClassFolders, check_readable, read_rgb
 from stl_backbones.datasets.imagenet_classes import SUBSETS, imagenet_wnids, subset_wnids
 from stl_backbones.datasets.integrity import check_intact, image_header
-from stl_backbones.errors import InputError
+from stl_backbones.errors import InputError, some_of
 
-_SHOWN = 3
 _OPTIONS = {"ImageNet-A": "--imagenet-a", "ImageNet-R": "--imagenet-r"}
 
 
@@ -79,7 +78,7 @@ def find_images(
     if absent and not (allow_missing and found):
         raise InputError(
             f"'{folder.root}' has no folder of {len(absent)} of the {len(classes)} classes of "
-            f"{kind} ({_some(absent)}); --allow-missing scores the others, and says so in tables"
+            f"{kind} ({some_of(absent)}); --allow-missing scores the others, and says so in tables"
         )
     position = {name: label for label, name in enumerate(classes)}
     taken = _spread(len(folder), len(folder) if limit is None else limit)
@@ -114,7 +113,7 @@ def check_folders(root: Path, found: Sequence[str], classes: Sequence[str], *, k
     if unknown:
         raise InputError(
             f"'{root}' holds {len(unknown)} folders that are no class of {kind} "
-            f"({_some(unknown)}); expected names such as '{classes[0]}'"
+            f"({some_of(unknown)}); expected names such as '{classes[0]}'"
         )
 
 
@@ -181,10 +180,6 @@ def _check_all(
             f"broken{hint})"
         )
     return kept, broken, digest.hexdigest()
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
 __all__ = ["LabelledImages", "check_folders", "choose_classes", "find_images"]

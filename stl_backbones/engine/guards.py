@@ -14,11 +14,9 @@ from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 from torch import nn
 
-from stl_backbones.errors import InputError
+from stl_backbones.errors import InputError, some_of
 from stl_backbones.models.checkpoint import CARD
 from stl_backbones.registry import HOOKS
-
-_SHOWN = 8
 
 
 @HOOKS.register_module()
@@ -46,10 +44,9 @@ class StopOnBadLoss(Hook):
         paths = [
             str(path) for path in getattr(_unwrap(runner.model), "last_paths", _paths(data_batch))
         ]
-        more = f", ... ({len(paths) - _SHOWN} more)" if len(paths) > _SHOWN else ""
         raise InputError(
             f"the loss is {loss} in epoch {runner.epoch + 1}, step {runner.iter + 1}; expected a "
-            f"finite one. Batch: {', '.join(paths[:_SHOWN]) or 'unknown'}{more}. The last "
+            f"finite one. Batch: {some_of(paths, shown=8) or 'unknown'}. The last "
             "checkpoint is from before; go on from it with a smaller lr, or bfloat16 for float16"
         )
 

@@ -8,11 +8,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from stl_backbones.errors import InputError
+from stl_backbones.errors import InputError, some_of
 from stl_backbones.models import read_checkpoint, select_state_dict
 from stl_backbones.models.weight_values import check_values
-
-_SHOWN = 3
 
 
 def load_model_weights(model: nn.Module, path: str | Path) -> None:
@@ -75,10 +73,7 @@ def check_fit(model: nn.Module, weights: Mapping[str, Any], path: str | Path) ->
         ],
     }
     told = [
-        f"{len(names)} keys {kind} ({', '.join(names[:_SHOWN])}"
-        f"{', ...' if len(names) > _SHOWN else ''})"
-        for kind, names in problems.items()
-        if names
+        f"{len(names)} keys {kind} ({some_of(names)})" for kind, names in problems.items() if names
     ]
     if told:
         raise InputError(

@@ -35,7 +35,8 @@ def to_coco_results(
 
     Returns:
         One dict per detection: ``image_id``, ``category_id``, ``bbox`` ``[x, y, width, height]``,
-        ``score`` and, where masks are scored, ``segmentation`` as run-length code.
+        ``score`` and, where masks are scored, ``segmentation`` as run-length code and, where the
+        model states one, ``mask_score``.
 
     Raises:
         ValueError: If the model's labels are no classes, a number is not finite, or there are no
@@ -64,6 +65,9 @@ def to_coco_results(
     if "segm" in kinds:
         for result, code in zip(results, _run_lengths(found), strict=True):
             result["segmentation"] = code
+        if "mask_scores" in found:  # of Mask Scoring R-CNN
+            for result, own in zip(results, _array(found.mask_scores), strict=True):
+                result["mask_score"] = _shortest(np.float32(own))
     return results
 
 

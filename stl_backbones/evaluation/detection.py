@@ -60,7 +60,8 @@ class DetectionMatcher:
             image_number: Its id in the annotations.
             detections: In COCO's result format: ``image_id``, ``category_id``, ``score``,
                 ``bbox`` ``[x, y, width, height]`` and, where masks are scored, ``segmentation``
-                as run-length code. Of each category at most 100 count.
+                as run-length code and, where masks have scores of their own, ``mask_score``. Of
+                each category at most 100 count.
 
         Returns:
             The image's record, for `join_images`: ``image_number`` ``(1,)``; per kind
@@ -216,7 +217,7 @@ def _as_results(kind: str, detections: Sequence[Mapping[str, Any]]) -> list[dict
         {
             "id": number,
             "category_id": found["category_id"],
-            "score": found["score"],
+            "score": found.get("mask_score", found["score"]) if kind == "segm" else found["score"],
             shape: found[shape],
             "area": area,
         }

@@ -63,11 +63,7 @@ def mean_corruption_error(accuracy: Mapping[Cell, Score]) -> Score:
 def relative_corruption_error(accuracy: Mapping[Cell, Score]) -> Score:
     """Relative mCE: the error that corruptions add, as a share of what they add to AlexNet's.
 
-    Args:
-        accuracy: Cell -> top-1 accuracy as a fraction.
-
-    Returns:
-        A fraction; 1 is AlexNet, lower is better.
+    Takes and returns what `mean_corruption_error` does.
 
     Raises:
         IncompleteCellsError: If one of the 75 cells, or the clean one, has no score.

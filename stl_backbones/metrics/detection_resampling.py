@@ -15,16 +15,17 @@ import numpy.typing as npt
 from stl_backbones.metrics.detection_ranking import NUM_THRESHOLDS, RankedDetections
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+_Floats = npt.NDArray[np.float32]
+_Doubles = npt.NDArray[np.float64]
+_Indices = npt.NDArray[np.int64]
+_Bits = npt.NDArray[np.uint16]
 _EVERY = (1 << NUM_THRESHOLDS) - 1
 _EPSILON = float(np.spacing(1))
 
 
 def resampled_precisions(
-    ranked: RankedDetections,
-    area: int,
-    counts: npt.NDArray[np.float32],
-    recalls: npt.NDArray[np.float64],
-) -> npt.NDArray[np.float64]:
+    ranked: RankedDetections, area: int, counts: _Floats, recalls: _Doubles
+) -> _Doubles:
     """Accumulate every resample: an image drawn w times adds its detections and objects w times.
 
     Args:
@@ -63,15 +64,15 @@ def _compiled(function: _Function) -> _Function:
 
 @_compiled
 def _accumulate(
-    counts: npt.NDArray[np.float32],
-    image: npt.NDArray[np.int64],
-    first: npt.NDArray[np.int64],
-    hit: npt.NDArray[np.uint16],
-    ignored: npt.NDArray[np.uint16],
-    object_image: npt.NDArray[np.int64],
-    first_object: npt.NDArray[np.int64],
-    recalls: npt.NDArray[np.float64],
-    found: npt.NDArray[np.float64],
+    counts: _Floats,
+    image: _Indices,
+    first: _Indices,
+    hit: _Bits,
+    ignored: _Bits,
+    object_image: _Indices,
+    first_object: _Indices,
+    recalls: _Doubles,
+    found: _Doubles,
 ) -> None:
     """Fill `found` ``(R, T, K)``."""
     thresholds, classes = found.shape[1:]
@@ -94,13 +95,13 @@ def _accumulate(
 
 @_compiled
 def _walk(
-    weight: npt.NDArray[np.float32],
-    image: npt.NDArray[np.int64],
-    hit: npt.NDArray[np.uint16],
-    ignored: npt.NDArray[np.uint16],
-    precision: npt.NDArray[np.float64],
-    right: npt.NDArray[np.float64],
-) -> npt.NDArray[np.int64]:
+    weight: _Floats,
+    image: _Indices,
+    hit: _Bits,
+    ignored: _Bits,
+    precision: _Doubles,
+    right: _Doubles,
+) -> _Indices:
     """Go through the detections of a class; note precision and the number of objects found."""
     thresholds = len(precision)
     length = np.zeros(thresholds, np.int64)
@@ -123,11 +124,7 @@ def _walk(
 
 @_compiled
 def _total(
-    precision: npt.NDArray[np.float64],
-    right: npt.NDArray[np.float64],
-    length: int,
-    objects: float,
-    recalls: npt.NDArray[np.float64],
+    precision: _Doubles, right: _Doubles, length: int, objects: float, recalls: _Doubles
 ) -> float:
     """Sum over recalls of the highest precision at that recall or above."""
     total, highest, n = 0.0, 0.0, length - 1

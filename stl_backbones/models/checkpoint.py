@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from stl_backbones.errors import InputError, MissingFileError
+from stl_backbones.errors import InputError, MissingFileError, some_of
 from stl_backbones.models.safe_types import trusting_only
 from stl_backbones.models.variants import VARIANTS, Variant
 from stl_backbones.models.weight_values import check_values
@@ -24,7 +24,6 @@ from stl_backbones.models.weight_values import check_values
 CARD = "stl_backbones"  # the key in a checkpoint's meta of what says which network it is of
 HEAD_PREFIXES = ("head.", "aux_head.")
 _WRAPPERS = ("module.", "_orig_mod.")
-_SHOWN = 5
 # What torch raises on bytes that are no checkpoint, by where it stumbles.
 _DAMAGE = (
     RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError,
@@ -61,7 +60,7 @@ class LoadReport:
         lines = [f"loaded {self.source}"]
         for kind in ("matched", "missing", "unexpected", "reshaped"):
             names = getattr(self, kind)
-            shown = "" if kind == "matched" or not names else f"  {_some(names)}"
+            shown = "" if kind == "matched" or not names else f"  {some_of(names, shown=5)}"
             lines.append(f"  {kind:<10} {len(names):4d}{shown}")
         return "\n".join(lines)
 
@@ -241,7 +240,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, source: str
     if unfilled:
         raise InputError(
             f"'{source}' fits {len(backbone) - len(unfilled)} of the {len(backbone)} backbone keys "
-            f"of {_title(model)}; not filled: {_some(unfilled)}. {_guess(weights)}"
+            f"of {_title(model)}; not filled: {some_of(unfilled, shown=5)}. {_guess(weights)}"
         )
     check_values(model, fitting, source)
     model.load_state_dict(fitting, strict=False)
@@ -291,11 +290,6 @@ def _guess(weights: Mapping[str, Tensor]) -> str:
     except ValueError:
         return "The file is no FAN's."
     return f"The file holds a {variant.title} (arch '{variant.arch}')."
-
-
-def _some(names: tuple[str, ...] | list[str]) -> str:
-    more = f", ... ({len(names) - _SHOWN} more)" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
 
 
 __all__ = [

@@ -15,8 +15,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from stl_backbones.errors import UnknownNameError
-
 
 @dataclass(frozen=True)
 class MMPreset:
@@ -112,15 +110,4 @@ MM_PRESETS: Mapping[str, MMPreset] = MappingProxyType(
 )  # fmt: skip
 
 
-def get_mm_preset(name: str) -> MMPreset:
-    """Look a preset up.
-
-    Raises:
-        KeyError: If there is none of that name.
-    """
-    if name not in MM_PRESETS:
-        raise UnknownNameError(f"unknown preset '{name}'; expected one of {', '.join(MM_PRESETS)}")
-    return MM_PRESETS[name]
-
-
-__all__ = ["MM_PRESETS", "MMPreset", "get_mm_preset"]
+__all__ = ["MM_PRESETS", "MMPreset"]

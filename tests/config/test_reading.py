@@ -59,9 +59,21 @@ def test_every_link_names_something(seg):
     for name, targets in config.linked_options.items():
         for target in targets:
             node = config.to_dict()
-            for step in target.split("."):
+            *steps, last = target.split(".")
+            for step in steps:
                 assert step.isdecimal() or step in node, (name, target)
                 node = node[int(step) if step.isdecimal() else step]
+            assert last in node or (last == "classes" and "type" in node), (name, target)
+
+
+def test_classes_of_ones_own_change_head_and_checks(seg):
+    config = load_config(seg, options={"num_classes": 3, "classes": ("a", "b", "c")})
+    assert config.model.decode_head.num_classes == 3
+    for split in ("train", "val", "test"):
+        dataset = config[f"{split}_dataloader"].dataset
+        checks = [step for step in dataset.pipeline if step.type == "stl_backbones.CheckSegMap"]
+        assert [check.num_classes for check in checks] == [3]
+        assert dataset.classes == ("a", "b", "c")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +151,7 @@ class TestWithoutMMPretrain:
 @pytest.mark.parametrize("kind", [RuntimeError, ImportError, AssertionError])
 def test_an_absent_package_is_one_value_error(kind):
     """The libraries say it with any of them."""
-    message = "the model cannot be built from the config: transformers is not installed"
+    message = r"the model cannot be built .*test_reading.py:\d+: \w+: transformers is not installed"
     with pytest.raises(ValueError, match=message), building("the model"):
         raise kind("transformers is not installed")
 

@@ -3,7 +3,7 @@
 import pytest
 
 from stl_backbones.config.reading import building, load_config
-from stl_backbones.config.tasks import refuse_task, task_of
+from stl_backbones.config.tasks import task_of
 
 
 @pytest.fixture
@@ -110,14 +110,12 @@ def test_json_is_read(seg, write):
 
 @pytest.mark.parametrize("error", [IndexError("i"), ZeroDivisionError("z"), MemoryError("m")])
 def test_whatever_a_class_of_a_config_raises_is_the_configs_fault(error):
-    told = pytest.raises(ValueError, match=r"the model cannot be built from the config: [izm]")
+    told = pytest.raises(ValueError, match=r"the model cannot be built from the config: .*: [izm]$")
     with told, building("the model"):
         raise error
 
 
-def test_a_config_of_another_tool(seg, write, repo_root):
-    with pytest.raises(ValueError, match=r"config of a segmentation model; take tools/train.py"):
-        refuse_task(load_config(seg), ("segmentation", "detection"), "tools/train.py")
-    refuse_task(load_config(seg), ("classification",), "tools/pretrain.py")
+def test_the_task_of_a_config(seg, write):
+    assert task_of(load_config(seg)) == "segmentation"
     with pytest.raises(ValueError, match=r"expected a config with a model"):
         task_of(load_config(write("{base}model = None")))

@@ -13,7 +13,6 @@ from stl_backbones.corruptions import (
     PROTOCOLS,
     Protocol,
     check_corruption,
-    corruption_groups,
     custom_corruption,
     custom_versions,
     get_protocol,
@@ -60,7 +59,6 @@ class TestCorruptions:
         assert (found.name, found.group, found.version, found.function) == (
             "own_dim", "weather", "2", dim,
         )  # fmt: skip
-        assert corruption_groups()["weather"] == (*GROUPS["weather"], "own_dim")
         assert custom_versions(["fog", "own_dim"]) == {"own_dim": "2"}
         with pytest.raises(
             KeyError, match=r"did you mean 'own_dim'.*, own_dim, or one of your own"

@@ -170,7 +170,9 @@ def test_a_refused_checkpoint_changes_no_weight(tmp_path, make_model):
 
 def test_long_lists_of_keys_are_cut(tmp_path, make_model):
     torch.save({"state_dict": {"other": torch.zeros(1)}}, tmp_path / "other.pth")
-    with pytest.raises(ValueError, match=r"4 keys missing \(body\.weight, [^)]*, \.\.\.\)"):
+    with pytest.raises(
+        ValueError, match=r"4 keys missing \(body\.weight, [^)]*, \.\.\. \(1 more\)\)"
+    ):
         load_model_weights(make_model(), tmp_path / "other.pth")
 
 

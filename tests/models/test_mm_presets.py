@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from stl_backbones.config.packaged import config_file, find_release
-from stl_backbones.models.mm_presets import MM_PRESETS, get_mm_preset
+from stl_backbones.models.mm_presets import MM_PRESETS
 from stl_backbones.models.presets import PRESETS
 
 TABLES = {4: ("table4_segmentation.csv", "city_miou"), 5: ("table5_detection.csv", "coco_box_map")}
@@ -85,6 +85,3 @@ def test_of_several_trainings_the_nearest_was_taken(name):
 
 def test_names_are_no_classifiers_too():
     assert not set(MM_PRESETS) & set(PRESETS)
-    assert get_mm_preset("icnet").title == "ICNet"
-    with pytest.raises(KeyError, match="unknown preset 'icnot'; expected one of deeplabv3plus-r50"):
-        get_mm_preset("icnot")

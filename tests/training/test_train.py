@@ -11,7 +11,8 @@ from stl_backbones.engine.checkpointing import find_resume
 from stl_backbones.engine.safe_loaders import install_safe_loaders
 from stl_backbones.models import read_checkpoint
 from stl_backbones.results.lock import HeldError, locked
-from stl_backbones.training.train import evaluate, train
+from stl_backbones.training.test import evaluate
+from stl_backbones.training.train import train
 
 SHORT = {
     "max_iters": 2,
@@ -99,7 +100,7 @@ def test_one_run_at_a_time_in_a_folder(config, options, tmp_path):
 
 
 def test_mixed_precision_on_the_cpu(config, options, tmp_path):
-    folder = train(config, work_dir=tmp_path, amp=True, options={**options, "max_iters": 2})
+    folder = train(config, work_dir=tmp_path, amp="bfloat16", options={**options, "max_iters": 2})
     values = weights(folder / "iter_2.pth")
     assert values["decode_head.conv_seg.weight"].dtype == torch.float32
     assert all(value.isfinite().all() for value in values.values())

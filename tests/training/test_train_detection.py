@@ -10,7 +10,8 @@ from mmengine.runner import Runner
 
 from stl_backbones.engine.safe_loaders import install_safe_loaders
 from stl_backbones.models import read_checkpoint
-from stl_backbones.training.train import evaluate, train
+from stl_backbones.training.test import evaluate
+from stl_backbones.training.train import train
 
 SHORT = {
     "max_epochs": 1,
@@ -137,7 +138,7 @@ def test_mixed_precision_on_the_cpu(config, options, tmp_path, monkeypatch):
 
     monkeypatch.setattr(FPN, "forward", fpn)
     monkeypatch.setattr(RoIAlign, "forward", align)
-    folder = train(config, work_dir=tmp_path, amp=True, options={**options, "with_cp": True})
+    folder = train(config, work_dir=tmp_path, amp="bfloat16", options={**options, "with_cp": True})
     assert pyramid == {torch.bfloat16}
     assert rois == {torch.float32}
     values = weights(folder / "epoch_1.pth")

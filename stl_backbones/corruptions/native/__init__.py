@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-import numpy as np
-import numpy.typing as npt
-
+from stl_backbones.corruptions.native.arrays import Image
 from stl_backbones.corruptions.native.codec import jpeg_compression, pixelate
 from stl_backbones.corruptions.native.colour import (
     exact_brightness,
@@ -23,10 +21,7 @@ from stl_backbones.corruptions.native.colour import (
 )
 from stl_backbones.corruptions.native.defocus import exact_defocus_blur, fast_defocus_blur
 from stl_backbones.corruptions.native.draws import Draws
-from stl_backbones.corruptions.native.elastic import (
-    exact_elastic_transform,
-    fast_elastic_transform,
-)
+from stl_backbones.corruptions.native.elastic import exact_elastic_transform, fast_elastic_transform
 from stl_backbones.corruptions.native.fog import exact_fog, fast_fog
 from stl_backbones.corruptions.native.frost import exact_frost, fast_frost
 from stl_backbones.corruptions.native.gaussian import exact_gaussian_blur, fast_gaussian_blur
@@ -46,7 +41,6 @@ from stl_backbones.corruptions.native.snow import exact_snow, fast_snow
 from stl_backbones.corruptions.native.spatter import exact_spatter, fast_spatter
 from stl_backbones.corruptions.native.zoom import exact_zoom_blur, fast_zoom_blur
 
-Image = npt.NDArray[np.uint8]
 Corruption = Callable[[Image, int, Draws], Image]
 
 EXACT: Mapping[str, Corruption] = MappingProxyType(

@@ -8,11 +8,9 @@ surroundings are looked up, and the caller computes what is left in float64.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from stl_backbones.corruptions.native.arrays import Bits, Floats, Image, Indices
 from stl_backbones.corruptions.native.compiled import kernel
-
-Image = npt.NDArray[np.uint8]
 
 CHANNELS = 3
 CROWDED = 20  # one value in so many is left: do the whole row in float64
@@ -20,7 +18,13 @@ _PART = 64  # values looked at together
 
 
 @kernel
-def truncate(values: npt.NDArray[np.float32], out: Image) -> None:
+def lone_pixel(level: int) -> Image:
+    """An image of one grey pixel, ``(1, 3)``: whatever blurs it sees that level alone."""
+    return np.full((1, CHANNELS), np.uint8(level))
+
+
+@kernel
+def truncate(values: Floats, out: Image) -> None:
     """Levels of values of 0 and more."""
     for i in range(values.shape[0]):
         out[i] = np.uint8(min(values[i], np.float32(255)))
@@ -30,11 +34,11 @@ def truncate(values: npt.NDArray[np.float32], out: Image) -> None:
 def settle_row(
     image: Image,
     row: int,
-    values: npt.NDArray[np.float32],
+    values: Floats,
     window: tuple[int, float],
     flat: Image,
-    same: npt.NDArray[np.uint16],
-    near: npt.NDArray[np.int64],
+    same: Bits,
+    near: Indices,
     out: Image,
 ) -> int:
     """Truncate one row's values, where that is certain; rows come in order.
@@ -65,12 +69,7 @@ def settle_row(
 
 
 @kernel
-def round_down(
-    values: npt.NDArray[np.float32],
-    out: Image,
-    edge: float,
-    near: npt.NDArray[np.int64],
-) -> int:
+def round_down(values: Floats, out: Image, edge: float, near: Indices) -> int:
     """Truncate values of [0, 255]; positions nearer than ``edge`` to a whole number go to ``near``.
 
     Returns:
@@ -94,7 +93,7 @@ def round_down(
 
 
 @kernel
-def count_same_above(image: Image, row: int, same: npt.NDArray[np.uint16]) -> None:
+def count_same_above(image: Image, row: int, same: Bits) -> None:
     """How many rows, this one included, hold the same level up to here; at most 65535."""
     this = image[row]
     if row == 0:
@@ -110,11 +109,11 @@ def count_same_above(image: Image, row: int, same: npt.NDArray[np.uint16]) -> No
 @kernel
 def settle_flat(
     bottom: Image,
-    same: npt.NDArray[np.uint16],
+    same: Bits,
     rows: int,
     radius: int,
     flat: Image,
-    near: npt.NDArray[np.int64],
+    near: Indices,
     found: int,
     out: Image,
 ) -> int:

@@ -6,13 +6,11 @@ from io import BytesIO
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import Image as Pillow
 
+from stl_backbones.corruptions.native.arrays import Image
 from stl_backbones.corruptions.native.draws import Draws
 from stl_backbones.corruptions.parameters import JPEG_COMPRESSION, PIXELATE
-
-Image = npt.NDArray[np.uint8]
 
 
 def jpeg_compression(image: Image, severity: int, draws: Draws) -> Image:

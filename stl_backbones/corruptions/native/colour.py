@@ -11,14 +11,12 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from stl_backbones.corruptions.native.arrays import Doubles, Floats, Image
 from stl_backbones.corruptions.native.compiled import kernel
 from stl_backbones.corruptions.native.draws import Draws
 from stl_backbones.corruptions.native.levels import FRACTIONS, to_level
 from stl_backbones.corruptions.parameters import BRIGHTNESS, CONTRAST, SATURATE
-
-Image = npt.NDArray[np.uint8]
 
 # The middle channel in float32, on levels: a few roundings of values below 512.
 _EDGE = 2e-4
@@ -29,16 +27,16 @@ _LARGEST, _MIDDLE, _SMALLEST = (0, 1, 1, 2, 2, 0, 0), (1, 0, 2, 1, 0, 2, 1), (2,
 class _Change(NamedTuple):
     """A change of value and saturation, and what becomes of the extreme channels."""
 
-    values: npt.NDArray[np.float64]  # (256,) new value, by the largest level
+    values: Doubles  # (256,) new value, by the largest level
     factor: float  # of the saturation
     offset: float
     largest: Image  # (256,)
     smallest: Image  # (256, 256) by largest and smallest level
-    tops: npt.NDArray[np.float32]  # (256,) new value in levels
-    slopes: npt.NDArray[np.float32]  # (256, 256) levels lost per level below the largest
+    tops: Floats  # (256,) new value in levels
+    slopes: Floats  # (256, 256) levels lost per level below the largest
 
 
-def _change(values: npt.NDArray[np.float64], factor: float, offset: float) -> _Change:
+def _change(values: Doubles, factor: float, offset: float) -> _Change:
     largest, smallest = np.ogrid[:256, :256]
     span = np.maximum(largest - smallest, 0)
     saturation = (FRACTIONS[largest] - FRACTIONS[smallest]) / np.maximum(FRACTIONS[largest], 1e-300)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from stl_backbones.corruptions.native.certify import CHANNELS, CROWDED, settle_row, truncate
+from stl_backbones.corruptions.native.arrays import Doubles, Floats, Image, Indices, Reals
+from stl_backbones.corruptions.native.certify import (
+    CHANNELS,
+    CROWDED,
+    lone_pixel,
+    settle_row,
+    truncate,
+)
 from stl_backbones.corruptions.native.compiled import kernel, quick_kernel
 from stl_backbones.corruptions.native.draws import Draws
 from stl_backbones.corruptions.parameters import DEFOCUS_BLUR, Defocus
 
-Image = npt.NDArray[np.uint8]
 _NEGLIGIBLE = 1e-20  # the smallest disk has corners of 1e-45, too small to count and slow to use
 
 
@@ -22,12 +27,12 @@ class _Plan(NamedTuple):
     """The disk as bars: ``weights[i] * (sum of the levels within heights[i] rows, offsets[i])``."""
 
     radius: int
-    heights: npt.NDArray[np.int64]  # half the bar's height; ascending
-    offsets: npt.NDArray[np.int64]  # columns to the left and to the right
-    weights: npt.NDArray[np.float64]
+    heights: Indices  # half the bar's height; ascending
+    offsets: Indices  # columns to the left and to the right
+    weights: Doubles
 
 
-def disk(defocus: Defocus) -> npt.NDArray[np.float32]:
+def disk(defocus: Defocus) -> Floats:
     """The package's kernel, ``(2 * max(radius, 8) + 1,)`` on both sides."""
     reach, size = (8, (3, 3)) if defocus.radius <= 8 else (defocus.radius, (5, 5))
     line = np.arange(-reach, reach + 1)
@@ -83,9 +88,7 @@ def _mirror(index: int, size: int) -> int:
 
 
 @kernel
-def _blur(
-    image: Image, out: Image, plan: _Plan, small: npt.NDArray[np.float32], edge: float
-) -> None:
+def _blur(image: Image, out: Image, plan: _Plan, small: Floats, edge: float) -> None:
     height, size = image.shape
     margin = plan.radius * CHANNELS
     bars, values = np.empty(size + 2 * margin, np.float32), np.empty(size, np.float32)
@@ -112,21 +115,14 @@ def _blur(
 def _blur_of_flat(plan: _Plan) -> Image:
     """What becomes of a level whose whole window has it."""
     out = np.empty(256, np.uint8)
-    lone = np.empty((1, 3), np.uint8)
     for level in range(256):
-        lone[:] = level
-        out[level] = _blur_point(lone, 0, 0, plan)
+        out[level] = _blur_point(lone_pixel(level), 0, 0, plan)
     return out
 
 
 @kernel
 def _sum_bars(
-    image: Image,
-    row: int,
-    plan: _Plan,
-    weights: npt.NDArray[np.floating[Any]],
-    bars: npt.NDArray[np.floating[Any]],
-    values: npt.NDArray[np.floating[Any]],
+    image: Image, row: int, plan: _Plan, weights: Reals, bars: Reals, values: Reals
 ) -> None:
     """One row of the blur, in the type of the weights; ``bars`` is the running vertical sum."""
     height, size = image.shape
@@ -155,7 +151,7 @@ def _sum_bars(
 
 
 @kernel
-def _mirror_ends(bars: npt.NDArray[np.floating[Any]], margin: int) -> None:
+def _mirror_ends(bars: Reals, margin: int) -> None:
     end = bars.shape[0] - margin
     for i in range(0, margin, CHANNELS):
         for channel in range(CHANNELS):
@@ -164,13 +160,7 @@ def _mirror_ends(bars: npt.NDArray[np.floating[Any]], margin: int) -> None:
 
 
 @quick_kernel
-def _add_bar(
-    bars: npt.NDArray[np.floating[Any]],
-    margin: int,
-    offset: int,
-    weight: float,
-    values: npt.NDArray[np.floating[Any]],
-) -> None:
+def _add_bar(bars: Reals, margin: int, offset: int, weight: float, values: Reals) -> None:
     left, right = bars[margin - offset :], bars[margin + offset :]
     if offset == 0:
         for i in range(values.shape[0]):
@@ -182,11 +172,7 @@ def _add_bar(
 
 @quick_kernel
 def _add_two_bars(
-    bars: npt.NDArray[np.floating[Any]],
-    margin: int,
-    offsets: tuple[int, int],
-    weights: npt.NDArray[np.floating[Any]],
-    values: npt.NDArray[np.floating[Any]],
+    bars: Reals, margin: int, offsets: tuple[int, int], weights: Reals, values: Reals
 ) -> None:
     left, right = bars[margin - offsets[0] :], bars[margin + offsets[0] :]
     outer_left, outer_right = bars[margin - offsets[1] :], bars[margin + offsets[1] :]

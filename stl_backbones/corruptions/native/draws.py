@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from stl_backbones.corruptions.native.arrays import Bits, Doubles, Image, Words
 from stl_backbones.corruptions.native.streams import legacy_doubles, legacy_normals, legacy_words
 
 _LAST = 2**64 - 1
@@ -39,19 +40,19 @@ class Draws:
         kept: tuple[npt.NDArray[Any], ...] = self.kept[what]
         return kept
 
-    def words(self, size: int) -> npt.NDArray[np.uint32]:
+    def words(self, size: int) -> Words:
         """At least the first ``size`` words of ``numpy.random.seed(seed)``'s stream."""
         return legacy_words(self.seed, size)
 
-    def doubles(self, size: int) -> npt.NDArray[np.float64]:
+    def doubles(self, size: int) -> Doubles:
         """The first ``size`` doubles of [0, 1) of ``numpy.random.seed(seed)``'s stream."""
         return self.keep(f"doubles {size}", lambda: (legacy_doubles(self.seed, size),))[0]
 
-    def normals(self, size: int) -> npt.NDArray[np.float64]:
+    def normals(self, size: int) -> Doubles:
         """The first ``size`` standard normals of ``numpy.random.seed(seed)``'s stream."""
         return self.keep(f"normals {size}", lambda: (legacy_normals(self.seed, size),))[0]
 
-    def uniforms(self, size: int, low: float, high: float) -> npt.NDArray[np.float64]:
+    def uniforms(self, size: int, low: float, high: float) -> Doubles:
         """What ``RandomState(seed).uniform(low, high, size)`` returns, for a small size."""
         return np.random.RandomState(self.seed).uniform(low, high, size)
 
@@ -59,12 +60,28 @@ class Draws:
         """The fast mode's own stream, from its beginning."""
         return np.random.Generator(np.random.SFC64(self.seed))
 
-    def bits(self, size: int) -> npt.NDArray[np.uint16]:
+    def bits(self, size: int) -> Bits:
         """The first ``size`` 16 bit numbers of the fast mode's stream."""
 
-        def make() -> tuple[npt.NDArray[np.uint16]]:
+        def make() -> tuple[Bits]:
             count = -(-size // 4)
             words = self.generator().integers(0, _LAST, count, dtype=np.uint64, endpoint=True)
             return (words.view(np.uint16)[:size],)
 
         return self.keep(f"bits {size}", make)[0]
+
+
+def by_bits(
+    change: Callable[..., None], image: Image, draws: Draws, *tables: npt.NDArray[Any] | int
+) -> Image:
+    """A new image of what a kernel makes of each value and 16 random bits.
+
+    Args:
+        change: The kernel: values, where its results go, bits, ``*tables``.
+        image: ``(H, W, 3)`` uint8.
+        draws: Whose first bits are taken.
+        *tables: What else the kernel takes.
+    """
+    out = np.empty_like(image)
+    change(image.reshape(-1), out.reshape(-1), draws.bits(image.size), *tables)
+    return out

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
+from stl_backbones.corruptions.native.arrays import Doubles, Floats, Image
 from stl_backbones.corruptions.native.compiled import kernel, quick_kernel
 from stl_backbones.corruptions.native.draws import Draws
-from stl_backbones.corruptions.native.field import REFLECT, smooth, smooth_quickly
+from stl_backbones.corruptions.native.field import REFLECT, smooth
 from stl_backbones.corruptions.native.levels import FRACTIONS_32
 from stl_backbones.corruptions.native.scratch import scratch
 from stl_backbones.corruptions.native.streams import legacy_doubles
@@ -20,8 +20,6 @@ from stl_backbones.corruptions.parameters import (
     ELASTIC_TRUNCATE,
 )
 
-Image = npt.NDArray[np.uint8]
-
 
 def exact_elastic_transform(image: Image, severity: int, draws: Draws) -> Image:
     """Bilinear between pixels, mirrored beyond the borders."""
@@ -29,7 +27,7 @@ def exact_elastic_transform(image: Image, severity: int, draws: Draws) -> Image:
     size, sigmas = height * width, (height * ELASTIC_SIGMA, width * ELASTIC_SIGMA)
     reach = height * ELASTIC_RANGE  # the package takes the height for both axes
 
-    def fields() -> tuple[npt.NDArray[np.float64], ...]:
+    def fields() -> tuple[Doubles, ...]:
         moves = legacy_doubles(draws.seed, 2 * size)
         moves *= 2 * reach
         moves -= reach
@@ -54,13 +52,13 @@ def fast_elastic_transform(image: Image, severity: int, draws: Draws) -> Image:
     size, sigmas = height * width, (height * ELASTIC_SIGMA, width * ELASTIC_SIGMA)
     reach = height * ELASTIC_RANGE
 
-    def fields() -> tuple[npt.NDArray[np.float32], ...]:
+    def fields() -> tuple[Floats, ...]:
         bits = draws.bits(2 * size)
         moves = scratch("moves", (2, height, width), np.float32)
         np.multiply(bits.reshape(moves.shape), np.float32(2 * reach / 65536), out=moves)
         moves -= np.float32(reach * (1 - 1 / 65536))
         for part in moves:
-            part[:] = smooth_quickly(part, sigmas, truncate=ELASTIC_TRUNCATE, border=REFLECT)
+            part[:] = smooth(part, sigmas, truncate=ELASTIC_TRUNCATE, border=REFLECT)
         return tuple(moves)
 
     across, down = draws.keep("fields", fields)
@@ -78,13 +76,20 @@ def _mirror(index: int, size: int) -> int:
 
 
 @kernel
-def _warp(
-    image: Image,
-    down: npt.NDArray[np.float64],
-    across: npt.NDArray[np.float64],
-    strength: float,
-    out: Image,
-) -> None:
+def _corners(top: int, left: int, height: int, width: int) -> tuple[int, int, int, int]:
+    """The rows and columns of the four pixels around a place."""
+    if 0 <= top < height - 1 and 0 <= left < width - 1:
+        return top, top + 1, left, left + 1
+    return (
+        _mirror(top, height),
+        _mirror(top + 1, height),
+        _mirror(left, width),
+        _mirror(left + 1, width),
+    )
+
+
+@kernel
+def _warp(image: Image, down: Doubles, across: Doubles, strength: float, out: Image) -> None:
     height, width = down.shape
     for row in range(height):
         for column in range(width):
@@ -93,11 +98,7 @@ def _warp(
             top, left = int(math.floor(y)), int(math.floor(x))
             below, right = y - top, x - left
             above, back = 1.0 - below, 1.0 - right
-            if 0 <= top < height - 1 and 0 <= left < width - 1:
-                upper, lower, start, end = top, top + 1, left, left + 1
-            else:
-                upper, lower = _mirror(top, height), _mirror(top + 1, height)
-                start, end = _mirror(left, width), _mirror(left + 1, width)
+            upper, lower, start, end = _corners(top, left, height, width)
             for channel in range(3):
                 # The order of scipy's sum over the four neighbours.
                 value = FRACTIONS_32[image[upper, start, channel]] * above * back
@@ -108,13 +109,7 @@ def _warp(
 
 
 @quick_kernel
-def _warp_quickly(
-    image: Image,
-    down: npt.NDArray[np.float32],
-    across: npt.NDArray[np.float32],
-    strength: float,
-    out: Image,
-) -> None:
+def _warp_quickly(image: Image, down: Floats, across: Floats, strength: float, out: Image) -> None:
     height, width = down.shape
     for row in range(height):
         for column in range(width):
@@ -122,10 +117,7 @@ def _warp_quickly(
             step_y, step_x = np.floor(dy), np.floor(dx)
             below, right = dy - step_y, dx - step_x
             top, left = row + int(step_y), column + int(step_x)
-            upper, lower, start, end = top, top + 1, left, left + 1
-            if not (0 <= top < height - 1 and 0 <= left < width - 1):
-                upper, lower = _mirror(top, height), _mirror(top + 1, height)
-                start, end = _mirror(left, width), _mirror(left + 1, width)
+            upper, lower, start, end = _corners(top, left, height, width)
             for channel in range(3):
                 first = np.float32(image[upper, start, channel])
                 second = np.float32(image[lower, start, channel])

@@ -5,11 +5,9 @@ The float64 pass adds in scipy's order, four taps per sweep over a row; the floa
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from stl_backbones.corruptions.native.arrays import Doubles, Floats, Reals
 from stl_backbones.corruptions.native.compiled import kernel, quick_kernel
 from stl_backbones.corruptions.native.gaussian import Weights, gaussian_weights
 from stl_backbones.corruptions.native.scratch import scratch
@@ -18,30 +16,31 @@ NEAREST, REFLECT = 0, 1  # beyond the border: a a|a b c|c c, or b a|a b c|c b
 
 
 def smooth(
-    field: npt.NDArray[np.float64],
-    sigmas: tuple[float, float],
-    *,
-    truncate: float = 4.0,
-    border: int = NEAREST,
-) -> npt.NDArray[np.float64]:
-    """Smooth in float64, in scipy's order of operations.
+    field: Reals, sigmas: tuple[float, float], *, truncate: float = 4.0, border: int = NEAREST
+) -> Reals:
+    """Smooth in the field's own type; float64 in scipy's order of operations.
 
     Args:
-        field: ``(H, W)`` float64.
+        field: ``(H, W)`` float64 or float32.
         sigmas: Vertical and horizontal, in pixels.
         truncate: Radius in sigmas.
         border: `NEAREST` or `REFLECT`.
 
     Returns:
-        ``(H, W)`` float64 in a work array of this thread.
+        ``(H, W)`` of the same type in a work array of this thread.
     """
-    out = scratch("smooth", field.shape)
-    vertical, horizontal = (gaussian_weights(sigma, truncate) for sigma in sigmas)
-    _smooth(field, vertical, horizontal, border, out, False)
+    out = scratch("smooth", field.shape, field.dtype.type)
+    vertical, horizontal = (
+        gaussian_weights(sigma, truncate).astype(field.dtype, copy=False) for sigma in sigmas
+    )
+    if field.dtype == np.float32:
+        _smooth_quickly(field, vertical, horizontal, border, out)
+    else:
+        _smooth(field, vertical, horizontal, border, out, False)
     return out
 
 
-def smooth_as_float32(field: npt.NDArray[np.float64], sigma: float) -> npt.NDArray[np.float64]:
+def smooth_as_float32(field: Doubles, sigma: float) -> Doubles:
     """Smooth as scipy smooths a float32 array: each axis in float64, then rounded to float32.
 
     Args:
@@ -56,22 +55,6 @@ def smooth_as_float32(field: npt.NDArray[np.float64], sigma: float) -> npt.NDArr
     return out
 
 
-def smooth_quickly(
-    field: npt.NDArray[np.float32],
-    sigmas: tuple[float, float],
-    *,
-    truncate: float = 4.0,
-    border: int = NEAREST,
-) -> npt.NDArray[np.float32]:
-    """`smooth` in float32."""
-    out = scratch("smooth", field.shape, np.float32)
-    vertical, horizontal = (
-        gaussian_weights(sigma, truncate).astype(np.float32) for sigma in sigmas
-    )
-    _smooth_quickly(field, vertical, horizontal, border, out)
-    return out
-
-
 @kernel
 def _place(index: int, size: int, border: int) -> int:
     if border == REFLECT:
@@ -81,7 +64,7 @@ def _place(index: int, size: int, border: int) -> int:
 
 
 @kernel
-def _extend(padded: npt.NDArray[np.floating[Any]], margin: int, border: int) -> None:
+def _extend(padded: Reals, margin: int, border: int) -> None:
     size = padded.shape[0] - 2 * margin
     for i in range(margin):
         padded[margin - 1 - i] = padded[margin + _place(-1 - i, size, border)]
@@ -90,11 +73,11 @@ def _extend(padded: npt.NDArray[np.floating[Any]], margin: int, border: int) -> 
 
 @kernel
 def _smooth(
-    field: npt.NDArray[np.float64],
+    field: Doubles,
     vertical: Weights,
     horizontal: Weights,
     border: int,
-    out: npt.NDArray[np.float64],
+    out: Doubles,
     is_float32: bool,
 ) -> None:
     height, size = field.shape
@@ -130,28 +113,23 @@ def _smooth(
 
 
 @kernel
-def _start(centre: npt.NDArray[np.float64], weight: float, out: npt.NDArray[np.float64]) -> None:
+def _start(centre: Doubles, weight: float, out: Doubles) -> None:
     for i in range(out.shape[0]):
         out[i] = centre[i] * weight
 
 
 @kernel
-def _add_pair(
-    first: npt.NDArray[np.float64],
-    second: npt.NDArray[np.float64],
-    weight: float,
-    out: npt.NDArray[np.float64],
-) -> None:
+def _add_pair(first: Doubles, second: Doubles, weight: float, out: Doubles) -> None:
     for i in range(out.shape[0]):
         out[i] += (first[i] + second[i]) * weight
 
 
 @kernel
 def _add_two_pairs(
-    pair: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
-    nearer: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
+    pair: tuple[Doubles, Doubles],
+    nearer: tuple[Doubles, Doubles],
     weights: tuple[float, float],
-    out: npt.NDArray[np.float64],
+    out: Doubles,
 ) -> None:
     """Two `_add_pair` in one sweep, the same operations in the same order."""
     first, second = pair
@@ -164,11 +142,7 @@ def _add_two_pairs(
 
 @kernel
 def _smooth_quickly(
-    field: npt.NDArray[np.float32],
-    vertical: npt.NDArray[np.float32],
-    horizontal: npt.NDArray[np.float32],
-    border: int,
-    out: npt.NDArray[np.float32],
+    field: Floats, vertical: Floats, horizontal: Floats, border: int, out: Floats
 ) -> None:
     size, margin = field.shape[1], horizontal.shape[0] // 2
     padded = np.empty(size + 2 * margin, np.float32)
@@ -179,13 +153,7 @@ def _smooth_quickly(
 
 
 @quick_kernel
-def _sum_rows_quickly(
-    field: npt.NDArray[np.float32],
-    row: int,
-    weights: npt.NDArray[np.float32],
-    border: int,
-    out: npt.NDArray[np.float32],
-) -> None:
+def _sum_rows_quickly(field: Floats, row: int, weights: Floats, border: int, out: Floats) -> None:
     height, reach, centre = field.shape[0], weights.shape[0] // 2, field[row]
     for i in range(out.shape[0]):
         out[i] = centre[i] * weights[reach]
@@ -208,11 +176,7 @@ def _sum_rows_quickly(
 
 
 @quick_kernel
-def _sum_columns_quickly(
-    padded: npt.NDArray[np.float32],
-    weights: npt.NDArray[np.float32],
-    out: npt.NDArray[np.float32],
-) -> None:
+def _sum_columns_quickly(padded: Floats, weights: Floats, out: Floats) -> None:
     margin = weights.shape[0] // 2
     centre = padded[margin:]
     for i in range(out.shape[0]):

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from stl_backbones.corruptions.native.arrays import Bits, Doubles, Floats, Image, Reals
 from stl_backbones.corruptions.native.compiled import kernel, quick_kernel
 from stl_backbones.corruptions.native.draws import Draws
 from stl_backbones.corruptions.native.levels import FRACTIONS, to_level
 from stl_backbones.corruptions.native.scratch import scratch
 from stl_backbones.corruptions.parameters import FOG
 
-Image = npt.NDArray[np.uint8]
-Map = npt.NDArray[np.floating[Any]]
+Map = Reals
 
 _ROUGHNESS = 100.0  # of the first octave; the package multiplies it by itself
 _EDGE = 1e-3  # levels: the haze is a few float32 roundings of values below 2 * 255
@@ -52,7 +49,7 @@ def _wander(total: float, roughness: float, uniform: float) -> float:
 
 
 @kernel
-def _octave(plasma: Map, step: int, roughness: float, uniforms: npt.NDArray[np.float64]) -> None:
+def _octave(plasma: Map, step: int, roughness: float, uniforms: Doubles) -> None:
     """Fill the middles of squares, then of their sides, in the package's order of additions."""
     size, half = plasma.shape[0], step // 2
     side = size // step
@@ -142,9 +139,7 @@ def fast_fog(image: Image, severity: int, draws: Draws) -> Image:
 
 
 @quick_kernel
-def _quick_octave(
-    plasma: npt.NDArray[np.float32], step: int, swing: float, bits: npt.NDArray[np.uint16]
-) -> None:
+def _quick_octave(plasma: Floats, step: int, swing: float, bits: Bits) -> None:
     """One octave; ``swing`` times a number of (-1, 1) from 16 bits moves each mean."""
     size, half = plasma.shape[0], step // 2
     side = size // step
@@ -177,7 +172,7 @@ def _quick_octave(
 
 @quick_kernel
 def _quick_haze(
-    image: Image, plasma: npt.NDArray[np.float32], low: float, scale: float, gain: float, out: Image
+    image: Image, plasma: Floats, low: float, scale: float, gain: float, out: Image
 ) -> None:
     height, width = image.shape[:2]
     for row in range(height):

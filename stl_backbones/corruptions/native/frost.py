@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from stl_backbones.corruptions.frost import FROST_PICTURES, frost_picture
+from stl_backbones.corruptions.native.arrays import Image
 from stl_backbones.corruptions.native.compiled import kernel
 from stl_backbones.corruptions.native.draws import Draws
 from stl_backbones.corruptions.parameters import FROST
-
-Image = npt.NDArray[np.uint8]
 
 
 def exact_frost(image: Image, severity: int, draws: Draws) -> Image:
@@ -41,16 +39,14 @@ def _frost(image: Image, picture: Image, corner: tuple[int, int], severity: int)
     height, width = image.shape[:2]
     frost = picture.reshape(len(picture), -1)[corner[0] :, 3 * corner[1] :]
     levels, target = image.reshape(height, 3 * width), out.reshape(height, 3 * width)
-    _blend(levels, frost, float(weights.image_weight), weights.frost_weight, target)
+    _blend(levels, frost, (float(weights.image_weight), weights.frost_weight), target)
     return out
 
 
 @kernel
-def _blend(
-    image: Image, frost: Image, image_weight: float, frost_weight: float, out: Image
-) -> None:
+def _blend(image: Image, frost: Image, weights: tuple[float, float], out: Image) -> None:
     for row in range(image.shape[0]):
         levels, picture, target = image[row], frost[row], out[row]
         for i in range(levels.shape[0]):
-            value = image_weight * levels[i] + frost_weight * picture[i]
+            value = weights[0] * levels[i] + weights[1] * picture[i]
             target[i] = np.uint8(min(value, 255.0))

@@ -10,17 +10,22 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
-from stl_backbones.corruptions.native.certify import CHANNELS, CROWDED, settle_row, truncate
+from stl_backbones.corruptions.native.arrays import Doubles, Floats, Image
+from stl_backbones.corruptions.native.certify import (
+    CHANNELS,
+    CROWDED,
+    lone_pixel,
+    settle_row,
+    truncate,
+)
 from stl_backbones.corruptions.native.compiled import kernel, quick_kernel
 from stl_backbones.corruptions.native.draws import Draws
 from stl_backbones.corruptions.native.levels import FRACTIONS, to_level
 from stl_backbones.corruptions.native.scratch import scratch
 from stl_backbones.corruptions.parameters import GAUSSIAN_BLUR
 
-Image = npt.NDArray[np.uint8]
-Weights = npt.NDArray[np.float64]
+Weights = Doubles
 
 _EDGE_64 = 1e-9  # levels; far above the float64 error of any order of operations
 
@@ -79,12 +84,7 @@ def blur_exactly(image: Image, weights: Weights) -> Image:
 
 @kernel
 def _blur(
-    image: Image,
-    out: Image,
-    weights: Weights,
-    small: npt.NDArray[np.float32],
-    edge: float,
-    fractions: npt.NDArray[np.float64],
+    image: Image, out: Image, weights: Weights, small: Floats, edge: float, fractions: Doubles
 ) -> None:
     height, size = image.shape
     radius = weights.shape[0] // 2
@@ -113,7 +113,7 @@ def _blur(
 
 
 @kernel
-def _fill(image: Image, fractions: npt.NDArray[np.float64]) -> None:
+def _fill(image: Image, fractions: Doubles) -> None:
     for row in range(image.shape[0]):
         for i in range(image.shape[1]):
             fractions[row, i] = FRACTIONS[image[row, i]]
@@ -123,17 +123,13 @@ def _fill(image: Image, fractions: npt.NDArray[np.float64]) -> None:
 def _blur_of_flat(weights: Weights) -> Image:
     """What becomes of a level whose whole window has it: the weights need not sum to exactly 1."""
     out = np.empty(256, np.uint8)
-    lone = np.empty((1, 3), np.uint8)
     for level in range(256):
-        lone[:] = level
-        out[level] = _blur_point_in_order(lone, 0, 0, weights)
+        out[level] = _blur_point_in_order(lone_pixel(level), 0, 0, weights)
     return out
 
 
 @quick_kernel
-def _add_rows(
-    image: Image, row: int, weights: npt.NDArray[np.float32], out: npt.NDArray[np.float32]
-) -> None:
+def _add_rows(image: Image, row: int, weights: Floats, out: Floats) -> None:
     """The vertical pass of one row, two pairs of taps at a time, from the outside in."""
     last, radius, size = image.shape[0] - 1, weights.shape[0] // 2, out.shape[0]
     for i in range(size):
@@ -159,7 +155,7 @@ def _add_rows(
 
 
 @kernel
-def _repeat_ends(padded: npt.NDArray[np.float32], margin: int) -> None:
+def _repeat_ends(padded: Floats, margin: int) -> None:
     end = padded.shape[0] - margin
     for i in range(margin):
         padded[i] = padded[margin + i % CHANNELS]
@@ -167,11 +163,7 @@ def _repeat_ends(padded: npt.NDArray[np.float32], margin: int) -> None:
 
 
 @quick_kernel
-def _add_columns(
-    padded: npt.NDArray[np.float32],
-    weights: npt.NDArray[np.float32],
-    out: npt.NDArray[np.float32],
-) -> None:
+def _add_columns(padded: Floats, weights: Floats, out: Floats) -> None:
     """The horizontal pass of one row, two pairs of taps at a time, from the outside in."""
     radius, size = weights.shape[0] // 2, out.shape[0]
     middle = radius * CHANNELS
@@ -242,9 +234,7 @@ def _blur_point_in_order(image: Image, row: int, position: int, weights: Weights
 
 
 @kernel
-def _blur_row_64(
-    fractions: npt.NDArray[np.float64], row: int, weights: Weights, out: Image
-) -> None:
+def _blur_row_64(fractions: Doubles, row: int, weights: Weights, out: Image) -> None:
     """One row by scipy's order of operations."""
     height, size = fractions.shape
     radius = weights.shape[0] // 2

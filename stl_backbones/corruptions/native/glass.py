@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Callable
 
+import numpy as np
+
+from stl_backbones.corruptions.native.arrays import Bits, Image, Indices, Words
 from stl_backbones.corruptions.native.compiled import kernel
 from stl_backbones.corruptions.native.draws import Draws
 from stl_backbones.corruptions.native.gaussian import (
+    Weights,
     blur_exactly,
     blur_quickly,
     gaussian_weights,
 )
 from stl_backbones.corruptions.native.scratch import scratch
-from stl_backbones.corruptions.parameters import GLASS_BLUR
+from stl_backbones.corruptions.parameters import GLASS_BLUR, Glass
 
-Image = npt.NDArray[np.uint8]
-Pixels = npt.NDArray[np.uint32]  # a pixel's three levels in one word: moved by one instruction
+Pixels = Words  # a pixel's three levels in one word: moved by one instruction
 
 
 def exact_glass_blur(image: Image, severity: int, draws: Draws) -> Image:
     """The package's 'swap' through numpy views really overwrites one pixel: kept."""
-    glass = GLASS_BLUR[severity - 1]
-    weights = gaussian_weights(glass.sigma)
-    pixels = scratch("pixels", image.shape[:2], np.uint32)
-    blurred = blur_exactly(image, weights)
-    _pack(blurred, pixels)
+    glass, weights, blurred, pixels = _begin(image, severity, blur_exactly)
     size = 2 * glass.passes * pixels.size
     # A reach of 3 rejects 2 words of 8; 1.36 is 8/6 and a margin of many standard deviations.
     words = draws.words(int(size * (1.36 if glass.reach == 3 else 1)) + 64)
@@ -36,17 +34,25 @@ def exact_glass_blur(image: Image, severity: int, draws: Draws) -> Image:
 
 def fast_glass_blur(image: Image, severity: int, draws: Draws) -> Image:
     """The same moves by 16 random bits a pixel, and float32 blurs."""
-    glass = GLASS_BLUR[severity - 1]
-    weights = gaussian_weights(glass.sigma)
-    pixels = scratch("pixels", image.shape[:2], np.uint32)
-    blurred = blur_quickly(image, weights)
-    _pack(blurred, pixels)
+    glass, weights, blurred, pixels = _begin(image, severity, blur_quickly)
     reach = np.arange(-glass.reach, glass.reach)
     offsets = (reach[:, None] * image.shape[1] + reach).reshape(-1)
     bits = draws.bits(glass.passes * pixels.size)
     _move(pixels, glass.reach, glass.passes, bits, offsets)
     _unpack(pixels, blurred)
     return blur_quickly(blurred, weights)
+
+
+def _begin(
+    image: Image, severity: int, blur: Callable[[Image, Weights], Image]
+) -> tuple[Glass, Weights, Image, Pixels]:
+    """The constants, the first blur, and its pixels one word each."""
+    glass = GLASS_BLUR[severity - 1]
+    weights = gaussian_weights(glass.sigma)
+    blurred = blur(image, weights)
+    pixels = scratch("pixels", image.shape[:2], np.uint32)
+    _pack(blurred, pixels)
+    return glass, weights, blurred, pixels
 
 
 @kernel
@@ -97,13 +103,7 @@ def _move_in_order(pixels: Pixels, reach: int, passes: int, words: Pixels) -> No
 
 
 @kernel
-def _move(
-    pixels: Pixels,
-    reach: int,
-    passes: int,
-    bits: npt.NDArray[np.uint16],
-    offsets: npt.NDArray[np.int64],
-) -> None:
+def _move(pixels: Pixels, reach: int, passes: int, bits: Bits, offsets: Indices) -> None:
     height, width = pixels.shape
     flat, position, choices = pixels.reshape(-1), 0, np.uint32(offsets.shape[0])
     for _ in range(passes):

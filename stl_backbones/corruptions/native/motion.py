@@ -8,22 +8,22 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from stl_backbones.corruptions.native.arrays import Doubles, Floats, Image, Indices
 from stl_backbones.corruptions.native.certify import CHANNELS, settle_row, truncate
 from stl_backbones.corruptions.native.compiled import kernel, quick_kernel
 from stl_backbones.corruptions.native.draws import Draws
 from stl_backbones.corruptions.native.scratch import scratch
 from stl_backbones.corruptions.parameters import MOTION_BLUR, MOTION_BLUR_ANGLES, Motion
 
-Image = npt.NDArray[np.uint8]
 _STRIPE = 2048  # columns whose sums stay in the nearest cache
 
 
 class Taps(NamedTuple):
     """The result at a place is the sum of ``weights[i]`` times the image at place - shift[i]."""
 
-    rows: npt.NDArray[np.int64]  # shifts downwards
-    columns: npt.NDArray[np.int64]  # shifts to the right
-    weights: npt.NDArray[np.float64]
+    rows: Indices  # shifts downwards
+    columns: Indices  # shifts to the right
+    weights: Doubles
 
     @property
     def reach(self) -> int:
@@ -82,7 +82,7 @@ def _blur_image(image: Image, taps: Taps, edge: float) -> Image:
     return out
 
 
-def pad_columns(rows: npt.NDArray[Any], margin: int, channels: int) -> npt.NDArray[np.float32]:
+def pad_columns(rows: npt.NDArray[Any], margin: int, channels: int) -> Floats:
     """``(H, size + 2 * margin)`` float32, both ends repeated; a work array of this thread."""
     height, size = rows.shape
     padded = scratch("padded", (height, size + 2 * margin), np.float32)
@@ -91,9 +91,7 @@ def pad_columns(rows: npt.NDArray[Any], margin: int, channels: int) -> npt.NDArr
 
 
 @kernel
-def _pad(
-    rows: npt.NDArray[Any], padded: npt.NDArray[np.float32], margin: int, channels: int
-) -> None:
+def _pad(rows: npt.NDArray[Any], padded: Floats, margin: int, channels: int) -> None:
     size = rows.shape[1]
     for row in range(rows.shape[0]):
         source, target = rows[row], padded[row]
@@ -105,14 +103,7 @@ def _pad(
 
 
 @quick_kernel
-def add_taps(
-    padded: npt.NDArray[np.float32],
-    row: int,
-    start: int,
-    taps: Taps,
-    channels: int,
-    out: npt.NDArray[np.float32],
-) -> None:
+def add_taps(padded: Floats, row: int, start: int, taps: Taps, channels: int, out: Floats) -> None:
     """The weighted sums at ``padded[row, start:]``, four taps at a time, the last ones first."""
     bottom, size, tap = padded.shape[0] - 1, out.shape[0], taps.weights.shape[0] - 1
     for i in range(size):
@@ -135,27 +126,14 @@ def add_taps(
 
 @kernel
 def _line(
-    padded: npt.NDArray[np.float32],
-    row: int,
-    start: int,
-    taps: Taps,
-    tap: int,
-    channels: int,
-    bottom: int,
-) -> tuple[npt.NDArray[np.float32], float]:
+    padded: Floats, row: int, start: int, taps: Taps, tap: int, channels: int, bottom: int
+) -> tuple[Floats, float]:
     source = padded[min(max(row - taps.rows[tap], 0), bottom)]
     return source[start - taps.columns[tap] * channels :], np.float32(taps.weights[tap])
 
 
 @kernel
-def _blur(
-    image: Image,
-    padded: npt.NDArray[np.float32],
-    out: Image,
-    taps: Taps,
-    reach: int,
-    edge: float,
-) -> None:
+def _blur(image: Image, padded: Floats, out: Image, taps: Taps, reach: int, edge: float) -> None:
     height, size = image.shape
     values, near = np.empty(size, np.float32), np.empty(size, np.int64)
     flat, same = _blur_of_flat(taps), np.zeros(size, np.uint16)
@@ -185,7 +163,7 @@ def _blur_of_flat(taps: Taps) -> Image:
 
 
 @kernel
-def _blur_point(padded: npt.NDArray[np.float32], row: int, at: int, taps: Taps) -> int:
+def _blur_point(padded: Floats, row: int, at: int, taps: Taps) -> int:
     """One value in the package's type and order."""
     value = 0.0
     for tap in range(taps.weights.shape[0]):

@@ -6,11 +6,19 @@ import math
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import ndtri
 
+from stl_backbones.corruptions.native.arrays import (
+    Bits,
+    Doubles,
+    Floats,
+    Image,
+    Indices,
+    Shorts,
+    Words,
+)
 from stl_backbones.corruptions.native.compiled import kernel, quick_kernel
-from stl_backbones.corruptions.native.draws import Draws
+from stl_backbones.corruptions.native.draws import Draws, by_bits
 from stl_backbones.corruptions.native.levels import FRACTIONS, to_level
 from stl_backbones.corruptions.native.streams import (
     DOUBLES,
@@ -21,8 +29,6 @@ from stl_backbones.corruptions.native.streams import (
     next_pairs,
 )
 from stl_backbones.corruptions.parameters import GAUSSIAN_NOISE, IMPULSE_NOISE, SPECKLE_NOISE
-
-Image = npt.NDArray[np.uint8]
 
 # A rough value this near to a whole number is computed again as the package does. The rough
 # logarithm is good to 1e-11, so the result's error stays below 1e-8 levels.
@@ -57,17 +63,13 @@ def _noisy(level: int, normal: float, scale: float, relative: bool) -> int:
 
 
 @kernel
-def _add(
-    image: Image, out: Image, normals: npt.NDArray[np.float64], scale: float, relative: bool
-) -> None:
+def _add(image: Image, out: Image, normals: Doubles, scale: float, relative: bool) -> None:
     for i in range(image.shape[0]):
         out[i] = _noisy(image[i], normals[i], scale, relative)
 
 
 @kernel
-def _rough_factors(
-    squares: npt.NDArray[np.float64], factors: npt.NDArray[np.float64], mantissas: Image
-) -> None:
+def _rough_factors(squares: Doubles, factors: Doubles, mantissas: Image) -> None:
     """``sqrt(-2 ln(s) / s)`` with a polynomial logarithm, in vectors."""
     bits, parts, values = (
         squares.view(np.int64),
@@ -89,9 +91,7 @@ def _rough_factors(
 
 
 @kernel
-def _draw_and_add(
-    image: Image, out: Image, state: npt.NDArray[np.uint32], scale: float, relative: bool
-) -> None:
+def _draw_and_add(image: Image, out: Image, state: Words, scale: float, relative: bool) -> None:
     """Draw and add block by block: the normals never leave the cache."""
     words, doubles, pairs = np.empty(WORDS, np.uint32), np.empty(DOUBLES), new_pairs()
     factors, mantissas, normals = np.empty(PAIRS), np.empty(8 * PAIRS, np.uint8), np.empty(DOUBLES)
@@ -118,12 +118,7 @@ def _draw_and_add(
 
 @kernel
 def _add_roughly(
-    levels: Image,
-    target: Image,
-    normals: npt.NDArray[np.float64],
-    gain: float,
-    relative: bool,
-    near: npt.NDArray[np.int64],
+    levels: Image, target: Image, normals: Doubles, gain: float, relative: bool, near: Indices
 ) -> int:
     """Fill ``target``; the positions that are too near to a whole number go to ``near``."""
     found = 0
@@ -164,11 +159,7 @@ def exact_impulse_noise(image: Image, severity: int, draws: Draws) -> Image:
 
 @kernel
 def _salt_and_pepper(
-    image: Image,
-    out: Image,
-    which: npt.NDArray[np.float64],
-    colour: npt.NDArray[np.float64],
-    share: float,
+    image: Image, out: Image, which: Doubles, colour: Doubles, share: float
 ) -> None:
     for i in range(image.shape[0]):
         extreme = np.uint8(255) if colour[i] <= 0.5 else np.uint8(0)
@@ -176,33 +167,29 @@ def _salt_and_pepper(
 
 
 @lru_cache(maxsize=1)
-def normal_quantiles() -> npt.NDArray[np.float64]:
+def normal_quantiles() -> Doubles:
     """The standard normal's quantiles at the middle of 65536 equal steps."""
-    quantiles: npt.NDArray[np.float64] = ndtri((np.arange(65536) + 0.5) / 65536)
+    quantiles: Doubles = ndtri((np.arange(65536) + 0.5) / 65536)
     return quantiles
 
 
 @lru_cache(maxsize=5)
-def _shifts(severity: int) -> npt.NDArray[np.int16]:
+def _shifts(severity: int) -> Shorts:
     return np.floor(255 * GAUSSIAN_NOISE[severity - 1] * normal_quantiles()).astype(np.int16)
 
 
 @lru_cache(maxsize=5)
-def _gains(severity: int) -> npt.NDArray[np.float32]:
+def _gains(severity: int) -> Floats:
     return (1 + SPECKLE_NOISE[severity - 1] * normal_quantiles()).astype(np.float32)
 
 
 def fast_gaussian_noise(image: Image, severity: int, draws: Draws) -> Image:
     """``image + scale * normal``, the normal from a table by 16 random bits."""
-    out = np.empty_like(image)
-    _shift(image.reshape(-1), out.reshape(-1), draws.bits(image.size), _shifts(severity))
-    return out
+    return by_bits(_shift, image, draws, _shifts(severity))
 
 
 @kernel
-def _shift(
-    image: Image, out: Image, bits: npt.NDArray[np.uint16], table: npt.NDArray[np.int16]
-) -> None:
+def _shift(image: Image, out: Image, bits: Bits, table: Shorts) -> None:
     for i in range(image.shape[0]):
         level = np.int16(image[i]) + table[bits[i]]
         out[i] = np.uint8(min(max(level, np.int16(0)), np.int16(255)))
@@ -210,15 +197,11 @@ def _shift(
 
 def fast_speckle_noise(image: Image, severity: int, draws: Draws) -> Image:
     """``image * (1 + scale * normal)``, the normal from a table by 16 random bits."""
-    out = np.empty_like(image)
-    _multiply(image.reshape(-1), out.reshape(-1), draws.bits(image.size), _gains(severity))
-    return out
+    return by_bits(_multiply, image, draws, _gains(severity))
 
 
 @quick_kernel
-def _multiply(
-    image: Image, out: Image, bits: npt.NDArray[np.uint16], table: npt.NDArray[np.float32]
-) -> None:
+def _multiply(image: Image, out: Image, bits: Bits, table: Floats) -> None:
     for i in range(image.shape[0]):
         level = np.float32(image[i]) * table[bits[i]]
         out[i] = np.uint8(min(max(level, np.float32(0)), np.float32(255)))
@@ -227,13 +210,11 @@ def _multiply(
 def fast_impulse_noise(image: Image, severity: int, draws: Draws) -> Image:
     """Black and white values by 16 random bits: 15 say whether, one says which."""
     share = np.uint16(round(IMPULSE_NOISE[severity - 1] * 32768))
-    out = np.empty_like(image)
-    _replace(image.reshape(-1), out.reshape(-1), draws.bits(image.size), share)
-    return out
+    return by_bits(_replace, image, draws, share)
 
 
 @kernel
-def _replace(image: Image, out: Image, bits: npt.NDArray[np.uint16], share: int) -> None:
+def _replace(image: Image, out: Image, bits: Bits, share: int) -> None:
     for i in range(image.shape[0]):
         extreme = np.uint8(255) if bits[i] & np.uint16(1) else np.uint8(0)
         out[i] = extreme if (bits[i] >> np.uint16(1)) < share else image[i]

@@ -7,16 +7,13 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from stl_backbones.corruptions.native.arrays import Bits, Doubles, Image, Words
 from stl_backbones.corruptions.native.compiled import kernel
-from stl_backbones.corruptions.native.draws import Draws
+from stl_backbones.corruptions.native.draws import Draws, by_bits
 from stl_backbones.corruptions.native.levels import FRACTIONS
 from stl_backbones.corruptions.native.streams import DOUBLES, WORDS, legacy_key, next_doubles
 from stl_backbones.corruptions.parameters import SHOT_NOISE
-
-Image = npt.NDArray[np.uint8]
-Table = npt.NDArray[np.float64]
 
 _COUNTS = (
     256  # more photons than any white pixel gets in practice; more are computed, not looked up
@@ -28,14 +25,14 @@ _RESERVE = 64  # doubles that are there before a value begins
 class _Rates(NamedTuple):
     """Per grey level, what numpy's sampler computes from the rate; and the level of a count."""
 
-    rate: Table
-    stop: Table  # exp(-rate)
-    slope: Table  # b of PTRS
-    width: Table  # a of PTRS
-    inverse_alpha: Table
-    accept: Table  # v_r of PTRS
-    log_rate: Table
-    probability: Table  # (256, _COUNTS), of each count
+    rate: Doubles
+    stop: Doubles  # exp(-rate)
+    slope: Doubles  # b of PTRS
+    width: Doubles  # a of PTRS
+    inverse_alpha: Doubles
+    accept: Doubles  # v_r of PTRS
+    log_rate: Doubles
+    probability: Doubles  # (256, _COUNTS), of each count
     level: Image  # of each count
 
 
@@ -68,7 +65,7 @@ def exact_shot_noise(image: Image, severity: int, draws: Draws) -> Image:
 
 
 @kernel
-def _draw_counts(image: Image, out: Image, state: npt.NDArray[np.uint32], rates: _Rates) -> None:
+def _draw_counts(image: Image, out: Image, state: Words, rates: _Rates) -> None:
     words, stream = np.empty(WORDS, np.uint32), np.empty(_REFILL + DOUBLES)
     position = filled = 0
     for i in range(image.shape[0]):
@@ -98,11 +95,7 @@ def _draw_counts(image: Image, out: Image, state: npt.NDArray[np.uint32], rates:
 
 @kernel
 def _refill(
-    state: npt.NDArray[np.uint32],
-    words: npt.NDArray[np.uint32],
-    stream: Table,
-    position: int,
-    filled: int,
+    state: Words, words: Words, stream: Doubles, position: int, filled: int
 ) -> tuple[int, int]:
     """Move what is left to the front and draw more."""
     left = filled - position
@@ -140,7 +133,7 @@ def _rejection(rates: _Rates, level: int, first: float, second: float) -> int:
 
 
 @lru_cache(maxsize=5)
-def _inverse(severity: int) -> tuple[npt.NDArray[np.uint16], Image, Image]:
+def _inverse(severity: int) -> tuple[Bits, Image, Image]:
     """Per grey level: 16 bit cumulative probabilities, where to begin looking, level of a count."""
     rates = _rates(severity)
     cumulative = np.ceil(np.cumsum(rates.probability[:, :128], axis=1) * 65536) - 1
@@ -153,21 +146,12 @@ def _inverse(severity: int) -> tuple[npt.NDArray[np.uint16], Image, Image]:
 
 def fast_shot_noise(image: Image, severity: int, draws: Draws) -> Image:
     """The same distribution, by the inverse cumulative probability of 16 random bits."""
-    out = np.empty_like(image)
     table, guide, level = _inverse(severity)
-    _invert(image.reshape(-1), out.reshape(-1), draws.bits(image.size), table, guide, level)
-    return out
+    return by_bits(_invert, image, draws, table, guide, level)
 
 
 @kernel
-def _invert(
-    image: Image,
-    out: Image,
-    bits: npt.NDArray[np.uint16],
-    table: npt.NDArray[np.uint16],
-    guide: Image,
-    level: Image,
-) -> None:
+def _invert(image: Image, out: Image, bits: Bits, table: Bits, guide: Image, level: Image) -> None:
     for i in range(image.shape[0]):
         value = bits[i]
         row = image[i]

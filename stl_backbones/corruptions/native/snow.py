@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from stl_backbones.corruptions.native.arrays import Doubles, Floats, Image
 from stl_backbones.corruptions.native.compiled import kernel, quick_kernel
 from stl_backbones.corruptions.native.draws import Draws
 from stl_backbones.corruptions.native.levels import FRACTIONS, FRACTIONS_32, to_level
@@ -15,8 +15,6 @@ from stl_backbones.corruptions.native.scratch import scratch
 from stl_backbones.corruptions.native.streams import legacy_key, window_of_normals
 from stl_backbones.corruptions.native.zoom import Axis, enlarge, enlarged_axis, enlarged_value
 from stl_backbones.corruptions.parameters import SNOW, SNOW_ANGLES, Snow
-
-Image = npt.NDArray[np.uint8]
 
 _STRIP = 16  # rows that are whitened together
 
@@ -61,7 +59,7 @@ def fast_snow(image: Image, severity: int, draws: Draws) -> Image:
 
 
 def _fall(
-    noise: npt.NDArray[np.float64],
+    noise: Doubles,
     axes: tuple[Axis, Axis],
     snow: Snow,
     taps: Taps,
@@ -78,8 +76,8 @@ def _fall(
 
 @kernel
 def _blur(
-    padded: npt.NDArray[np.float32],
-    layer: tuple[npt.NDArray[np.float64], Axis, Axis, float],
+    padded: Floats,
+    layer: tuple[Doubles, Axis, Axis, float],
     taps: Taps,
     reach: int,
     edge: float,
@@ -103,14 +101,7 @@ def _blur(
 
 
 @kernel
-def _cover(
-    strip: npt.NDArray[np.float32],
-    grey: npt.NDArray[np.float32],
-    flakes: Image,
-    top: int,
-    weight: float,
-    out: Image,
-) -> None:
+def _cover(strip: Floats, grey: Floats, flakes: Image, top: int, weight: float, out: Image) -> None:
     """Whiten ``strip`` (rows from ``top`` on) and add the flakes and the flakes upside down."""
     height, width = flakes.shape
     image_weight, white_weight = np.float32(weight), np.float32(1 - weight)

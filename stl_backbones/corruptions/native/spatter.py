@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from stl_backbones.corruptions.native.arrays import Image, Reals
 from stl_backbones.corruptions.native.compiled import kernel
 from stl_backbones.corruptions.native.draws import Draws
-from stl_backbones.corruptions.native.field import smooth, smooth_as_float32, smooth_quickly
+from stl_backbones.corruptions.native.field import smooth, smooth_as_float32
 from stl_backbones.corruptions.native.levels import FRACTIONS_32, to_level, to_level_32
 from stl_backbones.corruptions.native.noise import normal_quantiles
 from stl_backbones.corruptions.native.scratch import scratch
 from stl_backbones.corruptions.parameters import MUD, SPATTER, WATER
-
-Image = npt.NDArray[np.uint8]
 
 _DROP_EDGE = 0.8  # mud thinner than this is not seen
 _RIPPLE = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])  # the package's emboss filter
@@ -49,11 +45,11 @@ def fast_spatter(image: Image, severity: int, draws: Draws) -> Image:
     noise = scratch("noise", shape, np.float32)
     table = (spatter.mean + spatter.scale * normal_quantiles()).astype(np.float32)
     np.take(table, draws.bits(noise.size).reshape(shape), out=noise, mode="clip")
-    layer = smooth_quickly(noise, (spatter.sigma, spatter.sigma))
+    layer = smooth(noise, (spatter.sigma, spatter.sigma))
     out = np.empty_like(image)
     if spatter.is_mud:
         np.greater(layer, np.float32(spatter.threshold), out=noise)
-        drops = smooth_quickly(noise, (spatter.strength, spatter.strength))
+        drops = smooth(noise, (spatter.strength, spatter.strength))
         _splash_mud(image, drops, out)
     else:
         liquid = scratch("liquid", shape, np.uint8)
@@ -63,7 +59,7 @@ def fast_spatter(image: Image, severity: int, draws: Draws) -> Image:
 
 
 @kernel
-def _take_liquid(layer: npt.NDArray[np.floating[Any]], threshold: float, liquid: Image) -> None:
+def _take_liquid(layer: Reals, threshold: float, liquid: Image) -> None:
     for row in range(layer.shape[0]):
         for column in range(layer.shape[1]):
             value = layer[row, column]
@@ -106,7 +102,7 @@ def _splash_water(image: Image, liquid: Image, ripple: Image, strength: float, o
 
 
 @kernel
-def _splash_mud(image: Image, drops: npt.NDArray[np.floating[Any]], out: Image) -> None:
+def _splash_mud(image: Image, drops: Reals, out: Image) -> None:
     for row in range(image.shape[0]):
         for column in range(image.shape[1]):
             drop = np.float32(drops[row, column])

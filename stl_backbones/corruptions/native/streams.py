@@ -9,13 +9,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
+from stl_backbones.corruptions.native.arrays import Doubles, Words
 from stl_backbones.corruptions.native.compiled import kernel
 from stl_backbones.corruptions.native.scratch import scratch
-
-Words = npt.NDArray[np.uint32]
-Doubles = npt.NDArray[np.float64]
 
 WORDS = 624  # of MT19937's state, and made at a time
 DOUBLES = WORDS // 2

@@ -9,14 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from stl_backbones.corruptions.native.arrays import Doubles, Floats, Image, Indices
 from stl_backbones.corruptions.native.certify import CHANNELS, round_down
 from stl_backbones.corruptions.native.compiled import kernel, quick_kernel
 from stl_backbones.corruptions.native.draws import Draws
 from stl_backbones.corruptions.native.levels import FRACTIONS_32, to_level_32
 from stl_backbones.corruptions.native.scratch import scratch
 from stl_backbones.corruptions.parameters import ZOOM_BLUR
-
-Image = npt.NDArray[np.uint8]
 
 
 class Axis(NamedTuple):
@@ -29,8 +28,8 @@ class Axis(NamedTuple):
     start: int  # of the crop
     length: int  # of the crop
     outputs: int
-    first: npt.NDArray[np.int64]  # within the crop
-    share: npt.NDArray[np.float64]
+    first: Indices  # within the crop
+    share: Doubles
 
 
 def enlarged_axis(size: int, factor: float, *, limit: int | None = None) -> Axis:
@@ -55,17 +54,17 @@ def enlarged_axis(size: int, factor: float, *, limit: int | None = None) -> Axis
 class _Layers(NamedTuple):
     """All enlargements of one image: both axes of every layer, one after the other."""
 
-    row_counts: npt.NDArray[np.int64]  # (layers,)
-    rows: npt.NDArray[np.int64]  # (layers, H) input row
-    row_ends: npt.NDArray[np.int64]  # (layers,) last input row of the crop
-    row_shares: npt.NDArray[np.float64]  # (layers, H)
-    crops: npt.NDArray[np.int64]  # (layers, 2) first and number of input columns
-    columns: npt.NDArray[np.int64]  # (layers, W) input column within the crop
-    column_counts: npt.NDArray[np.int64]  # (layers,)
-    column_shares: npt.NDArray[np.float64]  # (layers, W)
-    spread_shares: npt.NDArray[np.float32]  # (layers, 3 * W) the same for each channel
-    run_counts: npt.NDArray[np.int64]  # (layers,)
-    runs: npt.NDArray[np.int64]  # (layers, W + 1) ends of runs of outputs equally far from inputs
+    row_counts: Indices  # (layers,)
+    rows: Indices  # (layers, H) input row
+    row_ends: Indices  # (layers,) last input row of the crop
+    row_shares: Doubles  # (layers, H)
+    crops: Indices  # (layers, 2) first and number of input columns
+    columns: Indices  # (layers, W) input column within the crop
+    column_counts: Indices  # (layers,)
+    column_shares: Doubles  # (layers, W)
+    spread_shares: Floats  # (layers, 3 * W) the same for each channel
+    run_counts: Indices  # (layers,)
+    runs: Indices  # (layers, W + 1) ends of runs of outputs equally far from inputs
 
 
 @lru_cache(maxsize=8)
@@ -139,9 +138,7 @@ def _blur(image: Image, out: Image, layers: _Layers, edge: float) -> None:
 
 
 @quick_kernel
-def _enlarge_row(
-    image: Image, row: int, layer: int, layers: _Layers, line: npt.NDArray[np.float32]
-) -> None:
+def _enlarge_row(image: Image, row: int, layer: int, layers: _Layers, line: Floats) -> None:
     """The crop's columns at an output row."""
     at, share = layers.rows[layer, row], np.float32(layers.row_shares[layer, row])
     start, size = layers.crops[layer, 0] * CHANNELS, layers.crops[layer, 1] * CHANNELS
@@ -154,12 +151,7 @@ def _enlarge_row(
 
 
 @quick_kernel
-def _add_row(
-    line: npt.NDArray[np.float32],
-    layer: int,
-    layers: _Layers,
-    total: npt.NDArray[np.float32],
-) -> None:
+def _add_row(line: Floats, layer: int, layers: _Layers, total: Floats) -> None:
     for run in range(layers.run_counts[layer]):
         begin, end = layers.runs[layer, run], layers.runs[layer, run + 1]
         near = line[layers.columns[layer, begin] * CHANNELS :]
@@ -212,13 +204,7 @@ def enlarge(layer: npt.NDArray[Any], rows: Axis, columns: Axis, threshold: float
 
 
 @kernel
-def _enlarge(
-    layer: npt.NDArray[np.float64],
-    rows: Axis,
-    columns: Axis,
-    threshold: float,
-    out: npt.NDArray[np.float32],
-) -> None:
+def _enlarge(layer: Doubles, rows: Axis, columns: Axis, threshold: float, out: Floats) -> None:
     bottom, end = layer.shape[0] - 1, layer.shape[1] - 1
     for row in range(rows.first.shape[0]):
         source = layer[rows.first[row]]
@@ -236,9 +222,7 @@ def _enlarge(
 
 
 @kernel
-def enlarged_value(
-    layer: tuple[npt.NDArray[np.float64], Axis, Axis, float], at: tuple[int, int]
-) -> float:
+def enlarged_value(layer: tuple[Doubles, Axis, Axis, float], at: tuple[int, int]) -> float:
     """One value of `enlarge` in float64; beyond the borders the nearest one.
 
     Args:

@@ -79,12 +79,19 @@ class DenseModel:
         encoder = getattr(self.inner, "backbone", None)
         return 0 if encoder is None else count_parameters(encoder)
 
+    @property
+    def is_half(self) -> bool:
+        """Whether the config asks for mixed precision in its test loop."""
+        return bool((self.config.get("test_cfg") or {}).get("fp16"))
+
     def extras(self, options: SweepOptions) -> Iterator[str]:
         """What is unusual about how it predicts, in words."""
         if self.inner is not self.model:
             yield "test-time augmentation"
         if options.amp:
             yield "bfloat16"
+        elif self.is_half:
+            yield "test_cfg.fp16"
 
     def bfloat16(self) -> torch.autocast:
         """Compute in mixed precision meanwhile."""

@@ -15,8 +15,6 @@ from stl_backbones.config.tasks import task_of
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.sources.base import Source
 
-_DATA_ROOT = "test_dataloader.dataset.data_root"
-
 
 class ConfigSource(Source):
     """The model of a config, on the config's test data.
@@ -45,11 +43,7 @@ class ConfigSource(Source):
     @cached_property
     def config(self) -> Config:
         """The config, with the options."""
-        config = load_config(self.path, options=self.options)
-        if self.data_root is not None:
-            targets = (config.get("linked_options") or {}).get("data_root") or [_DATA_ROOT]
-            config.merge_from_dict(dict.fromkeys(targets, str(self.data_root)))
-        return config
+        return load_config(self.path, options=self.options, uses=("test",))
 
     @property
     def task(self) -> str:

@@ -12,7 +12,6 @@ import hashlib
 import inspect
 import io
 import json
-import logging
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,11 +24,20 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.logging import print_log
+from mmengine.dist import get_world_size
 from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import DATASETS, METRICS, MODELS, init_default_scope
+from mmengine.registry import (
+    DATA_SAMPLERS,
+    DATASETS,
+    METRICS,
+    MODELS,
+    init_default_scope,
+)
+from mmengine.runner.amp import autocast
 from PIL import Image
 
+from stl_backbones.config.data_check import check_data, naming_empty_data
+from stl_backbones.config.data_check import innermost as innermost_data
 from stl_backbones.config.openmmlab import (
     contiguous_maps,
     scoring_model_config,
@@ -37,6 +45,7 @@ from stl_backbones.config.openmmlab import (
     with_tta,
 )
 from stl_backbones.config.reading import building, without_import_notes
+from stl_backbones.config.variables import move_data_root
 from stl_backbones.corruptions import MIN_SIDE, apply_corruption
 from stl_backbones.corruptions.seeds import check_key
 from stl_backbones.datasets.integrity import (
@@ -47,7 +56,7 @@ from stl_backbones.datasets.integrity import (
 )
 from stl_backbones.engine.distributed import Ranks
 from stl_backbones.engine.loading import load_model_weights
-from stl_backbones.errors import InputError, MissingFileError
+from stl_backbones.errors import InputError
 from stl_backbones.models.hashing import file_sha256
 from stl_backbones.records import Cell, CorruptionSpec, Provenance
 from stl_backbones.robustness.corrupted_copy import (
@@ -81,7 +90,11 @@ class DenseTask(Task):
 
     def from_config(self, source: Any, options: SweepOptions) -> DenseModel:
         """Build the config's model with the checkpoint's weights, ready to predict."""
-        config = with_tta(source.config) if options.task_options.get("tta") else source.config
+        config = source.config
+        if source.data_root is not None:
+            move_data_root(config, source.data_root, uses=("test",))
+        if options.task_options.get("tta"):
+            config = with_tta(config)
         return DenseModel(
             name=source.name,
             config=config,
@@ -117,7 +130,7 @@ class DenseData:
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
-        self.innermost = list(_innermost(dataset))
+        self.innermost = list(innermost_data(dataset))
         self.all_infos = [dataset.get_data_info(index) for index in range(len(dataset))]
         self.infos = self.all_infos
         self.indices = list(range(len(dataset)))
@@ -137,10 +150,11 @@ class DenseData:
         settings = dict((config.get("test_dataloader") or {}).get("dataset") or {})
         if not settings:
             raise InputError("the config has no test_dataloader, so nothing to score")
-        with without_import_notes(), building("the test data set"):
+        with without_import_notes(), building("the test data set"), naming_empty_data():
             if options.skip_broken and _takes(settings, "skip_broken"):
                 settings["skip_broken"] = True
             data = cls(DATASETS.build(settings))
+        _check_sampler(config.test_dataloader.get("sampler"), data.dataset)
         data._check(options)
         return data
 
@@ -149,8 +163,6 @@ class DenseData:
         corrupted = [cell for cell in cells if not cell.is_clean]
         paths = [self._path(info) for info in self.infos]
         least = MIN_SIDE if corrupted and options.corrupted_root is None else 1
-        if not self.infos:
-            raise MissingFileError(_nothing_there(self.innermost[0]))
         for dataset in self.innermost:
             _check_listed(self.infos, dataset)
         lost = {} if self.broken else _find_lost(self.innermost)
@@ -254,7 +266,6 @@ class DenseSet(ScoredSet):
         self.subject, self.data, self.options = subject, data, options
         self.model, self.cells, self.keys = subject.model, options.cells(), data.keys
         self.title, self.is_on_the_fly = data.title, data.copy is None
-        self.versions = DenseVersions(data, options)
         stated: Any = subject.config.get("test_evaluator") or []
         self.stated_evaluators = list(stated) if isinstance(stated, list | tuple) else [stated]
         with (
@@ -265,21 +276,14 @@ class DenseSet(ScoredSet):
             # mmdet says so of its other metric, and means its own optional extra.
             warnings.filterwarnings("ignore", message="faster_coco_eval is not installed")
             self.evaluators = [METRICS.build(settings) for settings in self.stated_evaluators]
+        check_data(subject.model, data.dataset, split="test", metrics=self.evaluators)
+        self.versions = DenseVersions(data, options)
         self.classes = self.find_classes()
-        found = num_classes(subject.inner)
-        if found is not None and found != len(self.classes):
-            raise InputError(
-                f"the model has {found} classes, the data set {len(self.classes)}: "
-                f"{', '.join(self.classes[:5])}{', ...' if len(self.classes) > 5 else ''}"
-            )
         self.check()
 
     def describe(self, task: str) -> Provenance:
-        """What is measured, and how; what a table must note is reported at once, too."""
+        """What is measured, and how."""
         data, subject, options = self.data, self.subject, self.options
-        notes = tuple(self.notes())
-        for note in notes:
-            print_log(note, logger="current", level=logging.WARNING)
         return describe(
             options,
             libraries=OPENMMLAB,
@@ -296,7 +300,7 @@ class DenseSet(ScoredSet):
             inference=", ".join([*self.inference(), *subject.extras(options)]),
             parameters=subject.parameters,
             encoder_parameters=subject.encoder_parameters,
-            notes=notes,
+            notes=tuple(self.notes()),
             **corruption_fields(None if data.copy is None else data.copy.manifest, options),
         )
 
@@ -341,7 +345,9 @@ class DenseSet(ScoredSet):
 
     def precision(self) -> AbstractContextManager[Any]:
         """The numbers that the model computes in."""
-        return self.subject.bfloat16() if self.options.amp else contextlib.nullcontext()
+        if self.options.amp:
+            return self.subject.bfloat16()
+        return autocast(enabled=self.subject.is_half)
 
     def _predict(self, versions: Sequence[Any]) -> Iterator[Any]:
         """Predict images of one size together."""
@@ -408,18 +414,6 @@ def _pipelines(dataset: Mapping[str, Any]) -> Any:
     return dataset.get("pipeline")
 
 
-def _innermost(dataset: Any) -> Iterator[Any]:
-    """The data sets that read files, inside of concatenations and the like."""
-    inner = getattr(dataset, "datasets", None)
-    if inner is None and hasattr(dataset, "dataset"):
-        inner = [dataset.dataset]
-    if inner is None:
-        yield dataset
-        return
-    for part in inner:
-        yield from _innermost(part)
-
-
 def _image_roots(datasets: Sequence[Any]) -> list[Path]:
     """Folders that images may lie in, as the data sets name them."""
     roots = []
@@ -437,6 +431,20 @@ def _one_root(roots: Sequence[Path], paths: Sequence[Path]) -> Path | None:
     """The deepest of the folders that holds all images."""
     fitting = [root for root in roots if all(path.is_relative_to(root) for path in paths)]
     return max(fitting, key=lambda root: len(root.parts), default=None)
+
+
+def _check_sampler(settings: Any, dataset: Any) -> None:
+    """Refuse a sampler of the config's that leaves images out, or takes some twice."""
+    if not isinstance(settings, Mapping) or get_world_size() > 1:  # each process has a share then
+        return
+    with building("the test sampler"):
+        sampler = DATA_SAMPLERS.build(dict(settings), default_args={"dataset": dataset, "seed": 0})
+    given = sorted(sampler)
+    if given != list(range(len(dataset))):
+        raise InputError(
+            f"test_dataloader.sampler {type(sampler).__name__} gives {len(set(given))} of the "
+            f"{len(dataset)} images; expected each once, so take DefaultSampler and --limit"
+        )
 
 
 def _check_listed(infos: Sequence[Mapping[str, Any]], dataset: Any) -> None:
@@ -473,20 +481,6 @@ def _wrong_with(path: Path, least: int) -> str:
     if min(width, height) < least:
         return f"'{path}' is {width}x{height}; expected sides of at least {least} pixels to corrupt"
     return ""
-
-
-def _nothing_there(dataset: Any) -> str:
-    """Why a data set may be empty: where it looks, and what lies there instead."""
-    folders = [Path(f) for f in (getattr(dataset, "data_prefix", None) or {}).values() if f]
-    suffix = getattr(dataset, "img_suffix", None)
-    wanted = f"'*{suffix}'" if suffix else "images"
-    for folder in folders[:1]:
-        if not folder.is_dir():
-            return f"image folder '{folder}' does not exist; give the data with --data-root DIR"
-        kinds = sorted({path.suffix for path in folder.rglob("*") if path.is_file()})
-        there = f"files ending {', '.join(kinds)}" if kinds else "no file"
-        return f"no {wanted} in '{folder}', which holds {there}"
-    return f"the test data set {type(dataset).__name__} is empty"
 
 
 def _takes(settings: Mapping[str, Any], name: str) -> bool:

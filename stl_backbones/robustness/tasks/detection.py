@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.logging import print_log
 from pycocotools.coco import COCO
 
 from stl_backbones.datasets.coco_annotations import read_annotations
@@ -100,6 +102,8 @@ class DetectionSet(DenseSet):
                 f"data set gives {len(given)} of them, and the others would count as missed; "
                 "give both the same images"
             )
+        for note in self.notes():
+            print_log(note, logger="current", level=logging.WARNING)
 
     def _find_kinds(self) -> tuple[str, ...]:
         """What the config's evaluators are asked for: boxes, masks or both."""
@@ -137,7 +141,7 @@ class DetectionSet(DenseSet):
     def precision(self) -> AbstractContextManager[Any]:
         """bfloat16 in backbone and neck alone: boxes need more digits, and so does mmcv's NMS."""
         if not self.options.amp:
-            return contextlib.nullcontext()
+            return super().precision()
         detector: Any = self.subject.inner
         extract = detector.extract_feat
 

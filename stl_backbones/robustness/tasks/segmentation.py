@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from mmengine.evaluator import Evaluator
+from mmengine.logging import MMLogger
 from mmengine.registry import TRANSFORMS
 
+from stl_backbones.config.data_check import ignored_label
 from stl_backbones.config.reading import building
 from stl_backbones.errors import InputError
 from stl_backbones.evaluation.segmentation import sample_confusion
@@ -18,6 +21,8 @@ from stl_backbones.robustness.pipeline import add_labels
 from stl_backbones.robustness.tasks.base import Samples, Tally
 from stl_backbones.robustness.tasks.dense import DenseSet, DenseTask
 from stl_backbones.robustness.tasks.registry import register_task
+
+_ROUNDED = 0.0051  # percent: mmseg rounds to hundredths
 
 
 class SegmentationSet(DenseSet):
@@ -36,36 +41,28 @@ class SegmentationSet(DenseSet):
             raise InputError(
                 "the test pipeline packs no label map: expected 'gt_sem_seg' in the data samples"
             )
-        self.ignore_index, self.contradiction = self._find_ignored()
+        self.ignore_index, self.contradiction = ignored_label(
+            self.subject.inner, self.data.innermost, self.evaluators
+        )
+        self._check_evaluators(sample)
 
-    def _find_ignored(self) -> tuple[int, str]:
-        """The ignored label: the evaluator's, else the data set's, else the head's.
-
-        Returns:
-            The label, and who states another one.
-        """
-        head = getattr(self.subject.inner, "decode_head", None)
-        places = {
-            "the test_evaluator": [getattr(e, "ignore_index", None) for e in self.evaluators],
-            "the data set": [getattr(d, "ignore_index", None) for d in self.data.innermost],
-            "the decode head": [getattr(h, "ignore_index", None) for h in _heads(head)],
-        }
-        stated = [
-            (place, int(value))
-            for place, values in places.items()
-            for value in dict.fromkeys(values)
-            if isinstance(value, int)
-        ]
-        if not stated:
-            return IGNORE_INDEX, ""
-        first, chosen = stated[0]
-        others = [f"{place} {value}" for place, value in stated if value != chosen]
-        if not others:
-            return chosen, ""
-        return chosen, f"label {chosen} is ignored, as {first} says; {', '.join(others)}"
+    def _check_evaluators(self, sample: Any) -> None:
+        """Hold the confusion matrix of an image to what the config's evaluators make of it."""
+        predicted = list(self._predict([sample]))
+        own = {"mIoU": 100 * self.score_of(self.tally(self.record(0, predicted[0])), 1)}
+        for evaluator in self.evaluators:
+            theirs = _evaluate(evaluator, predicted, self.data.dataset.metainfo)
+            for name in own.keys() & theirs.keys():
+                if abs(own[name] - float(theirs[name])) > _ROUNDED:
+                    raise InputError(
+                        f"the test_evaluator {type(evaluator).__name__} scores "
+                        f"'{self.keys[0]}' with {name} {float(theirs[name]):.2f}, its confusion "
+                        f"matrix comes to {own[name]:.2f}: expected an evaluator that counts "
+                        f"every pixel whose label is not {self.ignore_index}"
+                    )
 
     def notes(self) -> Iterator[str]:
-        """Who states another ignored label, and evaluators that compute something else."""
+        """Who states another ignored label."""
         if self.contradiction:
             yield self.contradiction
 
@@ -124,14 +121,23 @@ class SegmentationTask(DenseTask):
     scored = SegmentationSet
 
 
+def _evaluate(evaluator: Any, predicted: list[Any], metainfo: Any) -> dict[str, Any]:
+    """A metric's numbers of a few predicted samples; the metric forgets them."""
+    logger = MMLogger.get_current_instance()
+    disabled, logger.disabled = logger.disabled, True  # mmseg's metric prints a table
+    try:
+        with building("the test evaluator's number of an image"):
+            evaluator.dataset_meta = metainfo
+            Evaluator([evaluator]).process(predicted, {})
+            return dict(evaluator.compute_metrics(evaluator.results))
+    finally:
+        logger.disabled = disabled
+        evaluator.results.clear()
+
+
 def _first(samples: Any) -> Any:
     """A sample, or the first view of test-time augmentation."""
     return samples[0] if isinstance(samples, list | tuple) else samples
-
-
-def _heads(head: Any) -> list[Any]:
-    """A decode head, or the stages of a cascade."""
-    return list(head) if hasattr(head, "__len__") else [head]
 
 
 register_task(SegmentationTask())

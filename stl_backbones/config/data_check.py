@@ -1,0 +1,263 @@
+"""Whether a built model and a built data set belong together; the same for train, test and sweep.
+
+What cannot be right is refused before any work; what is only odd is a warning with numbers. Labels
+are those that the data set's own pipeline hands out for a few images spread over the set.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmengine.logging import print_log
+
+from stl_backbones.config.labels_seen import LabelsSeen, look_at_labels
+from stl_backbones.errors import InputError
+from stl_backbones.metrics import IGNORE_INDEX
+
+_SHOWN = 5
+_IGNORED_SHARE = 1 / 3
+_NO_ITEM = "need at least one array to concatenate"  # mmengine's data set without an image
+_HEADS = (
+    "decode_head", "auxiliary_head", "bbox_head", "mask_head", "panoptic_head",
+    "roi_head.bbox_head", "roi_head.mask_head",
+)  # fmt: skip
+
+
+def check_data(
+    model: Any, dataset: Any, *, split: str, metrics: Sequence[Any] = (), weights: bool = False
+) -> None:
+    """Refuse a model and a data set that do not belong together; warn of what is odd.
+
+    Args:
+        model: The built model of mmseg or mmdet, out of wrappers that share gradients.
+        dataset: The built data set, wrapped or not.
+        split: What the data are for, for messages: ``'train'``, ``'val'`` or ``'test'``.
+        metrics: The metrics that score it; they say which label is ignored.
+        weights: Check the weights of losses too, which only training needs.
+
+    Raises:
+        ValueError: If numbers of classes, names, labels, sizes or weights do not fit, or there is
+            no image; all that is known of them is said.
+    """
+    model = getattr(model, "module", model)  # inside of test-time augmentation
+    heads = dict(find_heads(model))
+    if weights:
+        _check_loss_weights(model, heads)
+    for inner in innermost(dataset):
+        if not len(inner):
+            raise InputError(_describe_empty(inner))
+        names = tuple((getattr(inner, "metainfo", None) or {}).get("classes") or ())
+        if not names:
+            continue
+        _check_number(heads, inner, names)
+        if hasattr(inner, "cat_ids"):
+            _check_categories(inner, names, split)
+        seen = look_at_labels(inner, split)
+        if seen is not None:
+            ignored, contradiction = ignored_label(model, [inner], metrics)
+            if contradiction:
+                _warn(contradiction)
+            _check_labels(seen, names, {ignored, getattr(inner, "ignore_index", ignored)}, split)
+
+
+def ignored_label(model: Any, datasets: Sequence[Any], metrics: Sequence[Any]) -> tuple[int, str]:
+    """The label of pixels that do not count: the metrics' first, the data set's, then the head's.
+
+    Args:
+        model: The built model, out of any wrapper.
+        datasets: Built data sets, out of any wrapper.
+        metrics: Built metrics.
+
+    Returns:
+        The label, and a sentence on who states another one, empty if nobody does.
+    """
+    owners = {
+        "the evaluator": metrics,
+        "the data set": datasets,
+        "the head": [head for _, head in find_heads(model)],
+    }
+    stated = [
+        (who, label)
+        for who, parts in owners.items()
+        for label in dict.fromkeys(getattr(part, "ignore_index", None) for part in parts)
+        if isinstance(label, int)
+    ]
+    first, chosen = stated[0] if stated else ("", IGNORE_INDEX)
+    others = ", ".join(f"{who} {label}" for who, label in stated if label != chosen)
+    return chosen, f"label {chosen} is ignored, as {first} says; {others}" if others else ""
+
+
+def find_heads(model: Any) -> Iterator[tuple[str, Any]]:
+    """The heads of a model of mmseg or mmdet that tell classes apart, by their place in it."""
+    for place in _HEADS:
+        found = model
+        for name in place.split("."):
+            found = getattr(found, name, None)
+        is_list = hasattr(found, "__iter__")
+        for number, head in enumerate(found if is_list else [found]):
+            if isinstance(getattr(head, "num_classes", None), int):
+                yield (f"{place}.{number}" if is_list else place), head
+
+
+def innermost(dataset: Any) -> Iterator[Any]:
+    """The data sets inside whatever repeats, mixes or joins them."""
+    inner = getattr(dataset, "datasets", None) or [getattr(dataset, "dataset", None)]
+    if inner == [None]:
+        yield dataset
+    else:
+        for part in inner:
+            yield from innermost(part)
+
+
+@contextmanager
+def naming_empty_data() -> Iterator[None]:
+    """Say of a data set without an image where it looked, while it is built.
+
+    Raises:
+        ValueError: Instead of mmengine's, which is numpy's.
+    """
+    try:
+        yield
+    except ValueError as error:
+        step = error.__traceback__
+        found: Any = None
+        while step is not None:
+            if step.tb_frame.f_code.co_name == "_serialize_data":
+                found = step.tb_frame.f_locals.get("self")
+            step = step.tb_next
+        if found is None or _NO_ITEM not in str(error):
+            raise
+        raise InputError(_describe_empty(found)) from error
+
+
+def _describe_empty(dataset: Any) -> str:
+    """Where a data set without an image looked, for what, and what lies there."""
+    prefix = getattr(dataset, "data_prefix", None) or {}
+    folder = next((Path(str(prefix[name])) for name in ("img_path", "img") if prefix.get(name)), "")
+    listed = str(getattr(dataset, "ann_file", "") or "")
+    if Path(listed).is_file():
+        return (
+            f"the data set is empty: '{listed}' lists no image that passes "
+            f"filter_cfg={getattr(dataset, 'filter_cfg', None)}"
+        )
+    found: Counter[str] = Counter()
+    for path in Path(folder).rglob("*") if folder else ():
+        found[path.suffix or path.name] += path.is_file()
+    there = ", ".join(f"{count} {suffix}" for suffix, count in found.most_common(_SHOWN) if count)
+    suffix = getattr(dataset, "img_suffix", "")
+    return f"the data set is empty: no '*{suffix}' file in '{folder}', where lie: {there or 'none'}"
+
+
+def _check_number(heads: dict[str, Any], dataset: Any, names: Sequence[str]) -> None:
+    """The heads' numbers of classes; things alone for boxes and masks of panoptic data."""
+    things = (dataset.metainfo.get("thing_classes"), dataset.metainfo.get("stuff_classes"))
+    allowed = {len(names), *(len(part) for part in things if part)}
+    for place, head in heads.items():
+        found, is_binary = head.num_classes, _channels(head) == 1
+        if is_binary and found == 1 and len(names) == 2:
+            _warn(
+                f"{place} has one class, the data set two ({_some(names)}): what exceeds the "
+                f"threshold {getattr(head, 'threshold', None)} counts as '{names[1]}'"
+            )
+        elif found not in allowed:
+            raise InputError(
+                f"the model has {found} classes ({place}), the data set {len(names)}: "
+                f"{_some(names)}; set the heads' num_classes or the data set's metainfo.classes"
+            )
+
+
+def _check_categories(dataset: Any, names: Sequence[str], split: str) -> None:
+    """Whether every class is a category of the COCO file, and which one never occurs."""
+    if len(dataset.cat_ids) != len(names) and Path(str(dataset.ann_file)).is_file():
+        content = json.loads(Path(dataset.ann_file).read_text(encoding="utf-8"))
+        known = [str(category.get("name")) for category in content.get("categories", ())]
+        by_case = {name.casefold(): name for name in known}
+        told = []
+        for name in [name for name in names if name not in known][:_SHOWN]:
+            near = [by_case.get(name.casefold()), *difflib.get_close_matches(name, known, n=1)]
+            hint = next((f" (it has '{other}')" for other in near if other), "")
+            told.append(f"'{name}'{hint}")
+        reason = f"no category {', '.join(told)}" if told else "a category's name twice"
+        raise InputError(
+            f"'{dataset.ann_file}' has {reason}: {len(dataset.cat_ids)} of its {len(known)} "
+            f"categories match the data set's {len(names)} classes; it has {_some(known)}"
+        )
+    images = getattr(dataset, "cat_img_map", None)
+    if images is not None and len(dataset.cat_ids) == len(names):
+        pairs = zip(names, dataset.cat_ids, strict=True)
+        absent = [name for name, number in pairs if not images.get(number)]
+        if absent:
+            _warn(f"{split}: {len(absent)} of {len(names)} classes never occur: {_some(absent)}")
+
+
+def _check_labels(seen: LabelsSeen, names: Sequence[str], ignored: set[int], split: str) -> None:
+    for wrong in seen.wrong_sizes[:1]:
+        raise InputError(wrong)
+    foreign = {
+        label: path
+        for label, path in seen.first_file.items()
+        if not 0 <= label < len(names) and label not in ignored
+    }
+    if foreign:
+        raise InputError(
+            f"'{next(iter(foreign.values()))}' holds labels that are no class: expected "
+            f"0..{len(names) - 1} or {_some(sorted(ignored))} (ignored), got {_some(foreign)}"
+        )
+    where = f"{split}: in {seen.images} of {seen.of} images looked at"
+    share = sum(seen.pixels[label] for label in ignored) / max(seen.pixels.total(), 1)
+    if share > _IGNORED_SHARE:
+        _warn(f"{where}, {share:.0%} of all pixels are ignored ({_some(sorted(ignored))})")
+    absent = [name for label, name in enumerate(names) if not seen.pixels[label]]
+    # A few images of a large set need not hold every class.
+    if absent and (seen.images == seen.of or len(absent) > len(names) / 2):
+        _warn(f"{where}, {len(absent)} of {len(names)} classes do not occur: {_some(absent)}")
+
+
+def _check_loss_weights(model: Any, heads: dict[str, Any]) -> None:
+    for place, part in model.named_modules():
+        weights = getattr(part, "class_weight", None)
+        head = next((heads[name] for name in heads if place.startswith(f"{name}.")), None)
+        if head is None or not _is_sized(weights):
+            continue
+        count = _channels(head)
+        # Beside mmseg's pixel by pixel losses, heads have a weight of "no object" too, or not.
+        allowed = (count,) if hasattr(head, "loss_decode") else (count, count + 1)
+        if len(weights) not in allowed:
+            raise InputError(
+                f"{place}: class_weight holds {len(weights)} weights for {count} classes"
+            )
+    stages = getattr(getattr(model, "roi_head", None), "stage_loss_weights", None)
+    if _is_sized(stages) and len(stages) != model.roi_head.num_stages:
+        raise InputError(
+            f"roi_head: stage_loss_weights holds {len(stages)} weights for "
+            f"{model.roi_head.num_stages} stages"
+        )
+
+
+def _channels(head: Any) -> int:
+    """Classes that a head's last layer tells apart: 1 of a binary one."""
+    channels = getattr(head, "out_channels", None) if hasattr(head, "loss_decode") else None
+    return channels if isinstance(channels, int) else head.num_classes
+
+
+def _is_sized(weights: Any) -> bool:
+    return isinstance(weights, list | tuple) or len(getattr(weights, "shape", ())) == 1
+
+
+def _some(names: Any) -> str:
+    shown = [str(name) for name in names]
+    return ", ".join(shown[:_SHOWN]) + (f", ... ({len(shown)})" if len(shown) > _SHOWN else "")
+
+
+def _warn(message: str) -> None:
+    print_log(message, logger="current", level=logging.WARNING)
+
+
+__all__ = ["check_data", "find_heads", "ignored_label", "innermost", "naming_empty_data"]

@@ -1,0 +1,93 @@
+"""``--amp``: mixed precision, the same in all tools.
+
+bfloat16 runs everywhere and needs no loss scaling; float16 needs a GPU. Of a detector backbone and
+neck alone are in it when it predicts: boxes need more digits, and so does mmcv's NMS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+from stl_backbones.errors import InputError
+
+PRECISIONS = ("bfloat16", "float16")
+
+
+def check_precision(amp: str) -> torch.dtype:
+    """The data type of ``--amp``.
+
+    Raises:
+        ValueError: If it is unknown, or float16 without a GPU.
+    """
+    if amp not in PRECISIONS:
+        raise InputError(f"--amp must be one of {', '.join(PRECISIONS)}, got '{amp}'")
+    if amp == "float16" and not torch.cuda.is_available():
+        raise InputError("--amp float16 needs a GPU; take --amp bfloat16 on the CPU")
+    return torch.bfloat16 if amp == "bfloat16" else torch.float16
+
+
+def train_in(config: Config, amp: str | None) -> None:
+    """Have a config's optimizer work in mixed precision; ``None`` leaves it as it is.
+
+    Raises:
+        ValueError: See `check_precision`.
+    """
+    if amp is None:
+        return
+    if check_precision(amp) == torch.bfloat16:
+        config.optim_wrapper.type = "stl_backbones.BFloat16OptimWrapper"
+        for name in ("loss_scale", "dtype", "use_fsdp"):  # of mmengine's AmpOptimWrapper
+            config.optim_wrapper.pop(name, None)
+    else:
+        config.optim_wrapper.type = "AmpOptimWrapper"
+        config.optim_wrapper.setdefault("loss_scale", "dynamic")
+
+
+@contextmanager
+def predict_in(model: torch.nn.Module, amp: str | None) -> Iterator[None]:
+    """Predict in mixed precision meanwhile; ``None`` changes nothing.
+
+    Args:
+        model: The model, out of any wrapper that shares gradients.
+        amp: ``'bfloat16'`` or ``'float16'``.
+
+    Raises:
+        ValueError: See `check_precision`.
+    """
+    if amp is None:
+        yield
+        return
+    device = next(model.parameters()).device.type
+    lowered = torch.autocast(device, check_precision(amp))
+    inner: Any = getattr(model, "module", model)  # inside of test-time augmentation
+    if not any(base.__name__ == "BaseDetector" for base in type(inner).__mro__):
+        with lowered:
+            yield
+        return
+    extract = inner.extract_feat
+
+    def in_low_precision(*args: Any, **kwargs: Any) -> Any:
+        with lowered:
+            return _as_float32(extract(*args, **kwargs))
+
+    inner.extract_feat = in_low_precision
+    try:
+        yield
+    finally:
+        del inner.extract_feat
+
+
+def _as_float32(features: Any) -> Any:
+    if isinstance(features, torch.Tensor):
+        return features.float() if features.is_floating_point() else features
+    if isinstance(features, list | tuple):
+        return type(features)(_as_float32(part) for part in features)
+    return features
+
+
+__all__ = ["PRECISIONS", "check_precision", "predict_in", "train_in"]

@@ -1,0 +1,53 @@
+"""What training a classifier of STL needs beside: learning rate, labeler's view, files of a FAN."""
+
+from __future__ import annotations
+
+from mmengine.runner import Runner
+
+from stl_backbones.datasets.two_views import TwoViews
+from stl_backbones.errors import InputError
+from stl_backbones.training.starting import bare_model
+
+
+def scale_learning_rate(runner: Runner) -> None:
+    """Fit the learning rate to the global batch, and say so in the log.
+
+    The config's rate belongs to ``auto_scale_lr.base_batch_size`` images per step. mmengine's own
+    rule does not count accumulated gradients.
+
+    Raises:
+        ValueError: If a step needs more images than there are.
+    """
+    loader, wrapper = runner.train_dataloader, runner.optim_wrapper
+    accumulated = wrapper.get("accumulative_counts", 1)
+    batch = runner.world_size * loader.batch_size * accumulated
+    loader.dataset.check_batch(batch)
+    if len(loader) % accumulated:
+        runner.logger.warning(
+            f"the {len(loader)} batches of an epoch are no multiple of the {accumulated} that make "
+            "a step: a run resumed between epochs loses the gradients of the rest"
+        )
+    rule, runner.auto_scale_lr = runner.auto_scale_lr or {}, None
+    if not rule.get("enable"):
+        return
+    base, lr = rule["base_batch_size"], wrapper.optimizer.lr
+    wrapper.optimizer.lr = lr * batch / base
+    runner.logger.info(
+        f"lr {lr:g} for {base} images a step becomes {wrapper.optimizer.lr:g} for {batch}: "
+        f"{runner.world_size} process(es) x {loader.batch_size} x {accumulated} accumulated"
+    )
+
+
+def check_labeler_view(runner: Runner) -> None:
+    """Refuse a labeler's view of which pipeline and preprocessor have different ideas."""
+    model = bare_model(runner)
+    in_batch = getattr(model.data_preprocessor, "labeler_view", None)
+    for step in runner.train_dataloader.dataset.pipeline:
+        if isinstance(step, TwoViews) and set(step.labeler_view) != set(in_batch or ()):
+            raise InputError(
+                f"labeler_view is {list(step.labeler_view)} in the pipeline's TwoViews and "
+                f"{list(in_batch or ())} in the data preprocessor; both need the same list"
+            )
+
+
+__all__ = ["check_labeler_view", "scale_learning_rate"]

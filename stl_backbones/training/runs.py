@@ -1,0 +1,139 @@
+"""What every run through mmengine's runner needs: its processes, its folder, its checkpoint."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.registry import DATASETS
+
+from stl_backbones.config.settings import SPLITS
+from stl_backbones.config.walk import innermost_datasets, parts
+from stl_backbones.engine.checkpointing import find_resume, write_whole_files
+from stl_backbones.engine.distributed import start_distributed
+from stl_backbones.engine.safe_loaders import install_safe_loaders
+from stl_backbones.errors import InputError, MissingFileError
+from stl_backbones.results.lock import LOCK_NAME, locked
+
+
+def choose_resume(config: Config, resume: str) -> None:
+    """Have the run go on from a checkpoint.
+
+    Args:
+        config: The config; its work folder is chosen already.
+        resume: A file, or ``'auto'`` for the newest of the work folder. A run that was stopped
+            before its first checkpoint starts anew.
+
+    Raises:
+        FileNotFoundError: If there is nothing to go on with.
+    """
+    folder = Path(config.work_dir)
+    path = find_resume(folder) if resume == "auto" else Path(resume)
+    if path is not None:
+        config.resume = True
+        config.load_from = str(path)
+    elif not (folder / LOCK_NAME).exists():
+        raise MissingFileError(
+            f"nothing to resume: no run was started in '{folder}'; leave --resume out to start one"
+        )
+
+
+@contextmanager
+def work_folder_held(config: Config, on_start: Callable[[], object] | None) -> Iterator[None]:
+    """Hold the work folder: one run at a time.
+
+    Args:
+        config: Names the folder.
+        on_start: Called on the main process once it is held: from then on the run can be resumed.
+
+    Raises:
+        HeldError: If another process runs in it.
+    """
+    with ExitStack() as stack:
+        if is_main_process():
+            stack.enter_context(locked(config.work_dir))
+            if on_start is not None:
+                on_start()
+        yield
+
+
+def prepare_run(
+    config: Config,
+    config_path: str | Path,
+    *,
+    work_dir: str | Path | None,
+    launcher: str,
+    skip_broken: bool = False,
+) -> None:
+    """Join the launcher's processes and make the config fit them and its work folder.
+
+    Raises:
+        ValueError: If the launcher did not start this process, or the work folder is read-only.
+    """
+    start_distributed(launcher)
+    install_safe_loaders()
+    write_whole_files()
+    config.launcher = launcher
+    config.work_dir = str(work_dir or config.get("work_dir") or default_work_dir(config_path))
+    Path(config.work_dir).mkdir(parents=True, exist_ok=True)
+    if not os.access(config.work_dir, os.W_OK):
+        raise InputError(f"work folder '{config.work_dir}' is not writable")
+    saving = config.get("default_hooks", {}).get("checkpoint")
+    if saving and saving.type == "CheckpointHook":
+        saving.type = "stl_backbones.SafeCheckpointHook"
+    if launcher != "none" and not torch.cuda.is_available():
+        config.model_wrapper_cfg = {"type": "stl_backbones.CPUDistributedDataParallel"}
+        for part in parts(config.model):
+            if part.get("type") == "SyncBN":
+                part["type"] = "BN"  # SyncBN needs GPUs: each process norms its own share
+    for loader in filter(None, (config.get(f"{split}_dataloader") for split in SPLITS)):
+        if not torch.cuda.is_available():
+            loader.pin_memory = False  # torch warns about it without a GPU
+        if skip_broken:
+            _skip_broken(loader.dataset, config.get("default_scope"))
+
+
+def _skip_broken(settings: Any, scope: str | None) -> None:
+    """Have data sets leave out broken images, or refuse those that cannot."""
+    for dataset in innermost_datasets(settings):
+        with DATASETS.switch_scope_and_registry(scope) as registry:
+            kind = dataset.type if isinstance(dataset.type, type) else registry.get(dataset.type)
+        if kind is not None and "skip_broken" not in inspect.signature(kind).parameters:
+            raise InputError(
+                f"--skip-broken: {kind.__name__} cannot leave out images; those that can are "
+                "CheckedCityscapesDataset and CheckedCocoDataset of stl_backbones"
+            )
+        dataset.skip_broken = True
+
+
+def default_work_dir(config_path: str | Path) -> Path:
+    """OpenMMLab's default: ``work_dirs/<config name>``."""
+    return Path("work_dirs") / Path(config_path).stem
+
+
+def shorten_console(logger: logging.Logger) -> None:
+    """Keep mmengine's lines on every single parameter in the log file, off the terminal."""
+    for handler in logger.handlers:
+        if not isinstance(handler, logging.FileHandler):
+            handler.addFilter(lambda record: not _is_on_parameter(record.getMessage()))
+
+
+def _is_on_parameter(message: str) -> bool:
+    return message.startswith("paramwise_") or "since its requires_grad=False" in message
+
+
+__all__ = [
+    "choose_resume",
+    "default_work_dir",
+    "prepare_run",
+    "shorten_console",
+    "work_folder_held",
+]

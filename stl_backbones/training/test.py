@@ -1,0 +1,64 @@
+"""Testing through mmengine's runner, as OpenMMLab's ``tools/test.py`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.runner import Runner
+
+from stl_backbones.config.data_check import check_data, naming_empty_data
+from stl_backbones.config.reading import building, load_config
+from stl_backbones.engine.loading import load_model_weights
+from stl_backbones.engine.precision import predict_in
+from stl_backbones.training.runs import prepare_run
+from stl_backbones.training.starting import bare_model, check_parts
+
+
+def evaluate(
+    config_path: str | Path,
+    checkpoint: str | Path,
+    *,
+    work_dir: str | Path | None = None,
+    amp: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    data_root: str | Path | None = None,
+    launcher: str = "none",
+    skip_broken: bool = False,
+) -> dict[str, float]:
+    """Score a checkpoint on the config's test data.
+
+    Args:
+        config_path: The config file, or a config of mmseg or mmdet by its name.
+        checkpoint: The model's weights.
+        work_dir: Where logs go; default ``work_dirs/<config name>``.
+        amp: Mixed precision, see `stl_backbones.engine.precision`.
+        options: ``--cfg-options``.
+        data_root: Where the data set lies instead.
+        launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+        skip_broken: Leave out broken images instead of refusing the data set.
+
+    Returns:
+        Metric name -> value, as the config's test evaluator names and scales them.
+
+    Raises:
+        ValueError: If config, data or checkpoint do not fit.
+        FileNotFoundError: If one is missing.
+    """
+    config = load_config(config_path, options=options, data_root=data_root, uses=("test",))
+    check_parts(config, "test_dataloader", "test_evaluator")
+    prepare_run(config, config_path, work_dir=work_dir, launcher=launcher, skip_broken=skip_broken)
+    config.load_from = str(checkpoint)
+    with building("the test run"), naming_empty_data():
+        runner = Runner.from_cfg(config)
+        runner.test_loop  # noqa: B018  builds the data set: its errors come before any work
+    model = bare_model(runner)
+    load_model_weights(model, checkpoint)  # mmengine, which loads them again, checks nothing
+    metrics = runner.test_evaluator.metrics
+    check_data(model, runner.test_dataloader.dataset, split="test", metrics=metrics)
+    with predict_in(model, amp):
+        return runner.test()
+
+
+__all__ = ["evaluate"]
