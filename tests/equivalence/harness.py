@@ -175,7 +175,7 @@ def library_test(folder, weights, change):
         return Runner.from_cfg(config).test()
 
 
-def sweep(folder, work_dir, words):
+def sweep(folder, work_dir, words=(), *, progress=None):
     """tools/robustness.py, in this process."""
     from stl_backbones.cli.robustness import run
     from stl_backbones.cli.robustness_options import make_robustness_parser
@@ -189,7 +189,7 @@ def sweep(folder, work_dir, words):
         ]
     )  # fmt: skip
     with contextlib.redirect_stdout(io.StringIO()):
-        return run(args)
+        return run(args, progress=progress)
 
 
 @contextlib.contextmanager
