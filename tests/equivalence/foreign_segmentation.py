@@ -164,6 +164,34 @@ class ReadPicture(BaseTransform):
         return {**results, "img": image, "img_shape": image.shape[:2], "ori_shape": image.shape[:2]}
 
 
+@TRANSFORMS.register_module()
+class ReadWithNear(Reader):
+    """Reads a near infrared image beside the image."""
+
+    def read(self, path):
+        near = cv2.imread(path.replace("/img/", "/near/"), cv2.IMREAD_GRAYSCALE)
+        return np.dstack([cv2.imread(path), near])
+
+
+@TRANSFORMS.register_module()
+class BlendWithFile(BaseTransform):
+    """Reads the image's file once more."""
+
+    def transform(self, results):
+        image = results["img"] // 2 + cv2.imread(results["img_path"])[::-1] // 2
+        return {**results, "img": image}
+
+
+@DATASETS.register_module()
+class LoadsByItself(BaseSegDataset):
+    """Items hold the image."""
+
+    def get_data_info(self, idx):
+        info = super().get_data_info(idx)
+        image = cv2.imread(info["img_path"])
+        return {**info, "img": image, "img_shape": image.shape[:2], "ori_shape": image.shape[:2]}
+
+
 @DATASETS.register_module()
 class CallsItPicture(BaseSegDataset):
     def load_data_list(self):

@@ -8,6 +8,7 @@ is rounded.
 import contextlib
 import io
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,23 @@ def check(case, folder, *, count, counted):
     assert not list((folder / "sweep").glob("cells/*"))
 
 
+def check_copy(case, folder, *, count, counted):
+    """The same where the sweep reads a corrupted copy on disk, whatever reads an image there."""
+    case.write(folder / "clean")
+    write_weights(folder / "clean")
+    expected = {CLEAN: reference(case, folder, CLEAN, count)}
+    for cell in CORRUPTED:
+        images = folder / cell.name / case.images
+        case.write(folder / cell.name)
+        corrupt_images(images, cell)
+        expected[cell] = reference(case, folder, cell, count)
+        shutil.copytree(images, folder / "copy" / cell.corruption / str(cell.severity))
+    words = ("--corrupted-root", str(folder / "copy"), *case.words)
+    store = CellStore(sweep(folder / "clean", folder / "sweep", words))
+    for cell, numbers in expected.items():
+        compare(counted(store.read(cell)), numbers, cell)
+
+
 def reference(case, folder, cell, count):
     """What the library's test counts on the cell's copy of the data set."""
     with count() as found:
@@ -157,7 +175,7 @@ def library_test(folder, weights, change):
         return Runner.from_cfg(config).test()
 
 
-def sweep(folder, work_dir, words):
+def sweep(folder, work_dir, words=(), *, progress=None):
     """tools/robustness.py, in this process."""
     from stl_backbones.cli.robustness import run
     from stl_backbones.cli.robustness_options import make_robustness_parser
@@ -171,7 +189,7 @@ def sweep(folder, work_dir, words):
         ]
     )  # fmt: skip
     with contextlib.redirect_stdout(io.StringIO()):
-        return run(args)
+        return run(args, progress=progress)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from foreign_segmentation import COLOURS, RAW_IDS
-from harness import Case, check, check_test_tool, spying, write_config, write_png
+from harness import Case, check, check_copy, check_test_tool, spying, write_config, write_png
 from mmseg.evaluation import IoUMetric
 from PIL import ExifTags, Image
 
@@ -137,6 +137,11 @@ def colours(label):
 
 def raw_ids(label):
     return np.append(RAW_IDS, 0).astype(np.uint8)[np.minimum(label, len(RAW_IDS))]
+
+
+def near_layout(data, image, label, name):
+    plain_layout(data, image, label, name)
+    write_png(data / f"near/{name}.png", image[..., 0] // 2 + 40)
 
 
 def jpeg_layout(data, image, label, name, *, turned=False):
@@ -285,6 +290,18 @@ CASES = {
         pipeline=replaced(LOAD, {"type": "ReadFourChannels"}),
         network=model(channels=4),
         refusal=r"4 channels|, 4\)",
+    ),
+    "image reader that needs a file beside": segmentation(
+        pipeline=replaced(LOAD, {"type": "ReadWithNear"}),
+        layout=near_layout,
+        network=model(channels=4),
+        refusal="ReadWithNear",
+    ),
+    "image is read once more": segmentation(
+        pipeline=[LOAD, {"type": "BlendWithFile"}, RESIZE, LABELS, PACK], refusal="BlendWithFile"
+    ),
+    "items hold the image": segmentation(
+        dataset={"type": "LoadsByItself"}, pipeline=[RESIZE, LABELS, PACK], refusal="loads it"
     ),
     "grey reader": segmentation(
         pipeline=replaced(LOAD, {**LOAD, "color_type": "grayscale"}),
@@ -610,3 +627,17 @@ def test_the_same_pixels_are_counted(name, tmp_path):
 )  # fmt: skip
 def test_our_test_tool_counts_them_too(name, tmp_path):
     check_test_tool(CASES[name], tmp_path, count=iou_counts)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "whole", "label reader of colours", "data set that renumbers what is packed",
+        "image reader that gives RGB", "image reader that crops", "image reader that darkens",
+        "image reader that gives fractions", "image reader of four channels",
+        "image is read once more",
+    ],
+)  # fmt: skip
+def test_files_of_a_corrupted_copy_count_too(name, tmp_path):
+    check_copy(CASES[name], tmp_path, count=iou_counts, counted=areas)
