@@ -56,6 +56,7 @@ from stl_backbones.datasets.integrity import (
 )
 from stl_backbones.engine.distributed import Ranks
 from stl_backbones.engine.loading import load_model_weights
+from stl_backbones.engine.precision import predict_in
 from stl_backbones.errors import InputError
 from stl_backbones.models.hashing import file_sha256
 from stl_backbones.records import Cell, CorruptionSpec, Provenance
@@ -350,9 +351,9 @@ class DenseSet(ScoredSet):
 
     def precision(self) -> AbstractContextManager[Any]:
         """The numbers that the model computes in."""
-        if self.options.amp:
-            return self.subject.bfloat16()
-        return autocast(enabled=self.subject.is_half)
+        if self.options.amp is None and self.subject.is_half:
+            return autocast()  # as mmengine's test loop
+        return predict_in(self.model, self.options.amp)
 
     def _predict(self, versions: Sequence[Any]) -> Iterator[Any]:
         """Predict images of one size together."""
