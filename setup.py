@@ -14,6 +14,7 @@ VERSION = next(
 # With torch and timm alone: classifiers, corruptions and corrupted copies. `opencv-python` is the
 # distribution that both stacks install; a headless one beside it would overwrite its files.
 CORE = [
+    "jinja2",
     "numpy",
     "numba>=0.59",
     "scipy",
@@ -77,7 +78,10 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["stl_backbones", "stl_backbones.*"]),
-    package_data={"stl_backbones.report": ["page.css", "paper_tables/*.csv"]},
+    package_data={
+        "stl_backbones.report.paper": ["*.csv"],
+        "stl_backbones.report.render": ["templates/*"],
+    },
     install_requires=CORE,
     extras_require={
         "imagecorruptions": IMAGECORRUPTIONS,

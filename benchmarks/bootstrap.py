@@ -23,9 +23,9 @@ import numpy as np
 
 from stl_backbones.metrics import paired_p_value, percentile_interval
 from stl_backbones.records import Cell, CellResult, Provenance
-from stl_backbones.report.cells import Draws
-from stl_backbones.report.sums import replicate
-from stl_backbones.report.task_metrics import get_task_metric
+from stl_backbones.report.read.cells import Draws
+from stl_backbones.report.read.metrics import replicate
+from stl_backbones.report.tasks import get_task
 
 CLASSES = {"classification": 1000, "segmentation": 19}
 
@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--compare", action="store_true", help="two models, and their difference")
     args = parser.parse_args()
-    metrics = get_task_metric(args.task).cells
+    metrics = get_task(args.task).cells
     draws = Draws(resamples=args.resamples)
     started = time.perf_counter()
     counts = draws.counts(args.images)

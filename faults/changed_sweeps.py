@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from stl_backbones.records import CLEAN, Cell, CellResult, Provenance
-from stl_backbones.report.runs import read_runs
+from stl_backbones.report.read.runs import read_runs
 from stl_backbones.report.write import make_report
 from stl_backbones.results import CellStore
 from stl_backbones.results.cell_file import encode_cell

@@ -34,7 +34,7 @@ from faults.changed_sweeps import (
     with_value,
 )
 from stl_backbones.records import CLEAN, Cell, CellResult, Provenance
-from stl_backbones.report.runs import SHARED_FIELDS
+from stl_backbones.report.read.runs import SHARED_FIELDS
 from stl_backbones.results import CellStore
 from stl_backbones.results.detections import detections_path
 from stl_backbones.results.run_record import encode_run

@@ -63,7 +63,7 @@ def run(args: argparse.Namespace, *, progress: Callable[[Any], None] | None = No
         name=args.name or named.title,
         workers=args.workers,
         batch_size=args.batch_size,
-        amp=bool(args.amp),
+        amp=args.amp,
         task_options={
             name: getattr(args, name) for name in TASK_OPTIONS if getattr(args, name) is not None
         },

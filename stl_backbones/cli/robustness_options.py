@@ -6,6 +6,7 @@ import argparse
 
 from stl_backbones.cli.parser import whole_from
 from stl_backbones.cli.tool import (
+    add_amp,
     add_custom_imports,
     add_run_options,
     add_trust_checkpoint,
@@ -78,8 +79,7 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
     add("--batch-size", type=whole_from(1), metavar="N", help="images of a batch, at most; each "
         "batch is scored in all cells, then kept (default: 1; classifiers: 16, on a GPU "
         "128)")  # fmt: skip
-    add("--amp", action="store_const", const=True, help="compute in bfloat16; of a detector, "
-        "backbone and neck")  # fmt: skip
+    add_amp(parser)
     add("--tta", action="store_const", const=True, help="test-time augmentation, as the config, or "
         "mmdet, states it")  # fmt: skip
     add("--name", help="the model's name in tables; default: the config's or timm's name")

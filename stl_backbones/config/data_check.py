@@ -10,7 +10,7 @@ import difflib
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,17 +30,15 @@ _HEADS = (
 )  # fmt: skip
 
 
-def check_data(
-    model: Any, dataset: Any, *, split: str, metrics: Sequence[Any] = (), weights: bool = False
-) -> None:
+def check_data(model: Any, dataset: Any, *, split: str, metrics: Sequence[Any] = ()) -> None:
     """Refuse a model and a data set that do not belong together; warn of what is odd.
 
     Args:
         model: The built model of mmseg or mmdet, out of wrappers that share gradients.
         dataset: The built data set, wrapped or not.
-        split: What the data are for, for messages: ``'train'``, ``'val'`` or ``'test'``.
+        split: What the data are for: ``'train'``, which needs the weights of losses too, ``'val'``
+            or ``'test'``.
         metrics: The metrics that score it; they say which label is ignored.
-        weights: Check the weights of losses too, which only training needs.
 
     Raises:
         ValueError: If numbers of classes, names, labels, sizes or weights do not fit, or there is
@@ -48,19 +46,23 @@ def check_data(
     """
     model = getattr(model, "module", model)  # inside of test-time augmentation
     heads = dict(find_heads(model))
-    if weights:
+    if split == "train":
         _check_loss_weights(model, heads)
     for inner in innermost(dataset):
         if not len(inner):
             raise InputError(_describe_empty(inner))
-        names = tuple((getattr(inner, "metainfo", None) or {}).get("classes") or ())
+        info = getattr(inner, "metainfo", None) or {}
+        names = tuple(info.get("classes") or ())
         if not names:
             continue
-        _check_number(heads, inner, names)
+        if not hasattr(model, "language_model"):  # whose classes are words of a prompt
+            _check_number(heads, info, names)
         if hasattr(inner, "cat_ids"):
             _check_categories(inner, names, split)
-        seen = look_at_labels(inner, split)
-        if seen is not None:
+            is_scored = any("Panoptic" in type(metric).__name__ for metric in metrics)
+            if info.get("stuff_classes") and split != "train" and not is_scored:
+                _warn(f"{split}: panoptic quality is not scored")
+        elif (seen := look_at_labels(inner, split)) is not None:
             ignored, contradiction = ignored_label(model, [inner], metrics)
             if contradiction:
                 _warn(contradiction)
@@ -155,22 +157,29 @@ def _describe_empty(dataset: Any) -> str:
     return f"the data set is empty: no '*{suffix}' file in '{folder}', where lie: {there or 'none'}"
 
 
-def _check_number(heads: dict[str, Any], dataset: Any, names: Sequence[str]) -> None:
+def _check_number(heads: dict[str, Any], info: Mapping[str, Any], names: Sequence[str]) -> None:
     """The heads' numbers of classes; things alone for boxes and masks of panoptic data."""
-    things = (dataset.metainfo.get("thing_classes"), dataset.metainfo.get("stuff_classes"))
-    allowed = {len(names), *(len(part) for part in things if part)}
+    parts = (info.get("thing_classes"), info.get("stuff_classes"))
+    allowed = {len(names), *(len(part) for part in parts if part)}
     for place, head in heads.items():
-        found, is_binary = head.num_classes, _channels(head) == 1
-        if is_binary and found == 1 and len(names) == 2:
+        found = head.num_classes
+        if found == _channels(head) == 1 and len(names) == 2:
             _warn(
                 f"{place} has one class, the data set two ({_some(names)}): what exceeds the "
                 f"threshold {getattr(head, 'threshold', None)} counts as '{names[1]}'"
             )
-        elif found not in allowed:
+        elif found not in allowed and not _has_other_labels(place, head):
             raise InputError(
                 f"the model has {found} classes ({place}), the data set {len(names)}: "
                 f"{_some(names)}; set the heads' num_classes or the data set's metainfo.classes"
             )
+
+
+def _has_other_labels(place: str, head: Any) -> bool:
+    """Whether an auxiliary head learns something that it makes of the labels, edges say."""
+    loss = getattr(type(head), "loss_by_feat", None)
+    own = loss is not None and not loss.__qualname__.startswith("BaseDecodeHead.")
+    return place.startswith("auxiliary_head") and own
 
 
 def _check_categories(dataset: Any, names: Sequence[str], split: str) -> None:
@@ -222,22 +231,19 @@ def _check_labels(seen: LabelsSeen, names: Sequence[str], ignored: set[int], spl
 
 def _check_loss_weights(model: Any, heads: dict[str, Any]) -> None:
     for place, part in model.named_modules():
-        weights = getattr(part, "class_weight", None)
         head = next((heads[name] for name in heads if place.startswith(f"{name}.")), None)
-        if head is None or not _is_sized(weights):
+        found = _length(getattr(part, "class_weight", None))
+        if head is None or found is None:
             continue
         count = _channels(head)
         # Beside mmseg's pixel by pixel losses, heads have a weight of "no object" too, or not.
-        allowed = (count,) if hasattr(head, "loss_decode") else (count, count + 1)
-        if len(weights) not in allowed:
-            raise InputError(
-                f"{place}: class_weight holds {len(weights)} weights for {count} classes"
-            )
-    stages = getattr(getattr(model, "roi_head", None), "stage_loss_weights", None)
-    if _is_sized(stages) and len(stages) != model.roi_head.num_stages:
+        if found not in ((count,) if hasattr(head, "loss_decode") else (count, count + 1)):
+            raise InputError(f"{place}: class_weight holds {found} weights for {count} classes")
+    stages: Any = getattr(model, "roi_head", None)
+    found = _length(getattr(stages, "stage_loss_weights", None))
+    if found is not None and found != stages.num_stages:
         raise InputError(
-            f"roi_head: stage_loss_weights holds {len(stages)} weights for "
-            f"{model.roi_head.num_stages} stages"
+            f"roi_head: stage_loss_weights holds {found} weights for {stages.num_stages} stages"
         )
 
 
@@ -247,8 +253,10 @@ def _channels(head: Any) -> int:
     return channels if isinstance(channels, int) else head.num_classes
 
 
-def _is_sized(weights: Any) -> bool:
-    return isinstance(weights, list | tuple) or len(getattr(weights, "shape", ())) == 1
+def _length(weights: Any) -> int | None:
+    """Of a list, an array or a tensor of weights; ``None`` of what is none of these."""
+    is_list = isinstance(weights, list | tuple) or len(getattr(weights, "shape", ())) == 1
+    return len(weights) if is_list else None
 
 
 def _some(names: Any) -> str:

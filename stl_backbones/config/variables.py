@@ -129,12 +129,13 @@ def _moving(chosen: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
         for node in tree.body:
             names = [t.id for t in getattr(node, "targets", ()) if isinstance(t, ast.Name)]
             if isinstance(node, ast.Assign) and names and names[0] in chosen:
-                call = ast.parse(f"{_MOVED}({names[0]!r}, None)", mode="eval").body
-                call.args[1], node.value = node.value, call  # type: ignore[attr-defined]
+                call: Any = ast.parse(f"{_MOVED}({names[0]!r}, None)", mode="eval").body
+                call.args[1], node.value = node.value, call
         return ast.fix_missing_locations(tree)
 
     before = mmengine_config.ast
-    mmengine_config.ast = SimpleNamespace(**{**vars(ast), "parse": parse})  # type: ignore[assignment]
+    with_values: Any = SimpleNamespace(**{**vars(ast), "parse": parse})
+    mmengine_config.ast = with_values
     _chosen.update(chosen)
     try:
         yield

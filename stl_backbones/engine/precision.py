@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from mmengine.config import Config
 
 from stl_backbones.errors import InputError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 PRECISIONS = ("bfloat16", "float16")
 

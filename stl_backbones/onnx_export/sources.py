@@ -32,7 +32,7 @@ from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.sources.classifier import ViewOptions
 from stl_backbones.robustness.sources.config_classifier import open_config_classifier
 from stl_backbones.robustness.sources.timm import TimmSource
-from stl_backbones.robustness.tasks.dense import build_model, num_classes
+from stl_backbones.robustness.tasks.dense import build_model
 
 _SEED = 0  # of untrained weights
 _UNTRAINED: dict[str, Any] = {
@@ -248,7 +248,7 @@ def _open_dense(config: Config, checkpoint: str | Path, *, name: str, backbone: 
         std=std,
         # OpenMMLab reads BGR; a preprocessor told `rgb_to_bgr` gets RGB, and makes BGR of it.
         channel_order="RGB" if settings.get("bgr_to_rgb") else "BGR",
-        classes=() if backbone else _class_names(config, checkpoint, num_classes(model)),
+        classes=() if backbone else _class_names(config, checkpoint, model.decode_head.num_classes),
         note="" if backbone else _slide_note(config),
     )
 

@@ -1,1 +1,10 @@
-"""From finished cells to tables and pages; rounding happens here alone."""
+"""From finished sweeps to tables and a page.
+
+One direction: `read` (folders become runs), `numbers` (aggregates of runs), `paper` (published
+rows), `tasks` (what differs by task), `contents` (sections), `render` (files).
+"""
+
+from stl_backbones.report.tasks import Task, get_task, register_task
+from stl_backbones.report.write import ReportFiles, make_report
+
+__all__ = ["ReportFiles", "Task", "get_task", "make_report", "register_task"]

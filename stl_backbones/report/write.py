@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stl_backbones.errors import InputError
-from stl_backbones.report import csv_file, html, latex, markdown
-from stl_backbones.report.cells import Draws
-from stl_backbones.report.document import DocumentOptions, make_document
-from stl_backbones.report.requirements import Verdict, parse_requirement
-from stl_backbones.report.runs import default_resamples, read_runs
+from stl_backbones.report.contents import make_contents
+from stl_backbones.report.numbers.aggregates import Findings
+from stl_backbones.report.numbers.requirements import Verdict, judge, parse_requirement
+from stl_backbones.report.read.cells import Draws
+from stl_backbones.report.read.metrics import find_task
+from stl_backbones.report.read.runs import default_resamples, read_runs
+from stl_backbones.report.render import csv_files, html, latex, markdown
 from stl_backbones.results.atomic import write_atomically
 
 
@@ -83,13 +85,7 @@ def make_report(
             fit.
     """
     paths = [Path(folder) for folder in folders]
-    options = DocumentOptions(
-        paper=paper,
-        precision=precision,
-        compare=compare,
-        requirements=tuple(parse_requirement(text) for text in require),
-        by_interval=require_lower_bound,
-    )
+    requirements = [parse_requirement(text) for text in require]
     if resamples is None:
         resamples = default_resamples(paths)
     if not resamples and (compare or (require and require_lower_bound)):
@@ -100,17 +96,17 @@ def make_report(
         )
     draws = Draws(resamples=resamples, seed=seed)
     chosen, runs = read_runs(paths, protocol=protocol, names=names, partial=partial, draws=draws)
-    document = make_document(runs, chosen, options, draws=draws)
+    findings = Findings(runs, chosen, find_task(runs[0].provenance.task), draws, paper)
+    verdicts = judge(requirements, findings, by_interval=require_lower_bound)
+    report = make_contents(findings, precision=precision, compared=compare, verdicts=verdicts)
     files = {
-        "report.md": markdown.render(document),
-        "table.tex": latex.render(document),
-        "index.html": html.render(document),
-        **csv_file.render_all(document),
+        "report.md": markdown.render(report),
+        "table.tex": latex.render(report),
+        "index.html": html.render(report),
+        **csv_files.render(report),
     }
     folder = paths[0] / "report" if out is None else Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         write_atomically(folder / name, text.encode())
-    return ReportFiles(
-        markdown.render_head(document), folder, folder / "index.html", document.verdicts
-    )
+    return ReportFiles(markdown.render_head(report), folder, folder / "index.html", verdicts)

@@ -224,7 +224,7 @@ class _Describer:
     ) -> Provenance:
         classifier, options = self.classifier, self.asked.options
         parts = [str(classifier.view), classifier.normalisation, f"scoring {self.asked.scoring}",
-                 "bfloat16" if options.amp else ""]  # fmt: skip
+                 options.amp or ""]  # fmt: skip
         fields = {
             "task": "classification",
             "model": options.name or classifier.name,

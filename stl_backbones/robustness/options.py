@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stl_backbones.corruptions import get_protocol
+from stl_backbones.engine.precision import check_precision
 from stl_backbones.errors import InputError
 from stl_backbones.records import COMPATS, Cell, CorruptionEngine
 
@@ -34,7 +35,7 @@ class SweepOptions:
         workers: Processes that load and corrupt ahead of the model.
         batch_size: Images of a batch, at most, and of the work lost when the process is killed;
             default: the task's. Only images of one size share a batch.
-        amp: Compute in bfloat16; of a detector, backbone and neck.
+        amp: Mixed precision, ``'bfloat16'`` or ``'float16'``; see `stl_backbones.engine.precision`.
         task_options: Options that the task alone has, by name, as given; see
             `stl_backbones.robustness.tasks.Task.options`.
     """
@@ -52,7 +53,7 @@ class SweepOptions:
     name: str | None = None
     workers: int = 1
     batch_size: int | None = None
-    amp: bool = False
+    amp: str | None = None
     task_options: Mapping[str, Any] = field(default_factory=dict)
 
     def resolved(self, *, protocol: str, batch_size: int) -> SweepOptions:
@@ -68,6 +69,8 @@ class SweepOptions:
         """
         protocol = self.protocol or protocol
         mode = self.mode or get_protocol(protocol).default_mode
+        if self.amp is not None:
+            check_precision(self.amp)
         batch_size = batch_size if self.batch_size is None else self.batch_size
         for name, value, least in (
             ("limit", self.limit, 1), ("batch size", batch_size, 1), ("workers", self.workers, 0),

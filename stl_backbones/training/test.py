@@ -54,7 +54,9 @@ def evaluate(
         runner = Runner.from_cfg(config)
         runner.test_loop  # noqa: B018  builds the data set: its errors come before any work
     model = bare_model(runner)
-    load_model_weights(model, checkpoint)  # mmengine, which loads them again, checks nothing
+    load_model_weights(
+        getattr(model, "module", model), checkpoint
+    )  # mmengine, which loads them again, checks nothing
     metrics = runner.test_evaluator.metrics
     check_data(model, runner.test_dataloader.dataset, split="test", metrics=metrics)
     with predict_in(model, amp):

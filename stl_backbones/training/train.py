@@ -100,7 +100,7 @@ def _build(config: Config, start: Any) -> Runner:
         scale_learning_rate(runner)
     with building(_WHAT), naming_empty_data():
         build_rest(runner)
-    check_data(model, runner.train_dataloader.dataset, split="train", weights=True)
+    check_data(model, runner.train_dataloader.dataset, split="train")
     if runner._val_loop is not None:
         metrics = runner.val_evaluator.metrics
         check_data(model, runner.val_dataloader.dataset, split="val", metrics=metrics)

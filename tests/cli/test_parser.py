@@ -10,7 +10,7 @@ import pytest
 from stl_backbones.cli.parser import finite_number, some_text, whole_from
 from stl_backbones.cli.tool import make_parser, parse_options, run_tool
 from stl_backbones.copies.request import find_shard
-from stl_backbones.report.requirements import parse_requirement
+from stl_backbones.report.numbers.requirements import parse_requirement
 
 hypothesis = pytest.importorskip("hypothesis")
 from hypothesis import given  # noqa: E402

@@ -249,8 +249,9 @@ class TestDetection:
 
     def test_things_of_panoptic_data(self, coco, warned):
         data = coco(["a", "b"], ("a", "b"), with_box=(0, 1))
-        data._metainfo["thing_classes"] = ("a",)
+        data._metainfo.update(thing_classes=("a",), stuff_classes=("b",))
         check_data(self.detector(1), data, split="test")
+        assert warned == ["test: panoptic quality is not scored"]
         with pytest.raises(ValueError, match=r"has 3 classes \(roi_head.bbox_head.0\), .* 2"):
             check_data(self.detector(3), data, split="test")
 
@@ -298,7 +299,7 @@ class TestModelsOfTheLibraries:
         message = r"decode_head.loss_decode: class_weight holds 7 weights for 19 classes"
         data = NoLabels(19)
         with pytest.raises(ValueError, match=message):
-            check_data(model, data, split="train", weights=True)
+            check_data(model, data, split="train")
         check_data(model, data, split="test")  # what only training uses
         model.decode_head.loss_decode.class_weight = [1.0] * 19
-        check_data(model, data, split="train", weights=True)
+        check_data(model, data, split="train")

@@ -33,7 +33,7 @@ each = pytest.mark.parametrize("preset", MM_PRESETS.values(), ids=lambda preset:
 
 def rows(table):
     name, column = TABLES[table]
-    text = files("stl_backbones.report").joinpath("paper_tables", name).read_text()
+    text = files("stl_backbones.report.paper").joinpath(name).read_text()
     return {row["model"]: float(row[column]) for row in csv.DictReader(text.splitlines())}
 
 

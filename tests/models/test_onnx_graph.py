@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from stl_backbones.errors import MissingPackageError
 from stl_backbones.models.onnx_graph import (
     DEFAULT_OPSET,
     check_onnx_installed,
@@ -108,9 +109,10 @@ def test_missing_packages_are_named():
     find = importlib.util.find_spec
     with (
         mock.patch(
-            "importlib.util.find_spec", lambda name: None if name == "onnxscript" else find(name)
+            "stl_backbones.packages.find_spec",
+            lambda name: None if name == "onnxscript" else find(name),
         ),
-        pytest.raises(ValueError, match=r"needs onnxscript: pip install -e '\.\[onnx\]'"),
+        pytest.raises(MissingPackageError, match=r"needs onnxscript: pip install '\.\[onnx\]'"),
     ):
         check_onnx_installed()
     with (
@@ -119,7 +121,7 @@ def test_missing_packages_are_named():
     ):
         check_onnx_installed()
     with (
-        mock.patch("importlib.util.find_spec", return_value=None),
-        pytest.raises(ValueError, match="needs onnx, onnxscript, onnxruntime"),
+        mock.patch("stl_backbones.packages.find_spec", return_value=None),
+        pytest.raises(MissingPackageError, match="needs onnx, onnxscript, onnxruntime"),
     ):
         check_onnx_installed()

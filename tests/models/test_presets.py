@@ -18,7 +18,7 @@ def test_a_preset_is_a_model_of_timm(preset):
 
 
 def test_titles_and_scores_are_those_of_the_papers_table(repo_root):
-    path = repo_root / "stl_backbones/report/paper_tables/table2_classification.csv"
+    path = repo_root / "stl_backbones/report/paper/table2_classification.csv"
     lines = path.read_text().splitlines()
     rows = {row["model"]: float(row["in1k_top1"]) for row in csv.DictReader(lines)}
     assert {preset.title: preset.paper_top1 for preset in PRESETS.values()} == {

@@ -19,7 +19,12 @@ from pycocotools.coco import COCO
 from stl_backbones.corruptions.catalog import get_protocol
 from stl_backbones.evaluation.detection import DetectionMatcher, join_images
 from stl_backbones.records import CLEAN, Cell, CellResult, Provenance
-from stl_backbones.report.sets import SET_TITLES
+from stl_backbones.report import get_task
+from stl_backbones.report.contents import make_contents
+from stl_backbones.report.numbers.aggregates import Findings
+from stl_backbones.report.read.cells import Draws
+from stl_backbones.report.read.runs import read_runs
+from stl_backbones.report.sections import Group, Table
 from stl_backbones.results import CellStore
 
 PLAIN = {
@@ -63,9 +68,43 @@ def confusion_of(percent: int) -> np.ndarray:
     return np.array([[[right, 0], [0, right]], [[0, wrong], [wrong, 0]]], dtype=np.int64)
 
 
+@pytest.fixture
+def plain_record() -> dict[str, Any]:
+    """The fields of a sweep's record."""
+    return dict(PLAIN)
+
+
 def no_waiting_for_the_disk() -> AbstractContextManager[Any]:
     """Tests write thousands of cells; that they survive a power cut is tested elsewhere."""
     return mock.patch("stl_backbones.results.atomic.os.fsync")
+
+
+@pytest.fixture(scope="session")
+def findings_of() -> Callable[..., Findings]:
+    """Read folders as a report does; by default without resamples."""
+
+    def read(
+        folders: list[Path], *, resamples: int = 0, paper: bool = False, **options: Any
+    ) -> Findings:
+        draws = Draws(resamples=resamples)
+        protocol, runs = read_runs(folders, draws=draws, **options)
+        return Findings(runs, protocol, get_task(runs[0].provenance.task), draws, paper)
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def tables_of(findings_of) -> Callable[..., dict[str, Table]]:
+    """The tables of a report: by their file, else by the first word of their title."""
+
+    def read(folders: list[Path], **options: Any) -> dict[str, Table]:
+        report = make_contents(findings_of(folders, **options))
+        found = [one for one in report.sections if isinstance(one, Table)]
+        found += [one for group in report.sections if isinstance(group, Group)
+                  for one in group.tables]  # fmt: skip
+        return {one.file or one.title.split(" (")[0].split(":")[0]: one for one in found}
+
+    return read
 
 
 @pytest.fixture
@@ -220,7 +259,7 @@ def _write_set() -> Callable[..., Path]:
 
 def write_set(folder: Path, name: str, right: int, **fields: Any) -> Path:
     """Write a set of other images into a classifier's folder."""
-    title = SET_TITLES[name.removesuffix("-clean")]
+    title = get_task("classification").sets[name.removesuffix("-clean")]
     dataset = f"ImageNet-1K, classes of {title}" if name.endswith("-clean") else title
     own = {"dataset": dataset, "dataset_fingerprint": name, "protocol": "clean", **fields}
     return write_classified(folder / name, (CLEAN,), lambda cell: right, **own)

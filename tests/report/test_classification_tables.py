@@ -8,18 +8,13 @@ import numpy as np
 import pytest
 
 from stl_backbones.records import CLEAN
-from stl_backbones.report.document import DocumentOptions, make_document
-from stl_backbones.report.runs import read_runs
+from stl_backbones.report.contents import make_contents
+from stl_backbones.report.read.runs import read_runs
 from stl_backbones.report.write import make_report
 from stl_backbones.results import CellStore
 
 SETS = {"imagenet-a": 5, "imagenet-a-clean": 18, "imagenet-r": 9, "imagenet-r-clean": 17}
 NOTE = "not the official ImageNet-C files: corrupted on the fly from the validation set"
-
-
-def document_of(folders, *, partial=False, protocol=None, **options):
-    chosen, runs = read_runs(folders, partial=partial, protocol=protocol)
-    return make_document(runs, chosen, DocumentOptions(**options))
 
 
 def report_of(folders, **options):
@@ -33,8 +28,8 @@ def printed(table, label):
     return {column.title: table.text(row, column, 1) for column in table.columns}
 
 
-def test_the_layout_of_table_2(make_classified):
-    table = document_of([make_classified()], paper=True).layouts["classification"]
+def test_the_layout_of_table_2(make_classified, tables_of):
+    table = tables_of([make_classified()], paper=True)["classification"]
     assert printed(table, "STL") == {
         "Params (M)": "50.9", "MACs (G)": "11.4", "IN-1K": "80.0", "IN-C": "50.0",
         "Retention": "62.5",
@@ -48,9 +43,9 @@ def test_the_layout_of_table_2(make_classified):
     assert "protocol stl-imagenet-c" in table.title
 
 
-def test_the_layout_of_table_3(make_classified):
+def test_the_layout_of_table_3(make_classified, tables_of):
     folder = make_classified(cells="all", sets=SETS)
-    table = document_of([folder], paper=True).layouts["other_images"]
+    table = tables_of([folder], paper=True)["other_images"]
     own = printed(table, "STL")
     # every corruption has error 0.5: mCE is half the mean of 1 / AlexNet's errors
     assert own == {"Params (M)": "50.9", "Clean": "80.0", "IN-A": "25.0", "IN-R": "45.0",
@@ -61,8 +56,8 @@ def test_the_layout_of_table_3(make_classified):
     assert len(table.rows) == 1 + 20
 
 
-def test_the_layout_of_table_12(make_classified):
-    table = document_of([make_classified()], paper=True).main
+def test_the_layout_of_table_12(make_classified, tables_of):
+    table = tables_of([make_classified()], paper=True)["table"]
     own = printed(table, "STL")
     names = ["Params (M)", "Clean", "Avg", "Mean 16", "Mean 17", "Ret"]
     assert list(own)[:6] == names
@@ -72,52 +67,51 @@ def test_the_layout_of_table_12(make_classified):
     assert [name for name, _ in table.groups()] == ["", "Blur", "Noise", "Digital", "Weather"]
 
 
-def test_the_17_mean_has_its_own_protocol(make_classified):
-    table = document_of([make_classified(cells="all")], protocol="stl-imagenet-c-17", paper=True)
-    own = printed(table.main, "STL")
+def test_the_17_mean_has_its_own_protocol(make_classified, tables_of):
+    folder = make_classified(cells="all")
+    table = tables_of([folder], protocol="stl-imagenet-c-17", paper=True)["table"]
+    own = printed(table, "STL")
     assert (own["Avg"], own["Mean 17"], own["Spatt"]) == ("50.0", "50.0", "50.0")
-    published = printed(table.main, "paper: FAN-B-Hybrid")
+    published = printed(table, "paper: FAN-B-Hybrid")
     assert (published["Avg"], published["Mean 16"], published["Spatt"]) == ("66.4", "66.2", "-")
 
 
 @pytest.mark.parametrize("protocol", ["imagenet-c", "all"])
-def test_other_protocols_have_the_papers_tables_2_and_3_alone(make_classified, protocol):
-    document = document_of([make_classified(cells="all")], protocol=protocol, paper=True)
-    assert not [row for row in document.main.rows if row.published]
-    assert "'stl-imagenet-c', 'stl-imagenet-c-17'" in document.main.notes[-1]
-    assert len(document.layouts["classification"].rows) == 1 + 25
+def test_other_protocols_have_the_papers_tables_2_and_3_alone(make_classified, tables_of, protocol):
+    tables = tables_of([make_classified(cells="all")], protocol=protocol, paper=True)
+    assert not [row for row in tables["table"].rows if row.published]
+    assert "'stl-imagenet-c', 'stl-imagenet-c-17'" in tables["table"].notes[-1]
+    assert len(tables["classification"].rows) == 1 + 25
 
 
-def test_table_3_needs_something_of_its_own(make_classified):
-    assert set(document_of([make_classified()]).layouts) == {"classification"}
-    document = document_of([make_classified("b", sets={"imagenet-r": 9})])
-    own = printed(document.layouts["other_images"], "STL")
+def test_table_3_needs_something_of_its_own(make_classified, tables_of):
+    assert "other_images" not in tables_of([make_classified()])
+    table = tables_of([make_classified("b", sets={"imagenet-r": 9})])["other_images"]
+    own = printed(table, "STL")
     assert (own["IN-A"], own["IN-R"], own["mCE"]) == ("-", "45.0", "-")
-    assert "Not measured for it: zoom_blur-1, " in document.layouts["other_images"].notes[0]
+    assert "Not measured for it: zoom_blur-1, " in table.notes[0]
 
 
-def test_segmentation_has_neither(make_store):
-    document = document_of([make_store()])
-    assert document.layouts == {}
-    assert "Params (M)" not in [column.title for column in document.main.columns]
+def test_segmentation_has_neither(make_store, tables_of):
+    tables = tables_of([make_store()])
+    assert [name for name, table in tables.items() if table.file] == ["table"]
+    assert "Params (M)" not in [column.title for column in tables["table"].columns]
 
 
-def test_sizes_that_were_not_counted_are_missing(make_classified):
-    own = printed(
-        document_of([make_classified(parameters=0, macs=0)]).layouts["classification"], "STL"
-    )
+def test_sizes_that_were_not_counted_are_missing(make_classified, tables_of):
+    own = printed(tables_of([make_classified(parameters=0, macs=0)])["classification"], "STL")
     assert (own["Params (M)"], own["MACs (G)"]) == ("-", "-")
 
 
-def test_the_lowest_mce_is_the_best_and_sizes_have_none(make_classified):
+def test_the_lowest_mce_is_the_best_and_sizes_have_none(make_classified, tables_of):
     fewer = lambda cell: 16 if cell.is_clean else 9 - cell.severity  # noqa: E731
     folders = [
         make_classified("a", model="A", cells="all"),
         make_classified("b", model="B", cells="all", hits=fewer, parameters=1, macs=1),
     ]
-    document = document_of(folders)
-    assert document.layouts["other_images"].best() == {("A", "clean"), ("B", "clean"), ("A", "mce")}
-    assert ("A", "params") not in document.layouts["classification"].best()
+    tables = tables_of(folders)
+    assert tables["other_images"].best() == {("A", "clean"), ("B", "clean"), ("A", "mce")}
+    assert ("A", "params") not in tables["classification"].best()
 
 
 def test_a_folder_of_sets_alone_has_table_3_alone(make_classified):
@@ -162,15 +156,16 @@ def test_notes_and_limits_are_in_every_table_they_touch(make_classified):
         assert row["notes"] == NOTE
 
 
-def test_a_note_of_one_model_names_it(make_classified):
+def test_a_note_of_one_model_names_it(make_classified, findings_of):
     folders = [make_classified("a", model="A"), make_classified("b", model="B", notes=(NOTE,))]
-    assert f"B: {NOTE}" in document_of(folders).main.remarks
+    assert f"B: {NOTE}" in make_contents(findings_of(folders)).remarks
 
 
-def test_a_limited_set_says_which(make_classified, write_set):
+def test_a_limited_set_says_which(make_classified, write_set, findings_of):
     folder = make_classified()
     write_set(folder, "imagenet-r", 9, num_images_total=30_000)
-    assert document_of([folder]).main.remarks == ("LIMITED: 20 of 30000 images (imagenet-r)",)
+    remarks = make_contents(findings_of([folder])).remarks
+    assert remarks == ["LIMITED: 20 of 30000 images (imagenet-r)"]
 
 
 def test_cells_csv_has_every_metric_with_its_interval(make_classified):

@@ -1,6 +1,12 @@
 import pytest
 
-from stl_backbones.report.colours import DARK_TEXT, LIGHT_TEXT, scale_colour, text_colour, to_hex
+from stl_backbones.report.render.colours import (
+    DARK_TEXT,
+    LIGHT_TEXT,
+    scale_colour,
+    text_colour,
+    to_hex,
+)
 
 
 @pytest.mark.parametrize(

@@ -1,24 +1,23 @@
 import dataclasses
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from stl_backbones.records import CellResult
-from stl_backbones.report.aggregate_tables import comparison_table
-from stl_backbones.report.aggregates import Aggregate, aggregates
-from stl_backbones.report.cells import Draws
-from stl_backbones.report.comparison import Difference, compare
-from stl_backbones.report.runs import read_runs
-from stl_backbones.report.task_metrics import get_task_metric
+from stl_backbones.report.numbers.aggregates import Aggregate, Findings
+from stl_backbones.report.numbers.comparison import Difference, compare
+from stl_backbones.report.read.cells import Draws
+from stl_backbones.report.read.runs import read_runs
+from stl_backbones.report.tables import signed_difference
+from stl_backbones.report.tasks import get_task
 from stl_backbones.results import CellStore
 
 
 def differences_of(folders, *, resamples=500, partial=False):
-    protocol, runs = read_runs(folders, partial=partial, draws=Draws(resamples=resamples))
-    metric = get_task_metric(runs[0].provenance.task)
-    found = [aggregates(run, protocol, metric) for run in runs]
-    return {one.first.key: one for one in compare(runs, found)}
+    draws = Draws(resamples=resamples)
+    protocol, runs = read_runs(folders, partial=partial, draws=draws)
+    findings = Findings(runs, protocol, get_task(runs[0].provenance.task), draws)
+    return {one.first.key: one for one in compare(findings)}
 
 
 def better(cell):
@@ -91,12 +90,7 @@ def test_segmentation_is_compared_by_resampled_matrices(make_store):
 )
 def test_a_difference_has_a_sign_unless_it_rounds_to_zero(value, text):
     one = Aggregate("clean", "Clean", "summary", np.zeros(3))
-    (row,) = comparison_table(
-        [SimpleNamespace(label="A"), SimpleNamespace(label="B")],
-        [Difference(one, one, value, None, 0.5)],
-        precision=1,
-    ).rows
-    assert row.values["difference"] == text
+    assert signed_difference(Difference(one, one, value, None, 0.5), 1) == text
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -9,10 +9,7 @@ import numpy as np
 import pytest
 
 from stl_backbones.records import CLEAN, Cell
-from stl_backbones.report.cells import Draws
-from stl_backbones.report.document import DocumentOptions, make_document
-from stl_backbones.report.requirements import parse_requirement
-from stl_backbones.report.runs import read_runs
+from stl_backbones.report.numbers.requirements import judge, parse_requirement
 from stl_backbones.report.write import make_report
 from stl_backbones.results import CellStore
 
@@ -25,12 +22,6 @@ def ap(cars, person):
 BOX_CLEAN, MASK_CLEAN = ap(3, 1), ap(2, 1)
 BOX = [ap(3, 1), ap(2, 1), ap(2, 0), ap(1, 0), ap(0, 0)]  # by severity
 MASK = [ap(2, 1), ap(1, 1), ap(1, 0), ap(0, 0), ap(0, 0)]
-
-
-def document_of(folders, *, partial=False, protocol=None, resamples=0, **options):
-    draws = Draws(resamples=resamples)
-    chosen, runs = read_runs(folders, partial=partial, protocol=protocol, draws=draws)
-    return make_document(runs, chosen, DocumentOptions(**options), draws=draws)
 
 
 def report_of(folders, **options):
@@ -55,8 +46,8 @@ def titles(table):
     return [column.title for column in table.columns]
 
 
-def test_numbers_by_hand(make_detected):
-    (found,) = document_of([make_detected()]).aggregates
+def test_numbers_by_hand(make_detected, findings_of):
+    (found,) = findings_of([make_detected()]).aggregates
     assert found["clean"].value == pytest.approx(BOX_CLEAN)
     assert found["average"].value == pytest.approx(np.mean(BOX))
     assert found["retention"].value == pytest.approx(np.mean(BOX) / BOX_CLEAN)
@@ -72,10 +63,10 @@ def test_numbers_by_hand(make_detected):
 
 
 @pytest.mark.parametrize("protocol", ["coco-c", "all"])
-def test_the_layout_of_table_5(make_detected, protocol):
+def test_the_layout_of_table_5(make_detected, tables_of, protocol):
     folder = make_detected(cells=protocol, protocol=protocol)
-    document = document_of([folder], paper=True)
-    table = document.layouts["detection"]
+    tables = tables_of([folder], paper=True)
+    table = tables["detection"]
     own = {"Encoder size (M)": "50.3", "Box mAP": "87.6", "Box mPC": "40.2", "Box rPC": "45.9",
            "Mask mAP": "75.2", "Mask mPC": "30.2", "Mask rPC": "40.1"}  # fmt: skip
     assert printed(table, "STL") == own
@@ -86,52 +77,54 @@ def test_the_layout_of_table_5(make_detected, protocol):
     assert len(table.rows) == 1 + 15
     assert any("clean images of COCO val2017" in note for note in table.notes)
     assert f"protocol {protocol}" in table.title
-    assert not [row for row in document.main.rows if row.published]
-    assert "no detection scores on corrupted images" in document.main.notes[-1]
+    assert not [row for row in tables["table"].rows if row.published]
+    assert "no detection scores on corrupted images" in tables["table"].notes[-1]
 
 
-def test_other_protocols_have_no_published_rows(make_detected):
+def test_other_protocols_have_no_published_rows(make_detected, tables_of):
     message = r"no rows for protocol 'imagenet-c' and task 'detection'; .*'coco-c' \(detection\)"
     with pytest.raises(ValueError, match=message):
-        document_of([make_detected()], protocol="imagenet-c", paper=True)
+        tables_of([make_detected()], protocol="imagenet-c", paper=True)
 
 
-def test_boxes_and_masks_by_corruption(make_detected):
-    document = document_of([make_detected()])
+def test_boxes_and_masks_by_corruption(make_detected, tables_of):
+    tables = tables_of([make_detected()])
     for table, clean, average, share in (
-        (document.main, "87.6", "40.2", "45.9"),
-        (document.others["masks"], "75.2", "30.2", "40.1"),
+        (tables["table"], "87.6", "40.2", "45.9"),
+        (tables["masks"], "75.2", "30.2", "40.1"),
     ):
         assert titles(table)[:3] == ["Clean", "mPC", "rPC"]
         assert [name for name, _ in table.groups()] == ["", "Noise", "Blur", "Weather", "Digital"]
         own = printed(table, "STL")
         assert (own["Clean"], own["mPC"], own["rPC"]) == (clean, average, share)
         assert own["Weather Fog"] == own["Digital JPEG"] == average
-    assert document.main.title == "Box AP (%), protocol coco-c"
-    assert document.others["masks"].title == "Mask AP (%), protocol coco-c"
-    severities = [row.values["fog"] for table in document.severities for row in table.rows]
+    assert tables["table"].title == "Box AP (%), protocol coco-c"
+    assert tables["masks"].title == "Mask AP (%), protocol coco-c"
+    severities = [
+        row.values["fog"] for level in range(1, 6) for row in tables[f"Severity {level}"].rows
+    ]
     assert severities == pytest.approx(BOX)
 
 
-def test_a_sweep_of_all_has_the_mean_of_the_fifteen_too(make_detected):
+def test_a_sweep_of_all_has_the_mean_of_the_fifteen_too(make_detected, findings_of):
     worse = lambda cell: 1 if cell.corruption == "spatter" else 2  # noqa: E731
     folder = make_detected(cells="all", protocol="all", cars=worse)
-    (found,) = document_of([folder]).aggregates
+    (found,) = findings_of([folder]).aggregates
     fifteen = np.mean([ap(2, 1), ap(2, 1), *[ap(2, 0)] * 3])
     spatter = np.mean([ap(1, 1), ap(1, 1), *[ap(1, 0)] * 3])
     assert found["coco-c"].value == pytest.approx(fifteen)
     assert found["average"].value == pytest.approx((18 * fifteen + spatter) / 19)
 
 
-def test_a_model_without_masks_has_dashes_beside_one_with(make_detected):
+def test_a_model_without_masks_has_dashes_beside_one_with(make_detected, tables_of):
     folders = [make_detected("a"), make_detected("b", masks=False, model="FAN")]
-    document = document_of(folders, paper=True)
-    for table in (document.layouts["detection"], document.others["masks"]):
+    tables = tables_of(folders, paper=True)
+    for table in (tables["detection"], tables["masks"]):
         values = printed(table, "FAN")
         assert {text for name, text in values.items() if name not in ("Encoder size (M)", "Box mAP",
                 "Box mPC", "Box rPC")} == {"-"}  # fmt: skip
         assert "Without masks: FAN." in table.notes
-    rows = {row.label: row.values for row in document.headline.rows}
+    rows = {row.label: row.values for row in tables["Aggregates"].rows}
     assert rows["Mask AP, mPC"] == {"0": "30.2", "1": "-"}
     made = report_of(folders)
     cells = rows_of(made["cells.csv"])
@@ -141,16 +134,16 @@ def test_a_model_without_masks_has_dashes_beside_one_with(make_detected):
     assert missing == {"masks"}
 
 
-def test_without_any_masks_nothing_is_said_of_them(make_detected):
+def test_without_any_masks_nothing_is_said_of_them(make_detected, tables_of):
     folder = make_detected(masks=False)
-    document = document_of([folder])
-    assert titles(document.layouts["detection"]) == ["Encoder size (M)", "mAP", "mPC", "rPC"]
-    assert document.others == {}
+    tables = tables_of([folder])
+    assert titles(tables["detection"]) == ["Encoder size (M)", "mAP", "mPC", "rPC"]
+    assert "masks" not in tables
     assert "Mask" not in make_report([folder]).text
 
 
-def test_classes(make_detected):
-    table = document_of([make_detected()]).classes
+def test_classes(make_detected, tables_of):
+    table = tables_of([make_detected()])["Classes"]
     assert table.title == "Classes: Box AP (%) of the classes that occur"
     assert [row.label for row in table.rows] == ["car", "person"]
     cars = np.mean([76, 51, 51, 26, 0]) / 101
@@ -159,20 +152,21 @@ def test_classes(make_detected):
     assert table.rows[1].values["0 average"] == pytest.approx(2 / 5)
 
 
-def test_an_untested_severity_is_no_zero(make_detected):
+def test_an_untested_severity_is_no_zero(make_detected, findings_of, tables_of):
     folder = make_detected(without=("fog-5", "clean"))
     with pytest.raises(ValueError, match="'STL' lacks 2: clean, fog-5"):
-        document_of([folder])
-    document = document_of([folder], partial=True)
-    own = printed(document.main, "STL")
+        tables_of([folder])
+    tables = tables_of([folder], partial=True)
+    own = printed(tables["table"], "STL")
     assert (own["Clean"], own["mPC"], own["rPC"], own["Weather Fog"]) == ("-", "-", "-", "-")
     assert own["Weather Snow"] == "40.2"
-    own = printed(document.layouts["detection"], "STL")
+    own = printed(tables["detection"], "STL")
     assert (own["Box mPC"], own["Mask mPC"], own["Mask mAP"]) == ("-", "-", "-")
-    assert document.aggregates[0]["mask_ap:average"].missing == ("fog-5",)
+    (found,) = findings_of([folder], partial=True).aggregates
+    assert found["mask_ap:average"].missing == ("fog-5",)
 
 
-def test_a_share_of_nothing_is_not_counted(make_detected):
+def test_a_share_of_nothing_is_not_counted(make_detected, tables_of):
     store = CellStore(make_detected(cars=lambda cell: 0))
     result = store.read(CLEAN)
     empty = {
@@ -181,12 +175,12 @@ def test_a_share_of_nothing_is_not_counted(make_detected):
     }
     empty |= {f"{kind}_detections": np.zeros(4, np.int32) for kind in ("bbox", "segm")}
     store.write(dataclasses.replace(result, samples=empty))
-    own = printed(document_of([store.folder]).layouts["detection"], "STL")
+    own = printed(tables_of([store.folder])["detection"], "STL")
     assert (own["Box mAP"], own["Box mPC"], own["Box rPC"]) == ("0.0", "20.0", "n/a")
 
 
-def test_a_size_that_was_not_counted_is_missing(make_detected):
-    table = document_of([make_detected(encoder_parameters=0)]).layouts["detection"]
+def test_a_size_that_was_not_counted_is_missing(make_detected, tables_of):
+    table = tables_of([make_detected(encoder_parameters=0)])["detection"]
     assert printed(table, "STL")["Encoder size (M)"] == "-"
 
 
@@ -206,22 +200,21 @@ def test_a_size_that_was_not_counted_is_missing(make_detected):
         ("mask_ap:fog/2 >= 0.3", MASK[1]),
     ],
 )
-def test_requirements(make_detected, bound, value):
-    requirements = (parse_requirement(bound),)
-    (verdict,) = document_of([make_detected()], requirements=requirements).verdicts
+def test_requirements(make_detected, findings_of, bound, value):
+    (verdict,) = judge([parse_requirement(bound)], findings_of([make_detected()]))
     assert verdict.passed
     assert float(verdict.found) == pytest.approx(value, abs=1e-6)
 
 
-def test_a_bound_of_masks_fails_without_them(make_detected):
+def test_a_bound_of_masks_fails_without_them(make_detected, findings_of):
     requirements = (parse_requirement("mask_ap:mpc >= 0"), parse_requirement("mask_ap:fog/2 >= 0"))
-    found = document_of([make_detected(masks=False)], requirements=requirements).verdicts
+    found = judge(requirements, findings_of([make_detected(masks=False)]))
     assert [(one.passed, one.found) for one in found] == [(False, "not measured: masks")] * 2
 
 
-def test_an_unknown_bound_offers_mpc(make_detected):
+def test_an_unknown_bound_offers_mpc(make_detected, findings_of):
     with pytest.raises(KeyError, match="expected one of mpc, rpc, clean, average"):
-        document_of([make_detected()], requirements=(parse_requirement("mAP >= 0"),))
+        judge([parse_requirement("mAP >= 0")], findings_of([make_detected()]))
 
 
 def test_intervals_are_made_on_request(make_detected):
@@ -273,7 +266,7 @@ def test_every_number_is_in_the_files(make_detected):
         assert "50345678 parameters" in made[file]
 
 
-def test_cells_that_do_not_belong_together_are_refused(make_detected):
+def test_cells_that_do_not_belong_together_are_refused(make_detected, findings_of):
     store = CellStore(make_detected())
     cell = Cell("fog", 3)
     result = store.read(cell)
@@ -283,15 +276,15 @@ def test_cells_that_do_not_belong_together_are_refused(make_detected):
         return pytest.raises(ValueError, match=r"fog-3\.npz'")
 
     with written(object_category=np.array([0, 2, 2, 0, 0], np.int32)) as raised:
-        document_of([store.folder])
+        findings_of([store.folder])
     assert "other labels" in str(raised.value)
     with written(image_number=np.array([1, 2, 3, 5])) as raised:
-        document_of([store.folder])
+        findings_of([store.folder])
     assert "other labels" in str(raised.value)
     with written(image_number=np.arange(3)) as raised:
-        document_of([store.folder])
+        findings_of([store.folder])
     assert "'image_number' of 4 images, got 3" in str(raised.value)
     boxes = {name: a for name, a in result.samples.items() if not name.startswith("segm")}
     store.write(dataclasses.replace(result, samples=boxes))
     with pytest.raises(ValueError, match=r"fog-3\.npz' .* only one has the samples of mask_ap"):
-        document_of([store.folder])
+        findings_of([store.folder])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from stl_backbones.corruptions.catalog import CUSTOM_PROTOCOLS, Protocol
 from stl_backbones.records import CLEAN, Cell
-from stl_backbones.report.runs import IncompleteRunsError
+from stl_backbones.report.read.runs import IncompleteRunsError
 from stl_backbones.report.write import make_report
 from stl_backbones.results import CellStore
 

@@ -5,22 +5,22 @@ import pytest
 from stl_backbones.corruptions.catalog import get_protocol
 from stl_backbones.metrics import retention, robust_mean
 from stl_backbones.records import CLEAN, Cell
-from stl_backbones.report.numbers import percent
-from stl_backbones.report.paper import (
+from stl_backbones.report import get_task
+from stl_backbones.report.numbers.format import percent
+from stl_backbones.report.paper.classification import (
+    table_2_notes,
+    table_2_rows,
+    table_3_notes,
+    table_3_rows,
+)
+from stl_backbones.report.paper.tables import (
     AVERAGE_TOLERANCE,
     PAPER_TABLES,
-    get_paper_table,
     implied_column,
     paper_notes,
     paper_rows,
     read_paper_table,
     retention_notes,
-)
-from stl_backbones.report.paper_classification import (
-    table_2_notes,
-    table_2_rows,
-    table_3_notes,
-    table_3_rows,
 )
 
 FILES = [
@@ -223,11 +223,11 @@ def test_misprints_of_tables_2_and_3_are_computed():
 
 
 @pytest.mark.parametrize(
-    ("protocol", "task"), [("imagenet-c", "classification"), ("stl-imagenet-c", "segmentation")]
+    ("protocol", "task"), [("imagenet-c", "segmentation"), ("stl-imagenet-c", "segmentation")]
 )
 def test_protocols_without_published_rows_are_refused(protocol, task):
     with pytest.raises(ValueError, match=r"expected one of 'stl-cityscapes-c' \(segmentation\)"):
-        get_paper_table(protocol, task)
+        get_task(task).published(protocol)
 
 
 @pytest.mark.parametrize("protocol", ["stl-cityscapes-c", "stl-imagenet-c"])

@@ -1,21 +1,17 @@
 import pytest
 
-from stl_backbones.report.aggregates import aggregates
-from stl_backbones.report.cells import Draws
-from stl_backbones.report.requirements import judge, parse_requirement
-from stl_backbones.report.runs import read_runs
-from stl_backbones.report.task_metrics import get_task_metric
+from stl_backbones.report.numbers.requirements import judge, parse_requirement
 
 SETS = {"imagenet-a": 5, "imagenet-a-clean": 18}
 
 
-def verdicts_of(folders, *texts, resamples=0, partial=False, **options):
-    draws = Draws(resamples=resamples)
-    protocol, runs = read_runs(folders, partial=partial, draws=draws)
-    metric = get_task_metric(runs[0].provenance.task)
-    found = [aggregates(run, protocol, metric) for run in runs]
-    requirements = [parse_requirement(text) for text in texts]
-    return judge(requirements, runs, found, protocol=protocol, metric=metric, **options)
+@pytest.fixture
+def verdicts_of(findings_of):
+    def verdicts(folders, *texts, by_interval=False, **options):
+        requirements = [parse_requirement(text) for text in texts]
+        return judge(requirements, findings_of(folders, **options), by_interval=by_interval)
+
+    return verdicts
 
 
 @pytest.mark.parametrize(
@@ -53,7 +49,7 @@ def test_other_forms_are_refused(text):
         ("stl-imagenet-c", 0.5),
     ],
 )  # fmt: skip
-def test_names(make_classified, name, value):
+def test_names(make_classified, name, value, verdicts_of):
     """The bound a little below the value holds, a little above fails."""
     folder = make_classified(sets=SETS)
     below, above = f"{name} >= {value - 1e-4:.6f}", f"{name} >= {value + 1e-4:.6f}"
@@ -67,17 +63,17 @@ def test_names(make_classified, name, value):
     [(">=", [True, True, False]), (">", [True, False, False]),
      ("<=", [False, True, True]), ("<", [False, False, True])],
 )  # fmt: skip
-def test_operators(make_classified, comparison, outcomes):
+def test_operators(make_classified, comparison, outcomes, verdicts_of):
     texts = [f"average {comparison} {bound}" for bound in (0.49, 0.5, 0.51)]
     assert [verdict.passed for verdict in verdicts_of([make_classified()], *texts)] == outcomes
 
 
-def test_segmentation_has_requirements_too(make_store):
+def test_segmentation_has_requirements_too(make_store, verdicts_of):
     found = verdicts_of([make_store()], "average >= 0.45", "noise < 0.3", "shot_noise/3 >= 0.3")
     assert [verdict.passed for verdict in found] == [True, False, True]
 
 
-def test_what_was_not_measured_fails(make_classified):
+def test_what_was_not_measured_fails(make_classified, verdicts_of):
     found = verdicts_of(
         [make_classified(without=("fog-3",))],
         "average >= 0.1", "fog/3 >= 0.1", "fog/2 >= 0.1", "imagenet-a >= 0.1", "mce <= 2",
@@ -89,13 +85,13 @@ def test_what_was_not_measured_fails(make_classified):
     assert "zoom_blur-1" in found[4].found
 
 
-def test_nothing_counted_fails_both_ways(make_store):
+def test_nothing_counted_fails_both_ways(make_store, verdicts_of):
     folder = make_store(percent=lambda cell: 0)
     for verdict in verdicts_of([folder], "retention >= 0", "retention <= 1"):
         assert (verdict.passed, verdict.found) == (False, "n/a")
 
 
-def test_every_model_must_pass(make_classified):
+def test_every_model_must_pass(make_classified, verdicts_of):
     folders = [
         make_classified("a", model="A"),
         make_classified("b", model="B", hits=lambda cell: 16 if cell.is_clean else 8),
@@ -110,7 +106,7 @@ def test_every_model_must_pass(make_classified):
     ]
 
 
-def test_the_unfavourable_end_of_the_interval(make_classified):
+def test_the_unfavourable_end_of_the_interval(make_classified, verdicts_of):
     texts = ("clean >= 0.75", "clean <= 0.85", "clean >= 0.55", "clean <= 0.99")
     by_value = verdicts_of([make_classified("a")], *texts, resamples=1000)
     assert [verdict.passed for verdict in by_value] == [True] * 4
@@ -121,7 +117,7 @@ def test_the_unfavourable_end_of_the_interval(make_classified):
     assert by_end[1].found.endswith("judged by its upper bound")
 
 
-def test_ends_of_intervals_need_resamples(make_classified):
+def test_ends_of_intervals_need_resamples(make_classified, verdicts_of):
     with pytest.raises(ValueError, match="expected --resamples of at least 1"):
         verdicts_of([make_classified()], "clean >= 0.5", by_interval=True)
 
@@ -131,27 +127,27 @@ def test_ends_of_intervals_need_resamples(make_classified):
     ["averge", "fog/6", "fog/0", "hail", "fog/x", "nll:", "nll:averge", "iou:fog", "/3", ":fog",
      "gaussian_noise/"],
 )  # fmt: skip
-def test_unknown_names_list_the_known_ones(make_classified, name):
+def test_unknown_names_list_the_known_ones(make_classified, name, verdicts_of):
     with pytest.raises(KeyError, match=r"knows no '.*'; expected one of clean, average, retention"):
         verdicts_of([make_classified()], f"{name} >= 0.5")
 
 
-def test_a_severity_that_the_protocol_lacks_is_unknown(make_store):
+def test_a_severity_that_the_protocol_lacks_is_unknown(make_store, verdicts_of):
     with pytest.raises(KeyError, match="knows no 'shot_noise/4' under protocol 'stl-cityscapes-c'"):
         verdicts_of([make_store()], "shot_noise/4 >= 0.1")
 
 
-def test_mce_is_unknown_to_segmentation(make_store):
+def test_mce_is_unknown_to_segmentation(make_store, verdicts_of):
     with pytest.raises(KeyError, match="knows no 'mce'"):
         verdicts_of([make_store()], "mce <= 0.5")
 
 
 @pytest.mark.parametrize("text", ["average >= 60", "ece <= 5", "mce <= 43.6", "fog/5 >= 1.01"])
-def test_percent_is_refused(make_classified, text):
+def test_percent_is_refused(make_classified, text, verdicts_of):
     with pytest.raises(ValueError, match=r"takes fractions, 0\.60 for 60 %"):
         verdicts_of([make_classified()], text)
 
 
-def test_bounds_beyond_one_where_they_make_sense(make_classified):
+def test_bounds_beyond_one_where_they_make_sense(make_classified, verdicts_of):
     found = verdicts_of([make_classified(cells="all")], "mce <= 1.5", "nll <= 3")
     assert [verdict.passed for verdict in found] == [True, True]

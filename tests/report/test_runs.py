@@ -5,7 +5,7 @@ import pytest
 
 from stl_backbones.metrics import IncompleteCellsError
 from stl_backbones.records import CLEAN, Cell, CellResult
-from stl_backbones.report.runs import SHARED_FIELDS, read_runs
+from stl_backbones.report.read.runs import SHARED_FIELDS, read_runs
 from stl_backbones.results import CellStore, DamagedCellError
 from stl_backbones.results.run_record import encode_run
 

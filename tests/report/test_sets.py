@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from stl_backbones.records import CLEAN
-from stl_backbones.report.runs import read_runs
+from stl_backbones.report.read.runs import read_runs
 from stl_backbones.results import CellStore, DamagedCellError
 from stl_backbones.results.run_record import encode_run
 
@@ -29,7 +29,7 @@ def _only_sets(folder):
 def test_sets_are_found_in_a_models_folder(make_classified):
     _, (run,) = read_runs([make_classified(sets={**A, "imagenet-r": 9})])
     assert set(run.sets) == {"imagenet-a", "imagenet-a-clean", "imagenet-r"}
-    assert run.sets["imagenet-r"].replicates["top1"][0] == 0.45
+    assert run.sets["imagenet-r"].replicates["top1"][CLEAN][0] == 0.45
     assert run.swept
 
 

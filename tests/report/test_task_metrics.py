@@ -4,29 +4,34 @@ import numpy as np
 import pytest
 
 from stl_backbones.records import CLEAN
-from stl_backbones.report.task_metrics import TASK_METRICS, get_task_metric
+from stl_backbones.report import get_task
+from stl_backbones.report.read.metrics import TASKS
+
+
+def scores_of(result):
+    counts = np.empty((0, len(result.image_ids)), np.float32)
+    return get_task("segmentation").score_cell(result, counts)
 
 
 def test_segmentation_score_is_the_iou_of_the_summed_matrix(make_result):
     # Sum: [[8, 2], [0, 10]]; IoU 8/10 and 10/12; per-image IoUs average to something else.
     matrices = np.array([[[8, 0], [0, 1]], [[0, 2], [0, 9]]])
-    metric = get_task_metric("segmentation")
-    assert metric.score(make_result(CLEAN, matrices)) == pytest.approx((8 / 10 + 10 / 12) / 2)
+    result = make_result(CLEAN, matrices)
+    assert scores_of(result).replicates["miou"][0] == pytest.approx((8 / 10 + 10 / 12) / 2)
 
 
 def test_a_class_that_is_only_predicted_counts_for_the_mean_and_has_no_row(make_result):
     matrices = np.array([[[6, 2], [0, 0]]])  # class 1 is predicted, never true
-    metric = get_task_metric("segmentation")
-    result = make_result(CLEAN, matrices)
-    assert metric.score(result) == pytest.approx((6 / 8 + 0) / 2)
-    by_class = metric.scores(result).class_scores
+    scores = scores_of(make_result(CLEAN, matrices))
+    assert scores.replicates["miou"][0] == pytest.approx((6 / 8 + 0) / 2)
+    by_class = scores.class_scores
     assert by_class[0] == 6 / 8
     assert math.isnan(by_class[1])
 
 
 def test_no_counted_pixel_is_nan(make_result):
     result = make_result(CLEAN, np.zeros((2, 2, 2), dtype=np.int64))
-    assert math.isnan(get_task_metric("segmentation").score(result))
+    assert math.isnan(scores_of(result).replicates["miou"][0])
 
 
 @pytest.mark.parametrize("shape", [(2, 2), (2, 3, 3), (1, 2, 2)])
@@ -36,9 +41,9 @@ def test_other_shapes_are_refused(make_result, shape):
         CLEAN, result.provenance, result.image_ids, {"confusion_matrix": np.ones(shape, int)}
     )
     with pytest.raises(ValueError, match=r"classes\) = \(2, 2, 2\), got"):
-        get_task_metric("segmentation").score(broken)
+        scores_of(broken)
 
 
 def test_an_unknown_task_names_the_known_ones():
-    with pytest.raises(ValueError, match=f"'juggling'; expected one of {', '.join(TASK_METRICS)}"):
-        get_task_metric("juggling")
+    with pytest.raises(ValueError, match=f"'juggling'; expected one of {', '.join(TASKS)}"):
+        get_task("juggling")

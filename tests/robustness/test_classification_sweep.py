@@ -394,7 +394,7 @@ def test_the_logits_are_cut_to_the_200_classes(name, run_timm, imagenet, timm_fi
 
 
 def test_bfloat16_is_said(run_timm, tmp_path):
-    store = CellStore(run_timm(tmp_path / "x", amp=True, severities=(1,)))
+    store = CellStore(run_timm(tmp_path / "x", amp="bfloat16", severities=(1,)))
     assert store.provenance().inference == (
         "center crop 224 of 235 bilinear, mean 0.5/0.5/0.5 std 0.5/0.5/0.5, scoring cls, bfloat16"
     )

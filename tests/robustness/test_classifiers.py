@@ -177,7 +177,7 @@ def test_safetensors(timm_file, tmp_path):
 
 def test_bfloat16_is_near(timm_file):
     classifier = open_timm_classifier("test_resnet", timm_file)
-    exact, near = (classifier.scores(pixels(), "cls", bfloat16=low) for low in (False, True))
+    exact, near = (classifier.scores(pixels(), "cls", amp=amp) for amp in (None, "bfloat16"))
     assert near.dtype == torch.float32
     assert 0 < (exact - near).abs().max() < 0.1 * exact.abs().max()
 

@@ -207,7 +207,7 @@ def test_images_of_a_batch_do_not_change_each_other(swept, run_sweep, tmp_path):
 
 
 def test_bfloat16_is_recorded_and_near(swept, run_sweep, tmp_path):
-    store = CellStore(run_sweep(tmp_path / "x", amp=True))
+    store = CellStore(run_sweep(tmp_path / "x", amp="bfloat16"))
     assert store.provenance().inference == "whole, bfloat16"
     found, expected = (
         one.read(CLEAN).samples["confusion_matrix"].astype(np.int64)

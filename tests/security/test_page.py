@@ -9,12 +9,13 @@ import re
 import shutil
 import subprocess
 
+import markupsafe
 import numpy as np
 import pytest
 
 from stl_backbones.corruptions.catalog import get_protocol
 from stl_backbones.records import CellResult, Provenance
-from stl_backbones.report import csv_file, latex, markdown
+from stl_backbones.report.render import csv_files, latex, markdown
 from stl_backbones.report.write import make_report
 from stl_backbones.results import CellStore
 
@@ -69,7 +70,7 @@ def test_the_page_holds_no_markup_of_the_names(report):
     assert not re.search(r"<[^>]*\son\w+\s*=", page)
     assert page.count("</style>") == 1
     for name in (SCRIPT, IMAGE, STYLE, LINK):
-        assert html.escape(name) in page
+        assert markupsafe.escape(name) in page
 
 
 def test_the_page_may_run_and_fetch_nothing(report):
@@ -150,12 +151,12 @@ def test_latex_rows_do_not_lend_their_start_to_the_line_break(tmp_path):
 
 @pytest.mark.parametrize("text", ["=1+1", "@SUM(A1)", "+cmd|' /C calc'!A0", "-2+3", " =1", "\t=1"])
 def test_csv_texts_are_no_formulas(text):
-    assert csv_file._inert(text) == f"'{text}"
+    assert csv_files._inert(text) == f"'{text}"
 
 
 @pytest.mark.parametrize("value", ["-0.5", "+3", "nan", "", "-", "FAN-B", "1e-3", 7, None, "·"])
 def test_csv_numbers_and_names_stay(value):
-    assert csv_file._inert(value) == value
+    assert csv_files._inert(value) == value
 
 
 def test_csv_files_read_back(tmp_path):

@@ -4,11 +4,14 @@ import os
 import shutil
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from stl_backbones.engine.checkpointing import find_resume
 from stl_backbones.engine.safe_loaders import install_safe_loaders
+from stl_backbones.errors import UserError
 from stl_backbones.models import read_checkpoint
 from stl_backbones.results.lock import HeldError, locked
 from stl_backbones.training.test import evaluate
@@ -113,6 +116,23 @@ def test_two_processes_train_one_model(config, words, tmp_path, run_tool, torchr
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("checkpoints and logs") == 1
     assert (tmp_path / "iter_2.pth").is_file()
+
+
+def test_classes_of_ones_own(mini_data, config, options, tmp_path):
+    """Label maps of 0 to 2 under names that Cityscapes has not, or in another order."""
+    data = shutil.copytree(mini_data / "cityscapes", tmp_path / "data")
+    for path in data.rglob("*labelTrainIds.png"):
+        labels = np.asarray(Image.open(path))
+        Image.fromarray(np.where(labels == 255, 255, labels % 3).astype(np.uint8)).save(path)
+    own = {**options, "num_classes": 3, "classes": ("car", "road", "pond")}
+    folder = train(config, work_dir=tmp_path / "run", options=own, data_root=data)
+    assert len(weights(folder / "iter_2.pth")["decode_head.conv_seg.weight"]) == 3
+    metrics = evaluate(config, folder / "iter_2.pth", work_dir=tmp_path / "run", options=own,
+                       data_root=data)  # fmt: skip
+    assert set(metrics) == {"mIoU", "mAcc", "aAcc"}
+    with pytest.raises(UserError, match=r"has 3 classes \(decode_head\), .* 2: car, road"):
+        train(config, work_dir=tmp_path / "two", options={**own, "classes": ("car", "road")},
+              data_root=data)  # fmt: skip
 
 
 class TestRefusals:

@@ -89,13 +89,9 @@ class DenseModel:
         if self.inner is not self.model:
             yield "test-time augmentation"
         if options.amp:
-            yield "bfloat16"
+            yield options.amp
         elif self.is_half:
             yield "test_cfg.fp16"
-
-    def bfloat16(self) -> torch.autocast:
-        """Compute in mixed precision meanwhile."""
-        return torch.autocast(next(self.model.parameters()).device.type, torch.bfloat16)
 
 
 def innermost(model: nn.Module) -> nn.Module:

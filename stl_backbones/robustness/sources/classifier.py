@@ -14,6 +14,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from stl_backbones.datasets.views import View
+from stl_backbones.engine.precision import predict_in
 from stl_backbones.errors import InputError
 from stl_backbones.evaluation.classified import SCORINGS, scores
 from stl_backbones.robustness.sources.base import default_device
@@ -113,13 +114,13 @@ class Classifier:
         if scoring != SCORINGS[0] and getattr(self.network, "aux_head", None) is None:
             raise InputError(f"scoring {scoring} needs a token classifier; '{self.name}' has none")
 
-    def scores(self, pixels: Tensor, scoring: str, *, bfloat16: bool = False) -> Tensor:
+    def scores(self, pixels: Tensor, scoring: str, *, amp: str | None = None) -> Tensor:
         """Class scores of a batch.
 
         Args:
             pixels: ``(B, size, size, 3)`` uint8 RGB, on any device.
             scoring: One of `stl_backbones.evaluation.classification.SCORINGS`.
-            bfloat16: Compute in mixed precision.
+            amp: Mixed precision, see `stl_backbones.engine.precision`.
 
         Returns:
             ``(B, K)`` float32, on the network's device.
@@ -131,7 +132,7 @@ class Classifier:
         )
         images = pixels.to(device, non_blocking=True).permute(0, 3, 1, 2).float()
         images = images.sub_(mean).div_(std).contiguous()
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+        with torch.inference_mode(), predict_in(self.network, amp):
             output = self.network(images)
         logits, tokens = output if isinstance(output, tuple) else (output, None)
         sample = {"class_logits": logits.float()}

@@ -38,7 +38,7 @@ class ClassificationSet(ScoredSet):
 
     def score_block(self, block: range, versions: Tensor) -> dict[str, Tensor]:
         """One batch of the network."""
-        scores = self.classifier.scores(versions, self.scoring, bfloat16=self.options.amp)
+        scores = self.classifier.scores(versions, self.scoring, amp=self.options.amp)
         labels = self.labels[block.start : block.stop]
         return classify(scores if self.cut is None else scores[:, self.cut], labels)
 

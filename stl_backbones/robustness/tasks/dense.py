@@ -56,6 +56,7 @@ from stl_backbones.datasets.integrity import (
 )
 from stl_backbones.engine.distributed import Ranks
 from stl_backbones.engine.loading import load_model_weights
+from stl_backbones.engine.precision import predict_in
 from stl_backbones.errors import InputError
 from stl_backbones.models.hashing import file_sha256
 from stl_backbones.records import Cell, CorruptionSpec, Provenance
@@ -131,6 +132,11 @@ class DenseData:
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
         self.innermost = list(innermost_data(dataset))
+        if not hasattr(dataset, "get_data_info"):
+            raise InputError(
+                f"the test data set {type(dataset).__name__} says nothing of its images: expected "
+                "a data set of mmengine's, with get_data_info and a pipeline"
+            )
         self.all_infos = [dataset.get_data_info(index) for index in range(len(dataset))]
         self.infos = self.all_infos
         self.indices = list(range(len(dataset)))
@@ -345,9 +351,9 @@ class DenseSet(ScoredSet):
 
     def precision(self) -> AbstractContextManager[Any]:
         """The numbers that the model computes in."""
-        if self.options.amp:
-            return self.subject.bfloat16()
-        return autocast(enabled=self.subject.is_half)
+        if self.options.amp is None and self.subject.is_half:
+            return autocast()  # as mmengine's test loop
+        return predict_in(self.model, self.options.amp)
 
     def _predict(self, versions: Sequence[Any]) -> Iterator[Any]:
         """Predict images of one size together."""
@@ -380,18 +386,6 @@ def build_model(config: Config, checkpoint: str | Path) -> torch.nn.Module:
     load_model_weights(innermost(model), checkpoint)
     contiguous_maps(model)
     return revert_sync_batchnorm(model).to(default_device()).eval()
-
-
-def num_classes(model: torch.nn.Module) -> int | None:
-    """Classes of a segmentation model's or a detector's last head; ``None`` if it does not say."""
-    head: Any = model
-    for name in ("decode_head", "roi_head", "bbox_head", "mask_head"):
-        inner = getattr(head, name, None)
-        if inner is not None:
-            head = inner[-1] if isinstance(inner, torch.nn.ModuleList | list) else inner
-            if isinstance(getattr(head, "num_classes", None), int):
-                return int(head.num_classes)
-    return None
 
 
 def _config_hash(config: Config) -> str:

@@ -7,12 +7,10 @@ import hashlib
 import io
 import logging
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.logging import print_log
 from pycocotools.coco import COCO
 
@@ -138,19 +136,6 @@ class DetectionSet(DenseSet):
         yield from super().files()
         yield "annotations", self.path
 
-    def precision(self) -> AbstractContextManager[Any]:
-        """bfloat16 in backbone and neck alone: boxes need more digits, and so does mmcv's NMS."""
-        if not self.options.amp:
-            return super().precision()
-        detector: Any = self.subject.inner
-        extract = detector.extract_feat
-
-        def in_bfloat16(*args: Any, **kwargs: Any) -> Any:
-            with self.subject.bfloat16():
-                return _as_float32(extract(*args, **kwargs))
-
-        return _shadowed(detector, "extract_feat", in_bfloat16)
-
     def record(self, image: int, sample: Any) -> Samples:
         """What `DetectionMatcher.match` gives, and the packed detections ``(bytes,)`` uint8."""
         number = self.image_numbers[image]
@@ -210,24 +195,6 @@ def _counts_all_images(evaluator: Any) -> bool:
     """Whether a metric counts every image of its annotation file, predicted or not."""
     own = type(evaluator).compute_metrics.__qualname__.partition(".")[0]
     return own == "CocoMetric" and getattr(evaluator, "_coco_api", None) is not None
-
-
-@contextlib.contextmanager
-def _shadowed(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Shadow a method of one object for a while."""
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        delattr(owner, name)
-
-
-def _as_float32(features: Any) -> Any:
-    if isinstance(features, torch.Tensor):
-        return features.float() if features.is_floating_point() else features
-    if isinstance(features, list | tuple):
-        return type(features)(_as_float32(part) for part in features)
-    return features
 
 
 register_task(DetectionTask())

@@ -1,0 +1,127 @@
+"""What a report says: its facts, and one section after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from stl_backbones.errors import InputError
+from stl_backbones.report.data import aggregate_file, cell_file, comparison_file, model_records
+from stl_backbones.report.numbers.aggregates import Findings
+from stl_backbones.report.numbers.comparison import compare
+from stl_backbones.report.numbers.requirements import Verdict
+from stl_backbones.report.pictures import cards, heat_map, severity_curves
+from stl_backbones.report.read.provenance import (
+    approximation_note,
+    model_facts,
+    remarks,
+    shared_facts,
+    sources,
+    warnings,
+)
+from stl_backbones.report.read.text import plain
+from stl_backbones.report.sections import Group, Report
+from stl_backbones.report.tables import (
+    aggregate_table,
+    class_table,
+    comparison_table,
+    requirement_table,
+    severity_tables,
+)
+from stl_backbones.report.tasks.base import get_task
+
+MAX_PRECISION = 6
+
+
+def make_contents(
+    findings: Findings,
+    *,
+    precision: int = 1,
+    compared: bool = False,
+    verdicts: Sequence[Verdict] = (),
+) -> Report:
+    """Compute a report's contents.
+
+    Args:
+        findings: The models.
+        precision: Decimals of printed percentages, 0 to 6.
+        compared: Add the paired difference of two models.
+        verdicts: Whether bounds are kept.
+
+    Raises:
+        ValueError: If the precision is out of range, the paper has no rows for the protocol, or
+            what is asked for does not fit the runs.
+    """
+    if not 0 <= precision <= MAX_PRECISION:
+        raise InputError(f"precision must be in 0..{MAX_PRECISION}, got {precision}")
+    runs, protocol = findings.runs, findings.protocol
+    sections = (
+        *_head(findings, verdicts, precision=precision, compared=compared),
+        *_details(findings, precision=precision),
+    )
+    shared = shared_facts(runs, protocol, findings.task)
+    beside = approximation_note(runs) if findings.paper else ""
+    return Report(
+        title=_title(findings),
+        lead=_lead(findings),
+        precision=precision,
+        warnings=[*warnings(runs, protocol), *([beside] if beside else [])],
+        remarks=remarks(runs, protocol),
+        sources=sources(runs, protocol),
+        shared_facts=shared,
+        model_facts=model_facts(runs, protocol, shared),
+        records=model_records(findings),
+        sections=sections,
+    )
+
+
+def _title(findings: Findings) -> str:
+    swept = next((run for run in findings.runs if run.swept), None)
+    if swept is not None:
+        return f"Robustness on {plain(swept.provenance.dataset)}"
+    there = {name for run in findings.runs for name in run.sets}
+    names = [title for name, title in findings.task.sets.items() if name in there]
+    return f"Robustness on {' and '.join(names)}"
+
+
+def _lead(findings: Findings) -> str:
+    name, protocol = findings.task.main.name, findings.protocol
+    images = next((run.provenance.num_images for run in findings.runs if run.swept), 0)
+    if not findings.swept:
+        return f"{name} on sets of other images"
+    corruptions = f"{len(protocol.corruptions)} corruptions"
+    return f"{name} under {corruptions}, protocol {protocol.name}, {images} images"
+
+
+def _head(
+    findings: Findings, verdicts: Sequence[Verdict], *, precision: int, compared: bool
+) -> Iterator[object]:
+    """What a reader sees first."""
+    task = get_task(findings.task.name)
+    yield cards(findings, task.card_extras, precision=precision)
+    if verdicts:
+        yield requirement_table(verdicts)
+    yield from task.tables(findings)
+    yield aggregate_table(findings, "summary", precision=precision)
+    if compared:
+        differences = compare(findings)
+        yield comparison_table(findings, differences, precision=precision)
+        yield comparison_file(findings, differences)
+
+
+def _details(findings: Findings, *, precision: int) -> Iterator[object]:
+    """Pictures, long tables, and numbers for other programs."""
+    if findings.swept:
+        yield heat_map(findings)
+        yield severity_curves(findings)
+        by_corruption = aggregate_table(findings, "corruption", precision=precision)
+        yield Group("By corruption", (by_corruption,), folded=True)
+        yield Group("By severity", severity_tables(findings), folded=True)
+    classes = class_table(findings)
+    if classes is not None:
+        hint = (
+            f"{classes.title}: on clean images, in the protocol's average, and under the "
+            "corruption that hurts it most."
+        )
+        yield Group("Classes", (classes,), hint)
+    yield cell_file(findings)
+    yield aggregate_file(findings)

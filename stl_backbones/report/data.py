@@ -1,0 +1,139 @@
+"""Unrounded numbers for other programs, each line with what it was measured with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from stl_backbones.metrics import Replicates, percentile_interval
+from stl_backbones.records import CLEAN
+from stl_backbones.report.numbers.aggregates import Aggregate, Findings
+from stl_backbones.report.numbers.comparison import Difference
+from stl_backbones.report.read.provenance import approximation_note, images, remarks
+from stl_backbones.report.read.runs import Run
+from stl_backbones.report.read.text import listed_versions, plain
+from stl_backbones.report.sections import DataFile, Value
+
+_PROVENANCE = (
+    "protocol", "dataset", "dataset_fingerprint", "num_images", "num_images_total",
+    "corruption_source", "corruption_mode", "corruption_package", "custom_versions",
+    "channel_order", "seed", "inference", "device", "config_sha256", "checkpoint_sha256",
+    "versions", "notes", "remarks",
+)  # fmt: skip
+_MAIN_SET = "main"  # the images of the sweep itself
+
+Line = Sequence[Value | int]
+
+
+def model_records(findings: Findings) -> dict[str, Mapping[str, str]]:
+    """Column -> text, of every model's row in a table; see `Report.records`."""
+    total = len(findings.protocol.cells())
+    found: dict[str, Mapping[str, str]] = {}
+    for run in findings.runs:
+        found[run.label] = {
+            "cells_measured": str(total - len(run.missing(findings.protocol))),
+            "cells_total": str(total),
+            **_provenance(findings, run),
+            "note": approximation_note([run]) if findings.paper else "",
+            "sets": _set_notes(run),
+        }
+    blank = dict.fromkeys(found[findings.runs[0].label], "")
+    return {**found, "": {**blank, "protocol": findings.protocol.name}}
+
+
+def cell_file(findings: Findings) -> DataFile:
+    """One line per model and cell of the protocol, then per set of other images.
+
+    A score is empty where it is missing; so is an interval where there are no resamples.
+    """
+    metrics = findings.task.cells
+
+    def lines() -> Iterator[Line]:
+        for run in findings.runs:
+            cells = findings.protocol.cells() if run.swept else ()
+            for name, own in {"": run, **run.sets}.items():
+                measured = _provenance(findings, run, name).values()
+                for cell in (CLEAN,) if name else cells:
+                    found = [own.replicates.get(one.key, {}).get(cell) for one in metrics]
+                    yield (run.label, name or _MAIN_SET, cell.corruption, cell.severity,
+                           *(number for values in found for number in _with_ends(values)),
+                           *measured)  # fmt: skip
+
+    header = [f"{one.key}_{end}{one.unit}" for one in metrics for end in ("", "low_", "high_")]
+    first = ("model", "set", "corruption", "severity")
+    return DataFile("cells", (*first, *header, *_PROVENANCE), tuple(lines()))
+
+
+def _with_ends(replicates: Replicates | None) -> Sequence[float | None]:
+    """Value, lower and upper end."""
+    if replicates is None:
+        return (None, None, None)
+    ends = percentile_interval(replicates[1:]) if len(replicates) > 1 else (None, None)
+    return (float(replicates[0]), *ends)
+
+
+def aggregate_file(findings: Findings) -> DataFile:
+    """One line per model and aggregate: value, interval, and what is missing for it."""
+
+    def lines() -> Iterator[Line]:
+        for run, found in findings.pairs:
+            for key, one in found.items():
+                yield (run.label, key, one.value, *(one.interval or (None, None)), one.unit,
+                       _better(one), ", ".join(one.missing),
+                       *_provenance(findings, run, _set_of(run, key)).values())  # fmt: skip
+
+    header = ("model", "aggregate", "value", "low", "high", "unit", "better", "missing")
+    return DataFile("aggregates", (*header, *_PROVENANCE), tuple(lines()))
+
+
+def comparison_file(findings: Findings, differences: Sequence[Difference]) -> DataFile:
+    """One line per aggregate: both models, their paired difference, its interval, p.
+
+    The provenance is the first model's, then the second's.
+    """
+
+    def line(one: Difference) -> Line:
+        measured = [
+            text
+            for run in findings.runs
+            for text in _provenance(findings, run, _set_of(run, one.first.key)).values()
+        ]
+        return (*(run.label for run in findings.runs), one.first.key, one.first.value,
+                one.second.value, one.value, *(one.interval or (None, None)), one.p_value,
+                one.first.unit, _better(one.first), *measured)  # fmt: skip
+
+    header = ("first_model", "second_model", "aggregate", "first", "second", "difference", "low",
+              "high", "p_value", "unit", "better")  # fmt: skip
+    seconds = (f"second_{name}" for name in _PROVENANCE)
+    lines = tuple(map(line, differences))
+    return DataFile("comparison", (*header, *_PROVENANCE, *seconds), lines)
+
+
+def _better(one: Aggregate) -> str:
+    return "lower" if one.lower_is_better else "higher"
+
+
+def _provenance(findings: Findings, run: Run, image_set: str = "") -> Mapping[str, str]:
+    """What a line was measured with: the sweep, or a set of other images."""
+    record = run.sets[image_set].provenance if image_set else run.provenance
+    known = {
+        "protocol": record.protocol if image_set else findings.protocol.name,
+        "versions": listed_versions(record.versions),
+        "custom_versions": listed_versions(record.custom_versions),
+        "notes": " ".join(record.notes),
+        "remarks": ". ".join(remarks([run], findings.protocol)),
+    }
+    values = {n: known[n] if n in known else getattr(record, n) for n in _PROVENANCE}
+    return {name: plain(str(value)) for name, value in values.items()}
+
+
+def _set_of(run: Run, key: str) -> str:
+    """The set of other images that an aggregate is of; empty for the sweep."""
+    name = key.rpartition(":")[2].removesuffix("-retention")
+    return name if name in run.sets else ""
+
+
+def _set_notes(run: Run) -> str:
+    """The images of a line's columns that are of other sets."""
+    records = {name: one.provenance for name, one in run.sets.items()}
+    told = [f"{n}: {images(r)}, fingerprint {r.dataset_fingerprint}" for n, r in records.items()]
+    return plain("; ".join(told))

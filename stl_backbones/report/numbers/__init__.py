@@ -1,0 +1,1 @@
+"""Aggregates of runs, their comparison and bounds, and how numbers are written."""

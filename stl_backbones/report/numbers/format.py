@@ -1,0 +1,55 @@
+"""How values are written: rounded percent, and marks that are never zero."""
+
+from __future__ import annotations
+
+import math
+
+MISSING = "-"  # part of the protocol, but not measured (or, in a paper row, not printed)
+NOT_IN_PROTOCOL = "·"  # the protocol does not ask for it
+NOT_COUNTED = "n/a"  # measured, but nothing was counted
+
+MISSING_SHOWN = 5  # cells named where a sentence tells what is missing for a number
+
+MARKS_NOTE = (
+    f"Marks: '{MISSING}' not measured (in a paper row: not printed, or not legible in our copy); "
+    f"'{NOT_IN_PROTOCOL}' not part of the protocol; '{NOT_COUNTED}' nothing counted. "
+    "A mean over an incomplete set is a dash."
+)
+
+
+def percent(fraction: float | None, precision: int) -> str:
+    """Write a fraction as percent without the sign; ``None`` is missing, NaN is not counted."""
+    if fraction is None:
+        return MISSING
+    if math.isnan(fraction):
+        return NOT_COUNTED
+    return rounded(100 * fraction, precision)
+
+
+def rounded(value: float, decimals: int) -> str:
+    """Write a number; what rounds to zero has no sign."""
+    text = f"{value:.{decimals}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def quantity(value: float | None, unit: str, precision: int) -> str:
+    """Write a value of a unit: fractions as percent, others (nats, ...) with two decimals more."""
+    if unit == "fraction" or value is None:
+        return percent(value, precision)
+    return NOT_COUNTED if math.isnan(value) else rounded(value, precision + 2)
+
+
+def with_interval(
+    value: float | None, interval: tuple[float, float] | None, unit: str, precision: int
+) -> str:
+    """For example ``'57.4 (56.9 to 57.9)'``."""
+    text = quantity(value, unit, precision)
+    if value is None or math.isnan(value) or interval is None:
+        return text
+    low, high = (quantity(end, unit, precision) for end in interval)
+    return f"{text} ({low})" if low == high == NOT_COUNTED else f"{text} ({low} to {high})"
+
+
+def full_name(name: str) -> str:
+    """A corruption's or group's name in words, for example ``'Motion blur'``."""
+    return name.replace("_", " ").capitalize().replace("Jpeg", "JPEG")

@@ -1,0 +1,141 @@
+"""A report as a release gate: bounds that numbers have to keep."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from stl_backbones.errors import InputError, UnknownNameError
+from stl_backbones.records import Cell
+from stl_backbones.report.numbers.aggregates import Aggregate, Findings, cell_aggregate
+from stl_backbones.report.numbers.format import MISSING_SHOWN, NOT_COUNTED
+from stl_backbones.report.read.runs import Run, wanted_cells
+from stl_backbones.report.read.text import listed
+
+OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt
+}  # fmt: skip
+_EXPRESSION = re.compile(r"\s*([\w:/.-]+?)\s*(>=|<=|>|<)\s*(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)\s*")
+_ROUNDING = 1e-12  # a mean of fractions that is 0.6 in truth may be 0.5999999999999999
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A bound: what has to keep it (``'fog/5'``), a key of `OPERATORS`, and the number.
+
+    The number is a fraction unless the metric has a unit.
+    """
+
+    name: str
+    comparison: str
+    bound: float
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.comparison} {self.bound:g}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a model keeps a bound, and in words what was found."""
+
+    requirement: Requirement
+    label: str
+    passed: bool
+    found: str
+
+    def __str__(self) -> str:
+        state = "passed" if self.passed else "FAILED"
+        return f"{state}: {self.label}: {self.requirement}: {self.found}"
+
+
+def parse_requirement(text: str) -> Requirement:
+    """Read ``NAME OP NUMBER``; another form is a ValueError."""
+    match = _EXPRESSION.fullmatch(text)
+    if match is None:
+        raise InputError(
+            f"--require takes 'NAME OP NUMBER' with OP one of {', '.join(OPERATORS)}, "
+            f"for example 'average >= 0.60'; got '{text}'"
+        )
+    name, comparison, bound = match.groups()
+    return Requirement(name, comparison, float(bound))
+
+
+def judge(
+    requirements: Sequence[Requirement], findings: Findings, *, by_interval: bool = False
+) -> tuple[Verdict, ...]:
+    """Hold every model against every bound; what was not measured fails.
+
+    Args:
+        requirements: The bounds.
+        findings: The models.
+        by_interval: Judge by the unfavourable end of the 95 % interval: the lower one for ``>=``.
+
+    Raises:
+        KeyError: If a name is unknown.
+        ValueError: If a bound can be no fraction, or intervals are needed and there are none.
+    """
+    verdicts = []
+    for requirement in requirements:
+        for run, found in findings.pairs:
+            one = _find(requirement.name, run, found, findings)
+            if one.unit == "fraction" and requirement.bound > one.highest:
+                raise InputError(
+                    f"--require takes fractions, 0.60 for 60 %; got '{requirement}', which no "
+                    "score can miss or meet"
+                )
+            verdicts.append(_verdict(requirement, run.label, one, by_interval=by_interval))
+    return tuple(verdicts)
+
+
+def _find(name: str, run: Run, found: Mapping[str, Aggregate], findings: Findings) -> Aggregate:
+    """Look a name up: an aggregate, a metric (of clean images), or a cell."""
+    task, protocol = findings.task, findings.protocol
+    keys = {one.key: one for one in task.cells}
+    head, colon, tail = name.partition(":")
+    chosen = keys.get(head if colon else task.main.key)
+    place = tail if colon else name
+    place = task.aliases.get(place, place)
+    if not colon and name in keys and name not in found:
+        chosen, place = keys[name], "clean"
+    if chosen is not None:
+        key = task.key_of(chosen, place)
+        if key in found:
+            return found[key]
+        corruption, slash, severity = place.rpartition("/")
+        cell = Cell(corruption, int(severity)) if slash and severity.isdecimal() else None
+        if cell in wanted_cells(protocol, task):
+            return cell_aggregate(run, chosen, cell, key=name)
+    known = [*task.aliases, *(key for key in found if ":" not in key)]
+    raise UnknownNameError(
+        f"--require knows no '{name}' under protocol '{protocol.name}'; expected one of "
+        f"{', '.join(known)}, CORRUPTION/SEVERITY"
+        + ("" if len(keys) == 1 else f", or {', '.join(list(keys)[1:])}, alone or as METRIC:NAME")
+    )
+
+
+def _verdict(requirement: Requirement, label: str, one: Aggregate, *, by_interval: bool) -> Verdict:
+    value, interval = one.value, one.interval
+    if value is None:
+        missing = listed(one.missing, limit=MISSING_SHOWN)
+        return Verdict(requirement, label, passed=False, found=f"not measured: {missing}")
+    if by_interval and interval is None:
+        raise InputError("an interval's bound needs resamples: expected --resamples of at least 1")
+    lower = requirement.comparison.startswith(">")
+    judged = interval[0 if lower else 1] if by_interval and interval is not None else value
+    if math.isclose(judged, requirement.bound, rel_tol=0, abs_tol=_ROUNDING):
+        judged = requirement.bound
+    # NaN, where nothing was counted, compares as false: it fails.
+    passed = OPERATORS[requirement.comparison](judged, requirement.bound)
+    told = _number(value)
+    if interval is not None:
+        told += f" (95 % interval {_number(interval[0])} to {_number(interval[1])})"
+    if by_interval:
+        told += f", judged by its {'lower' if lower else 'upper'} bound"
+    return Verdict(requirement, label, passed=bool(passed), found=told)
+
+
+def _number(value: float) -> str:
+    return NOT_COUNTED if math.isnan(value) else f"{value:.6g}"

@@ -1,0 +1,1 @@
+"""The paper's published rows, and what can be said about them."""

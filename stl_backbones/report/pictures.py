@@ -1,0 +1,99 @@
+"""Cards, heat maps and severity curves of any task."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from stl_backbones.corruptions.catalog import SEVERITIES, Protocol
+from stl_backbones.records import CLEAN, Cell
+from stl_backbones.report.numbers.aggregates import Aggregate, Findings
+from stl_backbones.report.numbers.format import MISSING, full_name, quantity
+from stl_backbones.report.numbers.summary import summarise, weakest
+from stl_backbones.report.read.runs import Run
+from stl_backbones.report.sections import Cards, Curve, Curves, Figure, HeatMap, Panel, Row
+
+
+def cards(findings: Findings, extras: Sequence[str], *, precision: int) -> Cards:
+    """Key figures of each model, and those of the aggregates ``extras`` that were measured."""
+    wording, main = findings.task.wording, findings.task.main
+    named = {"clean": "Clean", "average": wording.average, "retention": wording.retention}
+
+    def figures(run: Run, found: dict[str, Aggregate]) -> Iterator[Figure]:
+        for key, name in named.items() if findings.swept else ():
+            if key in found:
+                yield _figure(name, found[key])
+        if findings.swept:
+            protocol, text = findings.protocol, MISSING
+            worst = weakest(summarise(run, protocol), protocol, main)
+            if worst is not None:
+                score = quantity(worst[1], main.unit, precision)
+                text = f"{full_name(worst[0])} ({score} {main.shown_unit})"
+            yield Figure("Weakest under", text, kind="wide")
+        for key in extras:
+            if key in found and found[key].value is not None:
+                yield _figure(found[key].title, found[key])
+
+    return Cards({run.label: tuple(figures(run, found)) for run, found in findings.pairs})
+
+
+def _figure(name: str, one: Aggregate) -> Figure:
+    kind: Literal["main", ""] = "main" if one.key == "average" else ""
+    return Figure(name, one.value, one.unit, one.interval, kind)
+
+
+def heat_map(findings: Findings) -> HeatMap:
+    """Corruption by severity."""
+    protocol = findings.protocol
+
+    def row(run: Run, name: str, mean: float | None) -> Row:
+        levels = protocol.severities[name]
+        values = {str(level): run.scores.get(Cell(name, level)) for level in levels}
+        return Row(full_name(name), {**values, "mean": mean})
+
+    maps = {}
+    for run in findings.runs:
+        means = summarise(run, protocol)
+        groups = protocol.columns.values()
+        maps[run.label] = [[row(run, name, means[name]) for name in names] for names in groups]
+    columns = tuple(map(str, SEVERITIES))
+    main = findings.task.main
+    return HeatMap("Corruption by severity", main, columns, maps, _limits(findings))
+
+
+def _limits(findings: Findings) -> tuple[float, float]:
+    """Ends of the colour scale that all maps share: lowest and highest score, to a tenth."""
+    values = [v for run in findings.runs for v in run.scores.values() if not math.isnan(v)]
+    low = math.floor(10 * min(values, default=0.0) + 1e-9) / 10
+    high = math.ceil(10 * max(values, default=1.0) - 1e-9) / 10
+    return low, max(high, low + 0.1)
+
+
+def severity_curves(findings: Findings) -> Curves:
+    """One panel per group with a line per corruption; with several models, one per corruption."""
+    runs, protocol = findings.runs, findings.protocol
+    panels: list[Panel] = []
+    for group, names in protocol.columns.items():
+        if len(runs) == 1:
+            lines = tuple(_curve(full_name(name), runs[0], name, protocol) for name in names)
+            panels.append(Panel(group, full_name(group), lines))
+            continue
+        for name in names:
+            lines = tuple(_curve(run.label, run, name, protocol) for run in runs)
+            panels.append(Panel(group, full_name(name), lines))
+    hint = (
+        "From clean images to severity 5; a line breaks where a cell was not measured, and ends "
+        "where the protocol does."
+    )
+    return Curves("Severity curves", hint, findings.task.main, tuple(panels))
+
+
+def _curve(label: str, run: Run, corruption: str, protocol: Protocol) -> Curve:
+    cells = {0: CLEAN, **{s: Cell(corruption, s) for s in protocol.severities[corruption]}}
+    points = {
+        severity: run.scores[cell]
+        for severity, cell in cells.items()
+        if cell in run.scores and not math.isnan(run.scores[cell])
+    }
+    return Curve(label, points, tuple(cells))

@@ -1,0 +1,1 @@
+"""Sweep folders become runs: scored cells, other images, provenance."""

@@ -1,0 +1,195 @@
+"""The numbers of a cell: what a task says for its sweeps to be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from stl_backbones.errors import InputError
+from stl_backbones.metrics import Replicates, weighted_sums
+from stl_backbones.records import CellResult
+
+DEFAULT_RESAMPLES = 1000
+
+ClassScores = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class CellMetric:
+    """One number of a cell.
+
+    Attributes:
+        key: Name in headers of CSV files and in requirements.
+        name: Name in tables.
+        definition: One sentence: how it is computed.
+        unit: ``'fraction'``, printed as percent, or what it is measured in, ``'nats'`` for example.
+        lower_is_better: As for errors.
+        has_retention: Whether the share of it that corruptions leave is told.
+        needs: What only some models give, ``'masks'`` for example; the others have no such number.
+    """
+
+    key: str
+    name: str
+    definition: str
+    unit: str = "fraction"
+    lower_is_better: bool = False
+    has_retention: bool = False
+    needs: str = ""
+
+    @property
+    def shown_unit(self) -> str:
+        """The unit in tables: ``'%'`` for fractions."""
+        return "%" if self.unit == "fraction" else self.unit
+
+    @property
+    def better(self) -> Literal["higher", "lower"]:
+        """Which end is the best."""
+        return "lower" if self.lower_is_better else "higher"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SumMetric(CellMetric):
+    """A number made of sums over images: one definition for the data set and its resamples.
+
+    Attributes:
+        terms: Cell -> ``(images, S)``: what each image adds to S sums.
+        score_sums: Sums ``(..., S)`` and number of images -> ``(...)`` scores; NaN if nothing
+            counted.
+        centred: Whether resamples are shifted to have the data's own score as their mean. Needed
+            where resampling itself raises a score, as it does the absolute values of ECE.
+    """
+
+    terms: Callable[[CellResult], npt.NDArray[np.floating]]
+    score_sums: Callable[[npt.NDArray[np.float64], int], npt.NDArray[np.float64]]
+    centred: bool = False
+
+
+def replicate(
+    result: CellResult, metrics: Sequence[SumMetric], counts: npt.NDArray[np.float32]
+) -> dict[str, Replicates]:
+    """Score a cell and its resamples.
+
+    Args:
+        result: The cell.
+        metrics: Which numbers.
+        counts: ``(resamples, images)``.
+
+    Returns:
+        Metric key -> ``(1 + resamples,)`` scores, the first of the images as they are.
+    """
+    images = len(result.image_ids)
+    terms = [one.terms(result) for one in metrics]
+    drawn = weighted_sums(counts, np.concatenate(terms, axis=1))
+    parts = np.split(drawn, np.cumsum([part.shape[1] for part in terms])[:-1], axis=1)
+    found = {}
+    for one, own, part in zip(metrics, terms, parts, strict=True):
+        sums = np.vstack([own.sum(axis=0, dtype=np.float64), part])
+        scores = one.score_sums(sums, images)
+        if one.centred and len(scores) > 1:
+            scores[1:] = np.maximum(scores[1:] + scores[0] - scores[1:].mean(), 0)
+        found[one.key] = scores
+    return found
+
+
+@dataclass(frozen=True)
+class CellScores:
+    """What a cell comes to.
+
+    Attributes:
+        replicates: Metric key -> ``(1 + resamples,)`` scores, of the data set and of each resample;
+            without those that the model does not have.
+        class_scores: ``(classes,)`` fractions, NaN for classes that do not occur in the ground
+            truth; ``None`` where the task has no scores by class.
+    """
+
+    replicates: Mapping[str, Replicates]
+    class_scores: ClassScores | None = None
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How tables name the mean over corruptions and its share of the clean score."""
+
+    average: str = "Average"
+    retention: str = "Retention"
+    short_average: str = "Avg"
+    short_retention: str = "Ret"
+
+
+@dataclass(frozen=True)
+class TaskMetrics:
+    """The numbers of a task.
+
+    Attributes:
+        name: The task's name, as sweeps record it.
+        cells: The numbers of a cell; the first is the one that tables and charts show.
+        truth: The samples that must be equal in all cells, since resamples pair their images.
+        class_score: What scores by class are called; empty where there are none.
+        wording: How its means are called.
+        aliases: Other names of aggregates in requirements -> their key.
+        companions: Protocols whose means are told beside the report's own, where their cells
+            were measured.
+        sets: Sub-folder -> title of the set of other images in it, see `sets`.
+        has_corruption_error: Whether mCE is told.
+        resamples: How many a report makes when none are asked for.
+    """
+
+    name: str
+    cells: tuple[CellMetric, ...]
+    truth: tuple[str, ...] = ()
+    class_score: str = ""
+    wording: Wording = field(default_factory=Wording)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    companions: tuple[str, ...] = ()
+    sets: Mapping[str, str] = field(default_factory=dict)
+    has_corruption_error: bool = False
+    resamples: int = DEFAULT_RESAMPLES
+
+    @property
+    def main(self) -> CellMetric:
+        """The number that tables and charts show."""
+        return self.cells[0]
+
+    def key_of(self, metric: CellMetric, place: str) -> str:
+        """Key of an aggregate: ``'average'`` of the main number, ``'ece:average'`` of another."""
+        return place if metric is self.main else f"{metric.key}:{place}"
+
+    def score_cell(self, result: CellResult, counts: npt.NDArray[np.float32]) -> CellScores:
+        """Score a cell and its resamples; here by numbers that are all `SumMetric`.
+
+        Args:
+            result: The cell.
+            counts: ``(resamples, images)`` how often each image is drawn.
+
+        Raises:
+            ValueError: If the samples are impossible.
+        """
+        sums = cast("tuple[SumMetric, ...]", self.cells)
+        return CellScores(replicate(result, sums, counts), self.class_scores(result))
+
+    def class_scores(self, result: CellResult) -> ClassScores | None:
+        """``(classes,)`` scores by class, where the task has them; see `CellScores`."""
+        del result
+        return None
+
+    def check_files(self, result: CellResult, folder: Path) -> None:
+        """Refuse, by a ValueError, a cell whose files beside it below the folder are another's."""
+        del result, folder
+
+
+TASKS: dict[str, TaskMetrics] = {}  # filled by `stl_backbones.report.tasks.register_task`
+
+
+def find_task(name: str) -> TaskMetrics:
+    """Look a task up; a ValueError names the registered ones."""
+    if name not in TASKS:
+        raise InputError(
+            f"no report for task '{name}'; expected one of {', '.join(TASKS)}; for a task of your "
+            "own, name its module with --custom-imports"
+        )
+    return TASKS[name]

@@ -1,0 +1,93 @@
+"""Sets of other images beside a model's corrupted ones: ImageNet-A and ImageNet-R.
+
+Layout of a model's folder::
+
+    DIR/                    a sweep: clean and corrupted images
+    DIR/imagenet-a/         a store with the cell `clean`: the images of ImageNet-A, logits cut to
+                            its 200 classes
+    DIR/imagenet-a-clean/   likewise the ImageNet-1K images of those classes: what the retention
+                            of ImageNet-A is a share of
+
+Each of them may be absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from stl_backbones.errors import InputError
+from stl_backbones.records import CLEAN, Provenance
+from stl_backbones.report.read.cells import Draws, Measured, measure
+from stl_backbones.report.read.metrics import TaskMetrics
+from stl_backbones.report.read.text import listed, plain
+from stl_backbones.results import CellStore
+
+CLEAN_SUFFIX = "-clean"
+
+
+def set_names(task: TaskMetrics) -> tuple[str, ...]:
+    """Sub-folders that a model's folder may have: the sets, each with its clean images."""
+    return tuple(f"{name}{suffix}" for name in task.sets for suffix in ("", CLEAN_SUFFIX))
+
+
+def is_store(folder: Path) -> bool:
+    """Whether a folder holds a store: cells without their record are one whose record was lost."""
+    return (folder / "run.json").is_file() or any((folder / "cells").glob("*.npz"))
+
+
+def find_sets(folder: Path, task: TaskMetrics) -> dict[str, Path]:
+    """The sets that a model's folder holds: name -> store."""
+    return {name: folder / name for name in set_names(task) if is_store(folder / name)}
+
+
+def read_sets(
+    folder: Path, task: TaskMetrics, *, draws: Draws, partial: bool
+) -> dict[str, Measured]:
+    """Read the sets that a model's folder holds; with ``partial`` those that were finished.
+
+    Raises:
+        ValueError: If a set was not finished, is another one than its folder's name says, or is of
+            other classes than its clean images.
+    """
+    found = {}
+    for name, path in find_sets(folder, task).items():
+        store = CellStore(path)
+        provenance = store.provenance()
+        _check_place(name, path, provenance, task)
+        if set(store.cells()) - {CLEAN}:
+            others = listed([cell.name for cell in store.cells() if not cell.is_clean])
+            raise InputError(f"'{path}' holds cells {others}, expected '{CLEAN.name}' alone")
+        if CLEAN not in store.cells():
+            if partial:
+                continue
+            raise InputError(
+                f"'{path}' holds no finished cell '{CLEAN.name}'. Measure it, or use --partial, "
+                "which leaves the set out (missing is never zero)"
+            )
+        counts = draws.counts(provenance.num_images, name)
+        found[name] = measure(store, [CLEAN], provenance, task=task, counts=counts)
+    _check_classes(found)
+    return found
+
+
+def _check_place(name: str, path: Path, provenance: Provenance, task: TaskMetrics) -> None:
+    """Tables name a set after its folder."""
+    title = task.sets[name.removesuffix(CLEAN_SUFFIX)]
+    expected = f"ImageNet-1K, classes of {title}" if name.endswith(CLEAN_SUFFIX) else title
+    if provenance.dataset != expected:
+        raise InputError(
+            f"'{path}' holds data set '{plain(provenance.dataset)}', expected '{expected}'; rename "
+            "the folder, or measure it again"
+        )
+
+
+def _check_classes(sets: Mapping[str, Measured]) -> None:
+    """Retention compares accuracies over the same classes."""
+    for name, one in sets.items():
+        clean = sets.get(f"{name}{CLEAN_SUFFIX}")
+        if clean is not None and clean.provenance.classes != one.provenance.classes:
+            raise InputError(
+                f"'{one.folder}' and '{clean.folder}' differ in classes, so their ratio is no "
+                "retention; measure one of them again"
+            )

@@ -1,0 +1,78 @@
+"""CSV for other programs: unrounded numbers, the unit in every header."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import singledispatch
+
+from stl_backbones.report.sections import PAPER_PREFIX, DataFile, Report, Table
+
+_FORMULA = re.compile(r"\s*[=@]|[+-].|[\t\r]")
+
+
+def render(report: Report) -> dict[str, str]:
+    """File name -> text of all CSV files."""
+    return {
+        name: text for section in report.sections for name, text in render_section(section, report)
+    }
+
+
+@singledispatch
+def render_section(section: object, report: Report) -> Iterable[tuple[str, str]]:
+    """The file of a section, name and text; most kinds have none."""
+    del section, report
+    return ()
+
+
+@render_section.register
+def _(section: DataFile, report: Report) -> Iterable[tuple[str, str]]:
+    del report
+    yield f"{section.file}.csv", _write(section.header, section.rows)
+
+
+@render_section.register
+def _(section: Table, report: Report) -> Iterable[tuple[str, str]]:
+    """One line per model, the paper's included."""
+
+    def lines() -> Iterator[Sequence[object]]:
+        for row in section.rows:
+            record = report.records["" if row.published else row.label]
+            source = "paper" if row.published else "own"
+            label = row.label.removeprefix(PAPER_PREFIX) if row.published else row.label
+            values = [row.values.get(column.key) for column in section.columns]
+            yield (source, label, *values, *record.values())
+
+    if section.file:
+        columns = [column.csv for column in section.columns]
+        header = ("source", "model", *columns, *report.records[""])
+        yield f"{section.file}.csv", _write(header, lines())
+
+
+def _write(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(map(_field, header))
+    writer.writerows(map(_field, row) for row in rows)
+    return buffer.getvalue()
+
+
+def _field(value: object) -> object:
+    """A field as it is written: what is missing is empty, a text is no formula."""
+    if isinstance(value, float):  # the shortest that reads back equal
+        return "nan" if math.isnan(value) else repr(float(value))
+    return "" if value is None else _inert(value)
+
+
+def _inert(value: object) -> object:
+    """Mark a text that a spreadsheet would compute, ``=1+1``, as text."""
+    if not isinstance(value, str) or not _FORMULA.match(value):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value

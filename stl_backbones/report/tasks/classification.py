@@ -1,0 +1,218 @@
+"""Classification: top-1 and its kin, and the layouts of the paper's Tables 2, 3 and 12."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from stl_backbones.corruptions.catalog import Protocol
+from stl_backbones.errors import InputError
+from stl_backbones.metrics import (
+    calibration_error,
+    calibration_terms,
+    hits,
+    mean_of_terms,
+)
+from stl_backbones.records import CellResult
+from stl_backbones.report.numbers.aggregates import Findings
+from stl_backbones.report.numbers.format import MISSING_SHOWN
+from stl_backbones.report.paper.classification import (
+    table_2_notes,
+    table_2_rows,
+    table_3_notes,
+    table_3_rows,
+)
+from stl_backbones.report.read.metrics import SumMetric
+from stl_backbones.report.read.text import listed
+from stl_backbones.report.sections import Column, Row, Table
+from stl_backbones.report.tables import (
+    model_table,
+    score_column,
+    size_column,
+)
+from stl_backbones.report.tasks.base import Task, register_task
+
+COUNTS_NOTE = (
+    "Params and MACs are counted on the model, for one image of the inference size. A MAC is one "
+    "multiplication with its addition; what the paper calls FLOPs, and timm GMACs, are MACs."
+)
+_PARAMS = size_column("params", "Params (M)", "Parameters, in millions")
+_MACS = size_column(
+    "macs", "MACs (G)", "Multiply-accumulates per image, in billions; the paper calls them FLOPs"
+)
+# The protocols of Table 12: its 16 columns, and with spatter, which its averages seem to have.
+_MEANS = {"stl-imagenet-c": "Mean 16", "stl-imagenet-c-17": "Mean 17"}
+
+# Sample of a classified image -> the kind of numbers that it holds.
+_KINDS = {
+    "label": np.integer,
+    "prediction": np.integer,
+    "in_top5": np.bool_,
+    "confidence": np.floating,
+    "nll": np.floating,
+}
+
+
+def _sample(result: CellResult, name: str) -> npt.NDArray[np.generic]:
+    """One record per image of a classification cell, ``(N,)``."""
+    kind, expected = _KINDS[name], (len(result.image_ids),)
+    values = result.samples.get(name)
+    found = None if values is None else f"{values.dtype} of shape {values.shape}"
+    if values is None or values.shape != expected or not np.issubdtype(values.dtype, kind):
+        raise InputError(
+            f"expected a sample '{name}' of {kind.__name__} and shape (images,) = {expected}, "
+            f"got {found}"
+        )
+    if kind is np.floating and not np.isfinite(values.astype(np.float64)).all():
+        raise InputError(f"sample '{name}' must be finite; its network's outputs are not")
+    return values
+
+
+def _class_indices(result: CellResult, name: str) -> npt.NDArray[np.int64]:
+    values, classes = _sample(result, name), len(result.provenance.classes)
+    if values.size and not 0 <= values.min() <= values.max() < classes:
+        raise InputError(
+            f"sample '{name}' must hold classes 0..{classes - 1}, got "
+            f"{values.min()}..{values.max()}"
+        )
+    return values.astype(np.int64)
+
+
+def _top1_terms(result: CellResult) -> npt.NDArray[np.floating]:
+    return hits(_class_indices(result, "label"), _class_indices(result, "prediction"))
+
+
+def _top5_terms(result: CellResult) -> npt.NDArray[np.floating]:
+    among_five = _sample(result, "in_top5").astype(np.float32)[:, None]
+    if (among_five < _top1_terms(result)).any():
+        raise InputError("sample 'in_top5' must hold what is best, got a right answer without it")
+    return among_five
+
+
+def _nll_terms(result: CellResult) -> npt.NDArray[np.floating]:
+    nll = _sample(result, "nll")
+    if nll.size and not 0 <= nll.min() <= nll.max() <= np.finfo(np.float32).max:
+        raise InputError(
+            f"sample 'nll' must hold float32 numbers of 0 or more, got {nll.min()}..{nll.max()}"
+        )
+    return nll.astype(np.float32)[:, None]
+
+
+def _calibration_terms(result: CellResult) -> npt.NDArray[np.floating]:
+    confidence = _sample(result, "confidence").astype(np.float64)
+    return calibration_terms(confidence, _top1_terms(result)[:, 0] == 1)
+
+
+_CELLS = (
+    SumMetric(
+        "top1", "Top-1", "share of images whose best class is right",
+        terms=_top1_terms, score_sums=mean_of_terms, has_retention=True,
+    ),
+    SumMetric(
+        "top5", "Top-5", "share of images whose class is among the best five",
+        terms=_top5_terms, score_sums=mean_of_terms,
+    ),
+    SumMetric(
+        "ece", "ECE", "expected calibration error, 15 bins of equal width over the data set",
+        terms=_calibration_terms, score_sums=calibration_error, lower_is_better=True, centred=True,
+    ),
+    SumMetric(
+        "nll", "NLL", "mean negative log-likelihood of the label, in nats",
+        terms=_nll_terms, score_sums=mean_of_terms, unit="nats", lower_is_better=True,
+    ),
+)  # fmt: skip
+
+
+class _Classification(Task):
+    def tables(self, findings: Findings) -> Iterator[Table]:
+        if findings.swept:
+            yield self._layout_of_table_2(findings)
+        keys = ("imagenet-a", "imagenet-r", "mce")
+        if any(one[key].value is not None for one in findings.aggregates for key in keys):
+            yield self._layout_of_table_3(findings)
+        yield from super().tables(findings)
+
+    def published(self, protocol: str) -> tuple[Sequence[Row], Sequence[str]]:
+        if protocol in self.paper_protocols:
+            return super().published(protocol)
+        names = ", ".join(f"'{name}'" for name in self.paper_protocols)
+        return (), [f"The paper's rows by corruption are those of protocols {names}."]
+
+    def _layout_of_table_2(self, findings: Findings) -> Table:
+        """Parameters, MACs, clean and robust accuracy, retention."""
+        protocol = findings.protocol.name
+        columns = (
+            _PARAMS,
+            _MACS,
+            score_column(self, self.main, "clean", "IN-1K", "Top-1 on clean images"),
+            score_column(self, self.main, "average", "IN-C",
+                         f"Top-1, average of protocol {protocol}"),
+            Column("retention", "Retention", "IN-C divided by IN-1K", csv="retention_fraction"),
+        )  # fmt: skip
+        title = f"Classification (layout of Table 2): top-1 (%), IN-C is protocol {protocol}"
+        rows, notes = (table_2_rows(), table_2_notes()) if findings.paper else ((), ())
+        return model_table(findings, title, columns, rows, file="classification",
+                           notes=(COUNTS_NOTE, *notes))  # fmt: skip
+
+    def _layout_of_table_3(self, findings: Findings) -> Table:
+        """Parameters, clean, ImageNet-A, ImageNet-R, mCE."""
+        columns = (
+            _PARAMS,
+            score_column(self, self.main, "clean", "Clean", "Top-1 on clean images"),
+            score_column(self, self.main, "imagenet-a", "IN-A",
+                         "Top-1 on ImageNet-A, among its 200 classes"),
+            score_column(self, self.main, "imagenet-r", "IN-R",
+                         "Top-1 on ImageNet-R, among its 200 classes"),
+            Column("mce", "mCE", "Mean corruption error on the 15 of imagenet-c; lower is better",
+                   better="lower", csv="mce_fraction"),
+        )  # fmt: skip
+        title = "Other images (layout of Table 3): top-1 and mCE (%), mCE lower is better"
+        rows, notes = (table_3_rows(), table_3_notes()) if findings.paper else ((), ())
+        return model_table(findings, title, columns, rows, file="other_images",
+                           notes=(_mce_note(findings), *notes))  # fmt: skip
+
+    def main_columns(self, protocol: Protocol) -> tuple[Column, ...]:
+        """Those of Table 13, parameters and, in Table 12's protocols, the means of 16 and 17.
+
+        Beside published rows both means are needed: their average is as printed, and is not the
+        mean of the 16 columns.
+        """
+        means = _MEANS if protocol.name in _MEANS else {}
+        first, average, *others = super().main_columns(protocol)
+        return (
+            _PARAMS,
+            first,
+            average,
+            *(
+                score_column(self, self.main, name, title,
+                             f"Mean of protocol {name}; of a paper row, of its columns")
+                for name, title in means.items()
+            ),
+            *others,
+        )  # fmt: skip
+
+
+def _mce_note(findings: Findings) -> str:
+    errors = [one["mce"] for one in findings.aggregates]
+    missing = next((one.missing for one in errors if one.value is None), ())
+    more = f" Not measured for it: {listed(missing, limit=MISSING_SHOWN)}." if missing else ""
+    return (
+        "mCE: mean over the 15 corruptions of Hendrycks & Dietterich of the error relative to "
+        f"AlexNet's.{more}"
+    )
+
+
+CLASSIFICATION = register_task(
+    _Classification(
+        name="classification",
+        cells=_CELLS,
+        truth=("label",),
+        companions=("imagenet-c", "stl-imagenet-c", "stl-imagenet-c-17", "all"),
+        sets={"imagenet-a": "ImageNet-A", "imagenet-r": "ImageNet-R"},
+        has_corruption_error=True,
+        paper_protocols=("stl-imagenet-c", "stl-imagenet-c-17"),
+        card_extras=("mce", "imagenet-a", "imagenet-r"),
+    )
+)

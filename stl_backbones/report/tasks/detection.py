@@ -1,0 +1,205 @@
+"""Detection: COCO's AP of boxes and, where there are any, of masks; the paper's Table 5.
+
+References:
+    Michaelis et al. 2019, "Benchmarking Robustness in Object Detection" (arXiv:1907.07484): mPC
+    and rPC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from stl_backbones.errors import InputError
+from stl_backbones.metrics import AP_NUMBERS, Replicates, average_precision
+from stl_backbones.metrics.detection_ranking import NUM_THRESHOLDS, rank
+from stl_backbones.records import CellResult
+from stl_backbones.report.numbers.aggregates import Findings
+from stl_backbones.report.numbers.format import MARKS_NOTE
+from stl_backbones.report.paper.tables import fraction, published_row, read_paper_table
+from stl_backbones.report.read.metrics import CellMetric, CellScores, Wording
+from stl_backbones.report.sections import Column, Row, Table, Value
+from stl_backbones.report.tables import (
+    AVERAGE_MEANING,
+    corruption_columns,
+    model_table,
+    score_column,
+    size_column,
+)
+from stl_backbones.report.tasks.base import Task, register_task
+from stl_backbones.results.detections import (
+    DETECTIONS_DIGEST,
+    detections_path,
+    has_its_detections,
+)
+
+NOT_CORRUPTED = (
+    "The paper has no detection scores on corrupted images; its clean ones are in the layout of "
+    "its Table 5."
+)
+TABLE_5_NOTE = (
+    "Paper rows are the published ones (STL paper, Table 5): box mAP of Cascade Mask R-CNN on the "
+    "clean images of COCO val2017. It has no scores of masks or on corrupted images."
+)
+MPC_NOTE = (
+    "mPC: mean of AP over severities per corruption, then over corruptions; rPC: mPC / clean AP "
+    "(Michaelis et al. 2019)."
+)
+_ENCODER = size_column("encoder", "Encoder size (M)", "Parameters of the backbone, in millions")
+BOX, MASK = "box", "mask"
+_KINDS = {BOX: "bbox", MASK: "segm"}  # -> name in samples
+# Number -> its name in tables, and what is special about it.
+_TOLD = {
+    "ap": ("AP", ""),
+    "ap50": ("AP50", ", at IoU .50"),
+    "ap75": ("AP75", ", at IoU .75"),
+    "ap_small": ("APs", ", of objects up to 32 x 32 pixels"),
+    "ap_medium": ("APm", ", of objects of 32 x 32 to 96 x 96 pixels"),
+    "ap_large": ("APl", ", of objects from 96 x 96 pixels"),
+}
+_DEFINITION = "COCO's average precision of {}, mean over IoU .50:.05:.95 and classes"
+_SHORT = "COCO's average precision of {}{}"
+
+
+def _metrics(name: str) -> Iterator[CellMetric]:
+    things = "boxes" if name == BOX else "masks"
+    for number in AP_NUMBERS:
+        title, special = _TOLD[number]
+        yield CellMetric(
+            key=f"{name}_{number}",
+            name=f"{name.capitalize()} {title}",
+            definition=_SHORT.format(things, special) if special else _DEFINITION.format(things),
+            has_retention=number == "ap",
+            needs="masks" if name == MASK else "",
+        )
+
+
+def _check_matches(result: CellResult, kind: str, classes: int) -> None:
+    """No more objects can be found than there are, at no threshold and of no area."""
+    ranked = rank(result.samples, kind, classes=classes)
+    category = np.repeat(np.arange(classes), np.diff(ranked.first))
+    if ((ranked.matched | ranked.ignored) >> NUM_THRESHOLDS).any():
+        raise InputError(f"samples of '{kind}' must be bits of {NUM_THRESHOLDS} thresholds")
+    for area, counted in enumerate(ranked.object_counted.T):
+        objects = np.bincount(ranked.object_category[counted], minlength=classes)
+        for threshold in range(NUM_THRESHOLDS):
+            hits = ranked.matched[:, area] & ~ranked.ignored[:, area] & (1 << threshold) != 0
+            found = np.bincount(category[hits], minlength=classes)
+            if (found > objects).any():
+                raise InputError(
+                    f"samples of '{kind}' must find no more objects than there are, got "
+                    f"{found.sum()} of {objects.sum()}"
+                )
+
+
+def _table_5_rows(columns: Sequence[Column]) -> tuple[Row, ...]:
+    """Size of the encoder and clean box AP as printed; the other columns are empty."""
+    empty: dict[str, Value] = {column.key: None for column in columns}
+    return tuple(
+        published_row(
+            row["model"],
+            {
+                **empty,
+                "encoder": row["encoder_params_m"] or None,
+                "clean": fraction(Decimal(row["coco_box_map"])),
+            },
+        )
+        for row in read_paper_table("table5_detection.csv")
+    )
+
+
+class _Detection(Task):
+    def score_cell(self, result: CellResult, counts: npt.NDArray[np.float32]) -> CellScores:
+        images, ids = result.samples.get("image_number"), len(result.image_ids)
+        if images is not None and len(images) != ids:
+            raise InputError(f"expected a sample 'image_number' of {ids} images, got {len(images)}")
+        if images is not None and len(np.unique(images)) != ids:
+            raise InputError("sample 'image_number' must name each image once")
+        classes = len(result.provenance.classes)
+        replicates: dict[str, Replicates] = {}
+        by_class = None
+        for name, kind in _KINDS.items():
+            if name == BOX or f"{kind}_score" in result.samples:
+                _check_matches(result, kind, classes)
+                found = average_precision(result.samples, kind, classes=classes, counts=counts)
+                replicates |= {f"{name}_{number}": found.numbers[number] for number in AP_NUMBERS}
+                by_class = found.by_class if name == BOX else by_class
+        return CellScores(replicates, by_class)
+
+    def check_files(self, result: CellResult, folder: Path) -> None:
+        """The detections may be left out of a copy; others may not stand in for them."""
+        path = detections_path(folder, result.cell)
+        known = DETECTIONS_DIGEST in result.samples
+        if known and path.exists() and not has_its_detections(result, folder):
+            raise InputError(
+                f"'{path}' was altered after it was written; run the sweep again, which makes it "
+                "anew"
+            )
+
+    def tables(self, findings: Findings) -> Iterator[Table]:
+        if not findings.swept:
+            return
+        masks = [run.label for run, one in findings.pairs if not one["mask_ap:clean"].is_absent]
+        others = [run.label for run in findings.runs if run.label not in masks]
+        told = (f"Without masks: {', '.join(others)}.",) if masks and others else ()
+        main = self.main_table(findings)
+        yield self._layout_of_table_5(findings, told, has_masks=bool(masks))
+        yield main
+        if masks:
+            yield self._mask_table(findings, told)
+
+    def published(self, protocol: str) -> tuple[Sequence[Row], Sequence[str]]:
+        self.check_paper(protocol)
+        return (), [NOT_CORRUPTED]
+
+    def _layout_of_table_5(
+        self, findings: Findings, told: Sequence[str], *, has_masks: bool
+    ) -> Table:
+        """Size of the encoder, clean AP, mPC and rPC of boxes and masks."""
+        masks = self._scores(self._masks, "Mask") if has_masks else ()
+        columns = (_ENCODER, *self._scores(self.main, "Box"), *masks)
+        title = f"Detection (layout of Table 5): AP (%), protocol {findings.protocol.name}"
+        rows, notes = (_table_5_rows(columns), [TABLE_5_NOTE]) if findings.paper else ((), [])
+        return model_table(findings, title, columns, rows, file="detection",
+                           notes=(MPC_NOTE, MARKS_NOTE, *told, *notes))  # fmt: skip
+
+    def _mask_table(self, findings: Findings, told: Sequence[str]) -> Table:
+        """Mask AP by corruption, in the layout of Table 13."""
+        metric, protocol = self._masks, findings.protocol
+        columns = self._scores(metric, "") + corruption_columns(self, metric, protocol)
+        title = f"{metric.name} (%), protocol {protocol.name}"
+        notes = [NOT_CORRUPTED] if findings.paper else []
+        return model_table(findings, title, columns, file="masks",
+                           notes=(MARKS_NOTE, *told, *notes))  # fmt: skip
+
+    def _scores(self, metric: CellMetric, group: str) -> tuple[Column, ...]:
+        told = {
+            "clean": ("mAP" if group else "Clean", "AP on clean images, mean over IoU and classes"),
+            "average": ("mPC", AVERAGE_MEANING),
+            "retention": ("rPC", "mPC divided by clean"),
+        }
+        return tuple(score_column(self, metric, key, *head, group) for key, head in told.items())
+
+    @property
+    def _masks(self) -> CellMetric:
+        return next(one for one in self.cells if one.key == "mask_ap")
+
+
+DETECTION = register_task(
+    _Detection(
+        name="detection",
+        cells=(*_metrics(BOX), *_metrics(MASK)),
+        truth=("image_number", "objects", "object_category", "object_counted"),
+        class_score="Box AP",
+        wording=Wording("mPC", "rPC", "mPC", "rPC"),
+        aliases={"mpc": "average", "rpc": "retention"},
+        companions=("coco-c",),
+        resamples=0,  # every resample is accumulated anew, which takes its time
+        paper_protocols=("coco-c", "all"),
+        card_extras=("mask_ap:clean", "mask_ap:average"),
+    )
+)

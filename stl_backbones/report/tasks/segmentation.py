@@ -1,0 +1,58 @@
+"""Segmentation: mIoU, from one confusion matrix per image."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from stl_backbones.errors import InputError
+from stl_backbones.metrics import class_iou, iou_terms, mean_iou_of_terms
+from stl_backbones.records import CellResult
+from stl_backbones.report.read.metrics import ClassScores, SumMetric
+from stl_backbones.report.tasks.base import Task, register_task
+
+_MOST_PIXELS = 2**53  # beyond it float64, in which resamples are summed, skips integers
+
+
+def _confusions(result: CellResult) -> npt.NDArray[np.integer]:
+    """The ``(N, K, K)`` per-image matrices of a cell."""
+    classes = len(result.provenance.classes)
+    expected = (len(result.image_ids), classes, classes)
+    samples = result.samples.get("confusion_matrix")
+    found = None if samples is None else samples.shape
+    if samples is None or found != expected or not np.issubdtype(samples.dtype, np.integer):
+        raise InputError(
+            f"expected a sample 'confusion_matrix' of integers and shape (images, classes, "
+            f"classes) = {expected}, got {found}"
+        )
+    if samples.size and samples.min() < 0:
+        raise InputError(f"sample 'confusion_matrix' must hold no negative, got {samples.min()}")
+    pixels = samples.sum(dtype=np.float64)
+    if pixels > _MOST_PIXELS:
+        raise InputError(
+            f"sample 'confusion_matrix' must count at most {_MOST_PIXELS} pixels, got {pixels:.0f}"
+        )
+    return samples.astype(np.int64, copy=False)
+
+
+class _Segmentation(Task):
+    def class_scores(self, result: CellResult) -> ClassScores:
+        confusion = _confusions(result).sum(axis=0)
+        return np.where(confusion.sum(axis=1) > 0, class_iou(confusion), np.nan)
+
+
+SEGMENTATION = register_task(
+    _Segmentation(
+        name="segmentation",
+        cells=(
+            SumMetric(
+                "miou", "mIoU",
+                "mean IoU over classes, from the confusion matrix summed over all images",
+                terms=lambda result: iou_terms(_confusions(result)),
+                score_sums=lambda sums, _: mean_iou_of_terms(sums), has_retention=True,
+            ),
+        ),
+        class_score="IoU",
+        paper_protocols=("stl-cityscapes-c",),
+    )
+)  # fmt: skip
