@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from stl_backbones.engine.guards import CARD
 from stl_backbones.errors import InputError, MissingFileError
 from stl_backbones.models import (
     FAN,
@@ -20,7 +19,7 @@ from stl_backbones.models import (
     read_checkpoint,
     select_state_dict,
 )
-from stl_backbones.models.checkpoint import HEAD_PREFIXES
+from stl_backbones.models.checkpoint import CARD, HEAD_PREFIXES
 from stl_backbones.results.atomic import write_atomically
 
 

@@ -15,9 +15,8 @@ from mmengine.runner.base_loop import BaseLoop
 from torch import nn
 
 from stl_backbones.errors import InputError, some_of
+from stl_backbones.models.checkpoint import CARD
 from stl_backbones.registry import HOOKS
-
-CARD = "stl_backbones"  # the key in a checkpoint's meta
 
 
 @HOOKS.register_module()
@@ -107,4 +106,4 @@ def _unwrap(model: nn.Module) -> Any:
     return model.module if is_model_wrapper(model) else model
 
 
-__all__ = ["CARD", "ModelCardHook", "StopOnBadLoss"]
+__all__ = ["ModelCardHook", "StopOnBadLoss"]

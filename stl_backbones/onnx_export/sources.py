@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from stl_backbones.config.reading import load_config, without_import_notes
 from stl_backbones.config.tasks import task_of
-from stl_backbones.engine.guards import CARD
 from stl_backbones.engine.safe_loaders import install_safe_loaders
 from stl_backbones.errors import InputError, UnknownNameError
 from stl_backbones.models import (
@@ -27,6 +26,7 @@ from stl_backbones.models import (
     read_checkpoint,
     select_state_dict,
 )
+from stl_backbones.models.checkpoint import CARD
 from stl_backbones.models.hashing import file_sha256
 from stl_backbones.robustness.classifiers import open_config_classifier, open_timm_classifier
 from stl_backbones.robustness.sweep import build_model, num_classes

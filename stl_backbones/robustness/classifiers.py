@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from stl_backbones.config.reading import building, without_import_notes
 from stl_backbones.datasets.imagenet import ImageNetFolder
 from stl_backbones.datasets.views import View
-from stl_backbones.engine.guards import CARD
 from stl_backbones.engine.safe_loaders import install_safe_loaders
 from stl_backbones.errors import InputError
 from stl_backbones.evaluation.classified import SCORINGS, scores
@@ -28,7 +27,7 @@ from stl_backbones.models import (
     read_checkpoint,
     select_state_dict,
 )
-from stl_backbones.models.checkpoint import HEAD_PREFIXES
+from stl_backbones.models.checkpoint import CARD, HEAD_PREFIXES
 from stl_backbones.models.hashing import file_sha256, weights_sha256
 from stl_backbones.models.timm_classifiers import create_from_weights, create_pretrained
 from stl_backbones.pretraining import STLClassifier
