@@ -229,7 +229,8 @@ def test_an_image_is_decoded_once_for_all_its_versions(run_sweep, tmp_path, imag
         run_sweep(tmp_path / "x")
     own = [path for path in read if "leftImg8bit" in path]  # beside a picture of noise
     paths = [str(path) for path in images.values()]
-    assert own == [paths[0], *paths]  # the first one to check the pipeline
+    # Before: a few images for the labels' sake, and the first one for the pipeline's.
+    assert own == [*paths, paths[0], *paths]
 
 
 def test_what_a_killed_sweep_left_is_used(swept, run_sweep, tmp_path):
