@@ -163,7 +163,7 @@ def _check_number(heads: dict[str, Any], info: Mapping[str, Any], names: Sequenc
     allowed = {len(names), *(len(part) for part in parts if part)}
     for place, head in heads.items():
         found = head.num_classes
-        if found == _channels(head) == 1 and len(names) == 2:
+        if hasattr(head, "loss_decode") and found == 1 and len(names) == 2:
             _warn(
                 f"{place} has one class, the data set two ({_some(names)}): what exceeds the "
                 f"threshold {getattr(head, 'threshold', None)} counts as '{names[1]}'"

@@ -12,6 +12,7 @@ from stl_backbones.config.data_check import check_data, naming_empty_data
 from stl_backbones.config.reading import building, load_config
 from stl_backbones.engine.loading import load_model_weights
 from stl_backbones.engine.precision import predict_in
+from stl_backbones.models import read_checkpoint
 from stl_backbones.training.runs import prepare_run
 from stl_backbones.training.starting import bare_model, check_parts
 
@@ -49,6 +50,7 @@ def evaluate(
     config = load_config(config_path, options=options, data_root=data_root, uses=("test",))
     check_parts(config, "test_dataloader", "test_evaluator")
     prepare_run(config, config_path, work_dir=work_dir, launcher=launcher, skip_broken=skip_broken)
+    read_checkpoint(checkpoint)  # what cannot be read is told before anything is built
     config.load_from = str(checkpoint)
     with building("the test run"), naming_empty_data():
         runner = Runner.from_cfg(config)

@@ -247,6 +247,10 @@ class TestDetection:
         check_data(self.detector(2), data, split="test")
         assert warned == ["test: 1 of 2 classes never occur: person"]
 
+    def test_one_class_of_two_is_another_number(self, coco):
+        with pytest.raises(ValueError, match=r"has 1 classes \(roi_head.bbox_head.0\), .* 2"):
+            check_data(self.detector(1), coco(["a", "b"], ("a", "b")), split="test")
+
     def test_things_of_panoptic_data(self, coco, warned):
         data = coco(["a", "b"], ("a", "b"), with_box=(0, 1))
         data._metainfo.update(thing_classes=("a",), stuff_classes=("b",))

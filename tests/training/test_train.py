@@ -132,9 +132,7 @@ def test_classes_of_ones_own(mini_data, config, options, tmp_path):
     metrics = evaluate(config, folder / "iter_2.pth", work_dir=tmp_path / "run", options=own,
                        data_root=data)  # fmt: skip
     assert set(metrics) == {"mIoU", "mAcc", "aAcc"}
-    with pytest.raises(
-        UserError, match=r"has 3 classes \(decode_head\), .* 2: car, road"
-    ):
+    with pytest.raises(UserError, match=r"has 3 classes \(decode_head\), .* 2: car, road"):
         train(config, work_dir=tmp_path / "two", options={**own, "classes": ("car", "road")},
               data_root=data)  # fmt: skip
 
