@@ -61,9 +61,7 @@ def test_every_tool_that_reads_checkpoints_has_the_option(repo_root):
     has = {
         path.name
         for path in (repo_root / "tools").glob("*.py")
-        if re.search(
-            "add_trust_checkpoint|make_(robustness|training)_parser", path.read_text("utf-8")
-        )
+        if re.search(words, path.read_text("utf-8"))
     }
     assert has == set(READERS)
 
