@@ -31,7 +31,7 @@ from stl_backbones.evaluation.classification import SCORINGS, scores
 from stl_backbones.models.hashing import file_sha256
 from stl_backbones.registry import DATASETS, HOOKS, MODELS
 from stl_backbones.results.atomic import write_atomically
-from stl_backbones.training.train import train as run_training
+from stl_backbones.training.train import train
 
 CONFIGS = Path(__file__).parents[1] / "configs/cls"
 # What is compared -> its config. The student's labeler is the labeler of the same seed.
@@ -212,7 +212,7 @@ def train(
     ]
     begun = time.monotonic()
     try:
-        run_training(
+        train(
             config,
             work_dir=run,
             resume="auto" if (run / "last_checkpoint").is_file() else None,
