@@ -9,7 +9,6 @@ import pytest
 import torch
 from PIL import Image
 
-from stl_backbones.config.reading import load_config
 from stl_backbones.engine import find_resume, trust_plain_types
 from stl_backbones.errors import UserError
 from stl_backbones.models import read_checkpoint
@@ -60,6 +59,8 @@ def test_writes_a_checkpoint_that_differs_from_its_start(trained, mini_checkpoin
 
 def test_the_whole_config_is_kept_beside_the_run(trained, options, tmp_path):
     """Whatever part training used: the test tool takes it from there."""
+    from stl_backbones.config.reading import load_config
+
     (kept,) = trained.glob("*.py")
     metrics = evaluate(kept, trained / "iter_2.pth", work_dir=tmp_path, options={"num_workers": 0})
     assert set(metrics) == {"mIoU", "mAcc", "aAcc"}
