@@ -32,6 +32,7 @@ Pixels = npt.NDArray[Any]
 Corrupt = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]  # RGB -> RGB
 _COMPOSE = (mmengine.dataset.Compose, McvCompose)
 _LABELS = {"type": "LoadAnnotations"}  # mmseg's own
+_APART = 0.01  # of the mean level: more than decoders of JPEG differ by
 
 
 class ImageLoadedSignal(BaseException):
@@ -154,6 +155,12 @@ class Exchange:
             raise InputError(
                 f"'{self.path}' cannot be corrupted: step {step.name} gives {_shape(image)}, and "
                 f"{_shape(same)} for a copy of 8 bits and three channels"
+            )
+        apart = np.abs(same - image.astype(np.float64)).mean()
+        if apart > _APART * np.abs(image).mean():
+            raise InputError(
+                f"'{self.path}' cannot be corrupted: step {step.name} gives other pixels for a "
+                f"copy of it elsewhere, {apart:.3g} apart; does it read other files too?"
             )
 
     def _pixels(self) -> Pixels:
