@@ -102,7 +102,7 @@ class Exchange:
             return self._read(step, before, self.file)
         if self.corrupt is None:
             return state.with_image(state.image.copy())
-        return self._corrupted(step, before, state)
+        return self._corrupted(step, before, state, self.corrupt)
 
     def reloaded(self, image: Any, held: Any) -> Pixels | None:
         """The version, where a later step has put the clean image back; else ``None``."""
@@ -112,13 +112,14 @@ class Exchange:
         same = isinstance(image, np.ndarray) and image.shape == clean.shape
         return self._made.copy() if same and np.array_equal(image, clean) else None
 
-    def _corrupted(self, step: _Watched, before: Results, state: _State) -> Results:
-        order = self._order(step, before)
-        if order is None or not order.holds(state.image, self._pixels()):
-            return self._through_file(step, before, state)
-        assert self.corrupt is not None  # noqa: S101  for the type checker: `run` asks before
+    def _corrupted(
+        self, step: _Watched, before: Results, state: _State, corrupt: Corrupt
+    ) -> Results:
+        order, pixels = self._order(step, before), self._pixels()
+        if order is None or not order.holds(state.image, pixels):
+            return self._through_file(step, before, state, corrupt)
         if self._made is None:
-            self._made = order.of(self.corrupt(np.ascontiguousarray(self._pixels()[..., ::-1])))
+            self._made = order.of(corrupt(np.ascontiguousarray(pixels[..., ::-1])))
         return state.with_image(self._made.copy())
 
     def _order(self, step: _Watched, before: Results) -> _Order | None:
@@ -134,14 +135,14 @@ class Exchange:
             self._orders[step.number] = next((o for o in orders if o.holds(found, noise)), None)
         return self._orders[step.number]
 
-    def _through_file(self, step: _Watched, before: Results, state: _State) -> Results:
+    def _through_file(
+        self, step: _Watched, before: Results, state: _State, corrupt: Corrupt
+    ) -> Results:
         """Let the step read the version from a file, since it does more than decode."""
-        pixels = self._pixels()
         if step.number not in self._read_pixels_of:
             self._read_pixels_of.add(step.number)
             self._check_reads(step, before, state.image)
-        assert self.corrupt is not None  # noqa: S101  as above
-        made = self.corrupt(np.ascontiguousarray(pixels[..., ::-1]))
+        made = corrupt(np.ascontiguousarray(self._pixels()[..., ::-1]))
         return self._read_pixels(step, before, np.ascontiguousarray(made[..., ::-1]))
 
     def _check_reads(self, step: _Watched, before: Results, image: Pixels) -> None:
@@ -223,6 +224,7 @@ class _Watched:
 
     def __init__(self, inner: Any, number: int, exchange: Exchange) -> None:
         self.inner, self.number, self.exchange = inner, number, exchange
+        self.inside: list[_Watched] = []  # steps of a wrapper
         self.adds_labels: Callable[[Results], Results] | None = None
         self.packs = False
 
@@ -284,11 +286,14 @@ def watch(datasets: list[Any]) -> tuple[Exchange, list[_Watched]]:
     steps: list[_Watched] = []
 
     def watched(inner: Any) -> _Watched:
+        first = len(steps)
         for name, value in list(getattr(inner, "__dict__", {}).items()):
             if _holds_steps(value):
                 setattr(inner, name, mapped(value))
-        steps.append(_Watched(inner, len(steps), exchange))
-        return steps[-1]
+        step = _Watched(inner, len(steps), exchange)
+        step.inside = steps[first:]
+        steps.append(step)
+        return step
 
     def mapped(value: Any) -> Any:
         if isinstance(value, _COMPOSE):
@@ -314,7 +319,7 @@ def watch(datasets: list[Any]) -> tuple[Exchange, list[_Watched]]:
 def add_labels(steps: list[_Watched], build: Callable[[dict[str, Any]], Any]) -> None:
     """Load the label map before the steps that pack a sample, as mmseg's test pipelines do."""
     for step in steps:
-        if step.packs:
+        if step.packs and not any(inner.packs for inner in step.inside):
             step.adds_labels = build(dict(_LABELS))
 
 
