@@ -121,6 +121,7 @@ class CheckedCocoDataset(CocoDataset):
         category_ids: set[int],
     ) -> list[dict[str, Any]]:
         whole = []
+        masks = any(getattr(step, "with_mask", False) for step in self.pipeline.transforms)
         folder = Path(self.data_prefix["img"])
         seen: set[Path] = set()
         for image in _with_progress(images, f"checking the images of '{self.ann_file}'"):
@@ -131,7 +132,7 @@ class CheckedCocoDataset(CocoDataset):
                 seen.add(path)
                 check_image(image, path)
                 for annotation in by_image[image["id"]]:
-                    check_annotation(annotation, image, category_ids=category_ids)
+                    check_annotation(annotation, image, category_ids=category_ids, masks=masks)
                 whole.append(image)
             except (ValueError, OSError) as error:
                 reason = str(error)

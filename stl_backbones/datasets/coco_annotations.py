@@ -152,7 +152,11 @@ def check_image(image: Mapping[str, Any], path: Path) -> None:
 
 
 def check_annotation(
-    annotation: Mapping[str, Any], image: Mapping[str, Any], *, category_ids: set[int]
+    annotation: Mapping[str, Any],
+    image: Mapping[str, Any],
+    *,
+    category_ids: set[int],
+    masks: bool = True,
 ) -> None:
     """Check an annotation's category, box and mask.
 
@@ -160,26 +164,20 @@ def check_annotation(
         annotation: The annotation.
         image: Its image's entry.
         category_ids: Those of the file.
+        masks: Whether every annotation needs a mask; one that is there is checked anyway.
 
     Raises:
         ValueError: If one of them cannot be right.
     """
-    where = f"annotation {annotation['id']} of '{image['file_name']}'"
+    where = _place(annotation, image)
     category = annotation.get("category_id")
     if not _is_id(category) or category not in category_ids:
         raise InputError(
             f"{where} has category_id {category!r}, which is none of the "
             f"file's {len(category_ids)} categories"
         )
-    box = annotation.get("bbox")
-    if not isinstance(box, list) or len(box) != 4 or not all(_is_finite(side) for side in box):
-        raise InputError(f"{where}: bbox must be [x, y, width, height], got {str(box)[:_LONG]}")
-    area = annotation.get("area")
-    if not _is_finite(area) or area < 0:
-        raise InputError(f"{where}: area must be a number of 0 or more, got {area!r}")
-    if annotation.get("iscrowd", 0) not in (0, 1):
-        raise InputError(f"{where}: iscrowd must be 0 or 1, got {annotation['iscrowd']!r}")
-    left, top, width, height = box
+    check_scored(annotation, image, masks=masks)
+    left, top, width, height = box = annotation["bbox"]
     if width < 0 or height < 0:
         raise InputError(f"{where}: bbox must have a width and height of 0 or more, got {box}")
     size = (image["width"], image["height"])
@@ -188,7 +186,35 @@ def check_annotation(
         raise InputError(
             f"{where}: bbox [x, y, width, height] = {box} leaves the image of {size[0]}x{size[1]}"
         )
-    _check_mask(annotation.get("segmentation"), where, size=size)
+
+
+def check_scored(annotation: Mapping[str, Any], image: Mapping[str, Any], *, masks: bool) -> None:
+    """Check what pycocotools reads of an annotation: its box, area and, if need be, its mask.
+
+    Args:
+        annotation: The annotation.
+        image: Its image's entry.
+        masks: Whether it needs a mask; one that is there is checked anyway.
+
+    Raises:
+        ValueError: If one of them is missing or no such thing.
+    """
+    where = _place(annotation, image)
+    box = annotation.get("bbox")
+    if not isinstance(box, list) or len(box) != 4 or not all(_is_finite(side) for side in box):
+        raise InputError(f"{where}: bbox must be [x, y, width, height], got {str(box)[:_LONG]}")
+    area = annotation.get("area")
+    if not _is_finite(area) or area < 0:
+        raise InputError(f"{where}: area must be a number of 0 or more, got {area!r}")
+    if annotation.get("iscrowd", 0) not in (0, 1):
+        raise InputError(f"{where}: iscrowd must be 0 or 1, got {annotation['iscrowd']!r}")
+    mask = annotation.get("segmentation")
+    if masks or mask:
+        _check_mask(mask, where, size=(image["width"], image["height"]))
+
+
+def _place(annotation: Mapping[str, Any], image: Mapping[str, Any]) -> str:
+    return f"annotation {annotation['id']} of '{image['file_name']}'"
 
 
 def is_too_small(annotation: Mapping[str, Any]) -> bool:

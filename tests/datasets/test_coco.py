@@ -60,8 +60,11 @@ def said(monkeypatch):
     return lines
 
 
+WITH_MASKS = [{"type": "mmdet.LoadAnnotations", "with_bbox": True, "with_mask": True}]
+
+
 def read(root, **options):
-    chosen = {"classes": CLASSES, "num_classes": 2, **options}
+    chosen = {"classes": CLASSES, "num_classes": 2, "pipeline": WITH_MASKS, **options}
     return CheckedCocoDataset(
         data_root=str(root), ann_file="truth.json", data_prefix={"img": "images"}, **chosen
     )
@@ -138,6 +141,10 @@ class TestLikeMmdet:
         small = with_annotation(box=(1, 1, 0.5, 2), segmentation=[])  # pycocotools would fail
         with pytest.raises(ValueError, match=r"polygons or a run-length code, got \[\]"):
             read(write(small))
+
+    def test_a_mask_is_not_needed_where_none_is_loaded(self, write):
+        folder = write(with_annotation(box=(1, 1, 20, 20), segmentation=None))
+        assert len(read(folder, pipeline=[])) == 3
 
     def test_a_box_may_leave_its_image_by_a_pixel(self, write):
         assert len(read(write(with_annotation(box=(-0.9, 0, 61.8, 40.5))))) == 3

@@ -14,7 +14,7 @@ import numpy as np
 from mmengine.logging import print_log
 from pycocotools.coco import COCO
 
-from stl_backbones.datasets.coco_annotations import read_annotations
+from stl_backbones.datasets.coco_annotations import check_scored, read_annotations
 from stl_backbones.errors import InputError
 from stl_backbones.evaluation.coco_results import encode_file, encode_image, to_coco_results
 from stl_backbones.evaluation.detection import KINDS, DetectionMatcher
@@ -104,6 +104,11 @@ class DetectionSet(DenseSet):
                 f"data set gives {len(given)} of them, and the others would count as missed; "
                 "give both the same images"
             )
+        for number in self.image_numbers:
+            for annotation in self.truth.imgToAnns.get(number, ()):
+                if annotation.get("category_id") in self.category_ids:
+                    masks = "segm" in self.kinds
+                    check_scored(annotation, self.truth.imgs[number], masks=masks)
         for note in self.notes():
             print_log(note, logger="current", level=logging.WARNING)
 
