@@ -37,7 +37,8 @@ _REPORT_EVERY = 10.0  # seconds
 class CheckedCocoDataset(CocoDataset):
     """mmdet's COCO with the annotation file and every image checked when it is opened.
 
-    Labels follow ``classes`` by name, whatever the order of the file's categories.
+    Labels follow ``classes`` by name, whatever the order of the file's categories; annotations of
+    other categories are left out, as in mmdet.
 
     Args:
         num_classes: Classes K of the model; another number of classes is refused.
@@ -51,8 +52,8 @@ class CheckedCocoDataset(CocoDataset):
 
     Raises:
         FileNotFoundError: If the annotation file or the image folder is missing.
-        ValueError: If the annotation file is damaged, its categories are not the model's, an image
-            or an annotation is broken, or no image is left.
+        ValueError: If the annotation file is damaged or lacks a class, an image or an annotation is
+            broken, or no image is left.
     """
 
     def __init__(
@@ -84,14 +85,16 @@ class CheckedCocoDataset(CocoDataset):
         )
         self.cat2label = {number: label for label, number in enumerate(self.cat_ids)}
         by_image = group_by_image(content, source=self.ann_file)
-        self._note_what_mmdet_leaves_out(content["annotations"], content["images"])
-        images = self._drop_broken(content["images"], by_image)
+        self._note_what_mmdet_leaves_out(content)
+        known = {category["id"] for category in content["categories"]}
+        images = self._drop_broken(content["images"], by_image, known)
         self.cat_img_map: dict[int, list[int]] = {number: [] for number in self.cat_ids}
         items = []
         for image in images:
             found = by_image[image["id"]]
             for annotation in found:
-                self.cat_img_map[annotation["category_id"]].append(image["id"])
+                if annotation["category_id"] in self.cat2label:
+                    self.cat_img_map[annotation["category_id"]].append(image["id"])
             raw = {**image, "img_id": image["id"]}
             items.append(self.parse_data_info({"raw_img_info": raw, "raw_ann_info": found}))
         return items
@@ -112,10 +115,13 @@ class CheckedCocoDataset(CocoDataset):
         return kept
 
     def _drop_broken(
-        self, images: Sequence[dict[str, Any]], by_image: Mapping[int, Sequence[dict[str, Any]]]
+        self,
+        images: Sequence[dict[str, Any]],
+        by_image: Mapping[int, Sequence[dict[str, Any]]],
+        category_ids: set[int],
     ) -> list[dict[str, Any]]:
         whole = []
-        folder, category_ids = Path(self.data_prefix["img"]), set(self.cat_ids)
+        folder = Path(self.data_prefix["img"])
         seen: set[Path] = set()
         for image in _with_progress(images, f"checking the images of '{self.ann_file}'"):
             path = folder / str(image.get("file_name"))
@@ -141,17 +147,27 @@ class CheckedCocoDataset(CocoDataset):
             print_log(f"left out: {reason}", logger="current", level=logging.WARNING)
         return whole
 
-    def _note_what_mmdet_leaves_out(
-        self, annotations: Sequence[dict[str, Any]], images: Sequence[dict[str, Any]]
-    ) -> None:
+    def _note_what_mmdet_leaves_out(self, content: Mapping[str, Sequence[dict[str, Any]]]) -> None:
+        annotations = content["annotations"]
         small = [found.get("id") for found in annotations if is_too_small(found)]
-        if small:
-            print_log(
-                f"'{self.ann_file}': left out, as in mmdet: {len(small)} of {len(annotations)} "
-                f"annotations on {len(images)} images, smaller than a pixel (id {some_of(small)})",
-                logger="current",
-                level=logging.WARNING,
-            )
+        foreign = {
+            category["id"]: category.get("name")
+            for category in content["categories"]
+            if category["id"] not in self.cat2label
+        }
+        ids = set(map(str, foreign))  # a broken annotation's may be anything
+        others = [one for one in annotations if str(one.get("category_id")) in ids]
+        for count, what in (
+            (len(small), f"smaller than a pixel (id {some_of(small)})"),
+            (len(others), f"of categories that are no class ({some_of(foreign.values())})"),
+        ):
+            if count:
+                print_log(
+                    f"'{self.ann_file}': left out, as in mmdet: {count} of {len(annotations)} "
+                    f"annotations on {len(content['images'])} images, {what}",
+                    logger="current",
+                    level=logging.WARNING,
+                )
 
 
 def _with_progress(images: Sequence[dict[str, Any]], what: str) -> Iterator[dict[str, Any]]:

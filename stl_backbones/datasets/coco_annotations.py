@@ -68,7 +68,7 @@ def match_categories(
     num_classes: int | None = None,
     source: str | Path,
 ) -> list[int]:
-    """Find the category of each class by its name.
+    """Find the category of each class by its name; the file may have others.
 
     Args:
         categories: The annotation file's.
@@ -80,7 +80,8 @@ def match_categories(
         The category id of each class.
 
     Raises:
-        ValueError: If the file's categories are not the classes, or their number not the model's.
+        ValueError: If a class has no category, a name occurs twice, or the model has another number
+            of classes.
     """
     hint = "give your own with --cfg-options num_classes=K classes=\"('a','b')\""
     if num_classes is not None and len(classes) != num_classes:
@@ -89,8 +90,8 @@ def match_categories(
         )
     ids = {str(category.get("name")): category["id"] for category in categories}
     absent = [name for name in classes if name not in ids]
-    foreign = [name for name in ids if name not in classes]
-    if absent or foreign or len(ids) != len(categories):
+    if absent or len(ids) != len(categories):
+        foreign = [name for name in ids if name not in classes]
         told = [
             f"{len(names)} {kind} ({some_of(names)})"
             for kind, names in (("are missing", absent), ("are not the model's", foreign))

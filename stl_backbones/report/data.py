@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from stl_backbones.metrics import Replicates, percentile_interval
-from stl_backbones.records import CLEAN
+from stl_backbones.records import CLEAN, Provenance
 from stl_backbones.report.numbers.aggregates import Aggregate, Findings
 from stl_backbones.report.numbers.comparison import Difference
 from stl_backbones.report.read.provenance import approximation_note, images, remarks
@@ -32,7 +32,7 @@ def model_records(findings: Findings) -> dict[str, Mapping[str, str]]:
         found[run.label] = {
             "cells_measured": str(total - len(run.missing(findings.protocol))),
             "cells_total": str(total),
-            **_provenance(findings, run),
+            **dict(zip(_PROVENANCE, _provenance(findings, run)[""], strict=True)),
             "note": approximation_note([run]) if findings.paper else "",
             "sets": _set_notes(run),
         }
@@ -50,13 +50,13 @@ def cell_file(findings: Findings) -> DataFile:
     def lines() -> Iterator[Line]:
         for run in findings.runs:
             cells = findings.protocol.cells() if run.swept else ()
+            measured = _provenance(findings, run)
             for name, own in {"": run, **run.sets}.items():
-                measured = _provenance(findings, run, name).values()
                 for cell in (CLEAN,) if name else cells:
                     found = [own.replicates.get(one.key, {}).get(cell) for one in metrics]
                     yield (run.label, name or _MAIN_SET, cell.corruption, cell.severity,
                            *(number for values in found for number in _with_ends(values)),
-                           *measured)  # fmt: skip
+                           *measured[name])  # fmt: skip
 
     header = [f"{one.key}_{end}{one.unit}" for one in metrics for end in ("", "low_", "high_")]
     first = ("model", "set", "corruption", "severity")
@@ -76,10 +76,11 @@ def aggregate_file(findings: Findings) -> DataFile:
 
     def lines() -> Iterator[Line]:
         for run, found in findings.pairs:
+            measured = _provenance(findings, run)
             for key, one in found.items():
                 yield (run.label, key, one.value, *(one.interval or (None, None)), one.unit,
                        _better(one), ", ".join(one.missing),
-                       *_provenance(findings, run, _set_of(run, key)).values())  # fmt: skip
+                       *measured[_set_of(run, key)])  # fmt: skip
 
     header = ("model", "aggregate", "value", "low", "high", "unit", "better", "missing")
     return DataFile("aggregates", (*header, *_PROVENANCE), tuple(lines()))
@@ -92,15 +93,13 @@ def comparison_file(findings: Findings, differences: Sequence[Difference]) -> Da
     """
 
     def line(one: Difference) -> Line:
-        measured = [
-            text
-            for run in findings.runs
-            for text in _provenance(findings, run, _set_of(run, one.first.key)).values()
-        ]
-        return (*(run.label for run in findings.runs), one.first.key, one.first.value,
+        key = one.first.key
+        measured = [text for run, found in every for text in found[_set_of(run, key)]]
+        return (*(run.label for run in findings.runs), key, one.first.value,
                 one.second.value, one.value, *(one.interval or (None, None)), one.p_value,
                 one.first.unit, _better(one.first), *measured)  # fmt: skip
 
+    every = [(run, _provenance(findings, run)) for run in findings.runs]
     header = ("first_model", "second_model", "aggregate", "first", "second", "difference", "low",
               "high", "p_value", "unit", "better")  # fmt: skip
     seconds = (f"second_{name}" for name in _PROVENANCE)
@@ -112,18 +111,22 @@ def _better(one: Aggregate) -> str:
     return "lower" if one.lower_is_better else "higher"
 
 
-def _provenance(findings: Findings, run: Run, image_set: str = "") -> Mapping[str, str]:
-    """What a line was measured with: the sweep, or a set of other images."""
-    record = run.sets[image_set].provenance if image_set else run.provenance
-    known = {
-        "protocol": record.protocol if image_set else findings.protocol.name,
-        "versions": listed_versions(record.versions),
-        "custom_versions": listed_versions(record.custom_versions),
-        "notes": " ".join(record.notes),
-        "remarks": ". ".join(remarks([run], findings.protocol)),
-    }
-    values = {n: known[n] if n in known else getattr(record, n) for n in _PROVENANCE}
-    return {name: plain(str(value)) for name, value in values.items()}
+def _provenance(findings: Findings, run: Run) -> dict[str, list[str]]:
+    """What lines were measured with: of the sweep (the empty name) and of sets of other images."""
+    told = ". ".join(remarks([run], findings.protocol))
+
+    def texts(name: str, record: Provenance) -> list[str]:
+        known = {
+            "protocol": record.protocol if name else findings.protocol.name,
+            "versions": listed_versions(record.versions),
+            "custom_versions": listed_versions(record.custom_versions),
+            "notes": " ".join(record.notes),
+            "remarks": told,
+        }
+        values = (known[n] if n in known else getattr(record, n) for n in _PROVENANCE)
+        return [plain(str(value)) for value in values]
+
+    return {name: texts(name, one.provenance) for name, one in {"": run, **run.sets}.items()}
 
 
 def _set_of(run: Run, key: str) -> str:

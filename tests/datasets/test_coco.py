@@ -318,16 +318,26 @@ class TestCategories:
                 ("car", "person", "dog"),
                 r"3 categories of the model: 1 are missing \(dog\); give your",
             ),
-            (
-                ("car",),
-                r"1 categories of the model: 1 are not the model's \(person\); give your own",
-            ),
             (("car", "tree"), r"1 are missing \(tree\); 1 are not the model's \(person\)"),
         ],
     )
     def test_other_than_the_classes(self, write, classes, message):
         with pytest.raises(ValueError, match=message):
             read(write(), classes=classes, num_classes=len(classes))
+
+    def test_other_categories_are_left_out_as_in_mmdet(self, write, caplog):
+        from mmdet.datasets import CocoDataset
+
+        root = write()
+        place = {
+            "data_root": str(root), "ann_file": "truth.json", "data_prefix": {"img": "images"},
+            "filter_cfg": {"filter_empty_gt": True, "min_size": 32},
+        }  # fmt: skip
+        ours = CheckedCocoDataset(classes=("person",), num_classes=1, **place)
+        theirs = CocoDataset(metainfo={"classes": ("person",)}, **place)
+        assert len(ours) == len(theirs) == 1
+        assert ours.get_data_info(0) == theirs.get_data_info(0)
+        assert [one["bbox_label"] for one in ours.get_data_info(0)["instances"]] == [0]
 
     def test_cocos_eighty_are_the_default(self, write):
         with pytest.raises(

@@ -37,7 +37,8 @@ class Case:
 
     Attributes:
         write: Writes data set and `CONFIG` into a folder, the same at every call.
-        images: The image folder below it; an image's key is its path below the image folder.
+        images: The image folder below it.
+        keys: The folder that images' keys are paths below, if not the image folder.
         words: More words of the sweep's command line.
         reference: What the sweep's config becomes for the library's test.
         refusal: Where the numbers need not be equal, what the one line that says so must hold: an
@@ -46,6 +47,7 @@ class Case:
 
     write: Callable[[Path], None]
     images: str = "data/img"
+    keys: str | None = None
     words: tuple[str, ...] = ()
     reference: Callable[[Config], None] | None = None
     refusal: str | None = None
@@ -90,7 +92,7 @@ def check(case, folder, *, count, counted):
         compare(counted(store.read(CLEAN)), expected, CLEAN)
         for cell in CORRUPTED:
             case.write(folder / cell.name)
-            corrupt_images(folder / cell.name / case.images, cell)
+            corrupt_images(case, folder / cell.name, cell)
             compare(counted(store.read(cell)), reference(case, folder, cell, count), cell)
         return
     assert re.fullmatch(f".*({case.refusal}).*", told), told  # on one line
@@ -105,7 +107,7 @@ def check_copy(case, folder, *, count, counted):
     for cell in CORRUPTED:
         images = folder / cell.name / case.images
         case.write(folder / cell.name)
-        corrupt_images(images, cell)
+        corrupt_images(case, folder / cell.name, cell)
         expected[cell] = reference(case, folder, cell, count)
         shutil.copytree(images, folder / "copy" / cell.corruption / str(cell.severity))
     words = ("--corrupted-root", str(folder / "copy"), *case.words)
@@ -141,13 +143,14 @@ def compare(found, expected, cell):
         np.testing.assert_allclose(found[name], expected[name], 0, TOLERANCE, err_msg=told)
 
 
-def corrupt_images(folder, cell):
-    """Corrupt all images of a folder, in place."""
-    paths = [path for path in sorted(folder.rglob("*")) if path.suffix in (".png", ".jpg")]
-    assert paths, folder
+def corrupt_images(case, folder, cell):
+    """Corrupt all images of a case's folder, in place."""
+    images, keys = folder / case.images, folder / (case.keys or case.images)
+    paths = [path for path in sorted(images.rglob("*")) if path.suffix in (".png", ".jpg")]
+    assert paths, images
     for path in paths:
         rgb = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-        key = path.relative_to(folder).as_posix()
+        key = path.relative_to(keys).as_posix()
         made = corrupt(rgb, cell.corruption, cell.severity, key=key, mode="exact")
         write_png(path, cv2.cvtColor(made, cv2.COLOR_RGB2BGR))
 

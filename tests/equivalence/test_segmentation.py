@@ -1,6 +1,7 @@
 """Sweeps of mmseg configs against mmseg's own test: the same pixels of the same labels counted."""
 
 import contextlib
+from dataclasses import replace
 from functools import partial
 
 import cv2
@@ -142,6 +143,16 @@ def raw_ids(label):
 def near_layout(data, image, label, name):
     plain_layout(data, image, label, name)
     write_png(data / f"near/{name}.png", image[..., 0] // 2 + 40)
+
+
+TWO_FOLDERS = [{"img_path": f"pictures/{n}", "seg_map_path": f"ann/{n}"} for n in "ab"]
+
+
+def two_folders(data, image, label, name):
+    """Images of the same names in two folders."""
+    for folder, picture in (("a", image), ("b", 255 - image)):
+        write_png(data / f"pictures/{folder}/{name}.png", picture)
+        write_png(data / f"ann/{folder}/{name}.png", label)
 
 
 def jpeg_layout(data, image, label, name, *, turned=False):
@@ -505,6 +516,16 @@ CASES = {
     "in a ConcatDataset": segmentation(
         wrap=lambda dataset: {"type": "ConcatDataset", "datasets": [dataset]}
     ),
+    "two data sets of two folders": segmentation(
+        layout=two_folders,
+        images="data/pictures",
+        keys="data",  # the folder that holds the images of both
+        wrap=lambda dataset: {
+            "type": "ConcatDataset",
+            "datasets": [{**dataset, "data_prefix": prefix} for prefix in TWO_FOLDERS],
+        },
+        refusal="2 data sets|ConcatDataset|folders",
+    ),
     "two data sets": segmentation(
         wrap=lambda dataset: {
             "type": "ConcatDataset",
@@ -641,3 +662,17 @@ def test_our_test_tool_counts_them_too(name, tmp_path):
 )  # fmt: skip
 def test_files_of_a_corrupted_copy_count_too(name, tmp_path):
     check_copy(CASES[name], tmp_path, count=iou_counts, counted=areas)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "augmented by the config", "data set that renumbers what is packed",
+        "loading in a KeyMapper", "JPEG by pillow", "in a ConcatDataset",
+    ],
+)  # fmt: skip
+def test_workers_count_them_too(name, tmp_path):
+    case = CASES[name]
+    workers = replace(case, words=(*case.words, "--workers", "2"))
+    check(workers, tmp_path, count=iou_counts, counted=areas)

@@ -64,7 +64,7 @@ class Aggregate:
         """The number itself; NaN if nothing was counted."""
         return None if self.replicates is None else float(self.replicates[0])
 
-    @property
+    @cached_property
     def interval(self) -> tuple[float, float] | None:
         """Its 95 % interval; ``None`` without a value, or without resamples."""
         if self.replicates is None or len(self.replicates) < 2:

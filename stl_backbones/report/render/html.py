@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache, partial, singledispatch
 from typing import Any
 
@@ -46,7 +47,7 @@ def render_section(section: object, report: Report) -> str:
 @render_section.register(HeatMap)
 @render_section.register(Table)
 def _(section: object, report: Report) -> str:
-    precisely = {
+    precisely: dict[str, Callable[..., object]] = {
         "Charts": Charts, "figure_text": _figure_text, "figure_ends": _figure_ends,
         "number": _number,
     }  # fmt: skip

@@ -9,12 +9,7 @@ import numpy.typing as npt
 
 from stl_backbones.corruptions.catalog import Protocol
 from stl_backbones.errors import InputError
-from stl_backbones.metrics import (
-    calibration_error,
-    calibration_terms,
-    hits,
-    mean_of_terms,
-)
+from stl_backbones.metrics import calibration_error, calibration_terms, hits, mean_of_terms
 from stl_backbones.records import CellResult
 from stl_backbones.report.numbers.aggregates import Findings
 from stl_backbones.report.numbers.format import MISSING_SHOWN
@@ -27,11 +22,7 @@ from stl_backbones.report.paper.classification import (
 from stl_backbones.report.read.metrics import SumMetric
 from stl_backbones.report.read.text import listed
 from stl_backbones.report.sections import Column, Row, Table
-from stl_backbones.report.tables import (
-    model_table,
-    score_column,
-    size_column,
-)
+from stl_backbones.report.tables import model_table, score_column, size_column
 from stl_backbones.report.tasks.base import Task, register_task
 
 COUNTS_NOTE = (

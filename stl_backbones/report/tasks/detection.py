@@ -31,11 +31,7 @@ from stl_backbones.report.tables import (
     size_column,
 )
 from stl_backbones.report.tasks.base import Task, register_task
-from stl_backbones.results.detections import (
-    DETECTIONS_DIGEST,
-    detections_path,
-    has_its_detections,
-)
+from stl_backbones.results.detections import DETECTIONS_DIGEST, detections_path, has_its_detections
 
 NOT_CORRUPTED = (
     "The paper has no detection scores on corrupted images; its clean ones are in the layout of "

@@ -282,7 +282,7 @@ class DenseSet(ScoredSet):
             # mmdet says so of its other metric, and means its own optional extra.
             warnings.filterwarnings("ignore", message="faster_coco_eval is not installed")
             self.evaluators = [METRICS.build(settings) for settings in self.stated_evaluators]
-        check_data(subject.model, data.dataset, split="test", metrics=self.evaluators)
+        self.check_model()
         self.versions = DenseVersions(data, options)
         self.classes = self.find_classes()
         self.check()
@@ -314,11 +314,22 @@ class DenseSet(ScoredSet):
         """The class names."""
         return tuple((self.data.dataset.metainfo or {}).get("classes") or ())
 
-    def check(self) -> None:
-        """Refuse data and model that do not fit together.
+    def check_model(self) -> None:
+        """Refuse a model that does not fit the data, before the pipeline is touched.
 
         Raises:
-            InputError: If they do not.
+            InputError: If it does not.
+        """
+
+    def check_classes(self) -> None:
+        """Refuse a model of other classes than the data's; for `check_model`."""
+        check_data(self.model, self.data.dataset, split="test", metrics=self.evaluators)
+
+    def check(self) -> None:
+        """Refuse what the pipeline makes of the data; it is ready to be run.
+
+        Raises:
+            InputError: If it does not fit.
         """
 
     def notes(self) -> Iterator[str]:

@@ -43,6 +43,10 @@ class DetectionSet(DenseSet):
 
     metric, is_share = "detections an image", False
 
+    def check_model(self) -> None:
+        """Refuse a model of other classes than the data's."""
+        self.check_classes()
+
     def find_classes(self) -> tuple[str, ...]:
         """The names of the scored categories, in the order of the labels."""
         if len(self.data.innermost) > 1:

@@ -30,6 +30,10 @@ class SegmentationSet(DenseSet):
 
     metric = "mIoU"
 
+    def check_model(self) -> None:
+        """Refuse a model of other classes than the data's."""
+        self.check_classes()
+
     def check(self) -> None:
         """Find the truth, and the label that is ignored, by running the pipeline on an image."""
         sample = self.versions.make(0, CLEAN)

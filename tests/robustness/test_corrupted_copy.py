@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stl_backbones.datasets.imagenet import ImageNetFolder
-from stl_backbones.datasets.labelled_images import find_images
 from stl_backbones.records import Cell
-from stl_backbones.robustness.corrupted_tree import copy_path, find_tree
+from stl_backbones.robustness.corrupted_copy import copy_path, find_copy
 
 CELLS = (Cell("fog", 1), Cell("fog", 2), Cell("frost", 1))
 NAMES = ("ant/0.JPEG", "ant/1.JPEG", "bee/0.JPEG", "bee/1.JPEG")
@@ -22,8 +20,7 @@ def write(path, seed):
 def images(tmp_path):
     for number, name in enumerate(NAMES):
         write(tmp_path / "val" / name, number)
-    folder = ImageNetFolder(tmp_path / "val", "", pipeline=[])
-    return find_images(folder, ("ant", "bee"), kind="farm")
+    return tmp_path / "val"
 
 
 @pytest.fixture
@@ -32,6 +29,11 @@ def tree(tmp_path):
         for number, name in enumerate(NAMES):
             write(tmp_path / "c" / cell.corruption / str(cell.severity) / name, 100 + number)
     return tmp_path / "c"
+
+
+def find_tree(root, cells, images, **options):
+    hint = "; --allow-missing leaves them out"
+    return find_copy(root, cells, NAMES, image_root=images, hint=hint, **options)
 
 
 def remove(folder):
@@ -62,10 +64,10 @@ def test_copies_may_have_another_ending(tree, images):
 @pytest.mark.parametrize(
     ("spoil", "lack"),
     [
-        ("frost", "is missing (expected folder"),
-        ("frost/1", "is missing (expected folder"),
-        ("frost/1/bee", "lacks 1 of 2 classes (bee)"),
-        ("frost/1/bee/1.JPEG", "lacks 1 of 4 images (bee/1)"),
+        ("frost", "is missing (expected images in folder"),
+        ("frost/1", "is missing (expected images in folder"),
+        ("frost/1/bee", "lacks 2 of 4 images (bee/0.JPEG, bee/1.JPEG)"),
+        ("frost/1/bee/1.JPEG", "lacks 1 of 4 images (bee/1.JPEG)"),
     ],
 )
 def test_what_is_missing_is_named_or_left_out(tree, images, spoil, lack):
@@ -87,15 +89,17 @@ def test_nothing_at_all_is_refused_even_then(tree, images):
         find_tree(tree / "gone", CELLS, images)
 
 
-def test_a_folder_of_no_class_is_of_another_data_set(tree, images):
+def test_images_that_the_clean_set_has_not(tree, images):
     write(tree / "fog/2/elk/0.JPEG", 5)
-    with pytest.raises(ValueError, match=r"1 folders that are no class of the data \(elk\)"):
+    with pytest.raises(
+        ValueError, match=r"holds 1 images that the clean set has not \(elk/0.JPEG\)"
+    ):
         find_tree(tree, CELLS, images)
 
 
 def test_clean_images_are_no_corrupted_ones(tree, images):
-    with pytest.raises(ValueError, match="is the folder of the clean images"):
-        find_tree(images.root, CELLS, images)
-    (tree / "fog/1" / NAMES[0]).write_bytes(images.path(0).read_bytes())
+    with pytest.raises(ValueError, match="is the clean image folder"):
+        find_tree(images, CELLS, images)
+    (tree / "fog/1" / NAMES[0]).write_bytes((images / NAMES[0]).read_bytes())
     with pytest.raises(ValueError, match="is the clean image"):
         find_tree(tree, CELLS, images)
