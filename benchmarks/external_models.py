@@ -136,11 +136,11 @@ def _write_all_categories(folder: Path) -> None:
 
 def case_options(case: Case, data: Path) -> dict[str, Any]:
     """What makes a case small and points it at the generated data."""
-    return {
-        "test_dataloader.dataset.data_root": f"{data / case.data}/",
-        **_SMALL,
-        **case.options,
-    }
+    root = data / case.data
+    options: dict[str, Any] = {"test_dataloader.dataset.data_root": f"{root}/"}
+    if case.data == "coco":
+        options["test_evaluator.ann_file"] = f"{root}/annotations/instances_val2017.json"
+    return {**options, **_SMALL, **case.options}
 
 
 def write_checkpoint(case: Case, options: Mapping[str, Any], path: Path) -> int:
