@@ -21,7 +21,7 @@ from stl_backbones.models.safe_types import trusting_only
 from stl_backbones.models.variants import VARIANTS, Variant
 from stl_backbones.models.weight_values import check_values
 
-CARD = "stl_backbones"  # the key in a checkpoint's meta of what says which network it is of
+CARD = "stl_backbones"  # the key in a checkpoint's meta of what it says of its network
 HEAD_PREFIXES = ("head.", "aux_head.")
 _WRAPPERS = ("module.", "_orig_mod.")
 # What torch raises on bytes that are no checkpoint, by where it stumbles.
@@ -293,6 +293,7 @@ def _guess(weights: Mapping[str, Tensor]) -> str:
 
 
 __all__ = [
+    "CARD",
     "TRUST_OPTION",
     "LoadReport",
     "are_checkpoints_trusted",

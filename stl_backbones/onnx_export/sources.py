@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -150,14 +150,7 @@ def open_source(
     config = load_config(model, options=options)
     name = Path(model).stem
     init_default_scope(config.get("default_scope", "mmengine"))
-    task = task_of(config)
-    if task == "classification":
-        return _open_config_classifier(config, checkpoint, name=name, backbone=backbone)
-    if task == "detection" and not backbone:
-        raise InputError(
-            f"'{name}' is a detector, whose boxes are not exported; --backbone exports its maps"
-        )
-    return _open_dense(config, checkpoint, name=name, backbone=backbone)
+    return _OPENERS[task_of(config)](config, checkpoint, name=name, backbone=backbone)
 
 
 def _timm_name(name: str) -> str:
@@ -251,6 +244,21 @@ def _open_dense(config: Config, checkpoint: str | Path, *, name: str, backbone: 
         classes=() if backbone else _class_names(config, checkpoint, model.decode_head.num_classes),
         note="" if backbone else _slide_note(config),
     )
+
+
+def _open_detector(config: Config, checkpoint: str | Path, *, name: str, backbone: bool) -> Source:
+    if not backbone:
+        raise InputError(
+            f"'{name}' is a detector, whose boxes are not exported; --backbone exports its maps"
+        )
+    return _open_dense(config, checkpoint, name=name, backbone=True)
+
+
+_OPENERS: Mapping[str, Callable[..., Source]] = {
+    "classification": _open_config_classifier,
+    "segmentation": _open_dense,
+    "detection": _open_detector,
+}
 
 
 def _class_names(config: Config, checkpoint: str | Path, expected: int | None) -> tuple[str, ...]:

@@ -216,6 +216,7 @@ class _Watched:
 
     def __init__(self, inner: Any, number: int, exchange: Exchange) -> None:
         self.inner, self.number, self.exchange = inner, number, exchange
+        self.inside: list[_Watched] = []  # steps of a wrapper
         self.adds_labels: Callable[[Results], Results] | None = None
         self.packs = False
 
@@ -277,11 +278,14 @@ def watch(datasets: list[Any]) -> tuple[Exchange, list[_Watched]]:
     steps: list[_Watched] = []
 
     def watched(inner: Any) -> _Watched:
+        first = len(steps)
         for name, value in list(getattr(inner, "__dict__", {}).items()):
             if _holds_steps(value):
                 setattr(inner, name, mapped(value))
-        steps.append(_Watched(inner, len(steps), exchange))
-        return steps[-1]
+        step = _Watched(inner, len(steps), exchange)
+        step.inside = steps[first:]
+        steps.append(step)
+        return step
 
     def mapped(value: Any) -> Any:
         if isinstance(value, _COMPOSE):
@@ -307,7 +311,7 @@ def watch(datasets: list[Any]) -> tuple[Exchange, list[_Watched]]:
 def add_labels(steps: list[_Watched], build: Callable[[dict[str, Any]], Any]) -> None:
     """Load the label map before the steps that pack a sample, as mmseg's test pipelines do."""
     for step in steps:
-        if step.packs:
+        if step.packs and not any(inner.packs for inner in step.inside):
             step.adds_labels = build(dict(_LABELS))
 
 

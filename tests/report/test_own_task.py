@@ -21,8 +21,7 @@ from stl_backbones.results import CellStore
 RAIN = Protocol("rain", {"weather": ("fog", "snow")}, "this test", {"fog": (1, 2), "snow": (3,)})
 MODULE = """
     from stl_backbones.metrics import mean_of_terms
-    from stl_backbones.report import Task, register_task
-    from stl_backbones.report.read.metrics import SumMetric
+    from stl_backbones.report import SumMetric, Task, register_task
     from stl_backbones.report.sections import Column, Row, Table
 
     def terms(name):

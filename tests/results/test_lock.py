@@ -85,3 +85,30 @@ def test_another_error_of_the_file_system_is_told(monkeypatch, tmp_path):
 def test_one_holder_in_one_process(tmp_path):
     with locked(tmp_path), pytest.raises(HeldError, match="by process"), locked(tmp_path):
         pass
+
+
+SHARER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from stl_backbones.results.lock import locked
+
+with locked(sys.argv[2], shared=True):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_shared_lock_lets_sharers_in_and_nobody_else(tmp_path, repo_root):
+    with subprocess.Popen(
+        [sys.executable, "-c", SHARER, str(repo_root), str(tmp_path)], text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout.readline() == "held\n"
+        shared = (locked(tmp_path, shared=True) for _ in range(2))
+        with next(shared), next(shared), pytest.raises(HeldError), locked(tmp_path):
+            pass
+        with pytest.raises(HeldError, match="by process"), locked(tmp_path):
+            pass
+        process.stdin.close()  # it ends, while the next lock waits for that
+        with locked(tmp_path, wait=True):
+            assert process.wait(timeout=30) == 0

@@ -14,8 +14,8 @@ from stl_backbones.datasets.loading import naming_the_image
 from stl_backbones.errors import InputError
 from stl_backbones.records import Cell
 from stl_backbones.robustness.corrupted_copy import read_manifest
+from stl_backbones.robustness.dense_data import DenseData
 from stl_backbones.robustness.options import SweepOptions
-from stl_backbones.robustness.tasks.dense import DenseData
 
 HEADER = ManifestHeader(
     layout="cityscapes", split="val", protocol="stl-cityscapes-c", mode="exact",

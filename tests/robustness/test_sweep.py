@@ -18,7 +18,7 @@ from mmcv.transforms import LoadImageFromFile
 from stl_backbones.copies import ManifestHeader
 from stl_backbones.corruptions import corrupt
 from stl_backbones.errors import InputError
-from stl_backbones.records import CLEAN, Cell
+from stl_backbones.records import CLEAN, Cell, CorruptionEngine, CorruptionSpec
 from stl_backbones.results import CellStore
 from stl_backbones.robustness.corrupted_copy import copy_path, find_copy
 from stl_backbones.robustness.options import SweepOptions
@@ -229,7 +229,8 @@ def test_an_image_is_decoded_once_for_all_its_versions(run_sweep, tmp_path, imag
         run_sweep(tmp_path / "x")
     own = [path for path in read if "leftImg8bit" in path]  # beside a picture of noise
     paths = [str(path) for path in images.values()]
-    assert own == [paths[0], *paths]  # the first one to check the pipeline
+    # Before: a few images for the labels' sake, and the first one for the pipeline's.
+    assert own == [*paths, paths[0], *paths]
 
 
 def test_what_a_killed_sweep_left_is_used(swept, run_sweep, tmp_path):
@@ -316,14 +317,14 @@ def test_the_engine_asked_for_is_the_one_used(run_sweep, tmp_path, images):
     }
     seen = []
 
-    def spy(image, name, severity, **options):
-        seen.append((name, severity, options))
+    def spy(image, spec, key):
+        seen.append((spec, key))
         return image
 
-    with mock.patch("stl_backbones.robustness.tasks.dense.corrupt", spy):
+    with mock.patch("stl_backbones.robustness.dense_data.apply_corruption", spy):
         store = CellStore(run_sweep(tmp_path / "x", mode="fast", seed=5, **chosen))
-    options = {"mode": "fast", "compat": chosen["compat"], "channel_order": "rgb", "seed": 5}
-    assert seen == [("impulse_noise", 3, {"key": key, **options}) for key in images]
+    spec = CorruptionSpec("impulse_noise", 3, CorruptionEngine("fast", chosen["compat"], seed=5))
+    assert seen == [(spec, key) for key in images]
     assert store.provenance().corruption_mode == "fast"
 
 
@@ -332,13 +333,13 @@ def test_on_the_models_device_workers_only_load(run_sweep, tmp_path, workers):
     """The corruption runs in this process, and gives what the engine gives."""
     processes = []
 
-    def spy(image, *arguments, **options):
+    def spy(image, spec, key):
         processes.append(os.getpid())
-        assert options["mode"] == "torch"
-        return corrupt(image, *arguments, **{**options, "mode": "fast"})
+        assert spec.engine.mode == "torch"
+        return corrupt(image, spec.name, spec.severity, key=key, mode="fast")
 
     chosen = {"corruptions": ["impulse_noise"], "severities": [1, 3]}
-    with mock.patch("stl_backbones.robustness.tasks.dense.corrupt", spy):
+    with mock.patch("stl_backbones.robustness.dense_data.apply_corruption", spy):
         folder = run_sweep(tmp_path / "torch", mode="torch", workers=workers, **chosen)
     assert processes == [os.getpid()] * 8
     expected = CellStore(run_sweep(tmp_path / "fast", mode="fast", **chosen))

@@ -145,8 +145,8 @@ def test_a_list_of_images_leads_nowhere_else(tmp_path, repo_root, mini_data, min
     from mmengine.registry import init_default_scope
 
     from stl_backbones.config.reading import load_config
+    from stl_backbones.robustness.dense_data import DenseData
     from stl_backbones.robustness.options import SweepOptions
-    from stl_backbones.robustness.tasks.dense import DenseData
 
     listed = tmp_path / "list.txt"
     listed.write_text(f"{name}\n", encoding="utf-8")

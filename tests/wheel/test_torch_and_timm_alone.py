@@ -18,9 +18,9 @@ from stl_backbones.packages import EXTRAS
 PARTS = (
     "copies.request", "corruptions", "corruptions.native", "corruptions.torch_backend",
     "datasets.class_folders", "datasets.imagenet_classes", "datasets.integrity",
-    "datasets.labelled_images", "datasets.loading", "datasets.views", "engine.distributed",
-    "engine.loading", "evaluation.classified", "metrics", "models", "models.timm_classifiers",
-    "report", "results",
+    "datasets.labelled_images", "datasets.loading", "datasets.views", "engine.convert",
+    "engine.distributed", "engine.loading", "evaluation.classified", "metrics", "models",
+    "models.timm_classifiers", "report", "results",
 )  # fmt: skip
 # Distribution -> the name that is imported, where they differ.
 IMPORT_NAMES = {
