@@ -180,7 +180,7 @@ def library_test(config, checkpoint, tmp_path, *, tta):
 def test_segmentation_with_test_time_augmentation(run, tmp_path, external):
     """Six sizes, each mirrored too."""
     whole = {"model.test_cfg.mode": "whole"}
-    config, checkpoint, store = run("segformer-b0", options=whole, tta=True)
+    config, checkpoint, store = run("segformer-b0", options=whole, task_options={"tta": True})
     config.test_evaluator.pop("prefix", None)
     table = store.read(CLEAN).samples["confusion_matrix"].sum(axis=0)
     expected = library_test(config, checkpoint, tmp_path, tta=True)["mIoU"]
@@ -200,7 +200,9 @@ def test_detection_with_test_time_augmentation(run, tmp_path, data):
         {"type": "LoadImageFromFile"},
         {"type": "TestTimeAug", "transforms": [views, flips, [pack]]},
     ]
-    config, checkpoint, store = run("retinanet-r50", options={"tta_pipeline": pipeline}, tta=True)
+    config, checkpoint, store = run(
+        "retinanet-r50", options={"tta_pipeline": pipeline}, task_options={"tta": True}
+    )
     dump = tmp_path / "dump.pkl"
     config.test_evaluator = {"type": "DumpDetResults", "out_file_path": str(dump)}
     library_test(config, checkpoint, tmp_path, tta=True)
