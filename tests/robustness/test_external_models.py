@@ -220,7 +220,7 @@ def test_a_loading_step_inside_a_wrapper(run, data, external):
     plain = run("segformer-b0")[2]
     load, resize = {"type": "LoadImageFromFile"}, {"type": "Resize", "scale": (128, 64)}
     hidden = {"type": "RandomChoice", "transforms": [[load, {**resize, "keep_ratio": True}]]}
-    pipeline = [hidden, {"type": "PackSegInputs", "meta_keys": ("img_path",)}]
+    pipeline = [hidden, {"type": "PackSegInputs"}]
     store = run(
         "segformer-b0", small=False, options={"test_dataloader.dataset.pipeline": pipeline}
     )[2]
