@@ -55,14 +55,17 @@ def check_data(model: Any, dataset: Any, *, split: str, metrics: Sequence[Any] =
         names = tuple(info.get("classes") or ())
         if not names:
             continue
-        if not hasattr(model, "language_model"):  # whose classes are words of a prompt
+        is_coco = hasattr(inner, "cat_ids")
+        seen = None if is_coco else look_at_labels(inner, split)
+        is_other = hasattr(model, "decode_head") and seen is None and not is_coco  # depth, say
+        if not is_other and not hasattr(model, "language_model"):  # whose classes are a prompt's
             _check_number(heads, info, names)
-        if hasattr(inner, "cat_ids"):
+        if is_coco:
             _check_categories(inner, names, split)
             is_scored = any("Panoptic" in type(metric).__name__ for metric in metrics)
             if info.get("stuff_classes") and split != "train" and not is_scored:
                 _warn(f"{split}: panoptic quality is not scored")
-        elif (seen := look_at_labels(inner, split)) is not None:
+        elif seen is not None and seen.images:
             ignored, contradiction = ignored_label(model, [inner], metrics)
             if contradiction:
                 _warn(contradiction)
@@ -163,7 +166,7 @@ def _check_number(heads: dict[str, Any], info: Mapping[str, Any], names: Sequenc
     allowed = {len(names), *(len(part) for part in parts if part)}
     for place, head in heads.items():
         found = head.num_classes
-        if found == _channels(head) == 1 and len(names) == 2:
+        if hasattr(head, "loss_decode") and found == 1 and len(names) == 2:
             _warn(
                 f"{place} has one class, the data set two ({_some(names)}): what exceeds the "
                 f"threshold {getattr(head, 'threshold', None)} counts as '{names[1]}'"

@@ -51,21 +51,26 @@ def look_at_labels(dataset: Any, split: str) -> LabelsSeen | None:
         split: What it is for, for messages.
 
     Returns:
-        What was seen; ``None`` if its samples hold no label map.
+        What was seen, nothing if its samples hold no truth; ``None`` if they hold another one than
+        a label map: depth, say.
 
     Raises:
         ValueError: If the pipeline fails.
     """
-    if not hasattr(dataset, "prepare_data"):
-        return None
     seen = LabelsSeen(of=len(dataset))
+    if not hasattr(dataset, "prepare_data"):
+        return seen
     indices = np.unique(np.linspace(0, len(dataset) - 1, _IMAGES).round().astype(int))
     with _same_randomness(), _watched(dataset) as watch, building(f"a sample of the {split} data"):
         for index in indices.tolist():
-            labels = _labels_of(dataset.prepare_data(index))
-            if labels is None:
-                return None
-            seen.add(labels, watch.file)
+            packed = _first(dataset.prepare_data(index))
+            found = getattr(packed, "gt_sem_seg", None)
+            pixels = getattr(found, "data", getattr(found, "sem_seg", None))
+            if pixels is None:
+                truths = [name for name in dir(packed) if name.startswith("gt_")]
+                has_other = any(getattr(packed, name, None) is not None for name in truths)
+                return None if has_other else seen
+            seen.add(np.asarray(pixels), watch.file)
     seen.wrong_sizes = watch.wrong_sizes
     return seen
 
@@ -122,13 +127,10 @@ def _same_randomness() -> Iterator[None]:
             np.random.set_state(numbers)  # noqa: NPY002
 
 
-def _labels_of(sample: Any) -> np.ndarray | None:
-    """The label map of a packed sample; of the first one of several views."""
+def _first(sample: Any) -> Any:
+    """What is packed of an item; the first one of several views."""
     packed = sample.get("data_samples") if isinstance(sample, dict) else None
-    packed = packed[0] if isinstance(packed, list) and packed else packed
-    found = getattr(packed, "gt_sem_seg", None)
-    pixels = getattr(found, "data", getattr(found, "sem_seg", None))
-    return None if pixels is None else np.asarray(pixels)
+    return packed[0] if isinstance(packed, list) and packed else packed
 
 
 __all__ = ["LabelsSeen", "look_at_labels"]

@@ -45,7 +45,7 @@ def load_config(
         options: Dotted name -> value.
         data_root: Where the data set lies instead.
         uses: The splits in use, of ``'train'``, ``'val'`` and ``'test'``; the loaders, loops and
-            evaluators of others are neither checked nor kept.
+            evaluators of others are not checked.
 
     Raises:
         FileNotFoundError: If the file is missing.
@@ -68,9 +68,7 @@ def load_config(
         raise InputError(f"--cfg-options does not fit '{path}': {error}") from error
     if data_root is not None:
         move_data_root(config, data_root, uses=uses)
-    for name in config.keys() - without_unused(config, uses).keys():
-        config.pop(name)
-    check_values(config)
+    check_values(Config(without_unused(config, uses)))
     for split in uses:
         loader = config.get(f"{split}_dataloader") or {}
         if loader.get("num_workers") == 0:

@@ -72,7 +72,7 @@ def _check_parts(config: Config) -> None:
         if part is not None and not isinstance(part, Mapping):
             raise InputError(f"{name} must be a dict(...), got {part!r}")
     old = _OLD_STYLE & config.keys()
-    if len(old) > 1 and not config.get("train_dataloader"):
+    if len(old) > 1 and not any(config.get(loader) for loader in _LOADERS):
         raise InputError(
             f"a config of OpenMMLab 1.x, which states {', '.join(sorted(old))}: expected one of "
             "mmengine, with test_dataloader and optim_wrapper; see mmengine's migration guide"
@@ -158,7 +158,7 @@ def _check_window(config: Config) -> None:
     if any(step > side for step, side in zip(stride, crop, strict=True)):
         raise InputError(
             f"sliding window: stride {stride} must not exceed the crop {crop}, pixels would be "
-            "left out; give both, --cfg-options crop_size=... stride=..."
+            "left out; give both, --cfg-options crop_size=... model.test_cfg.stride=..."
         )
 
 

@@ -32,6 +32,7 @@ Pixels = npt.NDArray[Any]
 Corrupt = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]  # RGB -> RGB
 _COMPOSE = (mmengine.dataset.Compose, McvCompose)
 _LABELS = {"type": "LoadAnnotations"}  # mmseg's own
+_APART = 0.01  # of the mean level: more than decoders of JPEG differ by
 
 
 class ImageLoadedSignal(BaseException):
@@ -101,7 +102,7 @@ class Exchange:
             return self._read(step, before, self.file)
         if self.corrupt is None:
             return state.with_image(state.image.copy())
-        return self._corrupted(step, before, state)
+        return self._corrupted(step, before, state, self.corrupt)
 
     def reloaded(self, image: Any, held: Any) -> Pixels | None:
         """The version, where a later step has put the clean image back; else ``None``."""
@@ -111,13 +112,14 @@ class Exchange:
         same = isinstance(image, np.ndarray) and image.shape == clean.shape
         return self._made.copy() if same and np.array_equal(image, clean) else None
 
-    def _corrupted(self, step: _Watched, before: Results, state: _State) -> Results:
-        order = self._order(step, before)
-        if order is None or not order.holds(state.image, self._pixels()):
-            return self._through_file(step, before, state)
-        assert self.corrupt is not None  # noqa: S101  for the type checker: `run` asks before
+    def _corrupted(
+        self, step: _Watched, before: Results, state: _State, corrupt: Corrupt
+    ) -> Results:
+        order, pixels = self._order(step, before), self._pixels()
+        if order is None or not order.holds(state.image, pixels):
+            return self._through_file(step, before, state, corrupt)
         if self._made is None:
-            self._made = order.of(self.corrupt(np.ascontiguousarray(self._pixels()[..., ::-1])))
+            self._made = order.of(corrupt(np.ascontiguousarray(pixels[..., ::-1])))
         return state.with_image(self._made.copy())
 
     def _order(self, step: _Watched, before: Results) -> _Order | None:
@@ -133,14 +135,14 @@ class Exchange:
             self._orders[step.number] = next((o for o in orders if o.holds(found, noise)), None)
         return self._orders[step.number]
 
-    def _through_file(self, step: _Watched, before: Results, state: _State) -> Results:
+    def _through_file(
+        self, step: _Watched, before: Results, state: _State, corrupt: Corrupt
+    ) -> Results:
         """Let the step read the version from a file, since it does more than decode."""
-        pixels = self._pixels()
         if step.number not in self._read_pixels_of:
             self._read_pixels_of.add(step.number)
             self._check_reads(step, before, state.image)
-        assert self.corrupt is not None  # noqa: S101  as above
-        made = self.corrupt(np.ascontiguousarray(pixels[..., ::-1]))
+        made = corrupt(np.ascontiguousarray(self._pixels()[..., ::-1]))
         return self._read_pixels(step, before, np.ascontiguousarray(made[..., ::-1]))
 
     def _check_reads(self, step: _Watched, before: Results, image: Pixels) -> None:
@@ -153,6 +155,12 @@ class Exchange:
             raise InputError(
                 f"'{self.path}' cannot be corrupted: step {step.name} gives {_shape(image)}, and "
                 f"{_shape(same)} for a copy of 8 bits and three channels"
+            )
+        apart = np.abs(same - image.astype(np.float64)).mean()
+        if apart > _APART * np.abs(image).mean():
+            raise InputError(
+                f"'{self.path}' cannot be corrupted: step {step.name} gives other pixels for a "
+                f"copy of it elsewhere, {apart:.3g} apart; does it read other files too?"
             )
 
     def _pixels(self) -> Pixels:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.registry import DATASETS
+from mmengine.runner import Runner
 
-from stl_backbones.config.settings import SPLITS
+from stl_backbones.config.settings import without_unused
 from stl_backbones.config.walk import innermost_datasets, parts
 from stl_backbones.engine.checkpointing import find_resume, write_whole_files
 from stl_backbones.engine.distributed import start_distributed
@@ -71,6 +73,7 @@ def prepare_run(
     *,
     work_dir: str | Path | None,
     launcher: str,
+    uses: Sequence[str],
     skip_broken: bool = False,
 ) -> None:
     """Join the launcher's processes and make the config fit them and its work folder.
@@ -94,11 +97,25 @@ def prepare_run(
         for part in parts(config.model):
             if part.get("type") == "SyncBN":
                 part["type"] = "BN"  # SyncBN needs GPUs: each process norms its own share
-    for loader in filter(None, (config.get(f"{split}_dataloader") for split in SPLITS)):
+    for loader in filter(None, (config.get(f"{split}_dataloader") for split in uses)):
         if not torch.cuda.is_available():
             loader.pin_memory = False  # torch warns about it without a GPU
         if skip_broken:
             _skip_broken(loader.dataset, config.get("default_scope"))
+
+
+def build_runner(config: Config, uses: Sequence[str]) -> Runner:
+    """Build mmengine's runner of the splits in use; half a loop of another one is no matter.
+
+    The whole config is kept beside the run, so that other tools can take it from there.
+    """
+    used = deepcopy(config)
+    for name in config.keys() - without_unused(config, uses).keys():
+        used.pop(name)
+    runner = Runner.from_cfg(used)
+    runner.cfg.update({name: config[name] for name in config.keys() - used.keys()})
+    runner.dump_config()
+    return runner
 
 
 def _skip_broken(settings: Any, scope: str | None) -> None:
@@ -131,6 +148,7 @@ def _is_on_parameter(message: str) -> bool:
 
 
 __all__ = [
+    "build_runner",
     "choose_resume",
     "default_work_dir",
     "prepare_run",

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmengine.runner import Runner
-
 from stl_backbones.config.data_check import check_data, naming_empty_data
 from stl_backbones.config.reading import building, load_config
 from stl_backbones.engine.loading import load_model_weights
 from stl_backbones.engine.precision import predict_in
-from stl_backbones.training.runs import prepare_run
+from stl_backbones.models import read_checkpoint
+from stl_backbones.training.runs import build_runner, prepare_run
 from stl_backbones.training.starting import bare_model, check_parts
+
+_USES = ("test",)
 
 
 def evaluate(
@@ -46,12 +47,16 @@ def evaluate(
         ValueError: If config, data or checkpoint do not fit.
         FileNotFoundError: If one is missing.
     """
-    config = load_config(config_path, options=options, data_root=data_root, uses=("test",))
+    config = load_config(config_path, options=options, data_root=data_root, uses=_USES)
     check_parts(config, "test_dataloader", "test_evaluator")
-    prepare_run(config, config_path, work_dir=work_dir, launcher=launcher, skip_broken=skip_broken)
+    prepare_run(
+        config, config_path, work_dir=work_dir, launcher=launcher, uses=_USES,
+        skip_broken=skip_broken,
+    )  # fmt: skip
+    read_checkpoint(checkpoint)  # what cannot be read is told before anything is built
     config.load_from = str(checkpoint)
     with building("the test run"), naming_empty_data():
-        runner = Runner.from_cfg(config)
+        runner = build_runner(config, _USES)
         runner.test_loop  # noqa: B018  builds the data set: its errors come before any work
     model = bare_model(runner)
     load_model_weights(

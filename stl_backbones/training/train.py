@@ -17,6 +17,7 @@ from stl_backbones.models import load_checkpoint, read_checkpoint
 from stl_backbones.pretraining import STLClassifier
 from stl_backbones.training.pretraining import check_labeler_view, scale_learning_rate
 from stl_backbones.training.runs import (
+    build_runner,
     choose_resume,
     prepare_run,
     shorten_console,
@@ -31,6 +32,7 @@ from stl_backbones.training.starting import (
 )
 
 _WHAT = "the training run"
+_USES = ("train", "val")
 
 
 def train(
@@ -65,9 +67,12 @@ def train(
         ValueError: If config, data, labeler or checkpoint do not fit, or the loss is not finite.
         FileNotFoundError: If one is missing.
     """
-    config = load_config(config_path, options=options, data_root=data_root, uses=("train", "val"))
+    config = load_config(config_path, options=options, data_root=data_root, uses=_USES)
     check_parts(config, *TRAINING_PARTS)
-    prepare_run(config, config_path, work_dir=work_dir, launcher=launcher, skip_broken=skip_broken)
+    prepare_run(
+        config, config_path, work_dir=work_dir, launcher=launcher, uses=_USES,
+        skip_broken=skip_broken,
+    )  # fmt: skip
     train_in(config, amp)
     if resume is not None:
         choose_resume(config, resume)
@@ -83,7 +88,7 @@ def train(
 def _build(config: Config, start: Any) -> Runner:
     """Build the runner with all that its training needs, so that every error comes before it."""
     with building(_WHAT), naming_empty_data():
-        runner = Runner.from_cfg(config)
+        runner = build_runner(config, _USES)
         runner.train_loop  # noqa: B018  builds the data set
     shorten_console(runner.logger)
     model, resume = bare_model(runner), bool(config.get("resume"))

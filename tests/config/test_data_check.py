@@ -164,6 +164,22 @@ class TestSegmentation:
         (said,) = warned
         assert "decode_head has one class, the data set two (road, car): what exceeds" in said
 
+    def test_another_truth_has_no_classes(self, segmentation, warned):
+        """Depth, whose data sets state names of places."""
+
+        class PackDepth:
+            def __call__(self, results):
+                return {"data_samples": SimpleNamespace(gt_depth_map=results["img"])}
+
+        data = segmentation(ALL, steps=[STEPS[0], PackDepth()])
+        check_data(segmentor(num_classes=1, out_channels=1), data, split="test")
+        assert warned == []
+
+    def test_without_any_truth_classes_count(self, segmentation):
+        data = segmentation(ALL, steps=[STEPS[0], STEPS[2]])
+        with pytest.raises(ValueError, match="the model has 4 classes"):
+            check_data(segmentor(num_classes=4), data, split="test")
+
     def test_wrapped_data(self, segmentation):
         inner = segmentation(labels(0, 1, 2, 9))
         wrapped = SimpleNamespace(datasets=[SimpleNamespace(dataset=inner)])
@@ -246,6 +262,10 @@ class TestDetection:
         data = coco(["person", "bicycle"], ("person", "bicycle"))
         check_data(self.detector(2), data, split="test")
         assert warned == ["test: 1 of 2 classes never occur: person"]
+
+    def test_one_class_of_two_is_another_number(self, coco):
+        with pytest.raises(ValueError, match=r"has 1 classes \(roi_head.bbox_head.0\), .* 2"):
+            check_data(self.detector(1), coco(["a", "b"], ("a", "b")), split="test")
 
     def test_things_of_panoptic_data(self, coco, warned):
         data = coco(["a", "b"], ("a", "b"), with_box=(0, 1))

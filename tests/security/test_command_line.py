@@ -57,10 +57,11 @@ def test_it_is_told_once_in_a_launched_job(parser, monkeypatch, capsys):
 
 
 def test_every_tool_that_reads_checkpoints_has_the_option(repo_root):
+    words = "add_trust_checkpoint|make_(robustness|training)_parser"
     has = {
         path.name
         for path in (repo_root / "tools").glob("*.py")
-        if re.search("add_trust_checkpoint|make_robustness_parser", path.read_text("utf-8"))
+        if re.search(words, path.read_text("utf-8"))
     }
     assert has == set(READERS)
 

@@ -58,6 +58,16 @@ def test_writes_a_checkpoint_that_differs_from_its_start(trained, mini_checkpoin
                            before["backbone.blocks.0.attn.q.weight"])  # fmt: skip
 
 
+def test_the_whole_config_is_kept_beside_the_run(trained, options, tmp_path):
+    """Whatever part training used: the test tool takes it from there."""
+    from stl_backbones.config.reading import load_config
+
+    (kept,) = trained.glob("*.py")
+    metrics = evaluate(kept, trained / "iter_2.pth", work_dir=tmp_path, options={"num_workers": 0})
+    assert set(metrics) == {"mIoU", "mAcc", "aAcc"}
+    assert load_config(tmp_path / kept.name).train_cfg.max_iters == 2
+
+
 def test_scores_the_checkpoint(trained, config, options, tmp_path):
     metrics = evaluate(config, trained / "iter_2.pth", work_dir=tmp_path, options=options)
     assert set(metrics) == {"mIoU", "mAcc", "aAcc"}

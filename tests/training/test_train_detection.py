@@ -98,6 +98,12 @@ def test_scores_the_checkpoint_in_percent(scores):
     assert math.isnan(scores["coco/bbox_mAP_l"])  # no object is that large in 128x64
 
 
+def test_scores_in_bfloat16_nearly_the_same(trained, config, options, scores, tmp_path):
+    path = trained / "epoch_1.pth"
+    rounded = evaluate(config, path, work_dir=tmp_path, options=options, amp="bfloat16")
+    assert rounded == pytest.approx(scores, abs=1.0, nan_ok=True)
+
+
 def test_segmentation_after_detection_in_one_process(
     repo_root, mini_options, mini_checkpoint, scores, trained, config, options, tmp_path
 ):

@@ -50,6 +50,29 @@ def test_the_parts_are_imported(torch_and_timm_alone, repo_root):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_classifier_is_scored_and_reported(torch_and_timm_alone, run_tool, tmp_path):
+    import timm
+    import torch
+
+    rng = np.random.default_rng(0)
+    for name in ("ant", "bee"):
+        (tmp_path / "val" / name).mkdir(parents=True)
+        picture = rng.integers(0, 256, (80, 90, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(tmp_path / "val" / name / "0.png")
+    network = timm.create_model("test_resnet", num_classes=2)
+    torch.save(network.state_dict(), tmp_path / "weights.pth")
+    done = run_tool(
+        "robustness.py", "--timm", "test_resnet", "--checkpoint", tmp_path / "weights.pth",
+        "--data-root", tmp_path / "val", "--corruptions", "contrast", "gaussian_noise",
+        "--severities", "3", "--workers", "1", "--work-dir", tmp_path / "sweep",
+        **torch_and_timm_alone,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    done = run_tool("report.py", tmp_path / "sweep", "--partial", **torch_and_timm_alone)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "sweep/report/index.html").is_file()
+
+
 def test_a_corrupted_copy_is_made(torch_and_timm_alone, run_tool, pictures, tmp_path):
     done = run_tool(
         "generate_corruptions.py", pictures, tmp_path / "out", "--layout", "folder",
