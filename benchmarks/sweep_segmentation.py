@@ -50,6 +50,7 @@ from stl_backbones.corruptions.reference import package_version
 from stl_backbones.evaluation.segmentation import sample_confusion
 from stl_backbones.records import Cell
 from stl_backbones.results import CellStore
+from stl_backbones.robustness import dense_data
 from stl_backbones.robustness.blocks import BlockStore
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.pipeline import Exchange
@@ -164,8 +165,8 @@ class Bench:
             for name, owner, attribute in (
                 ("decode image", LoadImageFromFile, "transform"),
                 ("decode image", Exchange, "_pixels"),
-                ("corrupt", dense, "apply_corruption"),
-                ("resize, label map, pack", dense.DenseVersions, "make"),
+                ("corrupt", dense_data, "apply_corruption"),
+                ("resize, label map, pack", dense_data.DenseVersions, "make"),
                 ("network", dense.DenseSet, "_predict_batch"),
                 ("metric", segmentation, "sample_confusion"),
                 ("store", BlockStore, "write"),
