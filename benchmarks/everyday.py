@@ -10,6 +10,7 @@ its cells finished. Prints one Markdown table, with the project's targets beside
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import subprocess
 import sys
@@ -26,8 +27,9 @@ from stl_backbones.corruptions import get_protocol
 from stl_backbones.datasets.mini import write_mini_data
 from stl_backbones.records import CellResult, Provenance
 from stl_backbones.results import CellStore
+from stl_backbones.robustness.options import SweepOptions
+from stl_backbones.robustness.sources.config import ConfigSource
 from stl_backbones.robustness.sweep import sweep
-from stl_backbones.robustness.sweep_data import SweepOptions
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "configs/seg/stl_fan_t_mini.py"
@@ -37,23 +39,24 @@ TURNS = 3
 
 def main() -> None:
     """Measure, and print the table."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     print("| what | seconds | target |\n|---|--:|--:|")
-    tell("import stl_backbones", best("-c", "import stl_backbones"), 0.1)
+    print_row("import stl_backbones", best("-c", "import stl_backbones"), 0.1)
     for tool in sorted((ROOT / "tools").glob("*.py")):
-        tell(f"tools/{tool.name} --help", best(str(tool), "--help"), 1.5)
+        print_row(f"tools/{tool.name} --help", best(str(tool), "--help"), 1.5)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         folders = [str(path) for path in write_sweeps(place)]
         report = [str(ROOT / "tools/report.py"), *folders, "--out", f"{place}/report"]
         cells = len(get_protocol("all").cells())
         title = f"report of {MODELS_OF_REPORT} models x {cells} cells, {IMAGES} images"
-        tell(title, best(*report, "--resamples", "0"), 5)
-        tell(f"{title}, 1000 resamples", best(*report), None)
+        print_row(title, best(*report, "--resamples", "0"), 5)
+        print_row(f"{title}, 1000 resamples", best(*report), None)
         words = finished_sweep(place)
-        tell("restart of a finished sweep of 73 cells", best(*words), 10)
+        print_row("restart of a finished sweep of 73 cells", best(*words), 10)
 
 
-def tell(what: str, seconds: float, target: float | None) -> None:
+def print_row(what: str, seconds: float, target: float | None) -> None:
     """One line of the table."""
     print(f"| {what} | {seconds:.2f} | {'' if target is None else target} |", flush=True)
 
@@ -103,7 +106,8 @@ def finished_sweep(place: Path) -> list[str]:
     weights = place / "weights.pth"
     torch.save({"state_dict": MODELS.build(config.model).state_dict()}, weights)
     out = place / "sweep"
-    sweep(CONFIG, weights, work_dir=out, sweep_options=SweepOptions(), options=options)
+    source = ConfigSource(CONFIG, weights, options=options)
+    sweep(source, work_dir=out, options=SweepOptions())
     return [
         str(ROOT / "tools/robustness.py"), str(CONFIG), str(weights), "--work-dir", str(out),
         "--cfg-options", f"data_root={options['data_root']}", "img_scale=(128,64)",

@@ -24,22 +24,25 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import timm
 import torch
-from stl_backbones.robustness.classification_data import ClassificationOptions, open_folder
-from stl_backbones.robustness.classification_sweep import sweep_classifier
-from stl_backbones.robustness.classifiers import Classifier, open_timm_classifier
 from torch.utils.data import DataLoader, Dataset
 
 from stl_backbones.corruptions import CorruptionEngine, corrupt, engine_version, prepare
 from stl_backbones.corruptions.reference import package_version
 from stl_backbones.datasets.class_folders import read_rgb
-from stl_backbones.datasets.imagenet import ImageNetFolder
 from stl_backbones.datasets.views import View
 from stl_backbones.records import Cell
+from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.runner import split_blocks
+from stl_backbones.robustness.sources import Source
+from stl_backbones.robustness.sources.classifier import Classifier
+from stl_backbones.robustness.sources.timm import TimmSource
+from stl_backbones.robustness.sweep import sweep
+from stl_backbones.robustness.tasks import get_task
 
 
 class PlainCell(Dataset):
@@ -60,6 +63,19 @@ class PlainCell(Dataset):
         return np.array(corrupt(image, name, severity, key=self.keys[index], mode="reference"))
 
 
+class Opened(Source):
+    """A classifier that is built already: building it is no part of what is timed."""
+
+    task = "classification"
+
+    def __init__(self, classifier: Classifier) -> None:
+        self.classifier, self.name = classifier, classifier.name
+
+    def open(self, *_: Any) -> Classifier:
+        """The classifier."""
+        return self.classifier
+
+
 def main() -> None:
     """Time the three."""
     args = parse()
@@ -67,19 +83,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         weights = Path(place) / "weights.pth"
         torch.save(timm.create_model(args.timm).state_dict(), weights)
-        classifier = open_timm_classifier(args.timm, weights)
-        folder = open_folder(args.val, option="VAL")
-        options = ClassificationOptions(
+        source = TimmSource(args.timm, weights, data_root=args.val)
+        options = SweepOptions(
             severities=args.severities, limit=args.images, mode=args.mode, workers=args.workers,
-            batch_size=args.batch_size, amp=args.amp, allow_missing=True,
-        ).settled()  # fmt: skip
+            batch_size=args.batch_size, amp="bfloat16" if args.amp else None,
+            task_options={"allow_missing": True},
+        )  # fmt: skip
+        options = get_task(source.task).resolved(options)
+        classifier = source.open(options)
         names = [cell.corruption for cell in options.cells() if not cell.is_clean]
         for mode in (args.mode, "reference"):
             prepare(sorted(set(names)), mode=mode)
         ways = {
             "a) bare": lambda: run_bare(classifier, options),
-            "b) plain": lambda: run_plain(classifier, folder, options),
-            "c) sweep": lambda: run_sweep(classifier, folder, options, Path(place) / "out"),
+            "b) plain": lambda: run_plain(classifier, options),
+            "c) sweep": lambda: run_sweep(Opened(classifier), options, Path(place) / "out"),
         }
         best = dict.fromkeys(ways, float("inf"))
         for turn in range(args.turns + 1):
@@ -92,21 +110,19 @@ def main() -> None:
     print_table(best, args, options)
 
 
-def run_bare(classifier: Classifier, options: ClassificationOptions) -> None:
+def run_bare(classifier: Classifier, options: SweepOptions) -> None:
     """The forward passes alone."""
     size = classifier.view.size
     blocks = split_blocks(int(options.limit or 0), int(options.batch_size or 1))
     for block in blocks:
         pixels = torch.full((len(block), size, size, 3), 100, dtype=torch.uint8)
         for _ in options.cells():
-            classifier.scores(pixels, options.scoring, bfloat16=options.amp).argmax(1).cpu()
+            classifier.scores(pixels, "cls", amp=options.amp).argmax(1).cpu()
 
 
-def run_plain(
-    classifier: Classifier, folder: ImageNetFolder, options: ClassificationOptions
-) -> None:
+def run_plain(classifier: Classifier, options: SweepOptions) -> None:
     """A loader per cell."""
-    count = int(options.limit or 0)
+    folder, count = classifier.folder, int(options.limit or 0)
     chosen = [step * len(folder) // count for step in range(count)]
     paths, keys = [folder.path(i) for i in chosen], [folder.key(i) for i in chosen]
     for cell in options.cells():
@@ -116,14 +132,12 @@ def run_plain(
             num_workers=options.workers,
         )
         for pixels in loader:
-            classifier.scores(pixels, options.scoring, bfloat16=options.amp).argmax(1).cpu()
+            classifier.scores(pixels, "cls", amp=options.amp).argmax(1).cpu()
 
 
-def run_sweep(
-    classifier: Classifier, folder: ImageNetFolder, options: ClassificationOptions, place: Path
-) -> None:
+def run_sweep(source: Opened, options: SweepOptions, place: Path) -> None:
     """The sweep from its options to its files."""
-    sweep_classifier(lambda: (classifier, folder), work_dir=place, options=options)
+    sweep(source, work_dir=place, options=options)
     shutil.rmtree(place)
 
 
@@ -134,9 +148,7 @@ def timed(way: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
-def print_table(
-    best: dict[str, float], args: argparse.Namespace, options: ClassificationOptions
-) -> None:
+def print_table(best: dict[str, float], args: argparse.Namespace, options: SweepOptions) -> None:
     """Times, images per second, and ratios to the sweep."""
     cells = len(options.cells())
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()

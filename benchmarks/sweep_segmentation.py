@@ -19,6 +19,7 @@ the tool in one process and in two under torchrun, each with one thread and no w
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import platform
 import resource
@@ -37,22 +38,26 @@ from unittest import mock
 import cv2
 import numpy as np
 import torch
+from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, MODELS, init_default_scope
-from stl_backbones.robustness.sweep_data import SweepOptions
 from torch.utils.data import DataLoader
 
 from stl_backbones.config.reading import load_config
 from stl_backbones.corruptions import CorruptionEngine, corrupt, engine_version, prepare
 from stl_backbones.corruptions.reference import package_version
-from stl_backbones.datasets import sweep as sweep_images
 from stl_backbones.evaluation.segmentation import sample_confusion
 from stl_backbones.records import Cell
 from stl_backbones.results import CellStore
-from stl_backbones.robustness import scorers
+from stl_backbones.robustness import dense_data
 from stl_backbones.robustness.blocks import BlockStore
-from stl_backbones.robustness.sweep import build_model, sweep
+from stl_backbones.robustness.options import SweepOptions
+from stl_backbones.robustness.pipeline import Exchange
+from stl_backbones.robustness.progress import OnProgress
+from stl_backbones.robustness.sources.config import ConfigSource
+from stl_backbones.robustness.sweep import sweep
+from stl_backbones.robustness.tasks import dense, get_task, segmentation
 
 CONFIG = Path(__file__).parents[1] / "configs/seg/stl_fan_t_cityscapes.py"
 TOOL = Path(__file__).parents[1] / "tools/robustness.py"
@@ -75,12 +80,12 @@ class Bench:
         self.sweep_options = SweepOptions(
             severities=args.severities, mode=args.mode, workers=args.workers
         )
-        self.cells = self.sweep_options.settled("segmentation").cells()
+        self.cells = get_task("segmentation").resolved(self.sweep_options).cells()
         self.config = load_config(CONFIG, options=self.options)
         init_default_scope("mmseg")
         self.weights = place / "weights.pth"
         torch.save({"state_dict": MODELS.build(self.config.model).state_dict()}, self.weights)
-        self.model = build_model(self.config, self.weights)
+        self.model = dense.build_model(self.config, self.weights)
 
     def bare(self) -> None:
         """The network alone."""
@@ -111,7 +116,7 @@ class Bench:
 
     def _score_folder(self, folder: Path) -> None:
         config: Config = load_config(CONFIG, options=self.options)
-        model = build_model(config, self.weights)
+        model = dense.build_model(config, self.weights)
         settings = config.test_dataloader.dataset
         settings.data_prefix.img_path = str(folder)
         loader = DataLoader(
@@ -122,24 +127,20 @@ class Bench:
                 for sample in model.test_step(batch):
                     sample_confusion(sample, num_classes=19)
 
-    def sweep(self, workers: int | None = None) -> None:
+    def sweep(self, workers: int | None = None, on_progress: OnProgress | None = None) -> None:
         """What the tool does."""
         out = self.place / "out"
         options = self.sweep_options
         if workers is not None:
-            options = SweepOptions(**{**vars(options), "workers": workers})
-        sweep(CONFIG, self.weights, work_dir=out, sweep_options=options, options=self.options)
+            options = dataclasses.replace(options, workers=workers)
+        source = ConfigSource(CONFIG, self.weights, options=self.options)
+        sweep(source, work_dir=out, options=options, on_progress=on_progress)
         shutil.rmtree(out)
 
     def memory(self) -> list[float]:
         """MiB of this process after each image."""
         found: list[float] = []
-        out = self.place / "out"
-        sweep(
-            CONFIG, self.weights, work_dir=out, options=self.options,
-            sweep_options=self.sweep_options, progress=lambda _: found.append(resident()),
-        )  # fmt: skip
-        shutil.rmtree(out)
+        self.sweep(on_progress=lambda _: found.append(resident()))
         return found
 
     def tool(self, *launch: str) -> float:
@@ -162,11 +163,12 @@ class Bench:
         spent: dict[str, float] = defaultdict(float)
         with ExitStack() as stack:
             for name, owner, attribute in (
-                ("decode image", sweep_images.ImageVariants, "_load"),
-                ("corrupt", sweep_images, "corrupt_bgr"),
-                ("resize, label map, pack", sweep_images.ImageVariants, "_rest"),
-                ("network", scorers.DenseScorer, "_predict_batch"),
-                ("metric", scorers, "sample_confusion"),
+                ("decode image", LoadImageFromFile, "transform"),
+                ("decode image", Exchange, "_pixels"),
+                ("corrupt", dense_data, "apply_corruption"),
+                ("resize, label map, pack", dense_data.DenseVersions, "make"),
+                ("network", dense.DenseSet, "_predict_batch"),
+                ("metric", segmentation, "sample_confusion"),
                 ("store", BlockStore, "write"),
                 ("store", CellStore, "write"),
             ):
@@ -179,15 +181,15 @@ class Bench:
 
 @contextmanager
 def clocked(owner: Any, attribute: str, spent: dict[str, float], name: str) -> Iterator[None]:
-    """Add the time of every call of a function up."""
+    """Add the time of every call of a function up, without that of other clocked ones in it."""
     original = getattr(owner, attribute)
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        start = time.perf_counter()
+        start, others = time.perf_counter(), sum(spent.values())
         try:
             return original(*args, **kwargs)
         finally:
-            spent[name] += time.perf_counter() - start
+            spent[name] += time.perf_counter() - start - (sum(spent.values()) - others)
 
     with mock.patch.object(owner, attribute, call):
         yield

@@ -50,7 +50,7 @@ def interruptible(say: Callable[[], None], *, then_default: bool = False) -> Ite
     without any clean-up. Processes forked by this one keep the usual meaning of both signals.
 
     Args:
-        say: Tells the user how to go on; called before an end without clean-up.
+        say: Prints how to go on; called before an end without clean-up.
         then_default: Afterwards both signals end the process at once and silently: it has nothing
             left to do but to exit. Else what they meant before.
     """
@@ -116,7 +116,7 @@ class _Watch:
                 signal.signal(number, default)
 
     def pass_over(self, what: sys.UnraisableHookArgs) -> None:
-        """Not a word on an interrupt that came where nothing can be raised: `wait` ends it."""
+        """Print nothing on an interrupt that came where nothing can be raised: `wait` ends it."""
         if not isinstance(what.exc_value, Interrupted):
             self.hook(what)
 

@@ -17,7 +17,7 @@ _PEER = re.compile(
 
 
 def describe_lost_process(error: BaseException) -> str | None:
-    """Say it if an error means that a worker or another process of the job has ended.
+    """Describe an error that means that a worker or another process of the job has ended.
 
     Args:
         error: What a library raised; torch has no classes of its own for these.

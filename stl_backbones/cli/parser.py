@@ -15,7 +15,7 @@ _GREEDY = ("+", "*", "?")  # options that take words which were meant for others
 
 
 class Parser(argparse.ArgumentParser):
-    """Tells what is wrong with the words in one line, without the usage before it."""
+    """Reports what is wrong with the arguments in one line, without the usage before it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._given: list[str] = []

@@ -94,14 +94,14 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_custom_imports(parser: argparse.ArgumentParser) -> None:
-    """Add the option that makes corruptions and protocols of the user's own known."""
+    """Add the option that makes corruptions, protocols and tasks of the user's own known."""
     parser.add_argument(
         "--custom-imports",
         nargs="+",
         default=[],
         metavar="MODULE",
-        help="modules, or paths of .py files, that register corruptions and protocols of your own; "
-        "see docs/custom_corruptions.md",
+        help="modules, or paths of .py files, that register corruptions, protocols and tasks of "
+        "your own; see docs/custom_corruptions.md and docs/custom_tasks.md",
     )
 
 
@@ -134,7 +134,7 @@ class _TrustCheckpoint(argparse.Action):
 
 
 def _red(text: str) -> str:
-    """In red on a terminal; NO_COLOR and FORCE_COLOR are heard, see https://no-color.org."""
+    """In red on a terminal; NO_COLOR and FORCE_COLOR are obeyed, see https://no-color.org."""
     coloured = sys.stderr.isatty() or os.environ.get("FORCE_COLOR")
     return f"\x1b[31m{text}\x1b[0m" if coloured and not os.environ.get("NO_COLOR") else text
 
@@ -218,8 +218,8 @@ def run_tool(
         lost = describe_lost_process(error)
         if lost is None:
             return _say_error(error, parser.prog, main, debug=args.debug)
-        told = f"{parser.prog}: error: {lost}; {after_interrupt}; {again()}"
-        print(*(traceback.format_exception(error) if args.debug else ()), told, file=sys.stderr)
+        line = f"{parser.prog}: error: {lost}; {after_interrupt}; {again()}"
+        print(*(traceback.format_exception(error) if args.debug else ()), line, file=sys.stderr)
         return leave(EXIT_USER_ERROR)  # at once: torch would wait for the process
     _leave_group(code)
     return code

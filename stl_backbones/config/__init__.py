@@ -1,1 +1,1 @@
-"""Reading and checking configs; what OpenMMLab needs to be told."""
+"""Reading and checking configs; the settings that OpenMMLab needs."""

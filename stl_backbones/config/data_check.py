@@ -100,7 +100,7 @@ def ignored_label(model: Any, datasets: Sequence[Any], metrics: Sequence[Any]) -
 
 
 def find_heads(model: Any) -> Iterator[tuple[str, Any]]:
-    """The heads of a model of mmseg or mmdet that tell classes apart, by their place in it."""
+    """The heads of a model of mmseg or mmdet that predict classes, by their place in it."""
     for place in _HEADS:
         found = model
         for name in place.split("."):
@@ -191,12 +191,12 @@ def _check_categories(dataset: Any, names: Sequence[str], split: str) -> None:
         content = json.loads(Path(dataset.ann_file).read_text(encoding="utf-8"))
         known = [str(category.get("name")) for category in content.get("categories", ())]
         by_case = {name.casefold(): name for name in known}
-        told = []
+        lacking = []
         for name in [name for name in names if name not in known][:_SHOWN]:
             near = [by_case.get(name.casefold()), *difflib.get_close_matches(name, known, n=1)]
             hint = next((f" (it has '{other}')" for other in near if other), "")
-            told.append(f"'{name}'{hint}")
-        reason = f"no category {', '.join(told)}" if told else "a category's name twice"
+            lacking.append(f"'{name}'{hint}")
+        reason = f"no category {', '.join(lacking)}" if lacking else "a category's name twice"
         raise InputError(
             f"'{dataset.ann_file}' has {reason}: {len(dataset.cat_ids)} of its {len(known)} "
             f"categories match the data set's {len(names)} classes; it has {_some(known)}"
@@ -212,15 +212,15 @@ def _check_categories(dataset: Any, names: Sequence[str], split: str) -> None:
 def _check_labels(seen: LabelsSeen, names: Sequence[str], ignored: set[int], split: str) -> None:
     for wrong in seen.wrong_sizes[:1]:
         raise InputError(wrong)
-    foreign = {
+    unknown = {
         label: path
         for label, path in seen.first_file.items()
         if not 0 <= label < len(names) and label not in ignored
     }
-    if foreign:
+    if unknown:
         raise InputError(
-            f"'{next(iter(foreign.values()))}' holds labels that are no class: expected "
-            f"0..{len(names) - 1} or {_some(sorted(ignored))} (ignored), got {_some(foreign)}"
+            f"'{next(iter(unknown.values()))}' holds labels that are no class: expected "
+            f"0..{len(names) - 1} or {_some(sorted(ignored))} (ignored), got {_some(unknown)}"
         )
     where = f"{split}: in {seen.images} of {seen.of} images looked at"
     share = sum(seen.pixels[label] for label in ignored) / max(seen.pixels.total(), 1)
@@ -251,7 +251,7 @@ def _check_loss_weights(model: Any, heads: dict[str, Any]) -> None:
 
 
 def _channels(head: Any) -> int:
-    """Classes that a head's last layer tells apart: 1 of a binary one."""
+    """Classes that a head's last layer predicts: 1 of a binary one."""
     channels = getattr(head, "out_channels", None) if hasattr(head, "loss_decode") else None
     return channels if isinstance(channels, int) else head.num_classes
 

@@ -46,7 +46,7 @@ def find_changes(config: Config, options: Mapping[str, Any]) -> dict[str, Any]:
         if name not in links:
             _check_option(config, name, given)
         elif not _is_switched_off(config, links[name][0]):
-            _check_option(config, links[name][0], given, told=name)
+            _check_option(config, links[name][0], given, reported_as=name)
         for other, value in options.items():
             if name.startswith(f"{other}.") and not isinstance(value, dict):
                 raise UnknownNameError(
@@ -102,7 +102,7 @@ def check_types(name: str, value: Any) -> None:
             )
 
 
-def _check_option(config: Config, name: str, value: Any, *, told: str | None = None) -> None:
+def _check_option(config: Config, name: str, value: Any, *, reported_as: str | None = None) -> None:
     node: Any = config.to_dict()
     steps = name.split(".")
     if steps[0] in _NO_OPTIONS:
@@ -121,7 +121,7 @@ def _check_option(config: Config, name: str, value: Any, *, told: str | None = N
         if step in node:
             node = node[step]
             if depth + 1 == len(steps):
-                check_kind(told or name, node, value)
+                check_kind(reported_as or name, node, value)
             continue
         # A class may take more arguments than its config states; it refuses unknown ones itself.
         parent = steps[depth - 1] if depth else ""

@@ -94,10 +94,10 @@ def _read(path: Path) -> Config:
     except SystemExit as error:
         raise InputError(f"config '{path}' cannot be read: it calls exit()") from error
     except Exception as error:
-        told = describe_user_code(error) or reason(error)
+        cause = describe_user_code(error) or reason(error)
         # mmengine's stand-in for a module that cannot be imported says nothing.
         hint = "" if str(error) else "; does it use a module that is not there?"
-        raise InputError(f"config '{path}' cannot be read: {told}{hint}") from error
+        raise InputError(f"config '{path}' cannot be read: {cause}{hint}") from error
     for name in ("linked_options", "custom_imports"):
         if not isinstance(config.get(name, {}), Mapping | None):
             raise InputError(f"config '{path}': {name} must be a dict(...)")
@@ -124,8 +124,8 @@ def building(what: str) -> Iterator[None]:
         refuses_arguments = isinstance(error, TypeError) and "argument" in str(error)
         if getattr(error, "errno", None) or (is_ours(error) and not refuses_arguments):
             raise
-        told = describe_user_code(error) or reason(error)
-        raise InputError(f"{what} cannot be built from the config: {told}") from error
+        cause = describe_user_code(error) or reason(error)
+        raise InputError(f"{what} cannot be built from the config: {cause}") from error
 
 
 @contextmanager
@@ -153,15 +153,15 @@ def _import_modules(config: Config, path: Path) -> None:
             )
     except Exception as error:  # an import runs a module, which raises what it likes
         absent = error.__context__ if isinstance(error.__context__, ImportError) else error
-        told, advice = describe_user_code(error), ""
+        cause, advice = describe_user_code(error), ""
         if isinstance(absent, ModuleNotFoundError):
-            told, advice = str(absent), "; put the folder of a module of yours on PYTHONPATH"
+            cause, advice = str(absent), "; put the folder of a module of yours on PYTHONPATH"
             if absent.name == _PRETRAINING:
                 advice = (
                     f"; pip install onedl-{_PRETRAINING}, or {_PRETRAINING} with mmcv below 2.2"
                 )
-        told = told or reason(error)
-        raise InputError(f"config '{path}': custom_imports: {told}{advice}") from error
+        cause = cause or reason(error)
+        raise InputError(f"config '{path}': custom_imports: {cause}{advice}") from error
 
 
 __all__ = ["building", "load_config", "without_import_notes"]

@@ -1,4 +1,4 @@
-"""Values of a config that nothing refuses before work begins, or refuses in words of its own."""
+"""Values of a config that nothing refuses before work begins, or reports obscurely."""
 
 from __future__ import annotations
 

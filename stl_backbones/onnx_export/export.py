@@ -39,7 +39,7 @@ class OnnxReport:
         difference: The largest difference between onnxruntime and torch, as a share of an output's
             largest absolute value.
         opset: Version of ONNX's operators.
-        note: What the user should be told, a line, or nothing.
+        note: What the user should know, a line, or nothing.
     """
 
     name: str
@@ -143,8 +143,8 @@ def _draw_image(shape: tuple[int, ...], noise: torch.Generator) -> Tensor:
     try:
         return torch.randn(*shape, generator=noise)
     except RuntimeError as error:  # torch's kind of MemoryError
-        told = "x".join(map(str, shape))
-        raise InputError(f"there is no memory for images of {told}: {error}") from error
+        size = "x".join(map(str, shape))
+        raise InputError(f"there is no memory for images of {size}: {error}") from error
 
 
 def _strip(network: nn.Module) -> nn.Module:

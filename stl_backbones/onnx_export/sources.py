@@ -106,7 +106,7 @@ class Source:
         std: Likewise.
         channel_order: ``'RGB'`` or ``'BGR'``.
         classes: Names, empty if nothing states them.
-        note: What the user should be told, a line.
+        note: What the user should know, a line.
     """
 
     name: str
@@ -239,7 +239,7 @@ def _open_dense(config: Config, checkpoint: str | Path, *, name: str, backbone: 
         checkpoint_sha256=file_sha256(checkpoint),
         mean=mean,
         std=std,
-        # OpenMMLab reads BGR; a preprocessor told `rgb_to_bgr` gets RGB, and makes BGR of it.
+        # OpenMMLab reads BGR; a preprocessor with `rgb_to_bgr` gets RGB, and makes BGR of it.
         channel_order="RGB" if settings.get("bgr_to_rgb") else "BGR",
         classes=() if backbone else _class_names(config, checkpoint, model.decode_head.num_classes),
         note="" if backbone else _slide_note(config),

@@ -10,7 +10,7 @@ from stl_backbones.training.starting import bare_model
 
 
 def scale_learning_rate(runner: Runner) -> None:
-    """Fit the learning rate to the global batch, and say so in the log.
+    """Fit the learning rate to the global batch, and log it.
 
     The config's rate belongs to ``auto_scale_lr.base_batch_size`` images per step. mmengine's own
     rule does not count accumulated gradients.
@@ -39,7 +39,7 @@ def scale_learning_rate(runner: Runner) -> None:
 
 
 def check_labeler_view(runner: Runner) -> None:
-    """Refuse a labeler's view of which pipeline and preprocessor have different ideas."""
+    """Refuse a labeler's view on which pipeline and preprocessor disagree."""
     model = bare_model(runner)
     in_batch = getattr(model.data_preprocessor, "labeler_view", None)
     for step in runner.train_dataloader.dataset.pipeline:

@@ -105,7 +105,7 @@ def prepare_run(
 
 
 def build_runner(config: Config, uses: Sequence[str]) -> Runner:
-    """Build mmengine's runner of the splits in use; half a loop of another one is no matter.
+    """Build mmengine's runner of the splits in use; an incomplete loop of another does not matter.
 
     The whole config is kept beside the run, so that other tools can take it from there.
     """

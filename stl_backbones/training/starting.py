@@ -36,7 +36,7 @@ def bare_model(runner: Runner) -> Any:
 
 
 def check_start(runner: Runner, checkpoint: Any, path: str, *, resume: bool) -> None:
-    """Refuse a checkpoint that mmengine would take in part, or not at all, without a word.
+    """Refuse a checkpoint that mmengine would take in part, or not at all, silently.
 
     Args:
         runner: The built run.
@@ -60,7 +60,7 @@ def check_start(runner: Runner, checkpoint: Any, path: str, *, resume: bool) -> 
         return
     own = {name: value for name, value in model.state_dict().items() if name.startswith(_BODY)}
     fitting = [k for k, v in own.items() if k in weights and weights[k].shape == v.shape]
-    # Backbones of OpenMMLab may rename keys while they load; ours was told by today's names.
+    # Backbones of OpenMMLab may rename keys while they load; ours has its current ones already.
     ours = hasattr(getattr(model, "backbone", None), "rename_released")
     if len(fitting) < (len(own) if ours else len(own) / 2):
         raise InputError(

@@ -53,7 +53,7 @@ def evaluate(
         config, config_path, work_dir=work_dir, launcher=launcher, uses=_USES,
         skip_broken=skip_broken,
     )  # fmt: skip
-    read_checkpoint(checkpoint)  # what cannot be read is told before anything is built
+    read_checkpoint(checkpoint)  # what cannot be read is reported before anything is built
     config.load_from = str(checkpoint)
     with building("the test run"), naming_empty_data():
         runner = build_runner(config, _USES)

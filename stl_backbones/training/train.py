@@ -76,7 +76,7 @@ def train(
     train_in(config, amp)
     if resume is not None:
         choose_resume(config, resume)
-    # What cannot be read is told before anything is built.
+    # What cannot be read is reported before anything is built.
     start = read_checkpoint(config.load_from) if config.get("load_from") else None
     with work_folder_held(config, on_start), warnings.catch_warnings():
         # The schedule counts batches; the first optimizer step may come after several of them.

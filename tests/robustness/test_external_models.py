@@ -39,38 +39,38 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::Deprecat
 
 
 @pytest.fixture(scope="module")
-def foreign(repo_root):
-    """benchmarks/foreign_models.py, which builds and sweeps the same list."""
+def external(repo_root):
+    """benchmarks/external_models.py, which builds and sweeps the same list."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(repo_root / "benchmarks")
-        import foreign_models
-    return foreign_models
+        import external_models
+    return external_models
 
 
 @pytest.fixture(scope="module")
-def data(foreign, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("foreign") / "data"
-    foreign.write_data(folder)
+def data(external, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("external") / "data"
+    external.write_data(folder)
     return folder
 
 
 @pytest.fixture
-def run(foreign, data, tmp_path):
+def run(external, data, tmp_path):
     """Build a case with random weights and sweep it; returns checkpoint, options and cells."""
 
     def run(name, *, options=(), small=True, **chosen):
-        case = foreign.CASES[name]
-        changes = {**foreign.case_options(case, data), **dict(options)}
+        case = external.CASES[name]
+        changes = {**external.case_options(case, data), **dict(options)}
         if not small:
             del changes["test_dataloader.dataset.pipeline.1.scale"]
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         folder.mkdir()
         checkpoint = folder / "random.pth"
-        foreign.write_checkpoint(case, changes, checkpoint)
+        external.write_checkpoint(case, changes, checkpoint)
         sweep(
             ConfigSource(case.config, checkpoint, options=changes),
             work_dir=folder / "sweep",
-            options=SweepOptions(**{**foreign.CELLS, "workers": 0, **chosen}),
+            options=SweepOptions(**{**external.CELLS, "workers": 0, **chosen}),
         )
         return load_config(case.config, options=changes), checkpoint, CellStore(folder / "sweep")
 
@@ -151,9 +151,9 @@ def image_numbers(data):
 @pytest.mark.parametrize(
     "name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
 )
-def test_cells_are_the_librarys_own_predictions(name, foreign, run, data):
+def test_cells_are_the_librarys_own_predictions(name, external, run, data):
     config, checkpoint, store = run(name)
-    case = foreign.CASES[name]
+    case = external.CASES[name]
     assert set(store.cells()) == {CLEAN, NOISE}
     check = check_detection if case.data == "coco" else check_segmentation
     check(config, checkpoint, store, data, case)
@@ -162,8 +162,8 @@ def test_cells_are_the_librarys_own_predictions(name, foreign, run, data):
         assert (tables[0] != tables[1]).any()
 
 
-def test_every_case_is_tested(foreign):
-    assert {*QUICK, *SLOW} == set(foreign.CASES)
+def test_every_case_is_tested(external):
+    assert {*QUICK, *SLOW} == set(external.CASES)
 
 
 def library_test(config, checkpoint, tmp_path, *, tta):
@@ -177,10 +177,10 @@ def library_test(config, checkpoint, tmp_path, *, tta):
         return Runner.from_cfg(config).test()
 
 
-def test_segmentation_with_test_time_augmentation(run, tmp_path, foreign):
+def test_segmentation_with_test_time_augmentation(run, tmp_path, external):
     """Six sizes, each mirrored too."""
     whole = {"model.test_cfg.mode": "whole"}
-    config, checkpoint, store = run("segformer-b0", options=whole, tta=True)
+    config, checkpoint, store = run("segformer-b0", options=whole, task_options={"tta": True})
     config.test_evaluator.pop("prefix", None)
     table = store.read(CLEAN).samples["confusion_matrix"].sum(axis=0)
     expected = library_test(config, checkpoint, tmp_path, tta=True)["mIoU"]
@@ -200,7 +200,9 @@ def test_detection_with_test_time_augmentation(run, tmp_path, data):
         {"type": "LoadImageFromFile"},
         {"type": "TestTimeAug", "transforms": [views, flips, [pack]]},
     ]
-    config, checkpoint, store = run("retinanet-r50", options={"tta_pipeline": pipeline}, tta=True)
+    config, checkpoint, store = run(
+        "retinanet-r50", options={"tta_pipeline": pipeline}, task_options={"tta": True}
+    )
     dump = tmp_path / "dump.pkl"
     config.test_evaluator = {"type": "DumpDetResults", "out_file_path": str(dump)}
     library_test(config, checkpoint, tmp_path, tta=True)
@@ -213,12 +215,12 @@ def test_detection_with_test_time_augmentation(run, tmp_path, data):
         check_boxes([kept for kept in own if kept["image_id"] == entry["img_id"]], boxes)
 
 
-def test_a_loading_step_inside_a_wrapper(run, data, foreign):
+def test_a_loading_step_inside_a_wrapper(run, data, external):
     """A config whose pipeline hides it scores like the plain one."""
     plain = run("segformer-b0")[2]
     load, resize = {"type": "LoadImageFromFile"}, {"type": "Resize", "scale": (128, 64)}
     hidden = {"type": "RandomChoice", "transforms": [[load, {**resize, "keep_ratio": True}]]}
-    pipeline = [hidden, {"type": "PackSegInputs", "meta_keys": ("img_path",)}]
+    pipeline = [hidden, {"type": "PackSegInputs"}]
     store = run(
         "segformer-b0", small=False, options={"test_dataloader.dataset.pipeline": pipeline}
     )[2]
@@ -227,10 +229,10 @@ def test_a_loading_step_inside_a_wrapper(run, data, foreign):
         np.testing.assert_array_equal(*tables)
 
 
-def test_the_tool_takes_a_packaged_name(run_tool, foreign, data, tmp_path):
-    case = foreign.CASES["segformer-b0"]
-    options = foreign.case_options(case, data)
-    foreign.write_checkpoint(case, options, tmp_path / "random.pth")
+def test_the_tool_takes_a_packaged_name(run_tool, external, data, tmp_path):
+    case = external.CASES["segformer-b0"]
+    options = external.case_options(case, data)
+    external.write_checkpoint(case, options, tmp_path / "random.pth")
     words = [f"{name}={str(value).replace(' ', '')}" for name, value in options.items()]
     done = run_tool(
         "robustness.py", case.config.removesuffix(".py"), tmp_path / "random.pth",

@@ -1,7 +1,7 @@
 """Build and sweep models of mmseg's and mmdet's own configs, with random weights, on tiny images.
 
-    python benchmarks/foreign_models.py                      # every model
-    python benchmarks/foreign_models.py segformer-b0 detr    # some
+    python benchmarks/external_models.py                      # every model
+    python benchmarks/external_models.py segformer-b0 detr    # some
 
 Shows that a config goes through the sweep as it is, and how long that takes; the scores mean
 nothing. Two images, clean and one corruption. Prints one Markdown table, a row as it is done.
@@ -31,8 +31,9 @@ from stl_backbones.config.reading import load_config
 from stl_backbones.datasets.mini import write_mini_data
 from stl_backbones.models.mm_presets import MM_PRESETS
 from stl_backbones.results import CellStore
+from stl_backbones.robustness.options import SweepOptions
+from stl_backbones.robustness.sources.config import ConfigSource
 from stl_backbones.robustness.sweep import sweep
-from stl_backbones.robustness.sweep_data import SweepOptions
 
 HEIGHT, WIDTH = 64, 128
 CELLS = {"corruptions": ("gaussian_noise",), "severities": (3,)}
@@ -135,11 +136,11 @@ def _write_all_categories(folder: Path) -> None:
 
 def case_options(case: Case, data: Path) -> dict[str, Any]:
     """What makes a case small and points it at the generated data."""
-    return {
-        "test_dataloader.dataset.data_root": f"{data / case.data}/",
-        **_SMALL,
-        **case.options,
-    }
+    root = data / case.data
+    options: dict[str, Any] = {"test_dataloader.dataset.data_root": f"{root}/"}
+    if case.data == "coco":
+        options["test_evaluator.ann_file"] = f"{root}/annotations/instances_val2017.json"
+    return {**options, **_SMALL, **case.options}
 
 
 def write_checkpoint(case: Case, options: Mapping[str, Any], path: Path) -> int:
@@ -174,11 +175,9 @@ def run_case(case: Case, data: Path, folder: Path, **sweep_options: Any) -> tupl
     checkpoint = folder / "random.pth"
     parameters = write_checkpoint(case, options, checkpoint)
     sweep(
-        case.config,
-        checkpoint,
+        ConfigSource(case.config, checkpoint, options=options),
         work_dir=folder / "sweep",
-        sweep_options=SweepOptions(**{**CELLS, "workers": 0, **sweep_options}),
-        options=options,
+        options=SweepOptions(**{**CELLS, "workers": 0, **sweep_options}),
     )
     checkpoint.unlink()
     return parameters, CellStore(folder / "sweep")
