@@ -105,13 +105,14 @@ def _read(path: Path) -> Config:
 
 
 @contextmanager
-def building(what: str) -> Iterator[None]:
+def building(what: str, *, fails: str = "cannot be built from the config") -> Iterator[None]:
     """Say in one line that a config does not build: unknown key, wrong type, absent package.
 
     Errors of the user's input pass, and so do bugs: what a line of this package raises itself.
 
     Args:
         what: The part that is built, ``'the model'``.
+        fails: What the error says of it.
 
     Raises:
         ValueError: Instead of what a library, or a class of the user's own, raised.
@@ -125,7 +126,7 @@ def building(what: str) -> Iterator[None]:
         if getattr(error, "errno", None) or (is_ours(error) and not refuses_arguments):
             raise
         cause = describe_user_code(error) or reason(error)
-        raise InputError(f"{what} cannot be built from the config: {cause}") from error
+        raise InputError(f"{what} {fails}: {cause}") from error
 
 
 @contextmanager

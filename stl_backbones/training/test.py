@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stl_backbones.config.data_check import check_data, naming_empty_data
+from stl_backbones.config.openmmlab import contiguous_maps
 from stl_backbones.config.reading import building, load_config
 from stl_backbones.engine.loading import load_model_weights
 from stl_backbones.engine.precision import predict_in
@@ -59,9 +60,9 @@ def evaluate(
         runner = build_runner(config, _USES)
         runner.test_loop  # noqa: B018  builds the data set: its errors come before any work
     model = bare_model(runner)
-    load_model_weights(
-        getattr(model, "module", model), checkpoint
-    )  # mmengine, which loads them again, checks nothing
+    inner = getattr(model, "module", model)  # inside of test-time augmentation
+    load_model_weights(inner, checkpoint)  # mmengine, which loads them again, checks nothing
+    contiguous_maps(model)
     metrics = runner.test_evaluator.metrics
     check_data(model, runner.test_dataloader.dataset, split="test", metrics=metrics)
     with predict_in(model, amp):

@@ -43,7 +43,7 @@ from stl_backbones.engine.distributed import Ranks
 from stl_backbones.engine.loading import load_model_weights
 from stl_backbones.engine.precision import predict_in
 from stl_backbones.models.hashing import file_sha256
-from stl_backbones.records import Provenance
+from stl_backbones.records import CLEAN, Provenance
 from stl_backbones.robustness.dense_data import DenseData, DenseVersions
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.provenance import (
@@ -198,6 +198,15 @@ class DenseSet(ScoredSet):
         if self.options.amp is None and self.subject.is_half:
             return autocast()  # as mmengine's test loop
         return predict_in(self.model, self.options.amp)
+
+    def predict_first(self) -> list[Any]:
+        """Predict the first image, so that a config that cannot is refused before any work.
+
+        Raises:
+            InputError: If pipeline and model of the config do not go together.
+        """
+        with building("the prediction of the first image", fails="fails"):
+            return list(self._predict([self.versions.make(0, CLEAN)]))
 
     def _predict(self, versions: Sequence[Any]) -> Iterator[Any]:
         """Predict images of one size together."""

@@ -109,6 +109,7 @@ class DetectionSet(DenseSet):
                 if annotation.get("category_id") in self.category_ids:
                     masks = "segm" in self.kinds
                     check_scored(annotation, self.truth.imgs[number], masks=masks)
+        self.predict_first()
         for note in self.notes():
             print_log(note, logger="current", level=logging.WARNING)
 

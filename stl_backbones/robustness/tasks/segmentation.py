@@ -48,11 +48,10 @@ class SegmentationSet(DenseSet):
         self.ignore_index, self.contradiction = ignored_label(
             self.subject.inner, self.data.innermost, self.evaluators
         )
-        self._check_evaluators(sample)
+        self._check_evaluators(self.predict_first())
 
-    def _check_evaluators(self, sample: Any) -> None:
+    def _check_evaluators(self, predicted: list[Any]) -> None:
         """Hold the confusion matrix of an image to what the config's evaluators make of it."""
-        predicted = list(self._predict([sample]))
         own = {"mIoU": 100 * self.score_of(self.tally(self.record(0, predicted[0])), 1)}
         for evaluator in self.evaluators:
             theirs = _evaluate(evaluator, predicted, self.data.dataset.metainfo)
@@ -130,7 +129,7 @@ def _evaluate(evaluator: Any, predicted: list[Any], metainfo: Any) -> dict[str, 
     logger = MMLogger.get_current_instance()
     disabled, logger.disabled = logger.disabled, True  # mmseg's metric prints a table
     try:
-        with building("the test evaluator's number of an image"):
+        with building("the test evaluator on the first image", fails="fails"):
             evaluator.dataset_meta = metainfo
             Evaluator([evaluator]).process(predicted, {})
             return dict(evaluator.compute_metrics(evaluator.results))
