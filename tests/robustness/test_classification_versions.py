@@ -12,13 +12,13 @@ from stl_backbones.corruptions import corrupt
 from stl_backbones.datasets.imagenet import ImageNetFolder
 from stl_backbones.datasets.labelled_images import find_images
 from stl_backbones.datasets.views import IMAGENET_C_VIEW, View
-from stl_backbones.records import CLEAN, Cell
+from stl_backbones.records import CLEAN, Cell, CorruptionEngine
 from stl_backbones.robustness import classifier_versions
 from stl_backbones.robustness.classifier_versions import ClassifierVersions, ViewRules
 from stl_backbones.robustness.runner import split_blocks
 from stl_backbones.robustness.versions import Part, load_versions
 
-ENGINE = {"mode": "fast", "compat": "imaug-1.1.5", "channel_order": "rgb", "seed": 3}
+ENGINE = CorruptionEngine("fast", seed=3)
 VIEW = View(48, 56, "bicubic")
 CELLS = (CLEAN, Cell("gaussian_noise", 3), Cell("frost", 2))
 
@@ -40,7 +40,9 @@ def by_hand(images, index, cell, view=VIEW):
         crop = view(image)
     key = images.keys[index]
     return (
-        crop if cell.is_clean else corrupt(crop, cell.corruption, cell.severity, key=key, **ENGINE)
+        crop
+        if cell.is_clean
+        else corrupt(crop, cell.corruption, cell.severity, key=key, mode="fast", seed=3)
     )
 
 

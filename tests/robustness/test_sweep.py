@@ -385,7 +385,7 @@ class TestRefusals:
 
     def test_another_config(self, swept, run_sweep):
         with pytest.raises(ValueError, match="config_sha256"):
-            run_sweep(swept, options={"model.decode_head.align_corners": True})
+            run_sweep(swept, options={"model.decode_head.dropout_ratio": 0.2})
 
     def test_another_seed(self, swept, run_sweep):
         with pytest.raises(ValueError, match="seed: there 0, now 1"):

@@ -53,7 +53,7 @@ def error_of(tool, words, capsys):
         ("robustness.py", ["--severities", "1", "6"], "a whole number in 1..5, got '6', see"),
         ("robustness.py", ["--crop-pct", "nan"], "expected a number, got 'nan'"),
         ("robustness.py", ["--crop-pct", "1\n2"], "expected a number, got '1 2'"),
-        ("robustness.py", ["--amp=yes"], "ignored explicit argument 'yes'"),
+        ("robustness.py", ["--tta=yes"], "ignored explicit argument 'yes'"),
         ("report.py", ["x", "--precision", "7"], "in 0..6, got '7'"),
         ("report.py", ["x", "--resamples", "9" * 12], "in 0..1000000, got '999999999999'"),
         ("demo.py", ["--limit", "0"], "of at least 1, got '0'"),
