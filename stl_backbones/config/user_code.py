@@ -107,7 +107,7 @@ def _owner(file: str, ours: Collection[str]) -> str:
 def _shown(file: str) -> str:
     """A file below this folder, or of an installed package, by its short name."""
     path = Path(file)
-    for root in (Path.cwd(), *_LIBRARIES):
+    for root in (*_LIBRARIES, Path.cwd()):
         if path.is_relative_to(root):
             return str(path.relative_to(root))
     return file
