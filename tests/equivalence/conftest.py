@@ -11,9 +11,12 @@ from mmengine.runner import Runner
 sys.path.insert(0, str(Path(__file__).parent))
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def _no_side_work():
-    """Runs neither format and dump their configs nor describe the machine: half of the time."""
+    """Runs neither format and dump their configs nor describe the machine: half of the time.
+
+    By module, so that it ends with this folder.
+    """
     with (
         mock.patch.object(Config, "pretty_text", ""),
         mock.patch.object(Runner, "_log_env"),
