@@ -30,7 +30,7 @@ def require(task: str, *names: str) -> None:
 
 
 def explain(error: ModuleNotFoundError) -> MissingPackageError | None:
-    """The error to tell for an import that failed, if an extra brings the package."""
+    """The error to report for an import that failed, if an extra brings the package."""
     name = (error.name or "").partition(".")[0]
     return _missing("this", [name]) if name in EXTRAS else None
 

@@ -27,7 +27,7 @@ from stl_backbones.report.read.runs import Run
 from stl_backbones.report.read.sets import CLEAN_SUFFIX
 
 # Which table it belongs to: the short one of the page's head, or the long one by corruption; what
-# is told in neither is in the CSV file.
+# is shown in neither is in the CSV file.
 Place = Literal["summary", "corruption", "detail"]
 
 
