@@ -5,10 +5,7 @@ from __future__ import annotations
 import argparse
 
 from stl_backbones.cli.tool import (
-    add_amp,
-    add_data_root,
-    add_run_options,
-    add_trust_checkpoint,
+    add_config_run,
     is_main_process,
     make_parser,
     parse_options,
@@ -23,10 +20,7 @@ def parse() -> argparse.ArgumentParser:
         "config", help="config file, for example configs/det/stl_fan_b_cascade_mask_rcnn_coco.py"
     )
     parser.add_argument("checkpoint", help="checkpoint that tools/train.py wrote")
-    add_amp(parser)
-    add_data_root(parser)
-    add_run_options(parser)
-    add_trust_checkpoint(parser)
+    add_config_run(parser)
     return parser
 
 

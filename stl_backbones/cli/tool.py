@@ -58,6 +58,14 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_config_run(parser: argparse.ArgumentParser) -> None:
+    """Add what train, pretrain and test share: precision, data, and the options of a run."""
+    add_amp(parser)
+    add_data_root(parser)
+    add_run_options(parser)
+    add_trust_checkpoint(parser)
+
+
 def add_amp(parser: argparse.ArgumentParser) -> None:
     """Add mixed precision."""
     parser.add_argument(

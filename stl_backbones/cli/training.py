@@ -6,10 +6,7 @@ import argparse
 
 from stl_backbones.cli.interrupts import run_begins
 from stl_backbones.cli.tool import (
-    add_amp,
-    add_data_root,
-    add_run_options,
-    add_trust_checkpoint,
+    add_config_run,
     is_main_process,
     make_parser,
     parse_options,
@@ -35,10 +32,7 @@ def make_training_parser(
         metavar="FILE",
         help="go on from FILE, or without one from the newest checkpoint in the work folder",
     )
-    add_amp(parser)
-    add_data_root(parser)
-    add_run_options(parser)
-    add_trust_checkpoint(parser)
+    add_config_run(parser)
     return parser
 
 
