@@ -57,7 +57,7 @@ def test_it_is_told_once_in_a_launched_job(parser, monkeypatch, capsys):
 
 
 def test_every_tool_that_reads_checkpoints_has_the_option(repo_root):
-    words = "add_trust_checkpoint|make_(robustness|training)_parser"
+    words = "add_trust_checkpoint|add_config_run|make_(robustness|training)_parser"
     has = {
         path.name
         for path in (repo_root / "tools").glob("*.py")
