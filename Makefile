@@ -21,6 +21,8 @@ stamp = $(1)/.installed-$(shell cat setup.py $(2) | cksum | cut -d' ' -f1)
 STAMP := $(call stamp,$(VENV),$(HASHES))
 OPENMMLAB_STAMP := $(call stamp,$(OPENMMLAB_VENV),$(OPENMMLAB_PINS))
 TESTS ?= -m "not slow"
+# Waiting OpenMP threads sleep, as in the tools: see stl_backbones/cli/__init__.py.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: help demo test test-all test-openmmlab faults lint format hashes audit clean
 help:
