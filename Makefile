@@ -24,6 +24,8 @@ TESTS ?= -m "not slow"
 # One process a core, each with whole files of tests; JOBS=0 runs all in one process.
 JOBS ?= auto
 PYTEST := -m pytest -n $(JOBS) --maxprocesses 8 --dist loadfile
+# Waiting OpenMP threads sleep, as in the tools: see stl_backbones/cli/__init__.py.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: help demo test test-all test-openmmlab faults lint format hashes audit clean
 help:
