@@ -57,7 +57,7 @@ class TimmSource(Source):
         root = self.data_root
         folder = None if root is None else open_folder(root, option="--data-root")
         view_options = ViewOptions.of(options.task_options)
-        network, digest = self._build(view_options.input_size)
+        network, digest, recorded = self._build(view_options.input_size)
         if not network.num_classes:
             raise InputError(f"timm's '{self.timm_name}' has no classifier, so nothing to score")
         data = resolve_model_data_config(network)
@@ -72,7 +72,7 @@ class TimmSource(Source):
             network,
             view_options,
             name=self.name,
-            recorded=None,
+            recorded=recorded,
             folder=folder,
             view=view_options.view(
                 size=height,
@@ -85,27 +85,28 @@ class TimmSource(Source):
             checkpoint_sha256=digest,
         )
 
-    def _build(self, size: int | None) -> tuple[Any, str]:
-        """The network, and the hash of its weights."""
+    def _build(self, size: int | None) -> tuple[Any, str, tuple[str, ...] | None]:
+        """The network, the hash of its weights, and the class names that their file states."""
         if self.checkpoint is None:
             network = create_pretrained(self.timm_name, img_size=size)
-            return network, weights_sha256(network)
+            return network, weights_sha256(network), None
         path = Path(self.checkpoint)
-        weights = _released_weights(read_weights(path), path, self.timm_name)
+        raw = read_weights(path)
+        weights = _released_weights(raw, path, self.timm_name)
         network = create_from_weights(self.timm_name, weights, source=str(path), img_size=size)
-        return network, file_sha256(path)
+        return network, file_sha256(path), recorded_classes(raw)
 
 
 def open_folder(root: str | Path, *, option: str) -> ClassFolders:
     """The class folders of a command line's folder.
 
     Raises:
-        MissingFileError: If it is missing, or holds no images.
+        MissingFileError: If it is missing, or holds no images at all.
         InputError: If it holds fewer than two classes.
     """
     if not Path(root).is_dir():
         raise MissingFileError(f"{option} '{root}' does not exist; expected class folders in it")
-    return ClassFolders(root)
+    return ClassFolders(root, allow_empty=True)
 
 
 def read_weights(path: Path) -> Any:
@@ -119,6 +120,13 @@ def meta_of(raw: Any) -> Mapping[str, Any]:
     return meta if isinstance(meta, Mapping) else {}
 
 
+def recorded_classes(raw: Any) -> tuple[str, ...] | None:
+    """The class names that a checkpoint of mmengine states, in the order of its logits."""
+    stated = meta_of(raw).get("dataset_meta")
+    names = stated.get("classes") if isinstance(stated, Mapping) else None
+    return None if names is None else tuple(map(str, names))
+
+
 def _released_weights(raw: Any, path: str | Path, timm_name: str) -> dict[str, Tensor]:
     if (meta_of(raw).get(CARD) or {}).get("released_norm") is False:
         raise InputError(
@@ -129,4 +137,4 @@ def _released_weights(raw: Any, path: str | Path, timm_name: str) -> dict[str, T
     return {key.removeprefix("module."): value for key, value in weights.items()}
 
 
-__all__ = ["TimmSource", "meta_of", "open_folder", "read_weights"]
+__all__ = ["TimmSource", "meta_of", "open_folder", "read_weights", "recorded_classes"]
