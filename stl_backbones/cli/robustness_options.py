@@ -24,7 +24,7 @@ MAX_SIDE = 16384  # pixels
 # Options that some tasks alone have; they stay `None` where they are not given.
 TASK_OPTIONS = (
     "tta", "imagenet_a", "imagenet_r", "scoring", "input_size", "crop_pct", "interpolation",
-    "mean", "std", "resize_rule", "jpeg85", "allow_missing",
+    "mean", "std", "resize_rule", "jpeg85", "allow_missing", "classes",
 )  # fmt: skip
 
 _EPILOG = """what is scored:
@@ -105,6 +105,9 @@ def _add_classification(parser: argparse.ArgumentParser) -> None:
     add("--timm", metavar="NAME", help="score a timm model with its own size, crop and mean")
     add("--imagenet-a", metavar="DIR", help="score ImageNet-A too")
     add("--imagenet-r", metavar="DIR", help="score ImageNet-R too")
+    add("--classes", metavar="FILE", help="the model's class names, one a line in the order of its "
+        "logits (default: the checkpoint's; ImageNet's for 1000; else the folders' "
+        "names)")  # fmt: skip
     add("--scoring", choices=SCORINGS, help="class logits alone, or plus half of each class's "
         "largest token logit (default: cls)")  # fmt: skip
     add(

@@ -12,6 +12,7 @@ from stl_backbones.config.reading import building, load_config
 from stl_backbones.engine.loading import load_model_weights
 from stl_backbones.engine.precision import predict_in
 from stl_backbones.models import read_checkpoint
+from stl_backbones.training.pretraining import number_by_checkpoint
 from stl_backbones.training.runs import build_runner, prepare_run
 from stl_backbones.training.starting import bare_model, check_parts
 
@@ -56,7 +57,7 @@ def evaluate(
         config, config_path, work_dir=work_dir, launcher=launcher, uses=_USES,
         skip_broken=skip_broken,
     )  # fmt: skip
-    read_checkpoint(checkpoint)  # what cannot be read is reported before anything is built
+    raw = read_checkpoint(checkpoint)  # what cannot be read is reported before anything is built
     config.load_from = str(checkpoint)
     with building("the test run"), naming_empty_data():
         runner = build_runner(config, _USES)
@@ -66,6 +67,7 @@ def evaluate(
     load_model_weights(inner, checkpoint, ema=ema)
     runner._load_from = None  # mmengine would load them again, and check nothing
     contiguous_maps(model)
+    number_by_checkpoint(runner, raw)
     metrics = runner.test_evaluator.metrics
     check_data(model, runner.test_dataloader.dataset, split="test", metrics=metrics)
     with predict_in(model, amp):

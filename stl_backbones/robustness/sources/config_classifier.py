@@ -21,7 +21,7 @@ from stl_backbones.models import (
 from stl_backbones.models.checkpoint import CARD, HEAD_PREFIXES
 from stl_backbones.pretraining import STLClassifier
 from stl_backbones.robustness.sources.classifier import Classifier, ViewOptions, make_classifier
-from stl_backbones.robustness.sources.timm import meta_of
+from stl_backbones.robustness.sources.timm import meta_of, recorded_classes
 
 _CARD_KEYS = ("arch", "num_classes", "token_head", "released_norm")  # that decide predictions
 
@@ -59,13 +59,12 @@ def open_config_classifier(
         tuple(round(float(value) / 255, 6) for value in values.flatten())
         for values in (model.data_preprocessor.mean, model.data_preprocessor.std)
     )
-    recorded = (meta.get("dataset_meta") or {}).get("classes")
     return make_classifier(
         model.backbone,
         view_options,
         name=name,
         num_classes=model.backbone.num_classes,
-        recorded=None if recorded is None else tuple(recorded),
+        recorded=recorded_classes(raw),
         view=view_options.view(
             size=crop.get("size", 224),
             crop_pct=crop.get("crop_ratio", 1.0),
@@ -90,6 +89,7 @@ def open_config_folder(config: Config, data_root: str | Path | None = None) -> I
     if not config.get("test_dataloader"):
         raise InputError("the config has no test_dataloader, so nothing to score")
     settings = config.test_dataloader.dataset.copy()
+    settings.allow_empty = True  # the sweep says so
     if data_root is not None:
         settings.data_root, settings.split = str(data_root), ""
     with building("the data set"), without_import_notes():

@@ -63,7 +63,7 @@ class TimmSource(Source):
         root = self.data_root
         folder = None if root is None else open_folder(root, option="--data-root")
         view_options = ViewOptions.of(options.task_options)
-        network = self._build(view_options.input_size)
+        network, recorded = self._build(view_options.input_size)
         described = getattr(network, "pretrained_cfg", None) or {}
         if getattr(network, "num_classes", None) == 0:
             raise InputError(f"timm's '{self.timm_name}' has no classifier, so nothing to score")
@@ -87,40 +87,42 @@ class TimmSource(Source):
             view_options,
             name=self.name,
             num_classes=classes,
-            recorded=None,
+            recorded=recorded,
             folder=folder,
             view=view,
             data=data,
             settings={"timm": full, "num_classes": classes},
         )
 
-    def _build(self, size: int | None) -> Any:
-        """The network, with its weights."""
+    def _build(self, size: int | None) -> tuple[Any, tuple[str, ...] | None]:
+        """The network with its weights, and the class names that their file states."""
         if self.checkpoint is None:
-            return create_pretrained(self.timm_name, img_size=size)
+            return create_pretrained(self.timm_name, img_size=size), None
         raw, source = read_checkpoint(self.checkpoint), str(self.checkpoint)
         if (meta_of(raw).get(CARD) or {}).get("released_norm") is False:
             raise InputError(
                 f"'{source}' was trained with released_norm=False, which timm's "
                 f"'{self.timm_name}' is not; score it with its own config"
             )
-        return create_from_weights(
+        network = create_from_weights(
             self.timm_name,
             select_state_dict(raw, ema=self.ema),
             source=source,
             img_size=size,
             ema=self.ema,
         )
+        return network, recorded_classes(raw)
 
 
 def open_folder(root: str | Path, *, option: str) -> ClassFolders:
     """The class folders of a command line's folder.
 
     Raises:
-        MissingFileError: If it is missing, or holds no images.
+        MissingFileError: If it is missing, or holds no images at all.
         InputError: If it holds fewer than two classes.
     """
-    return ClassFolders(check_folder(root, option, hint="expected class folders in it"))
+    folder = check_folder(root, option, hint="expected class folders in it")
+    return ClassFolders(folder, allow_empty=True)
 
 
 def meta_of(raw: Any) -> Mapping[str, Any]:
@@ -129,4 +131,11 @@ def meta_of(raw: Any) -> Mapping[str, Any]:
     return meta if isinstance(meta, Mapping) else {}
 
 
-__all__ = ["TimmSource", "meta_of", "open_folder"]
+def recorded_classes(raw: Any) -> tuple[str, ...] | None:
+    """The class names that a checkpoint of mmengine states, in the order of its logits."""
+    stated = meta_of(raw).get("dataset_meta")
+    names = stated.get("classes") if isinstance(stated, Mapping) else None
+    return None if names is None else tuple(map(str, names))
+
+
+__all__ = ["TimmSource", "meta_of", "open_folder", "recorded_classes"]

@@ -70,6 +70,7 @@ class ClassificationTask(Task):
         "imagenet_a": None,
         "imagenet_r": None,
         "allow_missing": False,
+        "classes": None,
         **dict.fromkeys(VIEW_OPTIONS),
     }
 

@@ -84,6 +84,7 @@ class DenseTask(Task):
         opened = ranks.on_each(
             lambda: self.scored(subject, DenseData.open(subject.config, options), options)
         )
+        ranks.on_each(opened.versions.check_steps)
         opened.provenance = ranks.on_main(lambda: opened.describe(self.name))
         return [opened]
 
