@@ -119,8 +119,8 @@ def _details(findings: Findings, *, precision: int) -> Iterator[object]:
     classes = class_table(findings)
     if classes is not None:
         hint = (
-            f"{classes.title}: on clean images, in the protocol's average, and under the "
-            "corruption that hurts it most."
+            f"{classes.title}: on clean images, in the protocol's average, under the "
+            "corruption that takes most from it, and in its worst cell."
         )
         yield Group("Classes", (classes,), hint)
     yield cell_file(findings)

@@ -2,6 +2,7 @@ import csv
 import io
 import re
 
+import numpy as np
 import pytest
 
 from stl_backbones.records import CLEAN, Cell
@@ -86,7 +87,7 @@ def test_provenance_is_in_every_format(make_store):
 
 def test_nothing_counted_is_not_a_number(make_store, findings_of):
     findings = findings_of([make_store()])
-    findings.runs[0].scores[Cell("fog", 1)] = float("nan")
+    findings.runs[0].replicates["miou"][Cell("fog", 1)][:] = np.nan
     report = make_contents(findings)
     assert row_of(markdown.render(report), "FAN")[17] == "n/a"
 

@@ -155,10 +155,6 @@ class TaskMetrics:
         """The number that tables and charts show."""
         return self.cells[0]
 
-    def key_of(self, metric: CellMetric, place: str) -> str:
-        """Key of an aggregate: ``'average'`` of the main number, ``'ece:average'`` of another."""
-        return place if metric is self.main else f"{metric.key}:{place}"
-
     def score_cell(self, result: CellResult, counts: npt.NDArray[np.float32]) -> CellScores:
         """Score a cell and its resamples; here by numbers that are all `SumMetric`.
 

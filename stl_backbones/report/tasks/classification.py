@@ -13,6 +13,7 @@ from stl_backbones.metrics import calibration_error, calibration_terms, hits, me
 from stl_backbones.records import CellResult
 from stl_backbones.report.numbers.aggregates import Findings
 from stl_backbones.report.numbers.format import MISSING_SHOWN
+from stl_backbones.report.numbers.keys import AVERAGE, CLEAN_KEY, RETENTION, Key
 from stl_backbones.report.paper.classification import (
     table_2_notes,
     table_2_rows,
@@ -137,10 +138,10 @@ class _Classification(Task):
         columns = (
             _PARAMS,
             _MACS,
-            score_column(self, self.main, "clean", "IN-1K", "Top-1 on clean images"),
-            score_column(self, self.main, "average", "IN-C",
+            score_column(self, self.main, CLEAN_KEY, "IN-1K", "Top-1 on clean images"),
+            score_column(self, self.main, AVERAGE, "IN-C",
                          f"Top-1, average of protocol {protocol}"),
-            Column("retention", "Retention", "IN-C divided by IN-1K", csv="retention_fraction"),
+            Column(RETENTION.text, "Retention", "IN-C divided by IN-1K", csv="retention_fraction"),
         )  # fmt: skip
         title = f"Classification (layout of Table 2): top-1 (%), IN-C is protocol {protocol}"
         rows, notes = (table_2_rows(), table_2_notes()) if findings.paper else ((), ())
@@ -151,10 +152,10 @@ class _Classification(Task):
         """Parameters, clean, ImageNet-A, ImageNet-R, mCE."""
         columns = (
             _PARAMS,
-            score_column(self, self.main, "clean", "Clean", "Top-1 on clean images"),
-            score_column(self, self.main, "imagenet-a", "IN-A",
+            score_column(self, self.main, CLEAN_KEY, "Clean", "Top-1 on clean images"),
+            score_column(self, self.main, Key("set", "imagenet-a"), "IN-A",
                          "Top-1 on ImageNet-A, among its 200 classes"),
-            score_column(self, self.main, "imagenet-r", "IN-R",
+            score_column(self, self.main, Key("set", "imagenet-r"), "IN-R",
                          "Top-1 on ImageNet-R, among its 200 classes"),
             Column("mce", "mCE", "Mean corruption error on the 15 of imagenet-c; lower is better",
                    better="lower", csv="mce_fraction"),
@@ -177,7 +178,7 @@ class _Classification(Task):
             first,
             average,
             *(
-                score_column(self, self.main, name, title,
+                score_column(self, self.main, Key("mean", name), title,
                              f"Mean of protocol {name}; of a paper row, of its columns")
                 for name, title in means.items()
             ),
