@@ -11,7 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from stl_backbones.datasets.class_folders import ClassFolders, check_readable, read_rgb
-from stl_backbones.datasets.imagenet_classes import SUBSETS, imagenet_wnids, subset_wnids
+from stl_backbones.datasets.imagenet_classes import (
+    SUBSETS,
+    are_validation_images,
+    imagenet_wnids,
+    subset_wnids,
+)
 from stl_backbones.datasets.integrity import check_intact, image_header
 from stl_backbones.errors import InputError, some_of
 
@@ -44,6 +49,12 @@ class LabelledImages:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    @property
+    def imagenet_val(self) -> bool:
+        """Whether they are ImageNet-1K's validation images, see `are_validation_images`."""
+        there = len(self.classes) - len(self.absent)
+        return are_validation_images(self.keys, total=self.total, classes=there)
 
     def path(self, index: int) -> Path:
         """The file of an image."""

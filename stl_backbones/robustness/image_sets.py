@@ -113,8 +113,10 @@ def find_image_sets(classifier: Classifier, asked: Asked) -> tuple[ImageSet, ...
 
 def _open_main(folder: ClassFolders, classes: tuple[str, ...], describer: _Describer) -> ImageSet:
     asked, options = describer.asked, describer.asked.options
-    title = "ImageNet-1K" if describer.is_imagenet else _own_title(folder.root, len(classes))
-    images = describer.find(folder, classes, title if describer.is_imagenet else "the model")
+    images = describer.find(
+        folder, classes, "ImageNet-1K" if describer.is_imagenet else "the model"
+    )
+    title = "ImageNet-1K" if images.imagenet_val else _own_title(folder.root, len(classes))
     cells = options.cells()
     found = None
     if options.corrupted_root is not None:
@@ -129,7 +131,7 @@ def _open_main(folder: ClassFolders, classes: tuple[str, ...], describer: _Descr
     )
     manifest = None if found is None else found.manifest
     provenance = describer.describe(
-        title, images, classes, describer.main_notes(found),
+        title, images, classes, describer.main_notes(found, images),
         **corruption_fields(manifest, options),
     )  # fmt: skip
     if asked.jpeg85:
@@ -240,22 +242,23 @@ class _Describer:
             "parameters": self.parameters,
             "macs": self.macs,
             "notes": (*notes, *_absent_note(images)),
+            "imagenet_val": images.imagenet_val,
             **corruption,
         }
         return describe(options, libraries=("timm",), **fields)
 
-    def main_notes(self, found: CorruptedCopy | None) -> list[str]:
+    def main_notes(self, found: CorruptedCopy | None, images: LabelledImages) -> list[str]:
         """What a table must say of the corrupted cells."""
         notes, asked = [], self.asked
         manifest, lacking = (None, {}) if found is None else (found.manifest, found.lacking)
-        if self.is_imagenet and found is None:
+        if images.imagenet_val and found is None:
             crop = "their own" if asked.resize_rule == "model" else str(IMAGENET_C_VIEW)
             saved = "after" if asked.jpeg85 else "without"
             notes.append(
                 "not the official ImageNet-C files: corrupted on the fly from the validation "
                 f"images after {crop} resize and crop, {saved} JPEG compression of quality 85"
             )
-        elif self.is_imagenet and manifest is not None:
+        elif images.imagenet_val and manifest is not None:
             notes.append(
                 "not the official ImageNet-C files: a copy made by stl_backbones "
                 f"({manifest.mode} mode, {manifest.image_format})"

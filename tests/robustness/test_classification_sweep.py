@@ -263,7 +263,9 @@ def imagenet(tmp_path_factory):
     root = tmp_path_factory.mktemp("imagenet")
     for seed, wnid in enumerate((A_ONLY, BOTH, R_ONLY, NEITHER)):
         for number in range(2):
-            write_image(root / "val" / wnid / f"{number}.JPEG", 10 * seed + number)
+            write_image(
+                root / "val" / wnid / f"ILSVRC2012_val_{number:08d}.JPEG", 10 * seed + number
+            )
     for seed, wnid in enumerate((A_ONLY, BOTH)):
         write_image(root / "a" / wnid / "0.jpg", 100 + seed)
     for seed, wnid in enumerate((BOTH, R_ONLY)):
@@ -428,6 +430,17 @@ def test_what_is_refused(chosen, message, run_timm, imagenet, tmp_path):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         run_timm(tmp_path / "x", **chosen)
     assert not os.path.exists(tmp_path / "x")
+
+
+def test_only_validation_images_are_called_imagenet(run_timm, imagenet, tmp_path):
+    chosen = {"severities": (1,), "corruptions": ("contrast",)}
+    told = CellStore(run_timm(tmp_path / "x", **chosen)).provenance()
+    assert (told.dataset, told.imagenet_val) == ("ImageNet-1K", True)
+    for number, file in enumerate((imagenet / "val").rglob("*.JPEG")):  # the same folders' names
+        write_image(tmp_path / f"photos/{file.parent.name}/{number}.jpg", number)
+    told = CellStore(run_timm(tmp_path / "y", root=tmp_path / "photos", **chosen)).provenance()
+    assert (told.dataset, told.imagenet_val) == ("photos (1000 classes)", False)
+    assert not any("ImageNet" in note for note in told.notes)
 
 
 def test_own_classes_are_no_imagenet_a(run_sweep, imagenet, tmp_path):
