@@ -8,7 +8,7 @@ from stl_backbones.metrics import Replicates, percentile_interval
 from stl_backbones.records import CLEAN, Provenance
 from stl_backbones.report.numbers.aggregates import Aggregate, Findings
 from stl_backbones.report.numbers.comparison import Difference
-from stl_backbones.report.read.provenance import approximation_note, images, remarks
+from stl_backbones.report.read.provenance import images, paper_warnings, remarks
 from stl_backbones.report.read.runs import Run
 from stl_backbones.report.read.text import listed_versions, plain
 from stl_backbones.report.sections import DataFile, Value
@@ -33,7 +33,7 @@ def model_records(findings: Findings) -> dict[str, Mapping[str, str]]:
             "cells_measured": str(total - len(run.missing(findings.protocol))),
             "cells_total": str(total),
             **dict(zip(_PROVENANCE, _provenance(findings, run)[""], strict=True)),
-            "note": approximation_note([run]) if findings.paper else "",
+            "note": ". ".join(paper_warnings([run], findings.task)) if findings.paper else "",
             "sets": _set_notes(run),
         }
     blank = dict.fromkeys(found[findings.runs[0].label], "")

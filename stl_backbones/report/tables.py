@@ -135,11 +135,15 @@ def _own_rows(findings: Findings, columns: Sequence[Column]) -> tuple[Row, ...]:
         keys = [column.key for column in columns]
         return {key: sizes[key] if key in sizes else found[key].value for key in keys}
 
-    def mark(run: Run) -> str:
-        is_marked = findings.paper and run.is_approximate
-        return f"{run.provenance.corruption_mode} mode" if is_marked else ""
+    def marks(run: Run) -> Iterator[str]:
+        if findings.paper and run.is_approximate:
+            yield f"{run.provenance.corruption_mode} mode"
+        if findings.paper and run.swept and findings.task.why_apart(run.provenance):
+            yield "other data"
 
-    return tuple(Row(run.label, values(run, found), mark(run)) for run, found in findings.pairs)
+    return tuple(
+        Row(run.label, values(run, found), ", ".join(marks(run))) for run, found in findings.pairs
+    )
 
 
 def severity_tables(findings: Findings) -> tuple[Table, ...]:

@@ -30,6 +30,7 @@ from stl_backbones.report.read.sets import CLEAN_SUFFIX
 
 # Which table it belongs to: the short one of the page's head, or the long one by corruption; what
 # is shown in neither is in the CSV file.
+NO_RATIO = "AlexNet's errors are of ImageNet-1K's validation images, and these are others"
 Place = Literal["summary", "corruption", "detail"]
 
 
@@ -239,7 +240,11 @@ def _corruption_errors(run: Run, main: CellMetric) -> Iterator[Aggregate]:
             partial(relative_corruption_error, scores),
         ),
     ):  # fmt: skip
-        yield replace(error, lower_is_better=True, highest=10.0)
+        known = replace(error, lower_is_better=True, highest=10.0)
+        if run.provenance.imagenet_val:
+            yield known
+        else:
+            yield replace(known, replicates=None, missing=(NO_RATIO,), is_absent=True)
 
 
 def _of_sets(run: Run, task: TaskMetrics) -> Iterator[Aggregate]:

@@ -78,8 +78,9 @@ class ClassScore:
     @property
     def loss(self) -> float | None:
         """What the worst corruption takes from the clean score."""
-        known = self.clean is not None and self.worst is not None
-        return self.clean - self.worst.score if known else None
+        if self.clean is None or self.worst is None:
+            return None
+        return self.clean - self.worst.score
 
     @property
     def is_never_found(self) -> bool:

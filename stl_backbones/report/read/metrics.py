@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from stl_backbones.errors import InputError
 from stl_backbones.metrics import Replicates, weighted_sums
-from stl_backbones.records import CellResult
+from stl_backbones.records import CellResult, Provenance
 
 DEFAULT_RESAMPLES = 1000
 
@@ -172,6 +172,11 @@ class TaskMetrics:
         """``(classes,)`` scores by class, where the task has them; see `CellScores`."""
         del result
         return None
+
+    def why_apart(self, record: Provenance) -> str:
+        """Why numbers so measured may not stand beside the paper's: a phrase, or nothing."""
+        del record
+        return ""
 
     def check_files(self, result: CellResult, folder: Path) -> None:
         """Refuse, by a ValueError, a cell whose files beside it below the folder are another's."""

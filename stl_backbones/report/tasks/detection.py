@@ -200,6 +200,7 @@ DETECTION = register_task(
         companions=("coco-c",),
         resamples=0,  # every resample is accumulated anew, which takes its time
         paper_protocols=("coco-c", "all"),
+        paper_data="COCO val2017",
         card_extras=("mask_ap:clean", "mask_ap:average"),
     )
 )
