@@ -93,7 +93,6 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
     add_custom_imports(parser)
     add_run_options(parser)
     add_no_ema(parser)
-    add_no_ema(parser)
     add_trust_checkpoint(parser)
     _add_classification(parser)
     return parser

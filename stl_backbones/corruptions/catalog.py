@@ -204,6 +204,10 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
         )
     }
 )
+# What reports call numbers that are no corruption's or group's; protocols' means have their names.
+RESERVED_NAMES = frozenset(
+    {"clean", "average", "retention", "mce", "relative_mce", "mpc", "rpc", "none", *PROTOCOLS}
+)
 CUSTOM_PROTOCOLS: dict[str, Protocol] = {}  # filled by `register_protocol`
 
 
