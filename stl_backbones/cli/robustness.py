@@ -164,7 +164,11 @@ def _config(
     from stl_backbones.robustness.sources.config import ConfigSource
 
     source = ConfigSource(
-        config, checkpoint, options=parse_options(args.cfg_options), data_root=args.data_root
+        config,
+        checkpoint,
+        options=parse_options(args.cfg_options),
+        data_root=args.data_root,
+        ema=not args.no_ema,
     )
     return _Named(source, source.path.stem, title)
 
@@ -178,11 +182,12 @@ def _mm_preset(args: argparse.Namespace) -> _Named:
         known = ", ".join((*PRESETS, *MM_PRESETS))
         raise UnknownNameError(f"unknown preset '{args.preset}'; expected one of {known}")
     preset = MM_PRESETS[args.preset]
-    if args.weights is None:
-        weights = find_release(preset.config).weights
-        source = f"; the library released {weights}" if weights else ""
-        raise InputError(f"preset '{preset.name}' needs its weights, --checkpoint FILE{source}")
-    return _config(args, preset.config, args.weights, preset.title)
+    weights = args.weights or find_release(preset.config).weights
+    if not weights:
+        raise InputError(
+            f"preset '{preset.name}' needs its weights, --checkpoint FILE: its library names none"
+        )
+    return _config(args, preset.config, weights, preset.title)
 
 
 def _timm(args: argparse.Namespace) -> _Named:
@@ -199,6 +204,7 @@ def _timm(args: argparse.Namespace) -> _Named:
         args.weights,
         data_root=args.data_root,
         name=None if preset is None else preset.title,
+        ema=not args.no_ema,
     )
     return _Named(source, args.preset or args.timm)
 

@@ -15,7 +15,11 @@ from stl_backbones.config.reading import building, load_config
 from stl_backbones.engine.precision import train_in
 from stl_backbones.models import load_checkpoint, read_checkpoint
 from stl_backbones.pretraining import STLClassifier
-from stl_backbones.training.pretraining import check_labeler_view, scale_learning_rate
+from stl_backbones.training.pretraining import (
+    check_labeler_view,
+    number_by_training,
+    scale_learning_rate,
+)
 from stl_backbones.training.runs import (
     build_runner,
     choose_resume,
@@ -105,6 +109,8 @@ def _build(config: Config, start: Any) -> Runner:
         scale_learning_rate(runner)
     with building(_WHAT), naming_empty_data():
         build_rest(runner)
+    if is_classifier:
+        number_by_training(runner)
     check_data(model, runner.train_dataloader.dataset, split="train")
     if runner._val_loop is not None:
         metrics = runner.val_evaluator.metrics

@@ -6,7 +6,8 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from stl_backbones.datasets.views import View
 from stl_backbones.engine.precision import predict_in
 from stl_backbones.errors import InputError
 from stl_backbones.evaluation.classified import SCORINGS, scores
+from stl_backbones.models.hashing import weights_sha256
 from stl_backbones.robustness.sources.base import default_device
 
 _LEAST_CROP = 0.05  # an image 20 times as large as what is seen of it
@@ -79,9 +81,8 @@ class Classifier:
         view: Resize and crop.
         mean: Of the normalisation, for values in 0..1.
         std: Likewise.
-        config_sha256: Hash of what decides predictions beside the weights.
-        checkpoint_sha256: Hash of the weights.
         folder: The class folders of the clean images; ``None`` if nothing is scored.
+        settings: What else decides predictions, plain data.
     """
 
     name: str
@@ -91,9 +92,26 @@ class Classifier:
     view: View
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    config_sha256: str
-    checkpoint_sha256: str
     folder: Any = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def config_sha256(self) -> str:
+        """Hash of what decides predictions beside the weights: settings, and kinds of layers."""
+        kinds = [
+            f"{name} {type(layer).__qualname__}" for name, layer in self.network.named_modules()
+        ]
+        resolved = {
+            **self.settings, "view": str(self.view), "mean": self.mean, "std": self.std,
+            "num_classes": self.num_classes, "layers": kinds,
+        }  # fmt: skip
+        text = json.dumps(resolved, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @cached_property
+    def checkpoint_sha256(self) -> str:
+        """Hash of the weights and buffers in use, whatever file they came from."""
+        return weights_sha256(self.network)
 
     @property
     def normalisation(self) -> str:
@@ -170,16 +188,12 @@ def make_classifier(
     if min(std) <= 0:
         raise InputError(f"std must be above 0, got {std}")
     _check_normalisation(options)
-    resolved = {**settings, "view": str(view), "mean": mean, "std": std}
-    text = json.dumps(resolved, sort_keys=True)
-    num_classes: Any = network.num_classes
     return Classifier(
         network=network.to(default_device()).eval(),
-        num_classes=num_classes,
         view=view,
         mean=mean,
         std=std,
-        config_sha256=hashlib.sha256(text.encode()).hexdigest(),
+        settings=settings,
         **fields,
     )
 
