@@ -27,6 +27,7 @@ from stl_backbones.report.read.cells import Draws
 from stl_backbones.report.read.metrics import CellMetric, TaskMetrics
 from stl_backbones.report.read.runs import Run
 from stl_backbones.report.read.sets import CLEAN_SUFFIX
+from stl_backbones.report.read.text import listed
 
 # Which table it belongs to: the short one of the page's head, or the long one by corruption; what
 # is shown in neither is in the CSV file.
@@ -198,7 +199,7 @@ def _of_metric(run: Run, metric: CellMetric, findings: Findings) -> Iterator[Agg
         one = make(RETENTION, _inline(wording.retention), wording.retention, "summary", kept)
         yield replace(one, unit="fraction")
     for name, names in findings.means.items():
-        title = f"{name}, mean of {len(names)} ({', '.join(names)})"
+        title = f"Mean {name}, of {len(names)} ({listed(names, limit=4)})"
         yield make(Key("mean", name), title, title, group_place, mean_of(names))
     for group, names in protocol.columns.items():
         name = full_name(group)
