@@ -16,6 +16,7 @@ from pathlib import Path
 from stl_backbones.copies import ManifestHeader, read_header
 from stl_backbones.datasets.integrity import check_whole, decoded_size
 from stl_backbones.errors import InputError, MissingFileError
+from stl_backbones.paths import check_folder
 from stl_backbones.records import Cell
 
 _SUFFIXES = (".png", ".jpg", ".JPEG")  # of a copy whose files are not named like the images
@@ -64,9 +65,7 @@ def find_copy(
         InputError: If the copy is the clean folder, a cell holds other images or broken ones, or
             the manifest does not list it.
     """
-    root = Path(root)
-    if not root.is_dir():
-        raise MissingFileError(f"--corrupted-root '{root}' does not exist")
+    root = check_folder(root, "--corrupted-root")
     clean = None if image_root is None else Path(image_root)
     if clean is not None and root.resolve() in (clean.resolve(), clean.parent.resolve()):
         raise InputError(
