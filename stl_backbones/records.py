@@ -127,7 +127,7 @@ class Provenance:
         classes: Class names, in the order of the confusion matrix, of the logits that were
             compared, or of the detections' class indices.
         config_sha256: Hash of the resolved model and test settings.
-        checkpoint_sha256: Hash of the checkpoint file.
+        checkpoint_sha256: Hash of the weights and buffers that predicted, not of a file.
         inference: For example ``'whole'``, ``'slide crop=1024x1024 stride=768x768'`` or
             ``'center crop 224 of 256 bicubic, scoring cls'``.
         corruption_source: ``'on-the-fly'`` or ``'folder:<name>'``.

@@ -44,7 +44,8 @@ def parse() -> argparse.ArgumentParser:
         "read as timm does) or folder (any images, read as OpenMMLab does)")  # fmt: skip
     add("--protocol", metavar="NAME", help="which corruptions and severities; default: "
         "stl-cityscapes-c, coco-c, imagenet-c (classes too), or all for folder")  # fmt: skip
-    add("--corruptions", nargs="+", metavar="NAME", help="only these of the protocol")
+    add("--corruptions", nargs="+", metavar="NAME", help="only these of the protocol, or its "
+        "groups: noise, blur, weather, digital")  # fmt: skip
     add("--severities", nargs="+", type=whole_from(1, 5), metavar="N",
         help="only these severities, 1 to 5")  # fmt: skip
     add("--split", help="which split; default: val, none for folder and classes")

@@ -212,7 +212,7 @@ class _Describer:
     def __init__(self, classifier: Classifier, asked: Asked, *, is_imagenet: bool) -> None:
         self.classifier, self.asked, self.is_imagenet = classifier, asked, is_imagenet
         self.parameters = count_parameters(classifier.network)
-        self.macs = count_macs(classifier.network, classifier.view.size)
+        self.macs = count_macs(classifier.network, classifier.view.size, classifier.channels)
 
     def find(self, folder: ClassFolders, classes: Sequence[str], kind: str) -> LabelledImages:
         options = self.asked.options
@@ -249,7 +249,7 @@ class _Describer:
             "inference": ", ".join(filter(None, parts)),
             "parameters": self.parameters,
             "macs": self.macs,
-            "notes": (*notes, *_data_notes(images)),
+            "notes": (*notes, *classifier.notes, *_data_notes(images)),
             "imagenet_val": images.imagenet_val,
             **corruption,
         }

@@ -29,6 +29,7 @@ def evaluate(
     data_root: str | Path | None = None,
     launcher: str = "none",
     skip_broken: bool = False,
+    ema: bool = True,
 ) -> dict[str, float]:
     """Score a checkpoint on the config's test data.
 
@@ -41,6 +42,7 @@ def evaluate(
         data_root: Where the data set lies instead.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
         skip_broken: Leave out broken images instead of refusing the data set.
+        ema: Prefer the averaged weights of the checkpoint.
 
     Returns:
         Metric name -> value, as the config's test evaluator names and scales them.
@@ -62,7 +64,8 @@ def evaluate(
         runner.test_loop  # noqa: B018  builds the data set: its errors come before any work
     model = bare_model(runner)
     inner = getattr(model, "module", model)  # inside of test-time augmentation
-    load_model_weights(inner, checkpoint)  # mmengine, which loads them again, checks nothing
+    load_model_weights(inner, checkpoint, ema=ema)
+    runner._load_from = None  # mmengine would load them again, and check nothing
     contiguous_maps(model)
     number_by_checkpoint(runner, raw)
     metrics = runner.test_evaluator.metrics

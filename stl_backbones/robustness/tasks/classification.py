@@ -96,6 +96,7 @@ class ClassificationTask(Task):
             source.checkpoint,
             name=source.name,
             view_options=ViewOptions.of(options.task_options),
+            ema=source.ema,
         )
         return dataclasses.replace(classifier, folder=folder)
 
