@@ -22,7 +22,9 @@ _LISTS = ("skipped", "classes", "notes")  # of a provenance: JSON has no tuples
 _LATER = frozenset(
     {"custom_versions", "parameters", "encoder_parameters", "macs", "notes", "imagenet_val"}
 )
-_NO_DIFFERENCE = frozenset({"protocol", "parameters", "encoder_parameters", "macs", "imagenet_val"})
+_NO_DIFFERENCE = frozenset(
+    {"protocol", "dataset", "parameters", "encoder_parameters", "macs", "imagenet_val"}
+)
 
 
 @dataclass(frozen=True, order=True)
@@ -192,7 +194,8 @@ class Provenance:
 
         The protocol is not among them: a cell means the same under each protocol that holds it.
         Nor is a corruption that only one of them has: another choice of cells, measured alike.
-        Nor are counts of the model and what kind of images these are: their hashes say more.
+        Nor are the data set's name, which is its folder's, counts of the model, and what kind of
+        images these are: hashes say more.
         """
         mine, theirs = self.to_dict(), other.to_dict()
         shared = self.custom_versions.keys() & other.custom_versions.keys()
