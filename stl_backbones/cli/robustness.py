@@ -11,7 +11,7 @@ from typing import Any
 from stl_backbones.cli.parser import greedy_advice
 from stl_backbones.cli.robustness_options import TASK_OPTIONS
 from stl_backbones.cli.tool import parse_options
-from stl_backbones.errors import InputError, UnknownNameError
+from stl_backbones.errors import InputError, unknown_name
 from stl_backbones.models.presets import PRESETS, get_preset
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.sources import Source
@@ -135,8 +135,7 @@ def _mm_preset(args: argparse.Namespace) -> _Named:
     from stl_backbones.models.mm_presets import MM_PRESETS
 
     if args.preset not in MM_PRESETS:
-        known = ", ".join((*PRESETS, *MM_PRESETS))
-        raise UnknownNameError(f"unknown preset '{args.preset}'; expected one of {known}")
+        raise unknown_name("preset", args.preset, (*PRESETS, *MM_PRESETS))
     preset = MM_PRESETS[args.preset]
     if args.weights is None:
         weights = find_release(preset.config).weights

@@ -17,7 +17,7 @@ from mmengine.utils import import_modules_from_strings
 from stl_backbones.config.openmmlab import use_stand_ins
 from stl_backbones.config.operators import check_operators
 from stl_backbones.config.options import check_types, find_changes
-from stl_backbones.config.packaged import LIBRARIES, config_file, packaged_bases
+from stl_backbones.config.packaged import LIBRARIES, config_file, near_files, packaged_bases
 from stl_backbones.config.settings import SPLITS, without_unused
 from stl_backbones.config.user_code import describe_user_code, is_ours, reason
 from stl_backbones.config.values import check_values
@@ -83,7 +83,7 @@ def _read(path: Path) -> Config:
     if path.is_dir():
         raise InputError(f"config '{path}' is a folder; expected a .py file")
     if not path.is_file():
-        raise MissingFileError(f"config '{path}' does not exist")
+        raise MissingFileError(f"config '{path}' does not exist{near_files(path)}")
     if path.suffix not in _ENDINGS:
         raise InputError(f"config '{path}' must be a file ending {', '.join(_ENDINGS)}")
     try:

@@ -21,7 +21,7 @@ from types import MappingProxyType
 
 from stl_backbones.copies.images import JPEG, JPEG_HENDRYCKS, PNG, Encoding
 from stl_backbones.corruptions.seeds import check_key
-from stl_backbones.errors import InputError, MissingFileError, UnknownNameError
+from stl_backbones.errors import InputError, MissingFileError, unknown_name
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 
@@ -116,7 +116,7 @@ class Source:
 def get_layout(name: str) -> Layout:
     """The layout of a name; a KeyError if there is none."""
     if name not in LAYOUTS:
-        raise UnknownNameError(f"unknown layout '{name}'; expected one of {', '.join(LAYOUTS)}")
+        raise unknown_name("layout", name, LAYOUTS)
     return LAYOUTS[name]
 
 

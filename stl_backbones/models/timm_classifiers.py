@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import socket
 import urllib.parse
@@ -14,10 +13,9 @@ from typing import Any
 import timm
 from torch import Tensor, nn
 
-from stl_backbones.errors import InputError, UnknownNameError
+from stl_backbones.errors import InputError, UnknownNameError, did_you_mean
 from stl_backbones.models.weight_values import check_storage, check_values
 
-_SHOWN = 3
 _WRAPPERS = ("", "module.", "backbone.")  # what may stand before a classifier's key in a file
 _HUB = "https://huggingface.co"
 
@@ -37,8 +35,7 @@ def check_timm_name(name: str) -> None:
         return
     if tagged:
         raise UnknownNameError(f"timm has no weights '{name}'; expected one of {', '.join(tagged)}")
-    near = difflib.get_close_matches(arch, timm.list_models(), n=_SHOWN, cutoff=0.5)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    hint = did_you_mean(arch, timm.list_models())
     raise UnknownNameError(f"timm has no model '{name}'{hint} (timm {timm.__version__})")
 
 
