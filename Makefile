@@ -21,6 +21,9 @@ stamp = $(1)/.installed-$(shell cat setup.py $(2) | cksum | cut -d' ' -f1)
 STAMP := $(call stamp,$(VENV),$(HASHES))
 OPENMMLAB_STAMP := $(call stamp,$(OPENMMLAB_VENV),$(OPENMMLAB_PINS))
 TESTS ?= -m "not slow"
+# One process a core, each with whole files of tests; JOBS=0 runs all in one process.
+JOBS ?= auto
+PYTEST := -m pytest -n $(JOBS) --maxprocesses 8 --dist loadfile
 # Waiting OpenMP threads sleep, as in the tools: see stl_backbones/cli/__init__.py.
 export OMP_WAIT_POLICY ?= PASSIVE
 
@@ -72,13 +75,13 @@ demo: $(STAMP)
 	$(BIN)/python tools/demo.py
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python $(PYTEST) $(TESTS)
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python $(PYTEST)
 
 test-openmmlab: $(OPENMMLAB_STAMP)
-	$(OPENMMLAB_VENV)/bin/python -m pytest $(TESTS)
+	$(OPENMMLAB_VENV)/bin/python $(PYTEST) $(TESTS)
 
 faults: $(STAMP)
 	$(BIN)/python -m faults --table faults/results.md

@@ -19,8 +19,10 @@ CHANNEL_ORDERS = ("rgb", "bgr")
 
 _LISTS = ("skipped", "classes", "notes")  # of a provenance: JSON has no tuples
 # Older records lack them.
-_LATER = frozenset({"custom_versions", "parameters", "encoder_parameters", "macs", "notes"})
-_NO_DIFFERENCE = frozenset({"protocol", "parameters", "encoder_parameters", "macs"})
+_LATER = frozenset(
+    {"custom_versions", "parameters", "encoder_parameters", "macs", "notes", "imagenet_val"}
+)
+_NO_DIFFERENCE = frozenset({"protocol", "parameters", "encoder_parameters", "macs", "imagenet_val"})
 
 
 @dataclass(frozen=True, order=True)
@@ -116,7 +118,7 @@ class Provenance:
         classes: Class names, in the order of the confusion matrix, of the logits that were
             compared, or of the detections' class indices.
         config_sha256: Hash of the resolved model and test settings.
-        checkpoint_sha256: Hash of the checkpoint file.
+        checkpoint_sha256: Hash of the weights and buffers that predicted, not of a file.
         inference: For example ``'whole'``, ``'slide crop=1024x1024 stride=768x768'`` or
             ``'center crop 224 of 256 bicubic, scoring cls'``.
         corruption_source: ``'on-the-fly'`` or ``'folder:<name>'``.
@@ -132,6 +134,8 @@ class Provenance:
         encoder_parameters: Of its backbone, without neck and heads; 0 if not counted.
         macs: Multiply-accumulates of the model on one image; 0 if not counted.
         notes: Sentences that every table with these numbers must print.
+        imagenet_val: Whether the clean images are ImageNet-1K's validation images, or some of
+            them, by file names or counts; ``None`` in records that do not say.
     """
 
     task: str
@@ -158,6 +162,7 @@ class Provenance:
     encoder_parameters: int = 0
     macs: int = 0
     notes: tuple[str, ...] = ()
+    imagenet_val: bool | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON-ready types."""
@@ -187,7 +192,7 @@ class Provenance:
 
         The protocol is not among them: a cell means the same under each protocol that holds it.
         Nor is a corruption that only one of them has: another choice of cells, measured alike.
-        Nor are counts of the model: its hashes say more.
+        Nor are counts of the model and what kind of images these are: their hashes say more.
         """
         mine, theirs = self.to_dict(), other.to_dict()
         shared = self.custom_versions.keys() & other.custom_versions.keys()

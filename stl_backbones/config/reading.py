@@ -14,6 +14,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 
+from stl_backbones.config.classes import CLASSES, NUM_CLASSES, move_classes, stated_number
 from stl_backbones.config.openmmlab import use_stand_ins
 from stl_backbones.config.operators import check_operators
 from stl_backbones.config.options import check_types, find_changes
@@ -39,7 +40,8 @@ def load_config(
     """Read a config and apply ``--cfg-options`` and ``--data-root``.
 
     An option named in the config's ``linked_options`` changes the value everywhere it is used; so
-    does one of a variable, see `stl_backbones.config.variables`.
+    does one of a variable, see `stl_backbones.config.variables`, and so do ``classes`` and
+    ``num_classes`` in any config, see `stl_backbones.config.classes`.
 
     Args:
         path: The config file, or a config of mmseg or mmdet by its name,
@@ -60,11 +62,15 @@ def load_config(
         check_types(name, value)
     config = _read(path)
     _import_libraries(config)
-    changes = find_changes(config, options)
     linked = config.get("linked_options") or {}
+    own = {k: options[k] for k in (CLASSES, NUM_CLASSES) if k in options and k not in linked}
+    before = stated_number(config)
+    changes = find_changes(config, {k: value for k, value in options.items() if k not in own})
     free = {name: value for name, value in options.items() if name not in linked}
     config = move_variables(config, free, read=lambda: _read(path), uses=uses)
     _import_modules(config, path)
+    if own:
+        move_classes(config, own, before=before)
     try:
         config.merge_from_dict(changes)
     except (TypeError, KeyError, IndexError) as error:

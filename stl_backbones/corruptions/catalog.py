@@ -133,6 +133,36 @@ class Protocol:
         """The engine to use when none is named: beside published numbers, the exact one."""
         return "exact" if self.published else "fast"
 
+    def choose(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Corruptions of the protocol by their names or their group's, each once, in its order.
+
+        ``group:fog`` and ``corruption:fog`` say which, where a group has a corruption's name.
+
+        Raises:
+            KeyError: If a name is unknown, or not part of this protocol.
+            ValueError: If a name is a corruption's and a group's of others.
+        """
+        chosen = {one for name in names for one in self._named(name)}
+        return tuple(name for name in self.corruptions if name in chosen)
+
+    def _named(self, text: str) -> Sequence[str]:
+        kind, colon, name = text.rpartition(":")
+        group = self.columns.get(name) if kind in ("", "group") else None
+        own = (name,) if name in self.severities and kind in ("", "corruption") else None
+        if group is not None and own is not None and set(group) != set(own):
+            raise InputError(
+                f"'{name}' is a corruption and a group of protocol '{self.name}'; write "
+                f"'corruption:{name}' or 'group:{name}'"
+            )
+        if group is None and own is None:
+            if not colon and name not in GROUPS:
+                check_corruption(name)
+            raise UnknownNameError(
+                f"corruption '{text}' is not part of protocol '{self.name}'; expected one of "
+                f"{', '.join(self.corruptions)}, or a group: {', '.join(self.columns)}"
+            )
+        return group or own or ()
+
     def cells(
         self,
         *,
@@ -142,21 +172,16 @@ class Protocol:
         """The cells to measure, clean first.
 
         Args:
-            corruptions: Only these; ``None`` means all of the protocol's.
+            corruptions: Only these, by their names or their group's; ``None`` means all of the
+                protocol's.
             severities: Only these; a severity that one corruption lacks is left out for it.
 
         Raises:
             KeyError: If a corruption is unknown, or not part of this protocol.
-            ValueError: If a severity is not 1..5, or none of the protocol's cells remains.
+            ValueError: If a severity is not 1..5, none of the protocol's cells remains, or a name
+                has two meanings.
         """
-        chosen = self.corruptions if corruptions is None else tuple(corruptions)
-        for name in chosen:
-            check_corruption(name)
-            if name not in self.severities:
-                raise UnknownNameError(
-                    f"corruption '{name}' is not part of protocol '{self.name}'; "
-                    f"expected one of {', '.join(self.corruptions)}"
-                )
+        chosen = self.corruptions if corruptions is None else self.choose(corruptions)
         levels = SEVERITIES if severities is None else tuple(severities)
         for level in levels:
             check_severity(level)
@@ -202,6 +227,10 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
             Protocol("coco-c", IMAGENET_C_COLUMNS, "Michaelis et al. 2019", published=True),
         )
     }
+)
+# What reports call numbers that are no corruption's or group's; protocols' means have their names.
+RESERVED_NAMES = frozenset(
+    {"clean", "average", "retention", "mce", "relative_mce", "mpc", "rpc", "none", *PROTOCOLS}
 )
 CUSTOM_PROTOCOLS: dict[str, Protocol] = {}  # filled by `register_protocol`
 

@@ -14,7 +14,7 @@ from stl_backbones.datasets.integrity import check_intact, decoded_size
 from stl_backbones.errors import InputError, MissingFileError, some_of
 
 SLACK = 1.0  # pixels by which a box may leave its image: COCO rounds to hundredths
-ROOT_HINT = "give the data set's folder with --cfg-options data_root=DIR"
+ROOT_HINT = "give the data set's folder with --data-root DIR"
 _PARTS = ("images", "annotations", "categories")
 _LONG = 60  # characters of a wrong mask that are shown
 _TRIANGLE = 6  # numbers

@@ -72,6 +72,7 @@ def export_onnx(
     backbone: bool = False,
     labels: bool = False,
     options: Mapping[str, Any] | None = None,
+    ema: bool = True,
 ) -> OnnxReport:
     """Write a network as an ONNX file that takes images of one size.
 
@@ -89,6 +90,7 @@ def export_onnx(
         backbone: Export the backbone's dense maps alone; the only way for a detector.
         labels: Export the class of each pixel instead of the logits, for a segmentation model.
         options: ``--cfg-options``.
+        ema: Prefer the averaged weights of the checkpoint.
 
     Raises:
         FileNotFoundError: If the config, the checkpoint or the target's folder is missing.
@@ -99,7 +101,7 @@ def export_onnx(
     check_onnx_installed()
     target = Path(target)
     _check_request(target, size, batch)
-    source = open_source(str(model), checkpoint, backbone=backbone, options=options)
+    source = open_source(str(model), checkpoint, backbone=backbone, options=options, ema=ema)
     network = _strip(source.network)
     noise = torch.Generator().manual_seed(_SEED)
     image = _draw_image((batch, len(source.mean), *size), noise)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 from mmengine.config import Config
 from mmengine.dist import get_world_size
 from mmengine.registry import DATA_SAMPLERS, DATASETS
@@ -25,7 +27,7 @@ from stl_backbones.datasets.integrity import (
     image_id,
 )
 from stl_backbones.errors import InputError
-from stl_backbones.records import Cell, CorruptionSpec
+from stl_backbones.records import CLEAN, Cell, CorruptionSpec
 from stl_backbones.robustness.corrupted_copy import (
     CorruptedCopy,
     copy_path,
@@ -159,6 +161,24 @@ class DenseVersions(Versions):
         with contextlib.suppress(ImageLoadedSignal):
             self.data.dataset[self.data.indices[index]]
         return states
+
+    def check_steps(self) -> None:
+        """Try the pipeline's steps on the first image.
+
+        Raises:
+            InputError: If one after the loader opens the image's file by itself.
+        """
+        path = Path(self.data.infos[0]["img_path"])
+        pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if pixels is None:  # no picture of 8 bits; what cannot be corrupted is refused elsewhere
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            self.exchange.decoy = Path(folder) / path.name
+            self.exchange.decoy.write_bytes(cv2.imencode(".png", 255 - pixels)[1].tobytes())
+            try:
+                self.make(0, CLEAN)
+            finally:
+                self.exchange.decoy = None
 
     def make(self, index: int, cell: Cell) -> Any:
         """The data set's item with the cell's version of the image."""

@@ -4,8 +4,7 @@ Where that is, is found by what happens and not by what steps are called: every 
 those inside of wrappers (`TestTimeAug`, `RandomChoice`, `KeyMapper`, ...) too, and the one after
 which ``results['img']`` is there has loaded the image. For every version the data set is asked for
 its item again, but that step's result is a copy of the first one with the version in it. So the
-item goes through the data set's own ``prepare_data`` and the pipeline's other steps as always, and
-the image is decoded once.
+item goes through the data set's own ``prepare_data`` and the pipeline's other steps as always.
 """
 
 from __future__ import annotations
@@ -51,6 +50,7 @@ class Exchange:
         self.file: Path | None = None  # a corrupted copy's
         self.loads = 0
         self.only_load = False
+        self.decoy: Path | None = None
         self.states: dict[int, _State] = {}
         self._file_pixels: Pixels | None = None
         self._made: Pixels | None = None
@@ -103,6 +103,21 @@ class Exchange:
         if self.corrupt is None:
             return state.with_image(state.image.copy())
         return self._corrupted(step, before, state, self.corrupt)
+
+    def try_decoy(self, step: _Watched, results: Results) -> None:
+        """Refuse a step that opens the image's file by itself, where no version can be put.
+
+        Such a step gives another image for another file at the image's path.
+        """
+        first, again, other = (
+            _image_of(step, copy.deepcopy(results) | {"img_path": path})
+            for path in (self.path, self.path, str(self.decoy))
+        )
+        if np.array_equal(first, again) and not np.array_equal(first, other):
+            raise InputError(
+                f"'{self.path}' cannot be corrupted: step {step.name} of the test pipeline opens "
+                "the file once more, after it is loaded; expected steps that take results['img']"
+            )
 
     def reloaded(self, image: Any, held: Any) -> Pixels | None:
         """The version, where a later step has put the clean image back; else ``None``."""
@@ -238,6 +253,8 @@ class _Watched:
         if self.adds_labels is not None and "gt_seg_map" not in results:
             results = self.adds_labels(results)
         held = results.get("img")
+        if self.exchange.decoy is not None and held is not None and not self.inside:
+            self.exchange.try_decoy(self, results)
         out = self.inner(results)
         if isinstance(out, dict):
             self.packs |= "img" not in out and "inputs" in out
@@ -345,6 +362,15 @@ def _registered() -> Iterator[type]:
         registry = registries.pop()
         yield from registry.module_dict.values()
         registries += registry.children.values()
+
+
+def _image_of(step: _Watched, results: Results) -> Any:
+    """The image that a step gives; ``None`` of a step that fails or gives none."""
+    try:
+        out = step.inner(results)
+    except Exception:  # of a step that wants more of a file than its pixels
+        return None
+    return out.get("img", out.get("inputs")) if isinstance(out, dict) else None
 
 
 def _has_image(results: Any) -> bool:

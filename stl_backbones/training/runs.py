@@ -20,11 +20,11 @@ from mmengine.runner import Runner
 
 from stl_backbones.config.settings import without_unused
 from stl_backbones.config.walk import innermost_datasets, parts
-from stl_backbones.engine.checkpointing import find_resume, write_whole_files
+from stl_backbones.engine.checkpointing import write_whole_files
 from stl_backbones.engine.distributed import start_distributed
 from stl_backbones.engine.safe_loaders import install_safe_loaders
-from stl_backbones.errors import InputError, MissingFileError
-from stl_backbones.results.lock import LOCK_NAME, locked
+from stl_backbones.errors import InputError
+from stl_backbones.results.lock import locked
 
 # What mmengine logs that a person at the terminal does not wait for: dumps by how they begin, notes
 # on its own parts and on single parameters by what they contain.
@@ -36,28 +36,6 @@ _NOTES = (
     "since its requires_grad=False", '"FileClient" will be deprecated',
     '"HardDiskBackend" is the alias',
 )  # fmt: skip
-
-
-def choose_resume(config: Config, resume: str) -> None:
-    """Have the run go on from a checkpoint.
-
-    Args:
-        config: The config; its work folder is chosen already.
-        resume: A file, or ``'auto'`` for the newest of the work folder. A run that was stopped
-            before its first checkpoint starts anew.
-
-    Raises:
-        FileNotFoundError: If there is nothing to go on with.
-    """
-    folder = Path(config.work_dir)
-    path = find_resume(folder) if resume == "auto" else Path(resume)
-    if path is not None:
-        config.resume = True
-        config.load_from = str(path)
-    elif not (folder / LOCK_NAME).exists():
-        raise MissingFileError(
-            f"nothing to resume: no run was started in '{folder}'; leave --resume out to start one"
-        )
 
 
 @contextmanager
@@ -168,7 +146,6 @@ def _is_for_terminal(record: logging.LogRecord) -> bool:
 
 __all__ = [
     "build_runner",
-    "choose_resume",
     "default_work_dir",
     "prepare_run",
     "work_folder_held",

@@ -15,13 +15,18 @@ from stl_backbones.config.reading import building, load_config
 from stl_backbones.engine.precision import train_in
 from stl_backbones.models import load_checkpoint, read_checkpoint
 from stl_backbones.pretraining import STLClassifier
-from stl_backbones.training.pretraining import check_labeler_view, scale_learning_rate
+from stl_backbones.training.pretraining import (
+    check_labeler_view,
+    number_by_training,
+    scale_learning_rate,
+)
+from stl_backbones.training.resuming import check_same_training, choose_resume
 from stl_backbones.training.runs import (
     build_runner,
-    choose_resume,
     prepare_run,
     work_folder_held,
 )
+from stl_backbones.training.sample_labels import check_every_sample
 from stl_backbones.training.starting import (
     TRAINING_PARTS,
     bare_model,
@@ -73,8 +78,7 @@ def train(
         skip_broken=skip_broken,
     )  # fmt: skip
     train_in(config, amp)
-    if resume is not None:
-        choose_resume(config, resume)
+    choose_resume(config, resume)
     # What cannot be read is reported before anything is built.
     start = read_checkpoint(config.load_from) if config.get("load_from") else None
     with work_folder_held(config, on_start), warnings.catch_warnings():
@@ -99,11 +103,16 @@ def _build(config: Config, start: Any) -> Runner:
         runner._load_from = None
     elif start is not None:
         check_start(runner, start, config.load_from, resume=resume)
+        if resume:
+            check_same_training(runner, start, config.load_from)
     if is_classifier:
         scale_learning_rate(runner)
     with building(_WHAT), naming_empty_data():
         build_rest(runner)
+    if is_classifier:
+        number_by_training(runner)
     check_data(model, runner.train_dataloader.dataset, split="train")
+    check_every_sample(model, runner.train_dataloader.dataset)
     if runner._val_loop is not None:
         metrics = runner.val_evaluator.metrics
         check_data(model, runner.val_dataloader.dataset, split="val", metrics=metrics)

@@ -509,7 +509,7 @@ class TestBrokenData:
 
     def test_an_empty_folder(self, data, run_sweep, tmp_path):
         shutil.rmtree(data / "leftImg8bit/val/mini")
-        with pytest.raises(FileNotFoundError, match="data_root=DIR"):
+        with pytest.raises(FileNotFoundError, match="--data-root DIR"):
             run_sweep(tmp_path / "x", options={"data_root": str(data)})
 
 
