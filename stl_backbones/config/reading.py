@@ -18,7 +18,7 @@ from stl_backbones.config.classes import CLASSES, NUM_CLASSES, move_classes, sta
 from stl_backbones.config.openmmlab import use_stand_ins
 from stl_backbones.config.operators import check_operators
 from stl_backbones.config.options import check_types, find_changes
-from stl_backbones.config.packaged import LIBRARIES, config_file, packaged_bases
+from stl_backbones.config.packaged import LIBRARIES, config_file, near_files, packaged_bases
 from stl_backbones.config.settings import SPLITS, without_unused
 from stl_backbones.config.user_code import describe_user_code, is_ours, reason
 from stl_backbones.config.values import check_values
@@ -87,7 +87,7 @@ def load_config(
 
 
 def _read(path: Path) -> Config:
-    check_file(path, "config")
+    check_file(path, "config", hint="" if path.exists() else near_files(path))
     if path.suffix not in _ENDINGS:
         raise InputError(f"config '{path}' must be a file ending {', '.join(_ENDINGS)}")
     try:

@@ -24,7 +24,7 @@ from types import MappingProxyType
 from stl_backbones.copies.images import JPEG, JPEG_HENDRYCKS, OPENCV, PILLOW, PNG, Encoding
 from stl_backbones.copies.label_maps import is_label_map
 from stl_backbones.corruptions.seeds import check_key
-from stl_backbones.errors import InputError, MissingFileError, UnknownNameError, some_of
+from stl_backbones.errors import InputError, MissingFileError, some_of, unknown_name
 from stl_backbones.image_files import SUFFIXES, ending, is_clutter, is_image, left_out_text
 from stl_backbones.paths import check_folder
 
@@ -139,7 +139,7 @@ class Found:
 def get_layout(name: str) -> Layout:
     """The layout of a name; a KeyError if there is none."""
     if name not in LAYOUTS:
-        raise UnknownNameError(f"unknown layout '{name}'; expected one of {', '.join(LAYOUTS)}")
+        raise unknown_name("layout", name, LAYOUTS)
     return LAYOUTS[name]
 
 
