@@ -352,9 +352,9 @@ def _read_as(path: str, loaded: Pixels) -> Pixels | None:
     found = cv2.imread(path, cv2.IMREAD_COLOR)
     orders = (_Order(reverse=False), _Order(reverse=True))
     if found is not None and not any(order.holds(loaded, found) for order in orders):
-        as_stored = cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        as_stored = np.asarray(cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION))
         if any(order.holds(loaded, as_stored) for order in orders):
-            return np.asarray(as_stored)
+            return as_stored
     return found
 
 
