@@ -34,8 +34,9 @@ from stl_backbones.copies.images import (
 )
 from stl_backbones.copies.label_maps import is_label_map
 from stl_backbones.corruptions.seeds import check_key
-from stl_backbones.errors import InputError, MissingFileError, UnknownNameError, some_of
+from stl_backbones.errors import InputError, MissingFileError, some_of, unknown_name
 from stl_backbones.image_files import SUFFIXES, ending, is_clutter, is_image, left_out_text
+from stl_backbones.paths import check_folder
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ class Found:
 def get_layout(name: str) -> Layout:
     """The layout of a name; a KeyError if there is none."""
     if name not in LAYOUTS:
-        raise UnknownNameError(f"unknown layout '{name}'; expected one of {', '.join(LAYOUTS)}")
+        raise unknown_name("layout", name, LAYOUTS)
     return LAYOUTS[name]
 
 
@@ -237,8 +238,7 @@ def _small(path: Path) -> list[str]:
 
 
 def _image_folder(root: Path, layout: Layout, split: str | None) -> Path:
-    if not root.is_dir():
-        raise MissingFileError(f"source '{root}' is no folder")
+    check_folder(root, "source")
     candidates = [root / folder.format(split=split) for folder in layout.folders]
     for candidate in candidates:
         if candidate.is_dir():

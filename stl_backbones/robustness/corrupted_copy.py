@@ -20,6 +20,7 @@ from stl_backbones.copies.images import OPENCV
 from stl_backbones.datasets.integrity import check_whole, decoded_size, image_header
 from stl_backbones.errors import InputError, MissingFileError, some_of
 from stl_backbones.image_files import is_clutter, is_image
+from stl_backbones.paths import check_folder
 from stl_backbones.records import Cell
 from stl_backbones.robustness.copy_identity import check_reader, files_digests, read_manifest
 
@@ -75,9 +76,7 @@ def find_copy(
             the manifest does not list them, has other ids, or says that the clean images were read
             otherwise.
     """
-    root = Path(root)
-    if not root.is_dir():
-        raise MissingFileError(f"--corrupted-root '{root}' does not exist")
+    root = check_folder(root, "--corrupted-root")
     clean = None if image_root is None else Path(image_root)
     if clean is not None and root.resolve() in (clean.resolve(), clean.parent.resolve()):
         raise InputError(

@@ -24,7 +24,6 @@ from stl_backbones.training.resuming import check_same_training, choose_resume
 from stl_backbones.training.runs import (
     build_runner,
     prepare_run,
-    shorten_console,
     work_folder_held,
 )
 from stl_backbones.training.sample_labels import check_every_sample
@@ -94,7 +93,6 @@ def _build(config: Config, start: Any) -> Runner:
     with building(_WHAT), naming_empty_data():
         runner = build_runner(config, _USES)
         runner.train_loop  # noqa: B018  builds the data set
-    shorten_console(runner.logger)
     model, resume = bare_model(runner), bool(config.get("resume"))
     is_classifier = isinstance(model, STLClassifier)
     if is_classifier:
