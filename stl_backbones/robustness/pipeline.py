@@ -102,9 +102,8 @@ class Exchange:
             out = self._read(step, before, self.file)
             if np.shape(out["img"]) != np.shape(state.image):
                 raise InputError(
-                    f"'{self.file}' is loaded as {_shape(out['img'])}, the clean image as "
-                    f"{_shape(state.image)}: was the copy made of images read otherwise (EXIF "
-                    "orientation)?"
+                    f"'{self.file}' is loaded as {_shape(out['img'])}, its clean image as "
+                    f"{_shape(state.image)}: images read otherwise (EXIF orientation)?"
                 )
             return out
         if self.corrupt is None:
