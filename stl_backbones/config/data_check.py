@@ -226,6 +226,12 @@ def _check_labels(seen: LabelsSeen, names: Sequence[str], ignored: set[int], spl
         )
     where = f"{split}: in {seen.images} of {seen.of} images looked at"
     share = sum(seen.pixels[label] for label in ignored) / max(seen.pixels.total(), 1)
+    if share == 1 and split != "train":
+        raise InputError(
+            f"{where}, all pixels are ignored ({_some(sorted(ignored))}), so nothing is scored; "
+            f"'{next(iter(seen.first_file.values()))}' is one: are these the label maps, and are "
+            "those of this split public?"
+        )
     if share > _IGNORED_SHARE:
         _warn(f"{where}, {share:.0%} of all pixels are ignored ({_some(sorted(ignored))})")
     absent = [name for label, name in enumerate(names) if not seen.pixels[label]]

@@ -14,6 +14,7 @@ from stl_backbones.datasets.integrity import drop_broken_pairs, find_lost_images
 from stl_backbones.datasets.label_ids import ID_SUFFIX, advise_missing, label_table
 from stl_backbones.datasets.loading import naming_the_image
 from stl_backbones.errors import MissingFileError
+from stl_backbones.image_files import has_clutter
 from stl_backbones.paths import check_folder
 from stl_backbones.registry import DATASETS
 
@@ -80,7 +81,8 @@ class CheckedCityscapesDataset(CityscapesDataset):
         if self.label_table is not None:
             table = {raw: (table or {}).get(one, one) for raw, one in self.label_table.items()}
         own = {"num_classes": len(self.metainfo["classes"]), "label_map": table}
-        items = [{**item, **own} for item in super().load_data_list()]
+        listed = super().load_data_list()
+        items = [{**item, **own} for item in listed if not has_clutter(item["img_path"], folder)]
         if not items:
             raise MissingFileError(f"no '*{self.img_suffix}' file in '{folder}'; {hint}")
         if advice := advise_missing(items[0]["seg_map_path"], self.seg_map_suffix):

@@ -148,6 +148,18 @@ class TestSegmentation:
             "val: in 1 of 1 images looked at, 1 of 3 classes do not occur: car",
         ]
 
+    @pytest.mark.parametrize("split", ["val", "test"])
+    def test_labels_that_are_all_ignored_are_no_truth(self, segmentation, split):
+        """As those of Cityscapes' test split."""
+        message = rf"{split}: in 2 of 2 images looked at, all pixels are ignored .*ann/0\.png"
+        with pytest.raises(ValueError, match=message):
+            check_data(segmentor(), segmentation(labels(255), labels(255)), split=split)
+        check_data(segmentor(), segmentation(labels(255), labels(0)), split=split)
+
+    def test_training_goes_on_where_few_images_are_labelled(self, segmentation, warned):
+        check_data(segmentor(), segmentation(labels(255), labels(255)), split="train")
+        assert "100% of all pixels are ignored" in warned[0]
+
     def test_a_few_images_of_many_need_not_hold_every_class(self, segmentation, warned):
         check_data(segmentor(), segmentation(*[labels(0, 1)] * 20), split="train")
         assert warned == []
