@@ -36,20 +36,6 @@ linked_options = dict(
         "val_evaluator.ann_file",
         "test_evaluator.ann_file",
     ],
-    classes=[
-        "train_dataloader.dataset.classes",
-        "val_dataloader.dataset.classes",
-        "test_dataloader.dataset.classes",
-    ],
-    num_classes=[
-        "model.roi_head.bbox_head.0.num_classes",
-        "model.roi_head.bbox_head.1.num_classes",
-        "model.roi_head.bbox_head.2.num_classes",
-        "model.roi_head.mask_head.num_classes",
-        "train_dataloader.dataset.num_classes",
-        "val_dataloader.dataset.num_classes",
-        "test_dataloader.dataset.num_classes",
-    ],
     img_scale=[
         "val_dataloader.dataset.pipeline.1.scale",
         "test_dataloader.dataset.pipeline.1.scale",

@@ -5,16 +5,20 @@ linked_options = dict(
         "val_dataloader.dataset.data_root",
         "test_dataloader.dataset.data_root",
     ],
-    classes=[
-        "train_dataloader.dataset.classes",
-        "val_dataloader.dataset.classes",
-        "test_dataloader.dataset.classes",
+    label_ids=[
+        "train_dataloader.dataset.label_ids",
+        "val_dataloader.dataset.label_ids",
+        "test_dataloader.dataset.label_ids",
     ],
-    num_classes=[
-        "model.decode_head.num_classes",
-        "train_dataloader.dataset.pipeline.2.num_classes",
-        "val_dataloader.dataset.pipeline.3.num_classes",
-        "test_dataloader.dataset.pipeline.3.num_classes",
+    img_suffix=[
+        "train_dataloader.dataset.img_suffix",
+        "val_dataloader.dataset.img_suffix",
+        "test_dataloader.dataset.img_suffix",
+    ],
+    seg_map_suffix=[
+        "train_dataloader.dataset.seg_map_suffix",
+        "val_dataloader.dataset.seg_map_suffix",
+        "test_dataloader.dataset.seg_map_suffix",
     ],
     crop_size=[
         "train_dataloader.dataset.pipeline.4.crop_size",

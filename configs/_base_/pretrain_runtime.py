@@ -26,13 +26,6 @@ linked_options = dict(
         "val_dataloader.dataset.data_root",
         "test_dataloader.dataset.data_root",
     ],
-    num_classes=[
-        "model.num_classes",
-        "model.data_preprocessor.num_classes",
-        "train_dataloader.dataset.num_classes",
-        "val_dataloader.dataset.num_classes",
-        "test_dataloader.dataset.num_classes",
-    ],
     batch_size=["train_dataloader.batch_size"],
     num_workers=[
         "train_dataloader.num_workers",

@@ -16,7 +16,7 @@ model = dict(
 train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations"),
-    dict(type="stl_backbones.CheckSegMap", num_classes=19),
+    dict(type="stl_backbones.CheckSegMap"),
     dict(type="RandomResize", scale=img_scale, ratio_range=(0.9, 1.25), keep_ratio=True),
     dict(type="RandomCrop", crop_size=crop_size, cat_max_ratio=0.75),
     dict(type="RandomFlip", prob=0.5),
@@ -26,7 +26,7 @@ test_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="Resize", scale=img_scale, keep_ratio=True),
     dict(type="LoadAnnotations"),
-    dict(type="stl_backbones.CheckSegMap", num_classes=19),
+    dict(type="stl_backbones.CheckSegMap"),
     dict(type="PackSegInputs"),
 ]
 train_dataloader = dict(

@@ -14,7 +14,7 @@ from stl_backbones.cli.parser import greedy_advice
 from stl_backbones.cli.robustness_options import TASK_OPTIONS
 from stl_backbones.cli.tool import parse_options
 from stl_backbones.corruptions import get_protocol
-from stl_backbones.errors import InputError, UnknownNameError
+from stl_backbones.errors import InputError, unknown_name
 from stl_backbones.models.presets import PRESETS, get_preset
 from stl_backbones.report.tasks import TASKS
 from stl_backbones.results import CellStore
@@ -179,8 +179,7 @@ def _mm_preset(args: argparse.Namespace) -> _Named:
     from stl_backbones.models.mm_presets import MM_PRESETS
 
     if args.preset not in MM_PRESETS:
-        known = ", ".join((*PRESETS, *MM_PRESETS))
-        raise UnknownNameError(f"unknown preset '{args.preset}'; expected one of {known}")
+        raise unknown_name("preset", args.preset, (*PRESETS, *MM_PRESETS))
     preset = MM_PRESETS[args.preset]
     weights = args.weights or find_release(preset.config).weights
     if not weights:

@@ -119,8 +119,9 @@ def _add_classification(parser: argparse.ArgumentParser) -> None:
     )
     add("--crop-pct", type=float, metavar="X", help="crop / shorter side of the resized image")
     add("--interpolation", metavar="NAME", help="of the resize: bilinear, bicubic, ...")
-    add("--mean", nargs=3, type=float, metavar="X", help="of the normalisation, in 0..1")
-    add("--std", nargs=3, type=float, metavar="X", help="of the normalisation, in 0..1")
+    add("--mean", nargs="+", type=float, metavar="X", help="of the normalisation, in 0..1: a "
+        "number for each channel, or one for all")  # fmt: skip
+    add("--std", nargs="+", type=float, metavar="X", help="likewise")
     add("--resize-rule", choices=RESIZE_RULES, help="how corrupted images come to the model's "
         "size: by its own resize and crop; 224 pixels as ImageNet-C's, files as they are; the "
         "same, then resized (default: imagenet-c with --corrupted-root, else model)")  # fmt: skip

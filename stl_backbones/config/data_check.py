@@ -18,6 +18,7 @@ from typing import Any
 from mmengine.logging import print_log
 
 from stl_backbones.config.labels_seen import LabelsSeen, look_at_labels
+from stl_backbones.datasets.label_ids import advise_labels
 from stl_backbones.errors import InputError
 from stl_backbones.metrics import IGNORE_INDEX
 
@@ -174,7 +175,7 @@ def _check_number(heads: dict[str, Any], info: Mapping[str, Any], names: Sequenc
         elif found not in allowed and not _has_other_labels(place, head):
             raise InputError(
                 f"the model has {found} classes ({place}), the data set {len(names)}: "
-                f"{_some(names)}; set the heads' num_classes or the data set's metainfo.classes"
+                f"{_some(names)}; --cfg-options classes=\"('a','b')\" or num_classes=K moves both"
             )
 
 
@@ -221,6 +222,7 @@ def _check_labels(seen: LabelsSeen, names: Sequence[str], ignored: set[int], spl
         raise InputError(
             f"'{next(iter(unknown.values()))}' holds labels that are no class: expected "
             f"0..{len(names) - 1} or {_some(sorted(ignored))} (ignored), got {_some(unknown)}"
+            f"{advise_labels(unknown, len(names))}"
         )
     where = f"{split}: in {seen.images} of {seen.of} images looked at"
     share = sum(seen.pixels[label] for label in ignored) / max(seen.pixels.total(), 1)

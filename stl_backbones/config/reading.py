@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import sys
 from collections.abc import Iterator, Mapping
@@ -13,15 +14,18 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 
+from stl_backbones.config.classes import CLASSES, NUM_CLASSES, move_classes, stated_number
 from stl_backbones.config.openmmlab import use_stand_ins
+from stl_backbones.config.operators import check_operators
 from stl_backbones.config.options import check_types, find_changes
-from stl_backbones.config.packaged import config_file, packaged_bases
+from stl_backbones.config.packaged import LIBRARIES, config_file, near_files, packaged_bases
 from stl_backbones.config.settings import SPLITS, without_unused
 from stl_backbones.config.user_code import describe_user_code, is_ours, reason
 from stl_backbones.config.values import check_values
 from stl_backbones.config.variables import move_data_root, move_variables
 from stl_backbones.engine.safe_loaders import install_safe_loaders
-from stl_backbones.errors import InputError, MissingFileError, UserError
+from stl_backbones.errors import InputError, UserError
+from stl_backbones.paths import check_file
 
 _PRETRAINING = "mmpretrain"  # where some configs' backbones come from
 _ENDINGS = (".py", ".json", ".yaml", ".yml")  # that mmengine reads
@@ -37,7 +41,8 @@ def load_config(
     """Read a config and apply ``--cfg-options`` and ``--data-root``.
 
     An option named in the config's ``linked_options`` changes the value everywhere it is used; so
-    does one of a variable, see `stl_backbones.config.variables`.
+    does one of a variable, see `stl_backbones.config.variables`, and so do ``classes`` and
+    ``num_classes`` in any config, see `stl_backbones.config.classes`.
 
     Args:
         path: The config file, or a config of mmseg or mmdet by its name,
@@ -57,11 +62,16 @@ def load_config(
     for name, value in options.items():
         check_types(name, value)
     config = _read(path)
-    changes = find_changes(config, options)
+    _import_libraries(config)
     linked = config.get("linked_options") or {}
+    own = {k: options[k] for k in (CLASSES, NUM_CLASSES) if k in options and k not in linked}
+    before = stated_number(config)
+    changes = find_changes(config, {k: value for k, value in options.items() if k not in own})
     free = {name: value for name, value in options.items() if name not in linked}
     config = move_variables(config, free, read=lambda: _read(path), uses=uses)
     _import_modules(config, path)
+    if own:
+        move_classes(config, own, before=before)
     try:
         config.merge_from_dict(changes)
     except (TypeError, KeyError, IndexError) as error:
@@ -77,10 +87,7 @@ def load_config(
 
 
 def _read(path: Path) -> Config:
-    if path.is_dir():
-        raise InputError(f"config '{path}' is a folder; expected a .py file")
-    if not path.is_file():
-        raise MissingFileError(f"config '{path}' does not exist")
+    check_file(path, "config", hint="" if path.exists() else near_files(path))
     if path.suffix not in _ENDINGS:
         raise InputError(f"config '{path}' must be a file ending {', '.join(_ENDINGS)}")
     try:
@@ -137,6 +144,21 @@ def without_import_notes() -> Iterator[None]:
     for line in printed.getvalue().splitlines():
         if not line.startswith("Could not import OneDL"):
             sys.stdout.write(f"{line}\n")
+
+
+def _import_libraries(config: Config) -> None:
+    """Try the operators of the config's library, and import what its registries import later.
+
+    Raises:
+        MissingPackageError: If mmcv's operators do not work.
+    """
+    scope = config.get("default_scope")
+    if scope not in LIBRARIES:
+        return
+    check_operators(on_gpu=scope == "mmdet")  # few networks of mmseg need them on a GPU
+    with without_import_notes():
+        for library in filter(importlib.util.find_spec, LIBRARIES):  # mmseg imports mmdet
+            importlib.import_module(f"{library}.datasets")
 
 
 def _import_modules(config: Config, path: Path) -> None:

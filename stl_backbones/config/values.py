@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from stl_backbones.config.walk import parts
-from stl_backbones.errors import InputError
+from stl_backbones.errors import InputError, did_you_mean
 
 _LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 _PARTS = ("model", *_LOADERS, "optim_wrapper", "train_cfg", "default_hooks", "env_cfg")
@@ -136,8 +135,7 @@ def _check_saving(config: Config) -> None:
         for name in inspect.signature(function).parameters
     }
     for name in settings.keys() - known - {"type", "priority", "_scope_"}:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(name, known)
         raise InputError(f"default_hooks.checkpoint takes no '{name}'{hint}")
 
 
@@ -156,23 +154,36 @@ def _check_window(config: Config) -> None:
         raise InputError(f"sliding window: model.test_cfg lacks {' and '.join(missing)}")
     crop, stride = tuple(test_cfg["crop_size"]), tuple(test_cfg["stride"])
     if any(step > side for step, side in zip(stride, crop, strict=True)):
+        names = (_option(config, f"model.test_cfg.{part}") for part in ("crop_size", "stride"))
         raise InputError(
             f"sliding window: stride {stride} must not exceed the crop {crop}, pixels would be "
-            "left out; give both, --cfg-options crop_size=... model.test_cfg.stride=..."
+            f"left out; give both, --cfg-options {' '.join(f'{name}=(H,W)' for name in names)}"
         )
 
 
 def _check_schedulers(config: Config) -> None:
     schedulers = config.get("param_scheduler") or []
-    for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
+    for number, scheduler in enumerate(
+        schedulers if isinstance(schedulers, list) else [schedulers]
+    ):
         if not isinstance(scheduler, Mapping):
             raise InputError(f"param_scheduler must hold dict(...), got {scheduler!r}")
         begin, end = scheduler.get("begin", 0), scheduler.get("end")
         if end is not None and begin >= end:
-            raise InputError(
-                f"scheduler {scheduler.get('type')} begins at {begin} and ends at {end}; "
-                "with fewer iterations give warmup_iters too"
+            first, last = (
+                _option(config, f"param_scheduler.{number}.{at}") for at in ("begin", "end")
             )
+            advice = f"{first} below {end}" if begin > 0 else f"{last} above {begin}"
+            raise InputError(
+                f"scheduler {scheduler.get('type')} begins at {begin} and ends at {end}; give "
+                f"--cfg-options {advice}"
+            )
+
+
+def _option(config: Config, name: str) -> str:
+    """The option that changes a setting: the linked one if there is one, else its own name."""
+    links = config.get("linked_options") or {}
+    return next((link for link, targets in links.items() if name in targets), name)
 
 
 def _find(config: Config, name: str) -> Any:

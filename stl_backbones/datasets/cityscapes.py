@@ -11,8 +11,10 @@ from mmengine.logging import print_log
 from mmseg.datasets import CityscapesDataset
 
 from stl_backbones.datasets.integrity import drop_broken_pairs, find_lost_images
+from stl_backbones.datasets.label_ids import ID_SUFFIX, advise_missing, label_table
 from stl_backbones.datasets.loading import naming_the_image
 from stl_backbones.errors import MissingFileError
+from stl_backbones.paths import check_folder
 from stl_backbones.registry import DATASETS
 
 
@@ -21,8 +23,14 @@ class CheckedCityscapesDataset(CityscapesDataset):
     """mmseg's Cityscapes with every image and label map checked when it is opened.
 
     Args:
+        num_classes: Classes of label maps that hold 0..K-1, where they have no names: they are
+            called '0', '1', ... unless there are 19.
         classes: Names of your own, in the order of the labels 0, 1, ... of the label maps; default:
             Cityscapes' 19. Some of these 19 alone, by name: ``metainfo``, as in mmseg.
+        label_ids: ``'cityscapes'`` or ``'kitti'``: the files hold these data sets' ids, of which
+            the 19 classes are made while they are read (``seg_map_suffix`` is then
+            ``_gtFine_labelIds.png``, unless given). Or the files' label of each of your classes.
+            All other labels are ignored.
         skip_broken: Leave out truncated files and pairs that do not fit, with a warning for each,
             instead of refusing the data set.
         **kwargs: As for mmseg's ``CityscapesDataset``.
@@ -37,13 +45,25 @@ class CheckedCityscapesDataset(CityscapesDataset):
     """
 
     def __init__(
-        self, *, classes: Sequence[str] | None = None, skip_broken: bool = False, **kwargs: Any
+        self,
+        *,
+        num_classes: int | None = None,
+        classes: Sequence[str] | None = None,
+        label_ids: str | Sequence[int] | None = None,
+        skip_broken: bool = False,
+        **kwargs: Any,
     ) -> None:
-        self.has_own_classes = classes is not None
         self.skip_broken = skip_broken
+        self.label_table = None if label_ids is None else label_table(label_ids)
+        info = kwargs.get("metainfo") or {}
+        if classes is None and "classes" not in info and num_classes is not None:
+            is_theirs = num_classes == len(self.METAINFO["classes"])
+            classes = None if is_theirs else tuple(map(str, range(num_classes)))
+        self.has_own_classes = classes is not None
         if classes is not None:
-            own = {"classes": tuple(classes), "palette": []}
-            kwargs["metainfo"] = {**(kwargs.get("metainfo") or {}), **own}
+            kwargs["metainfo"] = {**info, "classes": tuple(classes), "palette": []}
+        if isinstance(label_ids, str):
+            kwargs.setdefault("seg_map_suffix", ID_SUFFIX)
         self.skipped: dict[str, str] = {}
         super().__init__(**kwargs)
 
@@ -54,12 +74,17 @@ class CheckedCityscapesDataset(CityscapesDataset):
     def load_data_list(self) -> list[dict[str, Any]]:
         """List the images, checked."""
         folder = Path(self.data_prefix["img_path"])
-        hint = "give the data set's folder with --cfg-options data_root=DIR"
-        if not folder.is_dir():
-            raise MissingFileError(f"image folder '{folder}' does not exist; {hint}")
-        items = super().load_data_list()
+        hint = "give the data set's folder with --data-root DIR"
+        check_folder(folder, "image folder", hint=hint)
+        table = self.label_map  # as in mmseg: of some classes alone
+        if self.label_table is not None:
+            table = {raw: (table or {}).get(one, one) for raw, one in self.label_table.items()}
+        own = {"num_classes": len(self.metainfo["classes"]), "label_map": table}
+        items = [{**item, **own} for item in super().load_data_list()]
         if not items:
             raise MissingFileError(f"no '*{self.img_suffix}' file in '{folder}'; {hint}")
+        if advice := advise_missing(items[0]["seg_map_path"], self.seg_map_suffix):
+            raise MissingFileError(f"'{items[0]['seg_map_path']}' does not exist; {advice}")
         whole, self.skipped = drop_broken_pairs(
             items, skip_broken=self.skip_broken, lost=find_lost_images(self)
         )

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from importlib import resources
 
-from timm.data import ImageNetInfo
+from timm.data import ImageNetInfo, infer_imagenet_subset
 
 # Data set -> timm's list of where its classes stand among the 1000.
 _INDEX_FILES = {"ImageNet-A": "imagenet_a_indices.txt", "ImageNet-R": "imagenet_r_indices.txt"}
@@ -63,6 +63,25 @@ def are_validation_images(keys: Iterable[str], *, total: int, classes: int) -> b
     if total == VALIDATION_IMAGES and classes == len(imagenet_wnids()):
         return True
     return all(_VALIDATION_NAME.fullmatch(name) for _, _, name in parts)
+
+
+@functools.cache
+def columns_of_imagenet_1k(num_classes: int) -> tuple[int | None, ...] | None:
+    """Where the 1000 classes stand among the logits of a larger ImageNet's network.
+
+    Args:
+        num_classes: Logits of the network: 21841 for ImageNet-22K, 11821 for ImageNet-12K, ..., as
+            timm orders them.
+
+    Returns:
+        The places, in the order of the 1000; ``None`` for a class that the larger set has not.
+        ``None`` altogether for a number that is none of its sets'.
+    """
+    subset = infer_imagenet_subset({"num_classes": num_classes})
+    if subset is None or num_classes == len(imagenet_wnids()):
+        return None
+    places = {wnid: place for place, wnid in enumerate(ImageNetInfo(subset).label_names())}
+    return tuple(places.get(wnid) for wnid in imagenet_wnids())
 
 
 __all__ = [

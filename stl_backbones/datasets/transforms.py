@@ -10,6 +10,7 @@ from mmcv.transforms import BaseTransform
 
 from stl_backbones.corruptions import apply_corruption, check_corruption, check_severity
 from stl_backbones.datasets.integrity import image_id
+from stl_backbones.datasets.label_ids import advise_labels
 from stl_backbones.errors import InputError
 from stl_backbones.metrics import IGNORE_INDEX
 from stl_backbones.records import CorruptionEngine, CorruptionSpec
@@ -84,30 +85,34 @@ class CheckSegMap(BaseTransform):
     """Refuse a label map that does not fit its image or holds labels that are no class.
 
     Args:
-        num_classes: Labels must be in 0..num_classes - 1.
+        num_classes: Labels must be in 0..num_classes - 1; default: the number that the data set
+            states, as `CheckedCityscapesDataset` does.
         ignore_index: Or this.
 
     Raises:
         ValueError: If they are not; the file is named.
     """
 
-    def __init__(self, *, num_classes: int, ignore_index: int = IGNORE_INDEX) -> None:
-        self.allowed = np.zeros(256, dtype=bool)
-        self.allowed[:num_classes] = True
-        self.allowed[ignore_index] = True
-        self.expected = f"0..{num_classes - 1} or {ignore_index}"
+    def __init__(self, *, num_classes: int | None = None, ignore_index: int = IGNORE_INDEX) -> None:
+        self.num_classes, self.ignore_index = num_classes, ignore_index
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Check ``results['gt_seg_map']``; change nothing."""
         labels, path = results["gt_seg_map"], results.get("seg_map_path", "label map")
+        count = self.num_classes or results.get("num_classes")
+        if count is None:
+            raise InputError(
+                "CheckSegMap: the data set states no num_classes; expected a "
+                "stl_backbones.CheckedCityscapesDataset, or CheckSegMap(num_classes=K)"
+            )
         if labels.ndim != 2:
             raise InputError(f"'{path}' must have one channel, got shape {labels.shape}")
-        present = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
-        foreign = [int(value) for value in present if value > 255 or not self.allowed[value]]
+        present = np.flatnonzero(np.bincount(labels.ravel()))
+        foreign = [int(v) for v in present if v >= count and v != self.ignore_index]
         if foreign:
             raise InputError(
-                f"'{path}' holds labels that are no class: expected {self.expected}, got {foreign} "
-                "(were trainIds written?)"
+                f"'{path}' holds labels that are no class: expected 0..{count - 1} or "
+                f"{self.ignore_index}, got {foreign}{advise_labels(foreign, count)}"
             )
         return results
 

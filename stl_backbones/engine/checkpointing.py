@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from mmengine.runner.base_loop import BaseLoop
 from stl_backbones.registry import HOOKS
 from stl_backbones.results.atomic import remove_partial_files, write_atomically
 
+PROCESSES = "processes"  # the key in a checkpoint's meta
 _NAME = re.compile(r"(?:epoch|iter)_(\d+)\.pth")
 
 
@@ -50,6 +53,8 @@ class SafeCheckpointHook(CheckpointHook):
       validation first; else its metrics, and with them the best checkpoint, would be missing.
     - What the killed run had not removed yet is removed.
 
+    A checkpoint says of how many processes its run was.
+
     Takes the same arguments.
     """
 
@@ -64,6 +69,10 @@ class SafeCheckpointHook(CheckpointHook):
         if runner._resume and _is_validation_due(runner.train_loop, runner.val_loop):
             runner.logger.info("validating the checkpoint that the run goes on from")
             runner.val_loop.run()
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Note the number of processes."""
+        checkpoint["meta"][PROCESSES] = runner.world_size
 
     def _remove_outdated(self, runner: Runner) -> None:
         if not runner._resume or self.max_keep_ckpts <= 0 or not self.keep_ckpt_ids:
@@ -116,27 +125,50 @@ class _Postponing:
 
 
 def find_resume(work_dir: str | Path) -> Path | None:
-    """The newest whole checkpoint of a work folder; ``None`` if it has none yet.
+    """The newest whole checkpoint of a work folder; ``None`` if it has none.
 
     mmengine's ``last_checkpoint`` holds an absolute path: in a copied folder it would resume the
-    original. Only its file name counts here. A file that a power cut has left empty or cut off is
-    passed over, and the one before it is taken.
+    original. Only its file name counts here. If that file is gone, or a power cut has left it empty
+    or cut off, the newest whole one before it is taken, else the newest, and this is said.
     """
     folder = Path(work_dir)
-    newest_first = _steps(folder)[::-1]
-    candidates = [path for path, _ in newest_first]
+    candidates = [path for path, _ in _steps(folder)[::-1]]
     with contextlib.suppress(OSError, UnicodeDecodeError):
         name = Path((folder / "last_checkpoint").read_text(encoding="utf-8").strip()).name
         if name:
-            step = dict(newest_first).get(folder / name, 0)
-            older = [path for path, other in newest_first if other < step]
-            candidates = [folder / name, *older]
-    for path in candidates:
-        if zipfile.is_zipfile(path):
+            match = _NAME.fullmatch(name)
+            last = int(match[1]) if match else math.inf
+            later = {path for path, step in _steps(folder) if step > last}
+            others = sorted(candidates, key=later.__contains__)  # else as they are
+            candidates = list(dict.fromkeys([folder / name, *others]))
+    for number, path in enumerate(candidates):
+        if _is_whole(path):
+            if number:
+                _say(f"going on from '{path}'")
             return path
-        if path.is_file() and is_main_process():
-            print_log(f"'{path}' is damaged, passed over", logger=None)
+        if path.is_file() or number == 0:
+            wrong = "is damaged" if path.is_file() else "of last_checkpoint is gone"
+            _say(f"'{path}' {wrong}, passed over")
     return None
+
+
+def kept_checkpoints(work_dir: str | Path) -> list[Path]:
+    """The checkpoints of a work folder, damaged ones and best ones included."""
+    return [path for path in Path(work_dir).glob("*.pth") if path.is_file()]
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file is a zip archive, as torch writes, whose parts are as their checksums say."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError, zlib.error):
+        return False
+
+
+def _say(text: str) -> None:
+    if is_main_process():
+        print_log(text, logger=None)
 
 
 def _steps(folder: Path) -> list[tuple[Path, int]]:
@@ -159,4 +191,11 @@ def _is_validation_due(loop: Any, val_loop: Any) -> bool:
     return done > 0 and done >= loop.val_begin and due
 
 
-__all__ = ["AtomicLocalBackend", "SafeCheckpointHook", "find_resume", "write_whole_files"]
+__all__ = [
+    "PROCESSES",
+    "AtomicLocalBackend",
+    "SafeCheckpointHook",
+    "find_resume",
+    "kept_checkpoints",
+    "write_whole_files",
+]

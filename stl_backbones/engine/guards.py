@@ -47,7 +47,8 @@ class StopOnBadLoss(Hook):
         raise InputError(
             f"the loss is {loss} in epoch {runner.epoch + 1}, step {runner.iter + 1}; expected a "
             f"finite one. Batch: {some_of(paths, shown=8) or 'unknown'}. The last "
-            "checkpoint is from before; go on from it with a smaller lr, or bfloat16 for float16"
+            "checkpoint is from before: --resume in bfloat16 instead of float16, or start anew "
+            "from it, --cfg-options load_from=FILE optim_wrapper.optimizer.lr=RATE, at a lower rate"
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Iterator, Sized
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,6 @@ from torch.utils.data import Sampler
 
 from stl_backbones.errors import InputError
 from stl_backbones.registry import DATA_SAMPLERS, HOOKS
-
-STEP = "step"  # the key in a checkpoint's meta
 
 
 @DATA_SAMPLERS.register_module()
@@ -67,7 +65,7 @@ class ReproducibleSteps(Hook):
 
     mmengine saves no generator's state. With this hook, `EpochSampler`, and a data set whose draws
     depend on (seed, epoch, index), none is needed: a resumed run goes on exactly, with any number
-    of data workers. Another number of processes or images is refused.
+    of data workers. Another number of processes is refused when it resumes.
     """
 
     priority = "VERY_HIGH"
@@ -91,39 +89,6 @@ class ReproducibleSteps(Hook):
         """Seed all generators for this step."""
         del batch_idx, data_batch
         seed_everything(runner.seed, runner.iter, runner.rank)
-
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Note what a step is made of."""
-        checkpoint["meta"][STEP] = step_of(runner)
-
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Refuse to resume with other steps: epochs and draws would no longer match.
-
-        Raises:
-            ValueError: If processes, batch size or accumulation differ from those before.
-        """
-        before = checkpoint["meta"].get(STEP)
-        if not runner._resume or not before:
-            return
-        now = step_of(runner)
-        if before != now:
-            raise InputError(
-                f"this run made its steps of {_told(before)}, now {_told(now)}; resume with the "
-                "same, or start anew from its weights, --cfg-options init=FILE"
-            )
-
-
-def step_of(runner: Runner) -> dict[str, int]:
-    """What a step of a run is made of: processes, images of each, gathered batches."""
-    return {
-        "processes": runner.world_size,
-        "batch_size": runner.train_dataloader.batch_size,
-        "accumulated": runner.optim_wrapper._accumulative_counts,
-    }
-
-
-def _told(step: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in step.items())
 
 
 def seed_everything(*key: int) -> None:

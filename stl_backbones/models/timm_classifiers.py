@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import pickle
 import socket
@@ -15,16 +14,17 @@ from typing import Any
 
 import timm
 import torch
+from huggingface_hub.errors import HFValidationError
 from safetensors import SafetensorError
 from timm.models import parse_model_name
 from torch import Tensor, nn
 
-from stl_backbones.errors import InputError, UnknownNameError
+from stl_backbones.errors import InputError, UnknownNameError, did_you_mean
+from stl_backbones.models.registration import NAMES, RELEASED
 from stl_backbones.models.state_dicts import unwrapped
 from stl_backbones.models.weight_values import check_storage, check_values
 from stl_backbones.paths import check_file, check_folder
 
-_SHOWN = 3
 _HUB = "https://huggingface.co"
 # What timm, torch or a registered network raise where the arguments or the weights do not fit.
 _MISFITS = (RuntimeError, LookupError, AttributeError, AssertionError, ValueError, TypeError)
@@ -52,8 +52,7 @@ def check_timm_name(name: str) -> None:
         return
     if tagged:
         raise UnknownNameError(f"timm has no weights '{name}'; expected one of {', '.join(tagged)}")
-    near = difflib.get_close_matches(arch, timm.list_models(), n=_SHOWN, cutoff=0.5)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    hint = did_you_mean(arch, timm.list_models())
     raise UnknownNameError(f"timm has no model '{name}'{hint} (timm {timm.__version__})")
 
 
@@ -158,8 +157,8 @@ def create_pretrained(
 
     Raises:
         KeyError: If timm has no such model.
-        ValueError: If there are no weights for it.
-        OSError: If they cannot be fetched; the file to get by other means is named.
+        ValueError: If there are no weights for it, or they cannot be fetched; the file to get by
+            other means is named.
     """
     check_timm_name(name)
     source, rest = _split_source(name)
@@ -167,7 +166,8 @@ def create_pretrained(
         return _create_described(name, rest, is_remote=source == "hf-hub", img_size=img_size)
     config = timm.get_pretrained_cfg(name)
     if config is None or not config.has_weights:
-        raise InputError(f"timm holds no weights of '{name}'; give a file with {option}")
+        released = f": {RELEASED}" if name in NAMES else ""
+        raise InputError(f"timm holds no weights of '{name}'; give a file with {option}{released}")
     hub_id = config.hf_hub_id
     address = f"{_HUB}/{hub_id}/resolve/main/model.safetensors" if hub_id else str(config.url)
     try:
@@ -178,7 +178,7 @@ def create_pretrained(
     except TypeError as error:
         raise _no_size(name, img_size, error) from error
     except OSError as error:  # what the hub's client and urllib raise without a network
-        raise OSError(
+        raise InputError(
             f"the weights of '{name}' cannot be fetched ({_first(error)}); where there is a "
             f"network, download {address} and give it with {option}"
         ) from error
@@ -195,12 +195,12 @@ def _create_described(name: str, place: str, *, is_remote: bool, img_size: int |
             config = SimpleNamespace(**network.pretrained_cfg)
             if _size(img_size, config):
                 network = timm.create_model(name, pretrained=True, img_size=img_size)
-    except OSError as error:
+    except (OSError, HFValidationError) as error:
         advice = (
             f"where there is a network, `hf download {place} --local-dir DIR`, and give "
             "local-dir:DIR" if is_remote else "expected config.json and a file of weights"
         )  # fmt: skip
-        raise OSError(f"'{name}' cannot be fetched ({_first(error)}); {advice}") from error
+        raise InputError(f"'{name}' cannot be fetched ({_first(error)}); {advice}") from error
     except (*_MISFITS, pickle.UnpicklingError, SafetensorError) as error:
         raise InputError(f"timm cannot build '{name}': {_first(error)}") from error
     check_values(network, network.state_dict(), name)
@@ -279,7 +279,7 @@ def _first(error: BaseException) -> str:
     """The first sentence of torch's or the hub's long message that says something."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = lines[1] if len(lines) > 1 and lines[0].startswith("Error(s) in loading") else lines[0]
-    return told if len(told) <= 200 else f"{told[:197]}..."
+    return told.rstrip(".") if len(told) <= 200 else f"{told[:197]}..."
 
 
 def _is_cached(hub_id: str) -> bool:

@@ -181,9 +181,8 @@ def load_labeler(
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If none is named, it is no labeler, cannot be read safely, or does not fit the
-            timm model.
+            timm model, or timm cannot fetch the weights.
         KeyError: If timm has no such model.
-        OSError: If timm cannot fetch the weights.
     """
     if checkpoint is None:
         return _download(timm_name)

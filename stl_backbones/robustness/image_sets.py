@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from stl_backbones.copies.images import PILLOW
 from stl_backbones.corruptions import get_protocol
 from stl_backbones.datasets.class_folders import ClassFolders
 from stl_backbones.datasets.imagenet_classes import imagenet_wnids, subset_indices, subset_wnids
@@ -132,10 +133,9 @@ def _open_main(folder: ClassFolders, classes: tuple[str, ...], describer: _Descr
         jpeg85=asked.jpeg85,
         folders=None if found is None else found.folders,
     )
-    manifest = None if found is None else found.manifest
     provenance = describer.describe(
         title, images, classes, describer.main_notes(found, images),
-        **corruption_fields(manifest, options),
+        **corruption_fields(found, options),
     )  # fmt: skip
     if asked.jpeg85:
         source = f"{provenance.corruption_source} (jpeg quality=85)"
@@ -153,8 +153,10 @@ def _find_copy(asked: Asked, cells: Sequence[Cell], images: LabelledImages) -> C
     """
     options, root = asked.options, str(asked.options.corrupted_root)
     wanted = [cell for cell in cells if not cell.is_clean]
-    find = partial(find_copy, root, keys=images.keys, image_root=images.root, check_files=False,
-                   hint="; --allow-missing leaves them out, and says so in tables")  # fmt: skip
+    find = partial(
+        find_copy, root, keys=images.keys, image_root=images.root, reader=PILLOW, same_size=False,
+        hint="; --allow-missing leaves them out, and says so in tables",
+    )  # fmt: skip
     if not asked.allow_missing:
         return find(cells=wanted)
     every = [cell for cell in get_protocol(options.protocol).cells() if not cell.is_clean]
@@ -210,7 +212,7 @@ class _Describer:
     def __init__(self, classifier: Classifier, asked: Asked, *, is_imagenet: bool) -> None:
         self.classifier, self.asked, self.is_imagenet = classifier, asked, is_imagenet
         self.parameters = count_parameters(classifier.network)
-        self.macs = count_macs(classifier.network, classifier.view.size)
+        self.macs = count_macs(classifier.network, classifier.view.size, classifier.channels)
 
     def find(self, folder: ClassFolders, classes: Sequence[str], kind: str) -> LabelledImages:
         options = self.asked.options
@@ -247,7 +249,7 @@ class _Describer:
             "inference": ", ".join(filter(None, parts)),
             "parameters": self.parameters,
             "macs": self.macs,
-            "notes": (*notes, *_data_notes(images)),
+            "notes": (*notes, *classifier.notes, *_data_notes(images)),
             "imagenet_val": images.imagenet_val,
             **corruption,
         }

@@ -14,38 +14,28 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 
 from stl_backbones.config.settings import without_unused
 from stl_backbones.config.walk import innermost_datasets, parts
-from stl_backbones.engine.checkpointing import find_resume, write_whole_files
+from stl_backbones.engine.checkpointing import write_whole_files
 from stl_backbones.engine.distributed import start_distributed
 from stl_backbones.engine.safe_loaders import install_safe_loaders
-from stl_backbones.errors import InputError, MissingFileError
-from stl_backbones.results.lock import LOCK_NAME, locked
+from stl_backbones.errors import InputError
+from stl_backbones.results.lock import locked
 
-
-def choose_resume(config: Config, resume: str) -> None:
-    """Have the run go on from a checkpoint.
-
-    Args:
-        config: The config; its work folder is chosen already.
-        resume: A file, or ``'auto'`` for the newest of the work folder. A run that was stopped
-            before its first checkpoint starts anew.
-
-    Raises:
-        FileNotFoundError: If there is nothing to go on with.
-    """
-    folder = Path(config.work_dir)
-    path = find_resume(folder) if resume == "auto" else Path(resume)
-    if path is not None:
-        config.resume = True
-        config.load_from = str(path)
-    elif not (folder / LOCK_NAME).exists():
-        raise MissingFileError(
-            f"nothing to resume: no run was started in '{folder}'; leave --resume out to start one"
-        )
+# What mmengine logs that a person at the terminal does not wait for: dumps by how they begin, notes
+# on its own parts and on single parameters by what they contain.
+_FOR_THE_FILE = (
+    "System environment:", "Config:", "Hooks will be executed", "Distributed training is not used",
+    "paramwise_",
+)  # fmt: skip
+_NOTES = (
+    "since its requires_grad=False", '"FileClient" will be deprecated',
+    '"HardDiskBackend" is the alias',
+)  # fmt: skip
 
 
 @contextmanager
@@ -112,9 +102,10 @@ def build_runner(config: Config, uses: Sequence[str]) -> Runner:
     used = deepcopy(config)
     for name in config.keys() - without_unused(config, uses).keys():
         used.pop(name)
-    runner = Runner.from_cfg(used)
+    runner = _QuietRunner.from_cfg(used)
     runner.cfg.update({name: config[name] for name in config.keys() - used.keys()})
     runner.dump_config()
+    runner.logger.info(f"environment, config and all messages: {runner._log_dir}")
     return runner
 
 
@@ -136,22 +127,26 @@ def default_work_dir(config_path: str | Path) -> Path:
     return Path("work_dirs") / Path(config_path).stem
 
 
-def shorten_console(logger: logging.Logger) -> None:
-    """Keep mmengine's lines on every single parameter in the log file, off the terminal."""
-    for handler in logger.handlers:
-        if not isinstance(handler, logging.FileHandler):
-            handler.addFilter(lambda record: not _is_on_parameter(record.getMessage()))
+class _QuietRunner(Runner):
+    """mmengine's runner, whose terminal shows progress and results; the log file has the rest."""
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Build the logger of the run."""
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            if not isinstance(handler, logging.FileHandler):
+                handler.addFilter(_is_for_terminal)
+        return logger
 
 
-def _is_on_parameter(message: str) -> bool:
-    return message.startswith("paramwise_") or "since its requires_grad=False" in message
+def _is_for_terminal(record: logging.LogRecord) -> bool:
+    message = record.getMessage().lstrip("\n-")
+    return not message.startswith(_FOR_THE_FILE) and not any(w in message for w in _NOTES)
 
 
 __all__ = [
     "build_runner",
-    "choose_resume",
     "default_work_dir",
     "prepare_run",
-    "shorten_console",
     "work_folder_held",
 ]

@@ -60,7 +60,7 @@ def check_start(runner: Runner, checkpoint: Any, path: str, *, resume: bool) -> 
         if not isinstance(meta, Mapping) or not {"epoch", "iter"} <= meta.keys():
             raise InputError(
                 f"checkpoint '{path}' holds weights and no state of a training to resume; start "
-                "from it with --cfg-options load_from=FILE, in configs/cls init=FILE"
+                f"from it, without --resume, with --cfg-options load_from={path}"
             )
         return
     own = {name: value for name, value in model.state_dict().items() if name.startswith(_BODY)}

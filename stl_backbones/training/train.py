@@ -20,13 +20,13 @@ from stl_backbones.training.pretraining import (
     number_by_training,
     scale_learning_rate,
 )
+from stl_backbones.training.resuming import check_same_training, choose_resume
 from stl_backbones.training.runs import (
     build_runner,
-    choose_resume,
     prepare_run,
-    shorten_console,
     work_folder_held,
 )
+from stl_backbones.training.sample_labels import check_every_sample
 from stl_backbones.training.starting import (
     TRAINING_PARTS,
     bare_model,
@@ -78,8 +78,7 @@ def train(
         skip_broken=skip_broken,
     )  # fmt: skip
     train_in(config, amp)
-    if resume is not None:
-        choose_resume(config, resume)
+    choose_resume(config, resume)
     # What cannot be read is reported before anything is built.
     start = read_checkpoint(config.load_from) if config.get("load_from") else None
     with work_folder_held(config, on_start), warnings.catch_warnings():
@@ -94,7 +93,6 @@ def _build(config: Config, start: Any) -> Runner:
     with building(_WHAT), naming_empty_data():
         runner = build_runner(config, _USES)
         runner.train_loop  # noqa: B018  builds the data set
-    shorten_console(runner.logger)
     model, resume = bare_model(runner), bool(config.get("resume"))
     is_classifier = isinstance(model, STLClassifier)
     if is_classifier:
@@ -105,6 +103,8 @@ def _build(config: Config, start: Any) -> Runner:
         runner._load_from = None
     elif start is not None:
         check_start(runner, start, config.load_from, resume=resume)
+        if resume:
+            check_same_training(runner, start, config.load_from)
     if is_classifier:
         scale_learning_rate(runner)
     with building(_WHAT), naming_empty_data():
@@ -112,6 +112,7 @@ def _build(config: Config, start: Any) -> Runner:
     if is_classifier:
         number_by_training(runner)
     check_data(model, runner.train_dataloader.dataset, split="train")
+    check_every_sample(model, runner.train_dataloader.dataset)
     if runner._val_loop is not None:
         metrics = runner.val_evaluator.metrics
         check_data(model, runner.val_dataloader.dataset, split="val", metrics=metrics)

@@ -323,3 +323,12 @@ class TestModelsOfTheLibraries:
         check_data(model, data, split="test")  # what only training uses
         model.decode_head.loss_decode.class_weight = [1.0] * 19
         check_data(model, data, split="train")
+
+    @pytest.mark.filterwarnings("ignore::UserWarning")
+    def test_weights_of_a_detectors_loss(self):
+        name = "mmdet::retinanet/retinanet_r18_fpn_1x_coco.py"
+        weights = {"type": "CrossEntropyLoss", "use_sigmoid": True, "class_weight": [1.0] * 19}
+        model = self.build(name, {"num_classes": 5, "model.bbox_head.loss_cls": weights})
+        message = r"bbox_head.loss_cls: class_weight holds 19 weights for 5 classes"
+        with pytest.raises(ValueError, match=message):
+            check_data(model, NoLabels(5), split="train")

@@ -97,14 +97,27 @@ def test_a_part_without_a_type_takes_new_keys(seg):
     assert config.optim_wrapper.paramwise_cfg.custom_keys["pos_embed"] == {"decay_mult": 0.0}
 
 
-def test_a_stride_beyond_the_window_is_refused(seg):
-    with pytest.raises(ValueError, match=r"stride \(768, 768\) must not exceed the crop"):
-        load_config(seg, options={"crop_size": (512, 512)})
-
-
-def test_fewer_iterations_than_warm_up_are_refused(seg):
-    with pytest.raises(ValueError, match="give warmup_iters too"):
-        load_config(seg, options={"max_iters": 300})
+@pytest.mark.parametrize(
+    ("name", "options", "mended"),
+    [
+        ("configs/seg/stl_fan_b_cityscapes.py", {"max_iters": 300}, {"warmup_iters": 100}),
+        ("configs/cls/stl_fan_t_mini_labeler.py", {"epochs": 2}, {"warmup_epochs": 1}),
+        ("configs/det/stl_fan_t_cascade_mask_rcnn_mini.py", {"warmup_iters": 0},
+         {"warmup_iters": 1}),
+        ("mmseg::segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py",
+         {"param_scheduler.1.end": 1000}, {"param_scheduler.1.begin": 10}),
+        ("configs/seg/stl_fan_b_cityscapes.py", {"crop_size": (512, 512)}, {"stride": (256, 256)}),
+        ("mmseg::segformer/segformer_mit-b0_8xb1-160k_cityscapes-1024x1024.py",
+         {"model.test_cfg.stride": (2000, 2000)}, {"model.test_cfg.stride": (512, 512)}),
+    ],
+)  # fmt: skip
+def test_the_option_that_a_refusal_names_mends_it(repo_root, name, options, mended):
+    path = name if "::" in name else repo_root / name
+    with pytest.raises(ValueError, match=r"must not exceed the crop|begins at") as refused:
+        load_config(path, options=options)
+    advice = str(refused.value).partition("--cfg-options ")[2]
+    assert set(mended) <= {word.partition("=")[0] for word in advice.split()}
+    load_config(path, options={**options, **mended})
 
 
 def test_a_missing_config_is_named(tmp_path):

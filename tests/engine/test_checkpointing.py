@@ -181,6 +181,30 @@ class TestFindResume:
         assert find_resume(folder) == folder / "epoch_2.pth"
         assert "epoch_10.pth' is damaged, passed over" in capsys.readouterr().out
 
+    @pytest.mark.parametrize(
+        ("gone", "taken"),
+        [("epoch_12.pth", "epoch_10.pth"), ("epoch_3.pth", "epoch_2.pth"),
+         ("epoch_0.pth", "epoch_10.pth"), ("of_another_name.pth", "epoch_10.pth")],
+    )  # fmt: skip
+    def test_where_that_is_gone_the_newest_before_it_else_the_newest(
+        self, folder, gone, taken, capsys
+    ):
+        (folder / "last_checkpoint").write_text(f"/elsewhere/{gone}")
+        assert find_resume(folder) == folder / taken
+        said = capsys.readouterr().out
+        assert f"{gone}' of last_checkpoint is gone, passed over" in said
+        assert f"going on from '{folder / taken}'" in said
+
+    def test_a_byte_that_a_disk_has_turned(self, folder, capsys):
+        """Its directory is whole, the weights are not."""
+        path = folder / "epoch_10.pth"
+        torch.save({"step": torch.arange(1000.0)}, path)
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+        assert find_resume(folder) == folder / "epoch_2.pth"
+        assert "is damaged" in capsys.readouterr().out
+
     @pytest.mark.parametrize("text", [b"", b"\xff\xfe", None])
     def test_without_a_name_the_last_step(self, folder, text):
         (folder / "last_checkpoint").unlink()

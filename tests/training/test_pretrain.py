@@ -205,12 +205,18 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     assert again == losses[step:]
 
 
-def test_resume_without_a_name_goes_on_in_the_folder(labeler, configs, labeler_options, tmp_path):
-    copy = shutil.copytree(labeler, tmp_path / "copy")
-    pretrain(
-        configs["labeler"], work_dir=copy, resume="auto", options={**labeler_options, "epochs": 3}
-    )
-    assert read(copy / "epoch_3.pth")["meta"]["iter"] == 6
+def test_resume_without_a_name_goes_on_in_the_folder(student, configs, student_options, tmp_path):
+    copy = shutil.copytree(student, tmp_path / "copy")
+    (copy / "iter_4.pth").unlink()
+    pretrain(configs["student"], work_dir=copy, resume="auto", options=student_options)
+    assert read(copy / "iter_4.pth")["meta"]["iter"] == 4
+
+
+def test_resume_with_more_epochs_is_refused(student, configs, student_options, tmp_path):
+    """The schedule of the checkpoint would stay: at the lowest rate in all epochs that come."""
+    with pytest.raises(UserError, match=r"another training: .*train_cfg\.max_epochs 2 -> 4"):
+        pretrain(configs["student"], work_dir=tmp_path, resume=str(student / "iter_2.pth"),
+                 options={**student_options, "epochs": 4})  # fmt: skip
 
 
 def test_starts_from_a_file_of_weights(labeler, configs, student_options, tmp_path):
@@ -337,7 +343,7 @@ class TestRefusals:
 
     def test_of_going_on_with_other_steps(self, configs, student, student_options, tmp_path):
         with pytest.raises(
-            ValueError, match=r"made its steps of .*batch_size 4.* now .*size 5.*init="
+            ValueError, match=r"another training: train_dataloader\.batch_size 4 -> 5; .*load_from="
         ):
             pretrain(
                 configs["student"],

@@ -4,10 +4,8 @@ import os
 import shutil
 from functools import partial
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from stl_backbones.engine.checkpointing import find_resume
 from stl_backbones.engine.safe_loaders import install_safe_loaders
@@ -23,6 +21,7 @@ SHORT = {
     "val_interval": 2,
     "batch_size": 2,
     "default_hooks.logger.interval": 1,
+    "default_hooks.checkpoint.interval": 1,
 }
 
 
@@ -91,12 +90,18 @@ def test_the_sweeps_clean_cell_is_the_test_tools_miou(trained, config, options, 
 
 
 def test_resume_goes_on_in_a_copied_folder(trained, config, options, tmp_path):
+    before = (trained / "iter_2.pth").stat()
     copy = shutil.copytree(trained, tmp_path / "copy")
-    longer = {**options, "max_iters": 3, "val_interval": 3}
-    train(config, work_dir=copy, resume="auto", options=longer)
-    assert (copy / "iter_3.pth").is_file()
-    assert not (trained / "iter_3.pth").exists()
-    assert find_resume(copy) == copy / "iter_3.pth"
+    (copy / "iter_2.pth").unlink()  # which last_checkpoint still names
+    train(config, work_dir=copy, resume="auto", options=options)
+    assert find_resume(copy) == copy / "iter_2.pth"
+    assert (trained / "iter_2.pth").stat() == before
+
+
+def test_resume_takes_no_other_schedule(trained, config, options, tmp_path):
+    with pytest.raises(UserError, match=r"another training: .*train_cfg\.max_iters 2 -> 3"):
+        train(config, work_dir=tmp_path, resume=str(trained / "iter_1.pth"),
+              options={**options, "max_iters": 3})  # fmt: skip
 
 
 def test_a_run_stopped_before_its_first_checkpoint_starts_anew(config, options, tmp_path):
@@ -126,23 +131,6 @@ def test_two_processes_train_one_model(config, words, tmp_path, run_tool, torchr
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("checkpoints and logs") == 1
     assert (tmp_path / "iter_2.pth").is_file()
-
-
-def test_classes_of_ones_own(mini_data, config, options, tmp_path):
-    """Label maps of 0 to 2 under names that Cityscapes has not, or in another order."""
-    data = shutil.copytree(mini_data / "cityscapes", tmp_path / "data")
-    for path in data.rglob("*labelTrainIds.png"):
-        labels = np.asarray(Image.open(path))
-        Image.fromarray(np.where(labels == 255, 255, labels % 3).astype(np.uint8)).save(path)
-    own = {**options, "num_classes": 3, "classes": ("car", "road", "pond")}
-    folder = train(config, work_dir=tmp_path / "run", options=own, data_root=data)
-    assert len(weights(folder / "iter_2.pth")["decode_head.conv_seg.weight"]) == 3
-    metrics = evaluate(config, folder / "iter_2.pth", work_dir=tmp_path / "run", options=own,
-                       data_root=data)  # fmt: skip
-    assert set(metrics) == {"mIoU", "mAcc", "aAcc"}
-    with pytest.raises(UserError, match=r"has 3 classes \(decode_head\), .* 2: car, road"):
-        train(config, work_dir=tmp_path / "two", options={**own, "classes": ("car", "road")},
-              data_root=data)  # fmt: skip
 
 
 class TestRefusals:
@@ -201,3 +189,43 @@ class TestRefusals:
             train(config, work_dir=tmp_path / "a", options=options)
         train(config, work_dir=tmp_path / "b", options=options, skip_broken=True)
         assert (tmp_path / "b/iter_2.pth").is_file()
+
+
+@pytest.fixture
+def lightning_file(mini_checkpoint, tmp_path):
+    """The weights as another trainer would write them: wrapped twice, under a key of its own."""
+    wrapped = {f"model.module.{k}": v + 1e-3 if v.is_floating_point() else v
+               for k, v in weights(mini_checkpoint).items()}  # fmt: skip
+    torch.save({"epoch": 3, "model_state_dict": wrapped}, tmp_path / "lightning.ckpt")
+    plain = {k.removeprefix("model.module."): v for k, v in wrapped.items()}
+    torch.save({"state_dict": plain, "meta": {}}, tmp_path / "plain.pth")
+    return tmp_path / "lightning.ckpt"
+
+
+def test_a_run_starts_from_a_wrapped_file(config, options, lightning_file, tmp_path):
+    """mmengine itself would load nothing of it, and say so in a warning alone."""
+    frozen = {**options, "optim_wrapper.optimizer.lr": 0.0, "val_interval": 9}
+    train(config, work_dir=tmp_path / "run", options={**frozen, "load_from": str(lightning_file)})
+    after = weights(find_resume(tmp_path / "run"))
+    start = weights(tmp_path / "plain.pth")
+    learned = [name for name in after if "running" not in name and "num_batches" not in name]
+    assert all(torch.equal(after[name], start[name]) for name in learned)
+
+
+def test_a_wrapped_file_scores_as_the_plain_one(config, options, lightning_file, tmp_path):
+    files = (lightning_file, tmp_path / "plain.pth")
+    one, other = (evaluate(config, f, work_dir=tmp_path / "w", options=options) for f in files)
+    assert one == other
+
+
+def test_averaged_weights_are_scored_unless_raw_ones_are_asked_for(
+    config, options, mini_checkpoint, tmp_path
+):
+    raw = weights(mini_checkpoint)
+    averaged = {k: -v if "conv_seg" in k else v for k, v in raw.items()}
+    torch.save({"state_dict": raw, "state_dict_ema": averaged}, tmp_path / "both.pth")
+    torch.save({"state_dict": averaged}, tmp_path / "averaged.pth")
+    score = partial(evaluate, config, work_dir=tmp_path / "w", options=options)
+    assert score(tmp_path / "both.pth") == score(tmp_path / "averaged.pth")
+    assert score(tmp_path / "both.pth", ema=False) == score(mini_checkpoint)
+    assert score(mini_checkpoint) != score(tmp_path / "averaged.pth")

@@ -9,6 +9,7 @@ import torch
 from mmengine.runner import Runner
 
 from stl_backbones.engine.safe_loaders import install_safe_loaders
+from stl_backbones.errors import UserError
 from stl_backbones.models import read_checkpoint
 from stl_backbones.training.test import evaluate
 from stl_backbones.training.train import train
@@ -118,10 +119,19 @@ def test_segmentation_after_detection_in_one_process(
 
 
 def test_resume_goes_on_in_a_copied_folder(trained, config, options, tmp_path):
+    """A finished run, whose checkpoint is of its last epoch, has nothing left to do."""
     copy = shutil.copytree(trained, tmp_path / "copy")
-    train(config, work_dir=copy, resume="auto", options={**options, "max_epochs": 2})
-    assert (copy / "epoch_2.pth").is_file()
-    assert not (trained / "epoch_2.pth").exists()
+    (copy / "last_checkpoint").unlink()
+    train(config, work_dir=copy, resume="auto", options=options)
+    (log,) = set(copy.glob("*/*.log")) - {copy / path.relative_to(trained)
+                                          for path in trained.glob("*/*.log")}  # fmt: skip
+    assert "resumed epoch: 1, iter: 2" in log.read_text()
+
+
+def test_resume_takes_no_other_schedule(trained, config, options, tmp_path):
+    with pytest.raises(UserError, match=r"another training: .*train_cfg\.max_epochs 1 -> 2"):
+        train(config, work_dir=tmp_path, resume=str(trained / "epoch_1.pth"),
+              options={**options, "max_epochs": 2})  # fmt: skip
 
 
 def test_mixed_precision_on_the_cpu(config, options, tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ crop_size = (1024, 1024)
 train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations"),
-    dict(type="stl_backbones.CheckSegMap", num_classes=19),
+    dict(type="stl_backbones.CheckSegMap"),
     dict(type="RandomResize", scale=img_scale, ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type="RandomCrop", crop_size=crop_size, cat_max_ratio=0.75),
     dict(type="RandomFlip", prob=0.5),
@@ -17,7 +17,7 @@ test_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="Resize", scale=img_scale, keep_ratio=True),
     dict(type="LoadAnnotations"),
-    dict(type="stl_backbones.CheckSegMap", num_classes=19),
+    dict(type="stl_backbones.CheckSegMap"),
     dict(type="PackSegInputs"),
 ]
 train_dataloader = dict(
@@ -27,6 +27,7 @@ train_dataloader = dict(
     sampler=dict(type="InfiniteSampler", shuffle=True),
     dataset=dict(
         type=dataset_type,
+        num_classes=19,
         data_root=data_root,
         data_prefix=dict(img_path="leftImg8bit/train", seg_map_path="gtFine/train"),
         pipeline=train_pipeline,
@@ -39,6 +40,7 @@ val_dataloader = dict(
     sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
         type=dataset_type,
+        num_classes=19,
         data_root=data_root,
         data_prefix=dict(img_path="leftImg8bit/val", seg_map_path="gtFine/val"),
         pipeline=test_pipeline,
@@ -51,6 +53,7 @@ test_dataloader = dict(
     sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
         type=dataset_type,
+        num_classes=19,
         data_root=data_root,
         data_prefix=dict(img_path="leftImg8bit/val", seg_map_path="gtFine/val"),
         pipeline=test_pipeline,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from timm.data import resolve_model_data_config
 
 from stl_backbones.datasets.class_folders import ClassFolders
+from stl_backbones.datasets.imagenet_classes import columns_of_imagenet_1k, imagenet_wnids
 from stl_backbones.errors import InputError
 from stl_backbones.models import read_checkpoint, select_state_dict
 from stl_backbones.models.checkpoint import CARD
@@ -27,8 +28,9 @@ class TimmSource(Source):
     """A timm model on the images of a folder.
 
     Args:
-        timm_name: The model, with or without the tag of its weights.
-        checkpoint: A file of weights (``.pth``, ``.safetensors``); ``None`` fetches timm's.
+        timm_name: The model, with or without the tag of its weights, or ``hf-hub:...`` or
+            ``local-dir:...``, see `stl_backbones.models.timm_classifiers.check_timm_name`.
+        checkpoint: A file of weights, or its address; ``None`` fetches timm's.
         data_root: The folder of the clean images' class folders; ``None`` for a model that is
             not scored.
         name: Its name in tables; default: timm's.
@@ -56,8 +58,7 @@ class TimmSource(Source):
         Raises:
             UnknownNameError: If timm has no such model.
             MissingFileError: If the checkpoint or the folder is missing.
-            InputError: If the weights do not fit, or there are none.
-            OSError: If the weights cannot be fetched.
+            InputError: If the weights do not fit, cannot be fetched, or there are none.
         """
         del task
         root = self.data_root
@@ -80,13 +81,15 @@ class TimmSource(Source):
             mode=data["crop_mode"],
         )
         classes = check_output(network, self.timm_name, channels=channels, size=view.size)
+        columns = _columns(classes, recorded, folder)
         arch = described.get("architecture") or self.timm_name.partition(".")[0]
         full = ".".join(filter(None, (arch, described.get("tag"))))
         return make_classifier(
             network,
             view_options,
             name=self.name,
-            num_classes=classes,
+            num_classes=classes if columns is None else len(columns),
+            columns=columns,
             recorded=recorded,
             folder=folder,
             view=view,
@@ -112,6 +115,17 @@ class TimmSource(Source):
             ema=self.ema,
         )
         return network, recorded_classes(raw)
+
+
+def _columns(
+    classes: int, recorded: Sequence[str] | None, folder: ClassFolders | None
+) -> tuple[int | None, ...] | None:
+    """The logits of ImageNet-1K's classes, where a larger ImageNet's network is scored on them."""
+    if recorded is not None or folder is None or len(folder.classes) == classes:
+        return None
+    if not set(folder.classes) <= set(imagenet_wnids()):
+        return None
+    return columns_of_imagenet_1k(classes)
 
 
 def open_folder(root: str | Path, *, option: str) -> ClassFolders:
