@@ -50,21 +50,6 @@ def test_segmented_images(make_store):
         make_store("b", protocol="small", model="=B", without=("fog-1",)),
     ]
     lines = lines_of(folders, partial=True)
-    assert len(lines) == 4 * 20 + 20
-    found = chosen(lines, Cell("fog", 4))
-    assert [line["image"] for line in found] == [f"{index}.jpg" for index in range(20)]
-    assert [float(line["top1_fraction"]) for line in found] == [1.0] * 8 + [0.0] * 12
-    assert [float(line["top5_fraction"]) for line in found] == [1.0] * 9 + [0.0] * 11
-    assert (found[7]["label"], found[7]["prediction"], found[8]["prediction"]) == ("3", "3", "1")
-    assert (float(found[0]["nll_nats"]), float(found[8]["nll_nats"])) == (0.25, 2.0)
-    other = chosen(lines, Cell("clean", 0), set="imagenet-a")
-    assert sum(float(line["top1_fraction"]) for line in other) == 5
-
-
-def test_segmented_images(make_store):
-    """All hits are in the first image, all misses in the second; see `confusion_of`."""
-    lines = lines_of([make_store("a", protocol="small", model="A"), make_store("b", protocol="small", model="=B", without=("fog-1",))],
-                     partial=True)  # fmt: skip
     assert len(lines) == 4 * 2 + 3 * 2
     found = [line["miou_fraction"] for line in chosen(lines, Cell("fog", 1))]
     assert found == ["1.0", "0.0"]  # A's alone
