@@ -55,7 +55,7 @@ _COUNTED = {
     "bbox_detections": ("bbox_score", "bbox_category", "bbox_matched", "bbox_ignored"),
     "segm_detections": ("segm_score", "segm_category", "segm_matched", "segm_ignored"),
 }
-_AT_ONCE = 64  # images that are scored each on its own, of a matrix of weights
+_AT_ONCE = 1000  # images that are scored each on its own, of a matrix of weights
 _KINDS = {BOX: "bbox", MASK: "segm"}  # -> name in samples
 # Number -> its name in tables, and what is special about it.
 _TOLD = {
