@@ -21,17 +21,24 @@ stamp = $(1)/.installed-$(shell cat setup.py $(2) | cksum | cut -d' ' -f1)
 STAMP := $(call stamp,$(VENV),$(HASHES))
 OPENMMLAB_STAMP := $(call stamp,$(OPENMMLAB_VENV),$(OPENMMLAB_PINS))
 TESTS ?= -m "not slow"
+# One process a core, each with whole files of tests; JOBS=0 runs all in one process.
+JOBS ?= auto
+PYTEST := -m pytest -n $(JOBS) --maxprocesses 8 --dist loadfile
+# Waiting OpenMP threads sleep, as in the tools: see stl_backbones/cli/__init__.py.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: help demo test test-all test-openmmlab faults lint format hashes audit clean
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
-# torch first: mmcv is compiled against it (once; pip keeps the wheel). After a change of the torch
-# pin, add --no-cache-dir to the mmcv line: pip's wheel cache does not know the torch it was built for.
+# torch first: mmcv is compiled against it (once; pip keeps the wheel). pip's cache does not know for
+# which torch, so an operator is tried, and what fails is compiled anew.
 define make_venv
 	@test -n "$(PYTHON)" || { echo "make: needs Python 3.10, 3.11 or 3.12 on PATH"; exit 2; }
 	$(PYTHON) -m venv $(1)
 endef
+MMCV_WORKS = $(1)/bin/python -c "from stl_backbones.config.operators import check_operators as c; c()"
+MMCV_AGAIN := --no-cache-dir --no-build-isolation --no-deps --force-reinstall
 define finish
 	rm -f $(1)/.installed-*
 	touch $@
@@ -45,6 +52,11 @@ $(STAMP):
 	$(COMPILING)
 	MAX_JOBS=$$(nproc) $(BIN)/python -m pip install -q --require-hashes --no-build-isolation -r $(HASHES)
 	$(BIN)/python -m pip install -q --no-build-isolation --no-deps -e .
+	$(call MMCV_WORKS,$(VENV)) 2>$(VENV)/mmcv.log || { \
+		echo "the mmcv of pip's cache does not fit this torch: compiling it anew"; \
+		sed -n '/^onedl-mmcv==/,/[^\\]$$/p' $(HASHES) >$(VENV)/mmcv.txt; \
+		MAX_JOBS=$$(nproc) $(BIN)/python -m pip install -q --require-hashes $(MMCV_AGAIN) \
+			-r $(VENV)/mmcv.txt && $(call MMCV_WORKS,$(VENV)); }
 	$(call finish,$(VENV))
 
 $(OPENMMLAB_STAMP): PIP = $(OPENMMLAB_VENV)/bin/python -m pip install -q -c $(OPENMMLAB_PINS)
@@ -54,19 +66,22 @@ $(OPENMMLAB_STAMP):
 	$(COMPILING)
 	MAX_JOBS=$$(nproc) $(PIP) --no-build-isolation mmcv
 	$(PIP) --no-build-isolation -e '.[openmmlab,dev]'
+	$(call MMCV_WORKS,$(OPENMMLAB_VENV)) 2>$(OPENMMLAB_VENV)/mmcv.log || { \
+		echo "the mmcv of pip's cache does not fit this torch: compiling it anew"; \
+		MAX_JOBS=$$(nproc) $(PIP) $(MMCV_AGAIN) mmcv && $(call MMCV_WORKS,$(OPENMMLAB_VENV)); }
 	$(call finish,$(OPENMMLAB_VENV))
 
 demo: $(STAMP)
 	$(BIN)/python tools/demo.py
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python $(PYTEST) $(TESTS)
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python $(PYTEST)
 
 test-openmmlab: $(OPENMMLAB_STAMP)
-	$(OPENMMLAB_VENV)/bin/python -m pytest $(TESTS)
+	$(OPENMMLAB_VENV)/bin/python $(PYTEST) $(TESTS)
 
 faults: $(STAMP)
 	$(BIN)/python -m faults --table faults/results.md

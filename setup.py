@@ -66,7 +66,7 @@ OPENMMLAB = [
 # What tools/export_onnx.py writes files with, and checks them; the floors are what is tested.
 ONNX = ["onnx", "onnxruntime", "onnxscript>=0.7", "torch>=2.11"]
 
-DEV = ["hypothesis", "import-linter", "mypy", "pre-commit", "pytest>=8", "ruff"]
+DEV = ["hypothesis", "import-linter", "mypy", "pre-commit", "pytest>=8", "pytest-xdist", "ruff"]
 
 setup(
     name="stl_backbones",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from stl_backbones.cli.tool import add_trust_checkpoint, make_parser, run_tool
+from stl_backbones.cli.tool import add_no_ema, add_trust_checkpoint, make_parser, run_tool
 
 
 def parse() -> argparse.ArgumentParser:
@@ -16,9 +16,7 @@ def parse() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
     parser.add_argument("src", help="released checkpoint, for example fan_vit_base.pth.tar")
     parser.add_argument("dst", help="file to write")
-    parser.add_argument(
-        "--no-ema", action="store_true", help="take the raw weights instead of the averaged ones"
-    )
+    add_no_ema(parser)
     parser.add_argument(
         "--with-head", action="store_true", help="keep the classifiers: for timm, or to go on"
     )

@@ -1,7 +1,7 @@
 """From generated street scenes to a Cityscapes-C report, in minutes on two CPU cores.
 
-Runs the other tools one after the other and prints each command; a step that is done is not done
-again.
+Runs the other tools one after the other and prints each command. The same command goes on where an
+interrupted one stopped: a step that is done is not done again, training resumes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from stl_backbones.cli.parser import whole_from
 from stl_backbones.cli.tool import make_parser, run_tool
+from stl_backbones.results.lock import LOCK_NAME
 
 ROOT = Path(__file__).parents[1]
 CONFIG = os.path.relpath(ROOT / "configs/seg/stl_fan_t_mini.py")
@@ -34,30 +35,37 @@ def parse() -> argparse.ArgumentParser:
     return parser
 
 
-def demo(args: argparse.Namespace) -> int:
-    """Run all steps; returns the first failing step's exit code."""
-    out = args.out
-    out.mkdir(parents=True, exist_ok=True)  # said here if it cannot be, not by the first step
-    checkpoint = out / f"train/iter_{args.iterations}.pth"
+def plan(args: argparse.Namespace) -> list[list[str]]:
+    """The commands to run, each a tool of this folder and its arguments."""
+    out, iterations = args.out, args.iterations
+    training = out / "train"
+    checkpoint = training / f"iter_{iterations}.pth"
+    part = max(iterations // 20, 1)
     options = ["--cfg-options", f"data_root={out}/mini/cityscapes"]
     length = [
-        f"max_iters={args.iterations}",
-        f"val_interval={args.iterations}",
-        f"warmup_iters={max(args.iterations // 20, 1)}",
-    ]
+        f"max_iters={iterations}", f"val_interval={iterations}", f"warmup_iters={part}",
+        f"default_hooks.checkpoint.interval={part}",
+    ]  # fmt: skip
+    resume = ["--resume"] if (training / LOCK_NAME).exists() else []  # it was started before
     limit = ["--limit", str(args.limit)] if args.limit else []
     steps = [["make_mini_data.py", f"{out}/mini"]]
-    if checkpoint.is_file():
-        print(f"{checkpoint} is there: not trained again")
-    else:
-        steps.append(["train.py", CONFIG, "--amp", "--work-dir", f"{out}/train", *options, *length])
-    steps += [
+    if not checkpoint.is_file():
+        steps.append(
+            ["train.py", CONFIG, "--amp", "--work-dir", str(training), *resume, *options, *length]
+        )
+    return [
+        *steps,
         ["robustness.py", CONFIG, str(checkpoint), "--protocol", "stl-cityscapes-c",
          "--name", "STL FAN-T mini", "--work-dir", f"{out}/robustness", *limit, *options],
         ["report.py", f"{out}/robustness", "--out", f"{out}/report"],
     ]  # fmt: skip
+
+
+def demo(args: argparse.Namespace) -> int:
+    """Run all steps; returns the first failing step's exit code."""
+    args.out.mkdir(parents=True, exist_ok=True)  # said here if it cannot be, not by the first step
     start = time.monotonic()
-    for step in steps:
+    for step in plan(args):
         print(f"\n$ python tools/{shlex.join(step)}", flush=True)
         command = [sys.executable, str(ROOT / "tools" / step[0]), *step[1:]]
         code = subprocess.run(command, check=False).returncode
@@ -68,5 +76,5 @@ def demo(args: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    kept = "finished steps are kept"
+    kept = "finished steps are kept, and the training's last checkpoint"
     raise SystemExit(run_tool(parse(), demo, after_interrupt=kept))

@@ -12,7 +12,13 @@ from __future__ import annotations
 import argparse
 
 from stl_backbones.cli.parser import whole_from
-from stl_backbones.cli.tool import add_trust_checkpoint, make_parser, parse_options, run_tool
+from stl_backbones.cli.tool import (
+    add_no_ema,
+    add_trust_checkpoint,
+    make_parser,
+    parse_options,
+    run_tool,
+)
 
 
 def parse() -> argparse.ArgumentParser:
@@ -36,6 +42,7 @@ def parse() -> argparse.ArgumentParser:
         "--labels", action="store_true", help="export each pixel's class instead of the logits"
     )
     add("--cfg-options", nargs="+", metavar="NAME=VALUE", help="change the config")
+    add_no_ema(parser)
     add_trust_checkpoint(parser)
     return parser
 
@@ -54,6 +61,7 @@ def export(args: argparse.Namespace) -> None:
         backbone=args.backbone,
         labels=args.labels,
         options=parse_options(args.cfg_options),
+        ema=not args.no_ema,
     )
     print(f"{report}\nwrote {args.out}")
 

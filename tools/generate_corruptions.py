@@ -40,13 +40,15 @@ def parse() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("src", metavar="SRC", help="the data set (with --verify alone: the copy)")
     add("out", metavar="OUT", nargs="?", help="the copy; apart from SRC")
-    add("--layout", metavar="NAME", help="cityscapes, coco, imagenet or folder (any images)")
+    add("--layout", metavar="NAME", help="cityscapes, coco, imagenet, classes (class folders, "
+        "read as timm does) or folder (any images, read as OpenMMLab does)")  # fmt: skip
     add("--protocol", metavar="NAME", help="which corruptions and severities; default: "
-        "stl-cityscapes-c, coco-c, imagenet-c, or all for folder")  # fmt: skip
-    add("--corruptions", nargs="+", metavar="NAME", help="only these of the protocol")
+        "stl-cityscapes-c, coco-c, imagenet-c (classes too), or all for folder")  # fmt: skip
+    add("--corruptions", nargs="+", metavar="NAME", help="only these of the protocol, or its "
+        "groups: noise, blur, weather, digital")  # fmt: skip
     add("--severities", nargs="+", type=whole_from(1, 5), metavar="N",
         help="only these severities, 1 to 5")  # fmt: skip
-    add("--split", help="which split; default: val, none for folder")
+    add("--split", help="which split; default: val, none for folder and classes")
     add("--limit", type=whole_from(1), metavar="N", help="only the first N images")
     add("--mode", default="exact", help="corruption engine: exact, fast or reference")
     add("--compat", choices=COMPATS, default=COMPATS[0], help="the package that exact equals")
@@ -58,6 +60,8 @@ def parse() -> argparse.ArgumentParser:
     add("--workers", type=whole_from(1, 1024), metavar="N",
         help="processes; default: the cores it may use")  # fmt: skip
     add("--shard", metavar="I/N", help="make the I-th of N shares, I from 1 to N")
+    add("--label-maps", action="store_true", help="corrupt what looks like a label map too: by its "
+        "name, or one channel of few levels")  # fmt: skip
     add("--dry-run", action="store_true", help="only estimate; write nothing")
     add("--verify", action="store_true", help="compare a finished copy with its manifest")
     add_custom_imports(parser)
@@ -78,8 +82,9 @@ def generate(args: argparse.Namespace) -> int:
     names = {entry.name for entry in dataclasses.fields(request.GenerateOptions)} - {"engine"}
     chosen = {name: getattr(args, name) for name in names}
     plan = request.plan_copy(args.src, args.out, request.GenerateOptions(**chosen, engine=engine))
-    needed = request.estimate_copy(plan, args.out)
     show = Display(shard.number == 1 or args.shard is not None)
+    show.line("preparing the corruptions (the first time they are compiled, in minutes)")
+    needed = request.estimate_copy(plan, args.out)
     show.line(request.describe(plan, needed, workers=workers, shard=shard))
     if args.layout == "coco" and args.format == "jpeg":
         show.line("warning: JPEG files are corrupted twice, which lowers every score; png is not")

@@ -17,6 +17,7 @@ _EPILOG = """examples:
   python tools/report.py work_dirs/fan_b work_dirs/stl_fan_b --out report --names FAN-B STL-FAN-B
   python tools/report.py work_dirs/fan_b work_dirs/stl_fan_b --compare
   python tools/report.py work_dirs/stl_fan_b --require 'average >= 0.60' --require 'fog/5 >= 0.30'
+  python tools/report.py work_dirs/stl_fan_b --mean winter=snow,frost
 docs/reports.md tells how to read the tables.
 """
 
@@ -41,6 +42,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--precision", type=whole_from(0, 6), default=1, help="decimals of percentages, 0 to 6"
     )
     parser.add_argument("--compare", action="store_true", help="two DIRs: their paired difference")
+    parser.add_argument(
+        "--mean", action="append", default=[], metavar="NAME=CORRUPTION,...",
+        help="a mean of your own choice, of corruptions or groups of the protocol",
+    )  # fmt: skip
     parser.add_argument(
         "--require", action="append", default=[], metavar="'NAME OP NUMBER'",
         help="a bound, in fractions, that every model must keep: exit code 1 if one does not",
@@ -72,6 +77,7 @@ def _report(args: argparse.Namespace) -> int:
         partial=args.partial,
         precision=args.precision,
         compare=args.compare,
+        means=args.mean,
         require=args.require,
         require_lower_bound=args.require_lower_bound,
         resamples=args.resamples,

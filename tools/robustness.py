@@ -23,14 +23,15 @@ PAUSE = 2.0  # seconds between lines on images
 def robustness(args: argparse.Namespace) -> None:
     """Run the sweep."""
     import_modules(args.custom_imports)
-    from stl_backbones.cli.robustness import list_presets, run
+    from stl_backbones.cli.robustness import list_presets, report_command, run
 
     if args.list_presets:
         print(list_presets())
         return
     folder = run(args, progress=Printer())
     if is_main_process():
-        print(f"cells: {folder}\nnext: python tools/report.py {folder}")
+        command = report_command(args, folder)
+        print(f"cells: {folder}" + (f"\nnext: {command}" if command else ""))
 
 
 class Printer:

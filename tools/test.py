@@ -6,6 +6,7 @@ import argparse
 
 from stl_backbones.cli.tool import (
     add_config_run,
+    add_no_ema,
     is_main_process,
     make_parser,
     parse_options,
@@ -21,6 +22,7 @@ def parse() -> argparse.ArgumentParser:
     )
     parser.add_argument("checkpoint", help="checkpoint that tools/train.py wrote")
     add_config_run(parser)
+    add_no_ema(parser)
     return parser
 
 
@@ -37,6 +39,7 @@ def test(args: argparse.Namespace) -> None:
         data_root=args.data_root,
         launcher=args.launcher,
         skip_broken=args.skip_broken,
+        ema=not args.no_ema,
     )
     if is_main_process():
         print("  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))

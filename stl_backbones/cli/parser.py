@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import math
 import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
+
+from stl_backbones.errors import did_you_mean
 
 EXIT_USER_ERROR = 2
 _GREEDY = ("+", "*", "?")  # options that take words which were meant for others
@@ -37,8 +38,10 @@ class Parser(argparse.ArgumentParser):
     def _advice(self, line: str) -> str:
         if line.startswith("unrecognized arguments: -"):
             word = line.split()[2].partition("=")[0]
-            near = difflib.get_close_matches(word, self._option_string_actions)
-            return f"; did you mean {' or '.join(near)}?" if near else ""
+            return did_you_mean(word, self._option_string_actions)
+        choice = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", line)
+        if choice:
+            return did_you_mean(choice[1], re.findall(r"[^', ]+", choice[2]))
         greedy = self._greedy_options()
         if line.startswith("the following arguments are required"):
             return greedy_advice(greedy)

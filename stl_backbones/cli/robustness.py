@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +13,15 @@ from typing import Any
 from stl_backbones.cli.parser import greedy_advice
 from stl_backbones.cli.robustness_options import TASK_OPTIONS
 from stl_backbones.cli.tool import parse_options
-from stl_backbones.errors import InputError, UnknownNameError
+from stl_backbones.corruptions import get_protocol
+from stl_backbones.errors import InputError, unknown_name
 from stl_backbones.models.presets import PRESETS, get_preset
+from stl_backbones.report.tasks import TASKS
+from stl_backbones.results import CellStore
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.sources import Source
 from stl_backbones.robustness.sweep import sweep
+from stl_backbones.robustness.tasks import get_task
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ def run(args: argparse.Namespace, *, progress: Callable[[Any], None] | None = No
     named = _find_model(args)
     options = SweepOptions(
         protocol=args.protocol or "",
-        corruptions=args.corruptions,
+        corruptions=_corruptions(args),
         severities=args.severities,
         limit=args.limit,
         corrupted_root=args.corrupted_root,
@@ -76,6 +82,40 @@ def run(args: argparse.Namespace, *, progress: Callable[[Any], None] | None = No
         launcher=args.launcher,
         on_progress=progress,
     )
+
+
+def _corruptions(args: argparse.Namespace) -> list[str] | None:
+    """The corruptions that are named: none with ``--clean-only``."""
+    if not args.clean_only:
+        return args.corruptions
+    others = [name for name in ("corruptions", "severities", "corrupted_root")
+              if getattr(args, name) is not None]  # fmt: skip
+    if others:
+        words = " and ".join(f"--{name.replace('_', '-')}" for name in others)
+        raise InputError(f"--clean-only scores no corrupted images, so {words} means nothing there")
+    return []
+
+
+def report_command(args: argparse.Namespace, folder: Path) -> str:
+    """What to type for a report of the sweep that a command line has just made.
+
+    Returns:
+        The command; empty where the task's report is yet to be registered by a module.
+    """
+    store = CellStore(folder)
+    record = store.provenance()
+    if record.task not in TASKS:
+        return ""
+    protocol = args.protocol or get_task(record.task).default_protocol
+    tool = Path(sys.argv[0]).with_name("report.py")
+    words = ["python", str(tool if tool.is_file() else Path("tools/report.py")), str(folder)]
+    if protocol != record.protocol:
+        words += ["--protocol", protocol]
+    if set(get_protocol(protocol).cells()) - set(store.cells()):
+        words.append("--partial")
+    if args.custom_imports:
+        words += ["--custom-imports", *args.custom_imports]
+    return shlex.join(words)
 
 
 def list_presets() -> str:
@@ -124,7 +164,11 @@ def _config(
     from stl_backbones.robustness.sources.config import ConfigSource
 
     source = ConfigSource(
-        config, checkpoint, options=parse_options(args.cfg_options), data_root=args.data_root
+        config,
+        checkpoint,
+        options=parse_options(args.cfg_options),
+        data_root=args.data_root,
+        ema=not args.no_ema,
     )
     return _Named(source, source.path.stem, title)
 
@@ -135,14 +179,14 @@ def _mm_preset(args: argparse.Namespace) -> _Named:
     from stl_backbones.models.mm_presets import MM_PRESETS
 
     if args.preset not in MM_PRESETS:
-        known = ", ".join((*PRESETS, *MM_PRESETS))
-        raise UnknownNameError(f"unknown preset '{args.preset}'; expected one of {known}")
+        raise unknown_name("preset", args.preset, (*PRESETS, *MM_PRESETS))
     preset = MM_PRESETS[args.preset]
-    if args.weights is None:
-        weights = find_release(preset.config).weights
-        source = f"; the library released {weights}" if weights else ""
-        raise InputError(f"preset '{preset.name}' needs its weights, --checkpoint FILE{source}")
-    return _config(args, preset.config, args.weights, preset.title)
+    weights = args.weights or find_release(preset.config).weights
+    if not weights:
+        raise InputError(
+            f"preset '{preset.name}' needs its weights, --checkpoint FILE: its library names none"
+        )
+    return _config(args, preset.config, weights, preset.title)
 
 
 def _timm(args: argparse.Namespace) -> _Named:
@@ -159,6 +203,7 @@ def _timm(args: argparse.Namespace) -> _Named:
         args.weights,
         data_root=args.data_root,
         name=None if preset is None else preset.title,
+        ema=not args.no_ema,
     )
     return _Named(source, args.preset or args.timm)
 
@@ -169,4 +214,4 @@ def _swallowed(args: argparse.Namespace) -> str:
     return greedy_advice([f"--{n.replace('_', '-')}" for n in options if getattr(args, n, None)])
 
 
-__all__ = ["list_presets", "run"]
+__all__ = ["list_presets", "report_command", "run"]

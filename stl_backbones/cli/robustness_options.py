@@ -8,6 +8,7 @@ from stl_backbones.cli.parser import whole_from
 from stl_backbones.cli.tool import (
     add_amp,
     add_custom_imports,
+    add_no_ema,
     add_run_options,
     add_trust_checkpoint,
     make_parser,
@@ -23,7 +24,7 @@ MAX_SIDE = 16384  # pixels
 # Options that some tasks alone have; they stay `None` where they are not given.
 TASK_OPTIONS = (
     "tta", "imagenet_a", "imagenet_r", "scoring", "input_size", "crop_pct", "interpolation",
-    "mean", "std", "resize_rule", "jpeg85", "allow_missing",
+    "mean", "std", "resize_rule", "jpeg85", "allow_missing", "classes",
 )  # fmt: skip
 
 _EPILOG = """what is scored:
@@ -34,7 +35,7 @@ _EPILOG = """what is scored:
   robustness.py configs/cls/stl_fan_b_student.py FILE          a pretraining config
   robustness.py --timm resnet50.ram_in1k --data-root VAL       a timm model, fetched or --checkpoint
   robustness.py --preset convnext-t --data-root VAL            a row of the paper's Table 2
-  robustness.py --preset segformer-b0 --checkpoint FILE --data-root CITYSCAPES
+  robustness.py --preset segformer-b0 --data-root CITYSCAPES
                                                                a row of Tables 4 and 5"""
 
 
@@ -43,12 +44,14 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
     parser = make_parser(description, epilog=_EPILOG)
     parser.add_argument("config", nargs="?", help="config file, or a config by its library's name, "
         "mmseg::... or mmdet::...; its test_dataloader names the data")  # fmt: skip
-    parser.add_argument("checkpoint", nargs="?", help="checkpoint of the config's model")
+    parser.add_argument("checkpoint", nargs="?", help="the model's weights, a file or its address")
     add = parser.add_argument
     add("--protocol", metavar="NAME",
         help=f"one of {', '.join(PROTOCOLS)}, or one of your own (default: stl-cityscapes-c for "
         "segmentation, coco-c for detection, imagenet-c for classification)")  # fmt: skip
-    add("--corruptions", nargs="+", metavar="NAME", help="only these of the protocol")
+    add("--corruptions", nargs="+", metavar="NAME", help="only these of the protocol, or its "
+        "groups: noise, blur, weather, digital")  # fmt: skip
+    add("--clean-only", action="store_true", help="score the clean images alone")
     add(
         "--severities",
         nargs="+",
@@ -72,8 +75,8 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
     add("--preset", metavar="NAME", help="score a row of the paper's Table 2, 4 or 5, see "
         "--list-presets")  # fmt: skip
     add("--list-presets", action="store_true", help="print the presets and end")
-    add("--checkpoint", dest="weights", metavar="FILE", help="weights of --preset or --timm, "
-        ".pth or .safetensors (default: timm fetches its own)")  # fmt: skip
+    add("--checkpoint", dest="weights", metavar="FILE", help="weights of --preset or --timm, a "
+        "file or its address (default: what timm or the preset's library fetches)")  # fmt: skip
     add("--data-root", metavar="DIR", help="the data: a data set's folder in the layout that the "
         "config names; for classification the clean images' class folders")  # fmt: skip
     add("--batch-size", type=whole_from(1), metavar="N", help="images of a batch, at most; each "
@@ -91,6 +94,7 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
     )
     add_custom_imports(parser)
     add_run_options(parser)
+    add_no_ema(parser)
     add_trust_checkpoint(parser)
     _add_classification(parser)
     return parser
@@ -102,6 +106,9 @@ def _add_classification(parser: argparse.ArgumentParser) -> None:
     add("--timm", metavar="NAME", help="score a timm model with its own size, crop and mean")
     add("--imagenet-a", metavar="DIR", help="score ImageNet-A too")
     add("--imagenet-r", metavar="DIR", help="score ImageNet-R too")
+    add("--classes", metavar="FILE", help="the model's class names, one a line in the order of its "
+        "logits (default: the checkpoint's; ImageNet's for 1000; else the folders' "
+        "names)")  # fmt: skip
     add("--scoring", choices=SCORINGS, help="class logits alone, or plus half of each class's "
         "largest token logit (default: cls)")  # fmt: skip
     add(
@@ -112,8 +119,9 @@ def _add_classification(parser: argparse.ArgumentParser) -> None:
     )
     add("--crop-pct", type=float, metavar="X", help="crop / shorter side of the resized image")
     add("--interpolation", metavar="NAME", help="of the resize: bilinear, bicubic, ...")
-    add("--mean", nargs=3, type=float, metavar="X", help="of the normalisation, in 0..1")
-    add("--std", nargs=3, type=float, metavar="X", help="of the normalisation, in 0..1")
+    add("--mean", nargs="+", type=float, metavar="X", help="of the normalisation, in 0..1: a "
+        "number for each channel, or one for all")  # fmt: skip
+    add("--std", nargs="+", type=float, metavar="X", help="likewise")
     add("--resize-rule", choices=RESIZE_RULES, help="how corrupted images come to the model's "
         "size: by its own resize and crop; 224 pixels as ImageNet-C's, files as they are; the "
         "same, then resized (default: imagenet-c with --corrupted-root, else model)")  # fmt: skip

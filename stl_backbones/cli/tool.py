@@ -123,6 +123,15 @@ def add_trust_checkpoint(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_no_ema(parser: argparse.ArgumentParser) -> None:
+    """Add which of a checkpoint's weights are taken where it holds two sets."""
+    parser.add_argument(
+        "--no-ema",
+        action="store_true",
+        help="take the raw weights of a checkpoint instead of the averaged ones",
+    )
+
+
 class _TrustCheckpoint(argparse.Action):
     """Warns, and switches the trust on."""
 
@@ -130,7 +139,9 @@ class _TrustCheckpoint(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, default=False, **kwargs)
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: Any, *_: Any) -> None:
-        from stl_backbones.models.checkpoint import trust_checkpoints  # heavy: only when asked for
+        from stl_backbones.models.checkpoint_files import (
+            trust_checkpoints,
+        )  # heavy: only when asked for
 
         setattr(namespace, self.dest, True)
         trust_checkpoints()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,8 +16,9 @@ from mmengine.utils import import_modules_from_strings
 
 from stl_backbones.config.classes import CLASSES, NUM_CLASSES, move_classes, stated_number
 from stl_backbones.config.openmmlab import use_stand_ins
+from stl_backbones.config.operators import check_operators
 from stl_backbones.config.options import check_types, find_changes
-from stl_backbones.config.packaged import config_file, packaged_bases
+from stl_backbones.config.packaged import LIBRARIES, config_file, near_files, packaged_bases
 from stl_backbones.config.settings import SPLITS, without_unused
 from stl_backbones.config.user_code import (
     configured_library,
@@ -27,7 +29,8 @@ from stl_backbones.config.user_code import (
 from stl_backbones.config.values import check_values
 from stl_backbones.config.variables import move_data_root, move_variables
 from stl_backbones.engine.safe_loaders import install_safe_loaders
-from stl_backbones.errors import InputError, MissingFileError, UserError
+from stl_backbones.errors import InputError, UserError
+from stl_backbones.paths import check_file
 
 _PRETRAINING = "mmpretrain"  # where some configs' backbones come from
 _ENDINGS = (".py", ".json", ".yaml", ".yml")  # that mmengine reads
@@ -64,6 +67,7 @@ def load_config(
     for name, value in options.items():
         check_types(name, value)
     config = _read(path)
+    _import_libraries(config)
     linked = config.get("linked_options") or {}
     own = {k: options[k] for k in (CLASSES, NUM_CLASSES) if k in options and k not in linked}
     before = stated_number(config)
@@ -88,10 +92,7 @@ def load_config(
 
 
 def _read(path: Path) -> Config:
-    if path.is_dir():
-        raise InputError(f"config '{path}' is a folder; expected a .py file")
-    if not path.is_file():
-        raise MissingFileError(f"config '{path}' does not exist")
+    check_file(path, "config", hint="" if path.exists() else near_files(path))
     if path.suffix not in _ENDINGS:
         raise InputError(f"config '{path}' must be a file ending {', '.join(_ENDINGS)}")
     try:
@@ -175,6 +176,21 @@ def without_import_notes() -> Iterator[None]:
     for line in printed.getvalue().splitlines():
         if not line.startswith("Could not import OneDL"):
             sys.stdout.write(f"{line}\n")
+
+
+def _import_libraries(config: Config) -> None:
+    """Try the operators of the config's library, and import what its registries import later.
+
+    Raises:
+        MissingPackageError: If mmcv's operators do not work.
+    """
+    scope = config.get("default_scope")
+    if scope not in LIBRARIES:
+        return
+    check_operators(on_gpu=scope == "mmdet")  # few networks of mmseg need them on a GPU
+    with without_import_notes():
+        for library in filter(importlib.util.find_spec, LIBRARIES):  # mmseg imports mmdet
+            importlib.import_module(f"{library}.datasets")
 
 
 def _import_modules(config: Config, path: Path) -> None:

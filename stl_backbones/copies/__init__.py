@@ -3,6 +3,7 @@
 from stl_backbones.copies.estimate import Estimate, estimate, size_text
 from stl_backbones.copies.layouts import (
     LAYOUTS,
+    Found,
     Layout,
     Source,
     check_apart,
@@ -20,6 +21,7 @@ __all__ = [
     "LAYOUTS",
     "Estimate",
     "Finding",
+    "Found",
     "Layout",
     "ManifestHeader",
     "Outcome",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from stl_backbones.copies.images import read_image
 from stl_backbones.copies.layouts import Source
 from stl_backbones.copies.plan import Plan
-from stl_backbones.corruptions.engine import apply_corruption
+from stl_backbones.corruptions.engine import apply_corruption, prepare
 from stl_backbones.corruptions.images import MIN_SIDE, Image, UnfitImageError
 from stl_backbones.errors import InputError
 from stl_backbones.records import Cell, CorruptionSpec
@@ -38,6 +39,8 @@ class Estimate:
             there are no figures.
         bytes: Disk space that the files will take.
         core_seconds: Computing time on one core.
+        least_seconds: The same, if all images were as quick as the quickest of the sampled.
+        most_seconds: If all were as slow as the slowest.
         free_bytes: Free space of the output's disk.
         free_files: Files that its file system can still hold, ``None`` if it does not say.
     """
@@ -49,6 +52,8 @@ class Estimate:
     core_seconds: float
     free_bytes: int
     free_files: int | None
+    least_seconds: float = 0.0
+    most_seconds: float = 0.0
 
     @property
     def core_hours(self) -> float:
@@ -77,6 +82,8 @@ class Estimate:
 def estimate(plan: Plan, out: Path, done: npt.NDArray[np.bool_]) -> Estimate:
     """Estimate what is left of a plan, by making some of it in memory.
 
+    What the corruptions need is compiled first, so that no time of it is measured.
+
     Args:
         plan: The whole copy.
         out: Its top; need not exist.
@@ -87,24 +94,35 @@ def estimate(plan: Plan, out: Path, done: npt.NDArray[np.bool_]) -> Estimate:
     cells = [plan.cells[index] for index in np.flatnonzero(per_cell)]
     lacking = np.flatnonzero(missing.any(axis=1)).tolist()
     usage, free_files = _free(out)
+    _warm_up(plan, cells)
     trials = list(_trials(plan, [plan.sources[index] for index in lacking], cells))
-    reading = _mean([trial.reading for trial in trials])
-    seconds, size = len(lacking) * reading, 0.0
-    for index, cell in enumerate(plan.cells):
-        tried = [trial.cells[cell.corruption] for trial in trials if cell.corruption in trial.cells]
-        if tried and per_cell[index]:
-            count = int(per_cell[index])
-            seconds += count * _mean([one.seconds for one in tried])
-            size += count * (_mean([one.size for one in tried]) + _BLOCK / 2)
+    left = {cell: int(count) for cell, count in zip(plan.cells, per_cell, strict=True) if count}
+    seconds, size = _total(trials, left, images=len(lacking))
+    alone = [_total([trial], left, images=len(lacking))[0] for trial in trials]
     return Estimate(
         images=len(lacking),
         files=int(per_cell.sum()),
         sampled=len(trials),
         bytes=int(size * _MARGIN),
         core_seconds=seconds,
+        least_seconds=min(alone, default=0.0),
+        most_seconds=max(alone, default=0.0),
         free_bytes=usage,
         free_files=free_files,
     )
+
+
+def _total(
+    trials: Sequence[_Trial], left: Mapping[Cell, int], *, images: int
+) -> tuple[float, float]:
+    """Seconds and bytes of all that is left, if it is as the trials."""
+    seconds, size = images * _mean([trial.reading for trial in trials]), 0.0
+    for cell, count in left.items():
+        tried = [trial.cells[cell.corruption] for trial in trials if cell.corruption in trial.cells]
+        if tried:
+            seconds += count * _mean([one.seconds for one in tried])
+            size += count * (_mean([one.size for one in tried]) + _BLOCK / 2)
+    return seconds, size
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -121,19 +139,27 @@ class _Trial(NamedTuple):
     cells: dict[str, _File]
 
 
+def _warm_up(plan: Plan, cells: Sequence[Cell]) -> None:
+    """Compile, and load pictures, once; in a new environment that takes minutes."""
+    prepare(list(dict.fromkeys(cell.corruption for cell in cells)), mode=plan.engine.mode)
+    tiny = np.full((2 * MIN_SIDE, 2 * MIN_SIDE, 3), 128, dtype=np.uint8)
+    for cell in cells:
+        with contextlib.suppress(Exception):  # of a corruption that the user registered
+            _make(plan, tiny, cell, "")
+
+
 def _trials(plan: Plan, sources: list[Source], cells: list[Cell]) -> Iterator[_Trial]:
     """Make one severity of each corruption of some images; another severity for each image."""
     names = list(dict.fromkeys(cell.corruption for cell in cells))
     severities = {n: [cell.severity for cell in cells if cell.corruption == n] for n in names}
     count = min(_IMAGES, len(sources))
     places = np.linspace(0, len(sources) - 1, count).round().astype(int).tolist()
-    tiny = np.full((2 * MIN_SIDE, 2 * MIN_SIDE, 3), 128, dtype=np.uint8)
     begin = time.monotonic()
     for number, place in enumerate(places):
         source = sources[place]
         start = time.perf_counter()
         try:
-            image = read_image(source.path, crop=plan.layout.crop)
+            image = read_image(source.path, crop=plan.layout.crop, reader=plan.layout.reader)
         except (UnfitImageError, OSError):
             continue  # the run will say so
         reading = time.perf_counter() - start
@@ -142,8 +168,6 @@ def _trials(plan: Plan, sources: list[Source], cells: list[Cell]) -> Iterator[_T
             levels = severities[name]
             cell = Cell(name, levels[(len(levels) // 2 + number) % len(levels)])
             try:
-                if number == 0:
-                    _make(plan, tiny, cell, "")  # compiles, loads pictures
                 made[name] = _make(plan, image, cell, source.id)
             except Exception:  # a corruption that the user registered; the run will say so
                 continue

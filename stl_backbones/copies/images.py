@@ -20,6 +20,9 @@ from stl_backbones.corruptions.images import MAX_RATIO, MIN_SIDE, Image, UnfitIm
 
 _RGB_MODES = frozenset({"RGB", "L", "P", "1", "CMYK", "YCbCr"})
 _PNG_START, _PNG_DEPTH = b"\x89PNG\r\n\x1a\n", 24  # the byte of IHDR that holds the bit depth
+# Who reads clean images, in tests of a model as in the making of a copy.
+OPENCV = "OpenCV as in OpenMMLab, EXIF orientation followed"
+PILLOW = "Pillow as in timm and torchvision, EXIF orientation not followed"
 # Hendrycks & Dietterich 2019, make_imagenet_c.py: Resize(256), CenterCrop(224), quality 85.
 IMAGENET_RESIZE, IMAGENET_CROP, IMAGENET_QUALITY = 256, 224, 85
 
@@ -57,15 +60,13 @@ JPEG = Encoding("jpeg", ".jpg", quality=95)  # the highest that Pillow advises
 JPEG_HENDRYCKS = Encoding("jpeg", ".JPEG", quality=IMAGENET_QUALITY)
 
 
-def read_image(path: Path, *, crop: bool) -> Image:
+def read_image(path: Path, *, crop: bool = False, reader: str = OPENCV) -> Image:
     """Read a clean image as the data set's own loader does.
-
-    With ``crop`` that is torchvision on Pillow: no EXIF rotation, the shorter side resized to 256,
-    the central 224x224 taken. Without, it is OpenCV as in OpenMMLab, EXIF rotation included.
 
     Args:
         path: The file, any format that Pillow and OpenCV read.
-        crop: Whether the layout is ImageNet's.
+        crop: Resize the shorter side to 256, and take the central 224x224, as torchvision does.
+        reader: `OPENCV` or `PILLOW`.
 
     Returns:
         ``(H, W, 3)`` uint8 RGB, sides at least 32.
@@ -82,7 +83,10 @@ def read_image(path: Path, *, crop: bool) -> Image:
     width, height = opened.size
     if max(width, height) > MAX_RATIO * min(width, height):
         raise UnfitImageError(f"expected sides of at most {MAX_RATIO} to 1, got {width}x{height}")
-    image = _crop(opened.convert("RGB")) if crop else _decode(content)
+    image = (
+        _decode(content) if reader == OPENCV else np.array(opened.convert("RGB"), dtype=np.uint8)
+    )
+    image = _crop(PIL.Image.fromarray(image)) if crop else image
     height, width = image.shape[:2]
     if min(height, width) < MIN_SIDE:
         raise UnfitImageError(f"sides must be at least {MIN_SIDE} pixels, got {width}x{height}")

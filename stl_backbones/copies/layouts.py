@@ -6,6 +6,7 @@
 | coco | ``SRC/<split>2017/<name>.jpg``, or ``SRC/<split>/`` | ``<split>2017/<name>.jpg`` |
 | imagenet | ``SRC/<split>/<wnid>/<name>.JPEG``, or ``SRC/`` | ``<wnid>/<name>.JPEG`` |
 | folder | ``SRC/**/<name>.<any>`` | ``**/<name>.png`` (or ``.jpg``) |
+| classes | ``SRC/<class>/<name>.<any>`` | ``<class>/<name>.png`` (or ``.jpg``) |
 
 An image's id is its path below the clean image folder: the key of its corruption, the same as that
 of a sweep that corrupts on the fly.
@@ -14,16 +15,18 @@ of a sweep that corrupts on the fly.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from stl_backbones.copies.images import JPEG, JPEG_HENDRYCKS, PNG, Encoding
+from stl_backbones.copies.images import JPEG, JPEG_HENDRYCKS, OPENCV, PILLOW, PNG, Encoding
+from stl_backbones.copies.label_maps import is_label_map
 from stl_backbones.corruptions.seeds import check_key
-from stl_backbones.errors import InputError, MissingFileError, UnknownNameError
-
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+from stl_backbones.errors import InputError, MissingFileError, some_of, unknown_name
+from stl_backbones.image_files import SUFFIXES, ending, is_clutter, is_image, left_out_text
+from stl_backbones.paths import check_folder
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Layout:
             encoding's.
         encodings: Format name -> how files are encoded; the first is the default.
         crop: Whether an image is resized and cropped to 224x224 as ImageNet-C's are.
+        reader: `OPENCV` or `PILLOW`.
         split: The default split, ``None`` where there are no splits.
         protocol: The default protocol.
     """
@@ -53,6 +57,7 @@ class Layout:
     target_suffix: str | None
     encodings: Mapping[str, Encoding]
     crop: bool = False
+    reader: str = OPENCV
     split: str | None = "val"
     protocol: str = "all"
 
@@ -87,11 +92,16 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
             Layout(
                 "imagenet", ("{split}", "."), SUFFIXES, 1, keeps_folder=False,
                 target_suffix=".JPEG", encodings={"jpeg": JPEG_HENDRYCKS}, crop=True,
-                protocol="imagenet-c",
+                reader=PILLOW, protocol="imagenet-c",
             ),
             Layout(
                 "folder", (".",), SUFFIXES, None, keeps_folder=False, target_suffix="*",
                 encodings={"png": PNG, "jpeg": JPEG}, split=None,
+            ),
+            Layout(
+                "classes", (".",), SUFFIXES, 1, keeps_folder=False, target_suffix="*",
+                encodings={"png": PNG, "jpeg": JPEG}, reader=PILLOW, split=None,
+                protocol="imagenet-c",
             ),
         )
     }
@@ -113,10 +123,23 @@ class Source:
     target: str
 
 
+@dataclass(frozen=True)
+class Found:
+    """The clean images of a data set.
+
+    Attributes:
+        sources: In the order of their ids.
+        remarks: What was left out, a sentence each.
+    """
+
+    sources: tuple[Source, ...]
+    remarks: tuple[str, ...] = ()
+
+
 def get_layout(name: str) -> Layout:
     """The layout of a name; a KeyError if there is none."""
     if name not in LAYOUTS:
-        raise UnknownNameError(f"unknown layout '{name}'; expected one of {', '.join(LAYOUTS)}")
+        raise unknown_name("layout", name, LAYOUTS)
     return LAYOUTS[name]
 
 
@@ -134,8 +157,14 @@ def check_apart(source: Path, out: Path) -> None:
 
 
 def find_sources(
-    root: Path, layout: Layout, *, split: str | None, encoding: Encoding, limit: int | None = None
-) -> tuple[Source, ...]:
+    root: Path,
+    layout: Layout,
+    *,
+    split: str | None,
+    encoding: Encoding,
+    limit: int | None = None,
+    label_maps: bool = False,
+) -> Found:
     """Find a data set's clean images, in the order of their ids.
 
     Args:
@@ -144,20 +173,33 @@ def find_sources(
         split: ``'val'``, for example; ``None`` where the layout has no splits.
         encoding: How copies are encoded; decides their names' ending in a plain folder.
         limit: Only the first images.
+        label_maps: Take what looks like a label map too.
 
     Raises:
         FileNotFoundError: If the folder is missing or holds no image.
         PermissionError: If a folder below cannot be read.
-        ValueError: If two images would have the same copy, or a name is no UTF-8.
+        ValueError: If there are label maps only, two images would have the same copy, or a name
+            is no UTF-8.
     """
     folder = _image_folder(root, layout, split)
-    names = sorted(_image_names(folder, layout))
+    names, left_out = _list_images(folder, layout)
     if not names:
         below = "" if layout.depth is None else f" {layout.depth} folders down"
+        told = f"; {left_out_text(left_out)}" if left_out else ""
         raise MissingFileError(
             f"'{folder}' holds no images: expected {' '.join(sorted(layout.suffixes))}{below} "
-            f"for layout '{layout.name}'"
+            f"for layout '{layout.name}'{told}"
         )
+    labels = [] if label_maps else [name for name in names if is_label_map(folder / name)]
+    if len(labels) == len(names):
+        raise InputError(
+            f"'{folder}' holds label maps only ({len(labels)}: {some_of(labels)}), which are not "
+            "to be corrupted; give the folder of the images, or --label-maps if these are images"
+        )
+    remarks = [left_out_text(left_out)] if left_out else []
+    if labels:
+        remarks.append(f"{len(labels)} label maps are left alone ({some_of(labels)})")
+        names = sorted(set(names) - set(labels))
     level = f"{folder.name}/" if layout.keeps_folder else ""
     sources = tuple(
         Source(name, folder / name, level + _target(name, layout, encoding)) for name in names
@@ -165,12 +207,11 @@ def find_sources(
     _check_targets(sources)
     for name in names:
         check_key(name)
-    return sources[:limit]
+    return Found(sources[:limit], tuple(remarks))
 
 
 def _image_folder(root: Path, layout: Layout, split: str | None) -> Path:
-    if not root.is_dir():
-        raise MissingFileError(f"source '{root}' is no folder")
+    check_folder(root, "source")
     candidates = [root / folder.format(split=split) for folder in layout.folders]
     for candidate in candidates:
         if candidate.is_dir():
@@ -179,23 +220,31 @@ def _image_folder(root: Path, layout: Layout, split: str | None) -> Path:
     raise MissingFileError(f"layout '{layout.name}' expects images in {expected}: no such folder")
 
 
-def _image_names(folder: Path, layout: Layout) -> Iterator[str]:
-    """Yield paths below ``folder``; hidden files and folders are passed over."""
+def _list_images(folder: Path, layout: Layout) -> tuple[list[str], Counter[str]]:
+    """Paths of images below ``folder``, sorted, and what else is there: ending -> how many."""
+    found, left_out = list[str](), Counter[str]()
     seen: set[tuple[int, int]] = set()
     for place, folders, files in os.walk(folder, onerror=_raise, followlinks=True):
         below = Path(place).relative_to(folder)
-        deep = layout.depth is not None and len(below.parts) >= layout.depth
-        folders[:] = [] if deep else sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not is_clutter(name))
         status = Path(place).stat()
         if (status.st_dev, status.st_ino) in seen:  # a link back up
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        if layout.depth is not None and len(below.parts) != layout.depth:
-            continue
+        if layout.depth is not None and len(below.parts) >= layout.depth:
+            if folders:
+                left_out["folder further down"] += len(folders)
+            folders.clear()
+        fits = layout.depth is None or len(below.parts) == layout.depth
         for name in files:
-            if not name.startswith(".") and Path(name).suffix.lower() in layout.suffixes:
-                yield (below / name).as_posix()
+            if fits and is_image(name, layout.suffixes):
+                found.append((below / name).as_posix())
+            elif fits and not is_clutter(name):
+                left_out[ending(name)] += 1
+            elif is_image(name):
+                left_out["image in another place than the layout's"] += 1
+    return sorted(found), left_out
 
 
 def _raise(error: OSError) -> None:
@@ -220,4 +269,12 @@ def _check_targets(sources: Sequence[Source]) -> None:
             )
 
 
-__all__ = ["LAYOUTS", "Layout", "Source", "check_apart", "find_sources", "get_layout"]
+__all__ = [
+    "LAYOUTS",
+    "Found",
+    "Layout",
+    "Source",
+    "check_apart",
+    "find_sources",
+    "get_layout",
+]

@@ -43,7 +43,7 @@ class ManifestHeader:
     """How a corrupted copy was made.
 
     Attributes:
-        layout: ``'cityscapes'``, ``'coco'``, ``'imagenet'`` or ``'folder'``.
+        layout: ``'cityscapes'``, ``'coco'``, ``'imagenet'``, ``'classes'`` or ``'folder'``.
         split: The split, ``None`` for a plain folder.
         protocol: Name of the protocol that was asked for.
         mode: The corruption engine.

@@ -74,6 +74,7 @@ class Plan:
         encoding: How files are encoded.
         custom: Corruptions that the user registered: name -> version.
         custom_imports: Modules that register them, imported in every process.
+        remarks: What of the data set is left out, a sentence each.
     """
 
     layout: Layout
@@ -85,6 +86,7 @@ class Plan:
     encoding: Encoding
     custom: Mapping[str, str]
     custom_imports: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def files(self) -> int:

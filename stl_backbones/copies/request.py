@@ -49,6 +49,7 @@ class GenerateOptions:
         engine: How images are corrupted.
         format: ``'png'`` or ``'jpeg'``; default: the layout's.
         custom_imports: Modules that register corruptions.
+        label_maps: Corrupt what looks like a label map too.
     """
 
     layout: str
@@ -60,6 +61,7 @@ class GenerateOptions:
     engine: CorruptionEngine = CorruptionEngine("exact")  # noqa: RUF009  frozen
     format: str | None = None
     custom_imports: Sequence[str] = ()
+    label_maps: bool = False
 
 
 def plan_copy(source: str | Path, out: str | Path, options: GenerateOptions) -> Plan:
@@ -88,11 +90,16 @@ def plan_copy(source: str | Path, out: str | Path, options: GenerateOptions) -> 
     source, out = Path(source), Path(out)
     check_apart(source, out)
     split = layout.split if options.split is None else options.split
+    found = find_sources(
+        source, layout, split=split, encoding=encoding, limit=options.limit,
+        label_maps=options.label_maps,
+    )  # fmt: skip
     return Plan(
         layout=layout,
         split=split,
         protocol=protocol,
-        sources=find_sources(source, layout, split=split, encoding=encoding, limit=options.limit),
+        sources=found.sources,
+        remarks=found.remarks,
         cells=corrupted,
         engine=options.engine,
         encoding=encoding,
@@ -175,14 +182,21 @@ def describe(plan: Plan, needed: Estimate, *, workers: int, shard: Shard) -> str
     lines = [
         f"{len(plan.sources)} images x {len(plan.cells)} cells = {plan.files} files"
         f"{f', {there} there already' if there else ''}  "
-        f"({plan.layout.name}, {plan.protocol}, {plan.engine.mode}, {plan.encoding.description})"
+        f"({plan.layout.name}, {plan.protocol}, {plan.engine.mode}, {plan.encoding.description})",
+        f"read with {plan.layout.reader}",
+        *plan.remarks,
     ]
     if needed.files and needed.sampled:
-        wall = datetime.timedelta(seconds=round(needed.core_seconds / workers / shard.count))
+        each = f" in each of {shard.count} shards" if shard.count > 1 else ""
+        middle, least, most = (
+            datetime.timedelta(seconds=round(seconds / workers / shard.count))
+            for seconds in (needed.core_seconds, needed.least_seconds, needed.most_seconds)
+        )
+        hours = f"{needed.least_seconds / 3600:.3g} to {needed.most_seconds / 3600:.3g}"
         lines.append(
             f"estimate from {needed.sampled} images: {needed.files} files, "
-            f"{size_text(needed.bytes)}, {needed.core_hours:.3g} core hours, about {wall} with "
-            f"{workers} workers{f' in each of {shard.count} shards' if shard.count > 1 else ''}; "
+            f"{size_text(needed.bytes)}, {needed.core_hours:.3g} core hours (by single images "
+            f"{hours}), about {middle} ({least} to {most}) with {workers} workers{each}; "
             f"{size_text(needed.free_bytes)} free"
         )
     elif needed.files:

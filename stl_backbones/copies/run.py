@@ -117,7 +117,7 @@ def _make_share(
     prepare(list(dict.fromkeys(cell.corruption for cell in plan.cells)), mode=plan.engine.mode)
     job = Job(
         out=place.out, partial=place.partial, engine=plan.engine, encoding=plan.encoding,
-        crop=plan.layout.crop, custom_imports=plan.custom_imports,
+        crop=plan.layout.crop, reader=plan.layout.reader, custom_imports=plan.custom_imports,
     )  # fmt: skip
     begin = time.monotonic()
     reports = Pool(job, workers=workers).run(tasks)

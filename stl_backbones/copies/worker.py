@@ -35,6 +35,7 @@ class Job:
         engine: How images are corrupted.
         encoding: How files are encoded.
         crop: Whether images are cropped as ImageNet's.
+        reader: Who reads them, see `read_image`.
         custom_imports: Modules to import first.
     """
 
@@ -43,6 +44,7 @@ class Job:
     engine: CorruptionEngine
     encoding: Encoding
     crop: bool
+    reader: str
     custom_imports: tuple[str, ...]
 
 
@@ -135,7 +137,7 @@ def make_files(task: Task, job: Job, outbox: _Outbox) -> None:
         _WriteError: If a file cannot be written.
     """
     try:
-        image = read_image(task.source.path, crop=job.crop)
+        image = read_image(task.source.path, crop=job.crop, reader=job.reader)
     except Exception as error:  # a decoder may raise anything on a hostile file
         outbox.failures.append(f"'{task.source.path}': {reason(error)}")
         return

@@ -12,7 +12,6 @@ References:
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -20,7 +19,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from stl_backbones.errors import InputError, UnknownNameError
+from stl_backbones.errors import InputError, UnknownNameError, unknown_name
 from stl_backbones.records import CLEAN, Cell
 
 Corrupt = Callable[[npt.NDArray[np.uint8], int, np.random.Generator], npt.NDArray[np.uint8]]
@@ -134,6 +133,36 @@ class Protocol:
         """The engine to use when none is named: beside published numbers, the exact one."""
         return "exact" if self.published else "fast"
 
+    def choose(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Corruptions of the protocol by their names or their group's, each once, in its order.
+
+        ``group:fog`` and ``corruption:fog`` say which, where a group has a corruption's name.
+
+        Raises:
+            KeyError: If a name is unknown, or not part of this protocol.
+            ValueError: If a name is a corruption's and a group's of others.
+        """
+        chosen = {one for name in names for one in self._named(name)}
+        return tuple(name for name in self.corruptions if name in chosen)
+
+    def _named(self, text: str) -> Sequence[str]:
+        kind, colon, name = text.rpartition(":")
+        group = self.columns.get(name) if kind in ("", "group") else None
+        own = (name,) if name in self.severities and kind in ("", "corruption") else None
+        if group is not None and own is not None and set(group) != set(own):
+            raise InputError(
+                f"'{name}' is a corruption and a group of protocol '{self.name}'; write "
+                f"'corruption:{name}' or 'group:{name}'"
+            )
+        if group is None and own is None:
+            if not colon and name not in GROUPS:
+                check_corruption(name)
+            raise UnknownNameError(
+                f"corruption '{text}' is not part of protocol '{self.name}'; expected one of "
+                f"{', '.join(self.corruptions)}, or a group: {', '.join(self.columns)}"
+            )
+        return group or own or ()
+
     def cells(
         self,
         *,
@@ -143,21 +172,16 @@ class Protocol:
         """The cells to measure, clean first.
 
         Args:
-            corruptions: Only these; ``None`` means all of the protocol's.
+            corruptions: Only these, by their names or their group's; ``None`` means all of the
+                protocol's.
             severities: Only these; a severity that one corruption lacks is left out for it.
 
         Raises:
             KeyError: If a corruption is unknown, or not part of this protocol.
-            ValueError: If a severity is not 1..5, or none of the protocol's cells remains.
+            ValueError: If a severity is not 1..5, none of the protocol's cells remains, or a name
+                has two meanings.
         """
-        chosen = self.corruptions if corruptions is None else tuple(corruptions)
-        for name in chosen:
-            check_corruption(name)
-            if name not in self.severities:
-                raise UnknownNameError(
-                    f"corruption '{name}' is not part of protocol '{self.name}'; "
-                    f"expected one of {', '.join(self.corruptions)}"
-                )
+        chosen = self.corruptions if corruptions is None else self.choose(corruptions)
         levels = SEVERITIES if severities is None else tuple(severities)
         for level in levels:
             check_severity(level)
@@ -204,12 +228,19 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
         )
     }
 )
+# What reports call numbers that are no corruption's or group's; protocols' means have their names.
+RESERVED_NAMES = frozenset(
+    {"clean", "average", "retention", "mce", "relative_mce", "mpc", "rpc", "none", *PROTOCOLS}
+)
 CUSTOM_PROTOCOLS: dict[str, Protocol] = {}  # filled by `register_protocol`
 
 
 def protocol_names() -> tuple[str, ...]:
     """The names of all protocols, the built-in ones first."""
     return (*PROTOCOLS, *CUSTOM_PROTOCOLS)
+
+
+_OR_OWN = ", or one of your own: import its module with --custom-imports"
 
 
 def get_protocol(name: str) -> Protocol:
@@ -221,10 +252,7 @@ def get_protocol(name: str) -> Protocol:
     if name in PROTOCOLS:
         return PROTOCOLS[name]
     if name not in CUSTOM_PROTOCOLS:
-        raise UnknownNameError(
-            f"unknown protocol '{name}'; expected one of {', '.join(protocol_names())}, or one of "
-            "your own: import its module with --custom-imports"
-        )
+        raise unknown_name("protocol", name, protocol_names(), more=_OR_OWN)
     return CUSTOM_PROTOCOLS[name]
 
 
@@ -246,12 +274,7 @@ def check_corruption(name: str) -> None:
     """
     known = (*CORRUPTIONS, *CUSTOM_CORRUPTIONS)
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f" (did you mean '{near[0]}'?)" if near else ""
-        raise UnknownNameError(
-            f"unknown corruption '{name}'{hint}; expected one of {', '.join(known)}, or one of "
-            "your own: import its module with --custom-imports"
-        )
+        raise unknown_name("corruption", name, known, more=_OR_OWN)
 
 
 def check_severity(severity: int) -> None:

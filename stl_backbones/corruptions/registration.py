@@ -8,22 +8,24 @@ import inspect
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 
 from stl_backbones.corruptions.catalog import (
     CORRUPTIONS,
     CUSTOM_CORRUPTIONS,
     CUSTOM_PROTOCOLS,
+    GROUPS,
     PROTOCOLS,
+    RESERVED_NAMES,
     Corrupt,
     CustomCorruption,
     Protocol,
     check_corruption,
     check_severity,
 )
-from stl_backbones.errors import InputError, MissingFileError
-from stl_backbones.records import CLEAN_NAME
+from stl_backbones.errors import InputError
+from stl_backbones.paths import check_file
 
 _REFUSED = (ValueError, KeyError, OSError)  # what a module registers, told as it is
 
@@ -49,8 +51,10 @@ def register_corruption(name: str, *, group: str, version: str) -> Callable[[Cor
     """
     _check_name("corruption name", name, extra="_")  # a folder; `<name>-<severity>` is a cell
     _check_name("corruption group", group, extra="_")
-    if name in (*CORRUPTIONS, CLEAN_NAME):
+    if name in CORRUPTIONS:
         raise InputError(f"'{name}' is built in; choose another name for your corruption")
+    _check_free("corruption name", name, also=GROUPS)
+    _check_free("corruption group", group)
     if not isinstance(version, str) or not version.isprintable() or not version.strip():
         raise InputError(f"corruption '{name}': version must be a text like '1', got {version!r}")
 
@@ -85,6 +89,7 @@ def register_protocol(protocol: Protocol) -> Protocol:
     _check_name("protocol name", protocol.name, extra="_-")
     if protocol.name in PROTOCOLS:
         raise InputError(f"'{protocol.name}' is built in; choose another name for your protocol")
+    _check_free("protocol name", protocol.name)
     _check_columns(protocol)
     _check_severities(protocol)
     known = CUSTOM_PROTOCOLS.get(protocol.name, protocol)
@@ -130,8 +135,7 @@ def import_modules(names: Sequence[str]) -> None:
 
 
 def _import_file(path: Path) -> None:
-    if not path.is_file():
-        raise MissingFileError(f"module file '{path}' does not exist")
+    check_file(path, "module file")
     name = path.stem
     if not name.isidentifier():
         raise InputError(f"'{path}' cannot be imported: '{name}' is no module name")
@@ -160,6 +164,14 @@ def _check_name(what: str, name: str, *, extra: str) -> None:
         )
 
 
+def _check_free(what: str, name: str, *, also: Container[str] = ()) -> None:
+    """Refuse what reports and ``--corruptions`` use for something else."""
+    if name in RESERVED_NAMES or name in also:
+        raise InputError(
+            f"{what} '{name}' is reserved: reports use it for another number; choose another name"
+        )
+
+
 def _check_function(name: str, function: Corrupt) -> None:
     try:
         inspect.signature(function).bind("image", "severity", "rng")
@@ -174,6 +186,12 @@ def _check_columns(protocol: Protocol) -> None:
     if not protocol.columns:
         raise InputError(f"protocol '{protocol.name}' has no columns")
     for group, names in protocol.columns.items():
+        _check_free(f"protocol '{protocol.name}': group", group)
+        if re.search(r"[/:=]|^$", group):
+            raise InputError(
+                f"protocol '{protocol.name}': a group needs a name without '/', ':' and '=', "
+                f"got '{group}'"
+            )
         if not names:
             raise InputError(f"protocol '{protocol.name}': group '{group}' has no corruption")
         for name in names:

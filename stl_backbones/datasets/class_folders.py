@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,11 +13,13 @@ from PIL import Image, UnidentifiedImageError
 from stl_backbones.corruptions.images import MAX_RATIO, UnfitImageError
 from stl_backbones.corruptions.seeds import check_key
 from stl_backbones.errors import InputError, MissingFileError, some_of
+from stl_backbones.image_files import ending, is_clutter, is_image
+from stl_backbones.paths import check_file, check_folder
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm"})
 # What Pillow raises on damaged files, by format.
 _DAMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 _DEEP = ("I", "F")  # how Pillow's names of modes of more than 8 bits begin
+_DEEPER, _NO_FOLDER = "folder in a class folder", "image beside the class folders"
 
 
 class ClassFolders:
@@ -27,10 +30,14 @@ class ClassFolders:
         classes: Class folders, whose order gives the labels; or how many, the first by name;
             default: all, by name.
         images_per_class: Take only the first so many of each class, by name.
+        allow_empty: Go on where some class folders hold no image.
 
     Attributes:
         root: As given.
         classes: The folders' names, in the order of the labels.
+        empty: Those that hold no image.
+        is_ordered: Whether the order was given.
+        left_out: What is in the folders and no image that is read: ending -> how many.
         labels: ``(images,)`` int64, positions in ``classes``.
 
     Raises:
@@ -44,10 +51,33 @@ class ClassFolders:
         *,
         classes: Sequence[str] | int | None = None,
         images_per_class: int | None = None,
+        allow_empty: bool = False,
     ) -> None:
         self.root = Path(root)
+        self.is_ordered = classes is not None and not isinstance(classes, int)
         self.classes = tuple(_choose_classes(self.root, classes))
-        files, labels = _list_images(self.root, self.classes, images_per_class)
+        self._list(images_per_class)
+        if self.empty and not (allow_empty and len(self)):
+            raise MissingFileError(
+                f"{len(self.empty)} of {len(self.classes)} class folders in '{self.root}' hold no "
+                f"image: {some_of(self.empty)}"
+            )
+
+    def _list(self, limit: int | None) -> None:
+        if limit is not None and limit < 1:
+            raise InputError(f"images_per_class must be at least 1, got {limit}")
+        self.left_out = Counter(_beside(self.root))
+        files, labels, empty = list[str](), list[int](), list[str]()
+        for label, name in enumerate(self.classes):
+            found, others = _list_folder(self.root / name)
+            self.left_out += others
+            for file in found[:limit]:
+                check_key(f"{name}/{file}")
+                files.append(f"{name}/{file}")
+                labels.append(label)
+            if not found:
+                empty.append(name)
+        self.empty = tuple(empty)
         # Arrays, not lists: reading a list's items in a forked worker copies its memory.
         self._files = np.array([file.encode() for file in files])
         self.labels = np.array(labels, dtype=np.int64)
@@ -118,11 +148,11 @@ def check_readable(size: tuple[int, int], mode: str, path: str | Path) -> None:
 
 
 def _choose_classes(root: Path, classes: Sequence[str] | int | None) -> list[str]:
-    if not root.is_dir():
-        raise MissingFileError(
-            f"image folder '{root}' does not exist; expected one folder per class in it "
-            "(give the data set's folder with --cfg-options data_root=DIR)"
-        )
+    advice = (
+        "expected one folder per class in it (give the data set's folder with --cfg-options "
+        "data_root=DIR)"
+    )
+    check_folder(root, "image folder", hint=advice)
     found = sorted(entry.name for entry in os.scandir(root) if _is_class(entry))
     if not found:
         raise MissingFileError(f"'{root}' holds no class folder; expected one folder per class")
@@ -152,38 +182,45 @@ def _named_classes(root: Path, found: list[str], classes: Sequence[str] | int | 
 
 
 def _is_class(entry: os.DirEntry) -> bool:
-    return entry.is_dir() and not entry.name.startswith(".")
+    return entry.is_dir() and not is_clutter(entry.name)
 
 
-def _list_images(
-    root: Path, names: Sequence[str], limit: int | None
-) -> tuple[list[str], list[int]]:
-    """Files below the root, by class and then by name, and their labels."""
-    if limit is not None and limit < 1:
-        raise InputError(f"images_per_class must be at least 1, got {limit}")
-    files: list[str] = []
-    labels: list[int] = []
-    empty = []
-    for label, name in enumerate(names):
-        found = sorted(
-            f"{name}/{entry.name}" for entry in os.scandir(root / name) if _is_image(entry.name)
-        )[:limit]
-        files += found
-        labels += [label] * len(found)
-        if not found:
-            empty.append(name)
-    for file in files:
-        check_key(file)
-    if empty:
-        raise MissingFileError(
-            f"{len(empty)} of {len(names)} class folders in '{root}' hold no image: "
-            f"{some_of(empty)}"
-        )
-    return files, labels
+def _list_folder(folder: Path) -> tuple[list[str], Counter[str]]:
+    """Names of a class folder's images, sorted, and what else is there."""
+    found, others = [], Counter[str]()
+    for entry in os.scandir(folder):
+        if is_image(entry.name):
+            found.append(entry.name)
+        elif not is_clutter(entry.name):
+            others[_DEEPER if entry.is_dir() else ending(entry.name)] += 1
+    return sorted(found), others
 
 
-def _is_image(name: str) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
+def _beside(root: Path) -> Counter[str]:
+    """Images that are in no class folder."""
+    names = [entry.name for entry in os.scandir(root) if not entry.is_dir()]
+    count = sum(map(is_image, names))
+    return Counter({_NO_FOLDER: count} if count else {})
 
 
-__all__ = ["ClassFolders", "check_readable", "read_rgb"]
+def read_class_names(path: str | Path) -> tuple[str, ...]:
+    """Read class names from a text file, one a line, in the order of the labels.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no text, or a name is empty or there twice.
+    """
+    check_file(path, "--classes")
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").rstrip().splitlines()
+    except UnicodeDecodeError:
+        raise InputError(f"--classes '{path}' is no text; expected one class name a line") from None
+    names = tuple(line.strip() for line in lines)
+    if not all(names) or len(set(names)) < len(names):
+        twice = next((name for name in names if names.count(name) > 1), "")
+        told = f"'{twice}' twice" if twice else "an empty line"
+        raise InputError(f"--classes '{path}': expected one class name a line, got {told}")
+    return names
+
+
+__all__ = ["ClassFolders", "check_readable", "read_class_names", "read_rgb"]

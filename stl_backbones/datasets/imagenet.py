@@ -16,7 +16,8 @@ from torch.utils.data import Dataset
 
 from stl_backbones.datasets.class_folders import ClassFolders, read_rgb
 from stl_backbones.datasets.two_views import start_item
-from stl_backbones.errors import InputError
+from stl_backbones.errors import InputError, some_of
+from stl_backbones.image_files import left_out_text
 from stl_backbones.registry import DATASETS, TRANSFORMS
 
 
@@ -42,6 +43,7 @@ class ImageNetFolder(ClassFolders, Dataset):
             readable one, drawn as the missing one would have been; one more is an error. Use 0
             where scores are measured: a replacement is scored twice.
         seed: Another seed, other draws.
+        allow_empty: Go on where some class folders hold no image.
 
     Attributes:
         metainfo: ``classes``, the folder names in the order of the labels.
@@ -63,12 +65,17 @@ class ImageNetFolder(ClassFolders, Dataset):
         num_classes: int | None = None,
         max_broken: int = 10,
         seed: int = 0,
+        allow_empty: bool = False,
     ) -> None:
         super().__init__(
-            Path(data_root) / split, classes=classes, images_per_class=images_per_class
-        )
+            Path(data_root) / split, classes=classes, images_per_class=images_per_class,
+            allow_empty=allow_empty,
+        )  # fmt: skip
         self.seed, self.max_broken = seed, max_broken
         self.metainfo = {"classes": self.classes}
+        if self.left_out:
+            text = left_out_text(self.left_out)
+            print_log(f"'{self.root}': {text}", "current", logging.WARNING)
         if num_classes is not None and len(self.classes) > num_classes:
             raise InputError(
                 f"'{self.root}' holds {len(self.classes)} classes, labels "
@@ -90,6 +97,37 @@ class ImageNetFolder(ClassFolders, Dataset):
         for step in self.pipeline:
             item = step(item)
         return item
+
+    def number_by(self, classes: Sequence[str]) -> None:
+        """Label the images by the classes of a model, instead of by this folder's own.
+
+        A class without images here is named in the log.
+
+        Args:
+            classes: The model's classes, in the order of the labels.
+
+        Raises:
+            ValueError: If there are images of a class that the model has not.
+        """
+        position = {name: label for label, name in enumerate(classes)}
+        here = [name for name in self.classes if name not in self.empty]
+        others = [name for name in here if name not in position]
+        if others:
+            raise InputError(
+                f"'{self.root}' holds {len(others)} class folders that training has not "
+                f"({some_of(others)}): take them out, or train with them"
+            )
+        labels = [position[self.class_name(index)] for index in range(len(self))]
+        self.labels = np.array(labels, dtype=np.int64)
+        self.classes = tuple(classes)
+        self.metainfo = {"classes": self.classes}
+        absent = [name for name in classes if name not in here]
+        if absent:
+            print_log(
+                f"'{self.root}' has no images of {len(absent)} of the {len(classes)} classes of "
+                f"training ({some_of(absent)}); the others are scored",
+                "current", logging.WARNING,
+            )  # fmt: skip
 
     @property
     def epoch(self) -> int:

@@ -9,11 +9,23 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from timm.utils.misc import natural_key
 
-from stl_backbones.datasets.class_folders import ClassFolders, check_readable, read_rgb
-from stl_backbones.datasets.imagenet_classes import SUBSETS, imagenet_wnids, subset_wnids
+from stl_backbones.datasets.class_folders import (
+    ClassFolders,
+    check_readable,
+    read_class_names,
+    read_rgb,
+)
+from stl_backbones.datasets.imagenet_classes import (
+    SUBSETS,
+    are_validation_images,
+    imagenet_wnids,
+    subset_wnids,
+)
 from stl_backbones.datasets.integrity import check_intact, image_header
 from stl_backbones.errors import InputError, some_of
+from stl_backbones.image_files import left_out_text
 
 _OPTIONS = {"ImageNet-A": "--imagenet-a", "ImageNet-R": "--imagenet-r"}
 
@@ -29,8 +41,9 @@ class LabelledImages:
         labels: ``(images,)`` int32, positions in ``classes``.
         total: Images before a limit and before leaving out.
         skipped: Ids of broken images left out.
-        absent: Classes without a folder.
+        absent: Classes without a folder, or with an empty one.
         fingerprint: blake2b over ids and bytes of the images.
+        left_out: What is in the folders and no image that is read, in words; empty for nothing.
     """
 
     root: Path
@@ -41,9 +54,16 @@ class LabelledImages:
     skipped: tuple[str, ...]
     absent: tuple[str, ...]
     fingerprint: str
+    left_out: str = ""
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    @property
+    def imagenet_val(self) -> bool:
+        """Whether they are ImageNet-1K's validation images, see `are_validation_images`."""
+        there = len(self.classes) - len(self.absent)
+        return are_validation_images(self.keys, total=self.total, classes=there)
 
     def path(self, index: int) -> Path:
         """The file of an image."""
@@ -65,19 +85,20 @@ def find_images(
         folder: The class folders.
         classes: The classes that a folder may be of, in the order of the labels.
         kind: What the data set is called in errors.
-        allow_missing: Go on although classes have no folder.
+        allow_missing: Go on although classes have no images.
         limit: Only so many images, spread evenly over the folders.
         skip_broken: Leave out broken images instead of refusing the data set.
 
     Raises:
-        ValueError: If a folder is of no class, a class has no folder, or an image is broken.
+        ValueError: If a folder is of no class, a class has no images, or an image is broken.
     """
     found = folder.classes
     check_folders(folder.root, found, classes, kind=kind)
-    absent = tuple(name for name in classes if name not in set(found))
-    if absent and not (allow_missing and found):
+    there = set(found) - set(folder.empty)
+    absent = tuple(name for name in classes if name not in there)
+    if absent and not (allow_missing and there):
         raise InputError(
-            f"'{folder.root}' has no folder of {len(absent)} of the {len(classes)} classes of "
+            f"'{folder.root}' has no images of {len(absent)} of the {len(classes)} classes of "
             f"{kind} ({some_of(absent)}); --allow-missing scores the others, and says so in tables"
         )
     position = {name: label for label, name in enumerate(classes)}
@@ -92,6 +113,7 @@ def find_images(
         skipped=tuple(broken),
         absent=absent,
         fingerprint=fingerprint,
+        left_out=left_out_text(folder.left_out),
     )
 
 
@@ -117,34 +139,86 @@ def check_folders(root: Path, found: Sequence[str], classes: Sequence[str], *, k
         )
 
 
+@dataclass(frozen=True)
+class ClassOrder:
+    """The classes of a model's logits.
+
+    Attributes:
+        names: In order.
+        source: What says so, in words.
+    """
+
+    names: tuple[str, ...]
+    source: str
+
+    def __str__(self) -> str:
+        return f"{len(self.names)} classes, in the order of {self.source}: {some_of(self.names)}"
+
+
 def choose_classes(
-    found: Sequence[str], num_classes: int, *, recorded: Sequence[str] | None, root: Path
-) -> tuple[str, ...]:
+    folder: ClassFolders,
+    num_classes: int,
+    *,
+    recorded: Sequence[str] | None,
+    stated: str | Path | None = None,
+) -> ClassOrder:
     """The classes of a model's logits, in order.
 
     Args:
-        found: The class folders of the data, by name.
+        folder: The class folders of the data.
         num_classes: Logits of the model.
         recorded: Class names that the checkpoint states.
-        root: The data's folder, for errors.
+        stated: A file of class names, of ``--classes``.
 
     Returns:
-        What the checkpoint states; else ImageNet's for 1000 logits; else the folders.
+        What the file says; else the checkpoint; else ImageNet's for 1000 logits; else the folders,
+        in the order given, or in that of their names where text order and timm's natural,
+        case-blind order are one.
 
     Raises:
-        ValueError: If the folders are others in number than the logits.
+        ValueError: If the names are others in number than the logits, or nothing says which of
+            two orders it is.
     """
+    if stated is not None:
+        names = read_class_names(stated)
+        if len(names) != num_classes:
+            raise InputError(
+                f"--classes '{stated}' has {len(names)} names, the model {num_classes} classes; "
+                "expected one name for each"
+            )
+        return ClassOrder(names, f"--classes {stated}")
     if recorded is not None and len(recorded) == num_classes:
-        return tuple(recorded)
-    wnids = imagenet_wnids()
-    if num_classes == len(wnids):
-        return wnids
+        return ClassOrder(tuple(recorded), "the checkpoint")
+    found, wnids = folder.classes, imagenet_wnids()
+    if num_classes == len(wnids) and not _are_own(found):
+        return ClassOrder(wnids, "ImageNet-1K")
     if len(found) != num_classes:
         raise InputError(
-            f"the model has {num_classes} classes, '{root}' {len(found)} class folders; "
-            "expected the same number"
+            f"the model has {num_classes} classes, '{folder.root}' {len(found)} class folders; "
+            "expected the same number, or --classes FILE with the model's, one name a line"
         )
-    return tuple(sorted(found))
+    if folder.is_ordered:
+        return ClassOrder(found, "the config")
+    return ClassOrder(_sole_order(found, folder.root), "the folders' names")
+
+
+def _are_own(found: Sequence[str]) -> bool:
+    """Whether as many folders as ImageNet has are none of its classes."""
+    return len(found) == len(imagenet_wnids()) and not set(found) & set(imagenet_wnids())
+
+
+def _sole_order(found: Sequence[str], root: Path) -> tuple[str, ...]:
+    """The folders in text order (torchvision's), if timm sorts them in the same."""
+    text, natural = tuple(sorted(found)), tuple(sorted(found, key=natural_key))
+    if text == natural:
+        return text
+    at = next(place for place, (a, b) in enumerate(zip(text, natural, strict=True)) if a != b)
+    raise InputError(
+        f"nothing says in which order the model has the {len(found)} classes of '{root}': text "
+        f"order, torchvision's, is {some_of(text[at:])}, and timm's natural, case-blind order is "
+        f"{some_of(natural[at:])} (from class {at} on); give --classes FILE, one name a line in "
+        "the model's order"
+    )
 
 
 def _spread(total: int, limit: int) -> list[int]:
@@ -182,4 +256,4 @@ def _check_all(
     return kept, broken, digest.hexdigest()
 
 
-__all__ = ["LabelledImages", "check_folders", "choose_classes", "find_images"]
+__all__ = ["ClassOrder", "LabelledImages", "check_folders", "choose_classes", "find_images"]

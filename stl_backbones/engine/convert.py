@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from stl_backbones.errors import InputError, MissingFileError
+from stl_backbones.errors import InputError
 from stl_backbones.models import (
     FAN,
     LoadReport,
@@ -20,6 +20,8 @@ from stl_backbones.models import (
     select_state_dict,
 )
 from stl_backbones.models.checkpoint import CARD, HEAD_PREFIXES
+from stl_backbones.models.fetching import local_file
+from stl_backbones.paths import check_folder
 from stl_backbones.results.atomic import write_atomically
 
 
@@ -43,13 +45,12 @@ def convert_checkpoint(
         ValueError: If the source is no whole FAN, lacks classifiers that are to be kept, or is the
             target.
     """
-    source, target = Path(source), Path(target)
-    if not target.parent.is_dir():
-        raise MissingFileError(f"folder '{target.parent}' for the converted file does not exist")
+    source, target = local_file(source), Path(target)
+    check_folder(target.parent, "the converted file's folder")
     if target.is_dir() or (target.exists() and target.samefile(source)):
         raise InputError(f"'{target}' must be a new file, not a folder and not the source")
     content = read_checkpoint(source)
-    weights = clean_state_dict(select_state_dict(content, ema=ema))
+    weights = clean_state_dict(select_state_dict(content, ema=ema), ema=ema)
     variant, has_token_head = infer_variant(weights)
     classes = len(weights["head.weight"]) if "head.weight" in weights else 0
     model = FAN(variant, num_classes=classes, token_head=has_token_head)

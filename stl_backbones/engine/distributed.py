@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -21,15 +23,19 @@ _VARIABLES = {
     "slurm": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
     "mpi": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
 }
+# The main process may hash a large data set, or write a sweep's cells, while the others wait for
+# it. A process that died is noticed at once, by its closed connection.
+_WAIT = timedelta(hours=6)
 
 
 def start_distributed(launcher: str) -> None:
-    """Join the launcher's process group over gloo where there is no GPU.
+    """Join the launcher's process group: over NCCL with GPUs, over gloo without.
 
-    With GPUs nothing is done here: mmengine's runner does it.
+    Each process takes one of the GPUs that it sees, by its number on its host. mmengine's runner,
+    built later, finds the group.
 
     Raises:
-        ValueError: If the launcher is unknown, or did not start this process.
+        ValueError: If the launcher is unknown, did not start this process, or names no first host.
     """
     if launcher not in LAUNCHERS:
         raise InputError(f"launcher must be one of {', '.join(LAUNCHERS)}, got '{launcher}'")
@@ -42,13 +48,38 @@ def start_distributed(launcher: str) -> None:
             f"--launcher {launcher} needs {', '.join(absent)} in the environment; "
             f"start the tool with {'torchrun' if launcher == 'pytorch' else launcher}"
         )
-    if torch.cuda.is_available():
-        return
     for target, name in zip(_VARIABLES["pytorch"], names, strict=True):
         os.environ[target] = os.environ[name]
-    os.environ.setdefault("MASTER_ADDR", os.environ.get("SLURM_LAUNCH_NODE_IPADDR", "127.0.0.1"))
+    if "MASTER_ADDR" not in os.environ:
+        os.environ["MASTER_ADDR"] = _first_host(launcher)
     os.environ.setdefault("MASTER_PORT", "29500")
-    dist.init_process_group("gloo")
+    backend = "gloo"
+    if torch.cuda.is_available():
+        backend = "nccl"
+        # A launcher may show each process one GPU alone, whatever its number on the host.
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+    dist.init_process_group(backend, timeout=_WAIT)
+
+
+def _first_host(launcher: str) -> str:
+    """Where the process of rank 0 listens."""
+    hosts = os.environ.get("SLURM_STEP_NODELIST") or os.environ.get("SLURM_JOB_NODELIST")
+    if launcher == "slurm" and hosts:
+        return first_of_node_list(hosts)
+    if launcher == "mpi":
+        here, all_of_them = (f"OMPI_COMM_WORLD_{size}" for size in ("LOCAL_SIZE", "SIZE"))
+        if os.environ.get(here, "") != os.environ[all_of_them]:
+            raise InputError(
+                "--launcher mpi on several hosts needs MASTER_ADDR, the name of the first one; "
+                "start with mpirun -x MASTER_ADDR=HOST"
+            )
+    return "127.0.0.1"
+
+
+def first_of_node_list(hosts: str) -> str:
+    """The first host of a Slurm node list, such as ``'gpu[03-04,07],big1'``: ``'gpu03'``."""
+    first = re.match(r"(?:\[[^\]]*\]|[^,\[])*", hosts.strip())
+    return re.sub(r"\[([^-,\]]*)[^\]]*\]", r"\1", first[0] if first else "")
 
 
 def leave(code: int) -> None:
@@ -72,7 +103,7 @@ class Ranks:
         self.size = dist.get_world_size() if dist.is_initialized() else 1
         self.rank = dist.get_rank() if dist.is_initialized() else 0
         # Python objects travel over gloo, whatever the tensors use.
-        self._group = dist.new_group(backend="gloo") if self.size > 1 else None
+        self._group = dist.new_group(backend="gloo", timeout=_WAIT) if self.size > 1 else None
 
     @property
     def is_main(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -74,13 +74,17 @@ class ModelCardHook(Hook):
         checkpoint["meta"][CARD] = _unwrap(runner.model).card()
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Refuse to resume with another labeler.
+        """Refuse to resume with another labeler, or with classes of another order.
 
         Raises:
-            ValueError: If its file differs from the one before.
+            ValueError: If the labeler's file or the classes differ from those before.
         """
         if not runner._resume:
             return
+        _check_same_classes(
+            (checkpoint["meta"].get("dataset_meta") or {}).get("classes"),
+            runner.train_dataloader.dataset.metainfo["classes"],
+        )
         before, now = (
             (card.get("labeler") or {})
             for card in (checkpoint["meta"].get(CARD) or {}, _unwrap(runner.model).card())
@@ -91,6 +95,15 @@ class ModelCardHook(Hook):
                 f"'{now.get('file')}' is another file; go on with the first, or start anew"
             )
         print_log("resumed with the same model and labeler", logger="current")
+
+
+def _check_same_classes(before: Sequence[str] | None, now: Sequence[str]) -> None:
+    if before and tuple(before) != tuple(now):
+        changed = [name for name in (*before, *now) if (name in before) != (name in now)]
+        raise InputError(
+            "this run began with other training classes, or another order of them "
+            f"({some_of(changed or now)}); go on with the same class folders, or start anew"
+        )
 
 
 def _number(loss: torch.Tensor | float) -> float:

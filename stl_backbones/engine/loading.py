@@ -9,19 +9,24 @@ from typing import Any
 from torch import Tensor, nn
 
 from stl_backbones.errors import InputError, some_of
-from stl_backbones.models import read_checkpoint, select_state_dict
+from stl_backbones.models import read_checkpoint, select_state_dict, unwrapped
 from stl_backbones.models.weight_values import check_values
 
 
-def load_model_weights(model: nn.Module, path: str | Path) -> None:
+def load_model_weights(model: nn.Module, path: str | Path, *, ema: bool = True) -> None:
     """Load a training checkpoint into a whole model; every key must fit.
+
+    Args:
+        model: The model.
+        path: The file, or its address.
+        ema: Prefer the averaged weights.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it cannot be read safely, or a key is missing, unexpected or of another
             shape: a checkpoint of another architecture.
     """
-    weights = remap_legacy_keys(model, select_state_dict(read_checkpoint(path), ema=False))
+    weights = whole_model_weights(model, read_checkpoint(path), ema=ema)
     check_values(model, weights, path)
     try:
         check_fit(model, weights, path)
@@ -46,9 +51,19 @@ def _load_older_names(model: nn.Module, weights: Mapping[str, Tensor]) -> bool:
     return True
 
 
-def remap_legacy_keys(model: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights as the model's backbone takes them: released files use older names."""
-    renamed = {name.removeprefix("module."): value for name, value in weights.items()}
+def whole_model_weights(model: nn.Module, checkpoint: Any, *, ema: bool) -> dict[str, Tensor]:
+    """A checkpoint's weights by the names of a whole model, not checked any further.
+
+    Args:
+        model: The model; what wrapped it goes, and its backbone's older names become today's.
+        checkpoint: What the file holds.
+        ema: Prefer the averaged weights.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    names = model.state_dict().keys()
+    renamed = unwrapped(select_state_dict(checkpoint, ema=ema), names, ema=ema)
     for name, part in model.named_modules():
         rename = getattr(part, "rename_released", None)
         if name and rename is not None:

@@ -9,10 +9,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import mmengine.runner.checkpoint as mmengine_loading
-import torch
 import yaml
 from mmengine.fileio import register_handler
 from mmengine.fileio.handlers import PickleHandler, YamlHandler
@@ -21,7 +19,8 @@ from mmengine.runner import CheckpointLoader
 
 from stl_backbones.errors import InputError
 from stl_backbones.models import read_checkpoint
-from stl_backbones.models.checkpoint import TRUST_OPTION, are_checkpoints_trusted
+from stl_backbones.models.checkpoint_files import TRUST_OPTION, are_checkpoints_trusted
+from stl_backbones.models.fetching import local_file
 from stl_backbones.models.safe_types import PickledArray, PickledHistory
 
 _REMOVED_LATER = "best_ckpt"  # what mmengine's CheckpointHook calls files that it deletes
@@ -128,18 +127,12 @@ def _without_stand_ins(value: Any) -> Any:
 def load_from_url(
     url: str, model_dir: str | None = None, map_location: Any = None, progress: bool = True
 ) -> Any:
-    """Fetch a checkpoint for mmengine, as `torch.hub` does, and read it by `load_from_local`.
+    """Fetch a checkpoint for mmengine, and read it by `load_from_local`.
 
     Raises:
-        ValueError: If it cannot be read safely.
-        OSError: If it cannot be fetched.
+        ValueError: If it cannot be fetched, or not be read safely.
     """
-    folder = Path(model_dir or Path(torch.hub.get_dir(), "checkpoints"))
-    path = folder / Path(urlsplit(url).path).name
-    if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(path), progress=progress)
-    return load_from_local(path, map_location)
+    return load_from_local(local_file(url, folder=model_dir, progress=progress), map_location)
 
 
 def _refusing(load: Callable[..., Any]) -> Callable[..., Any]:

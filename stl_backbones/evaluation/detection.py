@@ -20,7 +20,7 @@ from pycocotools.cocoeval import COCOeval
 from stl_backbones.errors import InputError, UnknownNameError
 
 KINDS = ("bbox", "segm")
-MAX_DETECTIONS = 100  # per image and category, COCOeval's largest
+MAX_DETECTIONS = 100  # per image and category, COCOeval's own largest
 
 _Record = dict[str, npt.NDArray[Any]]
 
@@ -36,21 +36,29 @@ class DetectionMatcher:
         truth: The annotations; they are not changed.
         category_ids: The category of each class; other categories are not scored.
         kinds: ``'bbox'``, ``'segm'`` or both.
+        max_detections: How many of an image and category are matched, the highest scores first.
 
     Raises:
         ValueError: If the kinds are others, or two classes have one category.
     """
 
     def __init__(
-        self, truth: COCO, *, category_ids: Sequence[int], kinds: Sequence[str] = KINDS
+        self,
+        truth: COCO,
+        *,
+        category_ids: Sequence[int],
+        kinds: Sequence[str] = KINDS,
+        max_detections: int = MAX_DETECTIONS,
     ) -> None:
         if not kinds or not set(kinds) <= set(KINDS):
             raise InputError(f"kinds must be taken from {', '.join(KINDS)}, got {list(kinds)}")
         if len(set(category_ids)) != len(category_ids):
             raise InputError(f"every class needs its own category, got {list(category_ids)}")
-        self._truth = truth
+        self._truth, self._max_detections = truth, max_detections
         self._classes = {int(number): index for index, number in enumerate(category_ids)}
         self._evaluations = {kind: COCOeval(iouType=kind) for kind in kinds}
+        for evaluation in self._evaluations.values():
+            evaluation.params.maxDets = [max_detections]
         self._objects: dict[int, list[dict[str, Any]]] = {}
 
     def match(self, image_number: int, detections: Sequence[Mapping[str, Any]]) -> _Record:
@@ -60,8 +68,7 @@ class DetectionMatcher:
             image_number: Its id in the annotations.
             detections: In COCO's result format: ``image_id``, ``category_id``, ``score``,
                 ``bbox`` ``[x, y, width, height]`` and, where masks are scored, ``segmentation``
-                as run-length code and, where masks have scores of their own, ``mask_score``. Of
-                each category at most 100 count.
+                as run-length code and, where masks have scores of their own, ``mask_score``.
 
         Returns:
             The image's record, for `join_images`: ``image_number`` ``(1,)``; per kind
@@ -171,15 +178,15 @@ class DetectionMatcher:
             **{f"{kind}_{name}": values for name, values in zip(names, columns, strict=True)},
         }
 
-    @staticmethod
     def _matched_class(
-        evaluation: COCOeval, key: tuple[int, int], index: int
+        self, evaluation: COCOeval, key: tuple[int, int], index: int
     ) -> tuple[npt.NDArray[Any], ...]:
         """Scores in falling order, class, and the two kinds of bits of one category."""
         evaluation._gts.setdefault(key, [])
         evaluation.ious = {key: evaluation.computeIoU(*key)}
         found = [
-            evaluation.evaluateImg(*key, area, MAX_DETECTIONS) for area in evaluation.params.areaRng
+            evaluation.evaluateImg(*key, area, self._max_detections)
+            for area in evaluation.params.areaRng
         ]
         scores = np.array(found[0]["dtScores"], np.float32)
         matched = np.stack([_bits(one["dtMatches"] > 0) for one in found], axis=1)

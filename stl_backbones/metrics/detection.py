@@ -37,6 +37,7 @@ _NUMBERS: Mapping[str, tuple[slice, int]] = {
     "ap_large": (slice(None), 3),
 }
 AP_NUMBERS = tuple(_NUMBERS)
+_AP_DETECTIONS = 100  # of an image and class; the other numbers take all that were matched
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,9 @@ def average_precision(
 ) -> AveragePrecision:
     """Compute COCO's AP, exactly as pycocotools does.
 
+    AP and the APs of the classes take the 100 highest scores of each image and class, the other
+    numbers all that were matched: mmdet has up to 1000 of them matched, COCO's own evaluation 100.
+
     Args:
         samples: Of a cell, see `stl_backbones.records.CellResult`.
         kind: ``'bbox'`` or ``'segm'``.
@@ -77,15 +81,26 @@ def average_precision(
     images = len(samples["image_number"])
     if counts is not None and counts.shape[1] != images:
         raise InputError(f"expected counts of {images} images, got {counts.shape[1]}")
-    own = _precisions(ranked)[None]  # (1, 4, 10, K)
-    parts = [own]
-    if counts is not None and len(counts):
-        parts.append(_resampled(ranked, counts))
+    parts = _all_precisions(ranked, counts)
     numbers = {
-        name: np.concatenate([_mean_of_known(part[:, area, thresholds]) for part in parts])
+        name: _mean_of_known(parts[:, area, thresholds])
         for name, (thresholds, area) in _NUMBERS.items()
     }
-    return AveragePrecision(numbers, own[0, 0].mean(axis=0))
+    by_class = parts[0, 0].mean(axis=0)
+    if (ranked.place >= _AP_DETECTIONS).any():
+        best = _all_precisions(ranked.best(_AP_DETECTIONS), counts)[:, 0]
+        numbers["ap"], by_class = _mean_of_known(best), best[0].mean(axis=0)
+    return AveragePrecision(numbers, by_class)
+
+
+def _all_precisions(
+    ranked: RankedDetections, counts: npt.NDArray[np.float32] | None
+) -> npt.NDArray[np.float64]:
+    """``(1 + R, 4, 10, K)``: of the data set, then of each resample."""
+    own = _precisions(ranked)[None]
+    if counts is None or not len(counts):
+        return own
+    return np.concatenate([own, _resampled(ranked, counts)])
 
 
 def _precisions(ranked: RankedDetections) -> npt.NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ class RankedDetections:
     Attributes:
         image: ``(D,)`` which image they are on.
         first: ``(classes + 1,)`` where each class begins.
+        place: ``(D,)`` from 0, among the detections of their image and class.
         matched: ``(D, 4)`` bit t: has an object at threshold t; columns are areas.
         ignored: ``(D, 4)`` bit t: does not count.
         object_image: ``(G,)`` which image the objects are on.
@@ -36,6 +37,7 @@ class RankedDetections:
 
     image: npt.NDArray[np.int64]
     first: npt.NDArray[np.int64]
+    place: npt.NDArray[np.int64]
     matched: npt.NDArray[np.uint16]
     ignored: npt.NDArray[np.uint16]
     object_image: npt.NDArray[np.int64]
@@ -46,6 +48,18 @@ class RankedDetections:
     def classes(self) -> int:
         """Number of classes K."""
         return len(self.first) - 1
+
+    def best(self, count: int) -> RankedDetections:
+        """Keep the first ``count`` of each image and class."""
+        kept = np.flatnonzero(self.place < count)
+        return replace(
+            self,
+            image=self.image[kept],
+            first=np.searchsorted(kept, self.first),
+            place=self.place[kept],
+            matched=self.matched[kept],
+            ignored=self.ignored[kept],
+        )
 
 
 def rank(samples: Samples, kind: str, *, classes: int) -> RankedDetections:
@@ -76,12 +90,22 @@ def rank(samples: Samples, kind: str, *, classes: int) -> RankedDetections:
     return RankedDetections(
         image=image[order],
         first=np.searchsorted(category[order], np.arange(classes + 1)),
+        place=_places(image, category)[order],
         matched=matched[order],
         ignored=ignored[order],
         object_image=np.repeat(np.arange(len(number)), objects),
         object_category=_classes(samples, "object_category", (total,), classes),
         object_counted=_sample(samples, "object_counted", np.bool_, (total, NUM_AREAS)),
     )
+
+
+def _places(image: npt.NDArray[Any], category: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """``(D,)`` place of each detection in its run of equal image and category, from 0."""
+    index = np.arange(len(image))
+    begins = np.ones(len(image), np.bool_)
+    begins[1:] = (image[1:] != image[:-1]) | (category[1:] != category[:-1])
+    places: npt.NDArray[np.int64] = index - np.maximum.accumulate(np.where(begins, index, 0))
+    return places
 
 
 def _sample(

@@ -7,10 +7,10 @@ from stl_backbones.models.checkpoint import (
     infer_variant,
     load_checkpoint,
     load_weights,
-    read_checkpoint,
-    select_state_dict,
 )
+from stl_backbones.models.checkpoint_files import read_checkpoint
 from stl_backbones.models.fan import FAN
+from stl_backbones.models.state_dicts import select_state_dict, unwrapped
 from stl_backbones.models.variants import VARIANTS, Variant, get_variant
 
 TIMM_NAMES = registration.NAMES
@@ -28,4 +28,5 @@ __all__ = [
     "load_weights",
     "read_checkpoint",
     "select_state_dict",
+    "unwrapped",
 ]

@@ -15,8 +15,8 @@ def count_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def count_macs(network: nn.Module, size: int) -> int:
-    """Multiply-accumulates of convolutions and matrix products on one RGB image.
+def count_macs(network: nn.Module, size: int, channels: int = 3) -> int:
+    """Multiply-accumulates of convolutions and matrix products on one image.
 
     This is what timm and the paper's Table 2 call FLOPs. The two products inside attention count;
     norms, activations and sums do not.
@@ -24,12 +24,13 @@ def count_macs(network: nn.Module, size: int) -> int:
     Args:
         network: In evaluation mode.
         size: Side of the image.
+        channels: 3 for RGB, 1 for grey.
 
     Returns:
         The count, about 4.1e9 for a ResNet-50 at 224.
     """
     parameter = next(network.parameters())
-    image = torch.zeros(1, 3, size, size, device=parameter.device, dtype=parameter.dtype)
+    image = torch.zeros(1, channels, size, size, device=parameter.device, dtype=parameter.dtype)
     counter = FlopCounterMode(display=False)
     # Fused attention on the CPU is a kernel that the counter does not know.
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:

@@ -53,6 +53,10 @@ class FAN(nn.Module):
         feature_blocks: FAN blocks whose tokens become dense maps; default: the variant's.
         global_pool: ``'token'`` classifies the class token, ``'avg'`` the mean of the patch tokens,
             ``''`` hands all tokens to the head.
+        img_size: As timm's transformers take it; any size is taken later on, too.
+
+    Raises:
+        ValueError: If ``img_size``, ``feature_blocks`` or ``global_pool`` are none of these.
     """
 
     def __init__(
@@ -67,8 +71,11 @@ class FAN(nn.Module):
         released_norm: bool = True,
         feature_blocks: Sequence[int] | None = None,
         global_pool: str = "token",
+        img_size: int | tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
+        if img_size is not None:
+            _check_sides(*((img_size, img_size) if isinstance(img_size, int) else img_size))
         self.variant = variant
         self.in_chans = in_chans
         self.embed_dim = self.num_features = self.head_hidden_size = variant.dim
@@ -286,8 +293,7 @@ class FAN(nn.Module):
     def _embed(self, x: Tensor) -> tuple[Tensor, tuple[int, int], list[Tensor]]:
         """Pad, run the stem and add positions: tokens (B, N, C), grid (H, W), stem maps."""
         height, width = x.shape[-2:]
-        if min(height, width) < MIN_SIDE:
-            raise InputError(f"image sides must be at least {MIN_SIDE}, got {height}x{width}")
+        _check_sides(height, width)
         x = F.pad(x, (0, -width % STRIDE, 0, -height % STRIDE))
         # The stem's norms and 1x1 convolutions, and the tokens, want the channels last.
         x = x.contiguous(memory_format=torch.channels_last)
@@ -300,6 +306,11 @@ class FAN(nn.Module):
             again = partial(_recomputing, block)
             return checkpoint(block, tokens, *grid, context_fn=again)
         return block(tokens, *grid)
+
+
+def _check_sides(height: int, width: int) -> None:
+    if min(height, width) < MIN_SIDE:
+        raise InputError(f"image sides must be at least {MIN_SIDE}, got {height}x{width}")
 
 
 def _recomputing(block: nn.Module) -> tuple[AbstractContextManager, AbstractContextManager]:

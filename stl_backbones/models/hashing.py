@@ -19,7 +19,7 @@ def file_sha256(path: str | Path) -> str:
 
 
 def weights_sha256(network: nn.Module) -> str:
-    """sha256 of a network's weights, hexadecimal: for those that came without a file."""
+    """sha256 of a network's weights and buffers, hexadecimal, by name, type, shape and value."""
     digest = hashlib.sha256()
     for name, value in sorted(network.state_dict().items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())

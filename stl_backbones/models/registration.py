@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 
+from stl_backbones.errors import InputError
 from stl_backbones.models.checkpoint import clean_state_dict
 from stl_backbones.models.fan import FAN
 from stl_backbones.models.variants import VARIANTS, Variant
 
 __all__: list[str] = []  # register_model adds the names
 
+RELEASED = (  # as the papers say
+    "NVIDIA releases FAN's at https://github.com/NVlabs/FAN and STL's at "
+    "https://github.com/NVlabs/STL; stl_backbones.models.load_checkpoint(model, FILE) loads them"
+)
 NAMES = tuple(
     f"{variant.name}{suffix}" for variant in VARIANTS.values() for suffix in ("", "_token")
 )
@@ -40,8 +45,17 @@ def _config(name: str) -> dict[str, object]:
 default_cfgs = generate_default_cfgs({name: _config(name) for name in NAMES})
 
 
+def _brings_weights(arguments: Mapping[str, Any]) -> bool:
+    """Whether the caller of timm's ``create_model(pretrained=True)`` says where they are."""
+    told = (arguments.get("pretrained_cfg"), arguments.get("pretrained_cfg_overlay"))
+    configs = (c if isinstance(c, Mapping) else getattr(c, "__dict__", {}) for c in told)
+    return any(c.get(key) for c in configs for key in ("state_dict", "file", "url", "hf_hub_id"))
+
+
 def _entry_point(name: str, variant: Variant) -> Callable[..., FAN]:
     def create(pretrained: bool = False, **kwargs: Any) -> FAN:
+        if pretrained and not _brings_weights(kwargs):
+            raise InputError(f"timm fetches no weights of '{name}': {RELEASED}")
         return build_model_with_cfg(
             partial(FAN, variant),
             name,

@@ -14,7 +14,7 @@ from mmengine.model import revert_sync_batchnorm
 from torch import Tensor, nn
 
 from stl_backbones import __version__
-from stl_backbones.errors import InputError, MissingFileError
+from stl_backbones.errors import InputError
 from stl_backbones.models import FAN
 from stl_backbones.models.onnx_graph import (
     DEFAULT_OPSET,
@@ -23,6 +23,7 @@ from stl_backbones.models.onnx_graph import (
     make_graph,
 )
 from stl_backbones.onnx_export.sources import Labels, SegmentationLogits, Source, open_source
+from stl_backbones.paths import check_folder
 from stl_backbones.results.atomic import write_atomically
 
 TOLERANCE = 1e-4  # largest difference from torch, as a share of an output's largest value
@@ -72,6 +73,7 @@ def export_onnx(
     backbone: bool = False,
     labels: bool = False,
     options: Mapping[str, Any] | None = None,
+    ema: bool = True,
 ) -> OnnxReport:
     """Write a network as an ONNX file that takes images of one size.
 
@@ -89,6 +91,7 @@ def export_onnx(
         backbone: Export the backbone's dense maps alone; the only way for a detector.
         labels: Export the class of each pixel instead of the logits, for a segmentation model.
         options: ``--cfg-options``.
+        ema: Prefer the averaged weights of the checkpoint.
 
     Raises:
         FileNotFoundError: If the config, the checkpoint or the target's folder is missing.
@@ -99,7 +102,7 @@ def export_onnx(
     check_onnx_installed()
     target = Path(target)
     _check_request(target, size, batch)
-    source = open_source(str(model), checkpoint, backbone=backbone, options=options)
+    source = open_source(str(model), checkpoint, backbone=backbone, options=options, ema=ema)
     network = _strip(source.network)
     noise = torch.Generator().manual_seed(_SEED)
     image = _draw_image((batch, len(source.mean), *size), noise)
@@ -129,8 +132,7 @@ def export_onnx(
 def _check_request(target: Path, size: tuple[int, int], batch: int) -> None:
     if target.suffix != ".onnx":
         raise InputError(f"the file to write must end in .onnx, got '{target}'")
-    if not target.parent.is_dir():
-        raise MissingFileError(f"folder '{target.parent}' for the ONNX file does not exist")
+    check_folder(target.parent, "the ONNX file's folder")
     if target.is_dir():
         raise InputError(f"'{target}' must be a file, not a folder")
     if min(size) < 1:

@@ -27,6 +27,7 @@ from stl_backbones.models import (
     select_state_dict,
 )
 from stl_backbones.models.checkpoint import CARD
+from stl_backbones.models.fetching import local_file
 from stl_backbones.models.hashing import file_sha256
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.sources.classifier import ViewOptions
@@ -126,6 +127,7 @@ def open_source(
     *,
     backbone: bool = False,
     options: Mapping[str, Any] | None = None,
+    ema: bool = True,
 ) -> Source:
     """Build the network of a FAN's name or a config, with a checkpoint's weights.
 
@@ -134,6 +136,7 @@ def open_source(
         checkpoint: Its weights; ``None``, for a name alone, leaves them untrained.
         backbone: Take the backbone's dense maps alone.
         options: ``--cfg-options``.
+        ema: Prefer the averaged weights of the checkpoint.
 
     Raises:
         FileNotFoundError: If the config or the checkpoint is missing.
@@ -144,13 +147,14 @@ def open_source(
         name = _timm_name(model)
         if options:
             raise InputError(f"--cfg-options changes a config; '{name}' is a model's name")
-        return _open_maps(name, checkpoint) if backbone else _open_classifier(name, checkpoint)
+        opener = _open_maps if backbone else _open_classifier
+        return opener(name, checkpoint, ema=ema)
     if checkpoint is None:
         raise InputError(f"config '{model}' needs a checkpoint: CONFIG CHECKPOINT OUT")
     config = load_config(model, options=options)
     name = Path(model).stem
     init_default_scope(config.get("default_scope", "mmengine"))
-    return _OPENERS[task_of(config)](config, checkpoint, name=name, backbone=backbone)
+    return _OPENERS[task_of(config)](config, checkpoint, name=name, backbone=backbone, ema=ema)
 
 
 def _timm_name(name: str) -> str:
@@ -170,17 +174,17 @@ def _logit_names(network: nn.Module) -> tuple[str, ...]:
     return ("logits",) if network.aux_head is None else ("logits", "token_logits")
 
 
-def _open_classifier(name: str, checkpoint: str | Path | None) -> Source:
+def _open_classifier(name: str, checkpoint: str | Path | None, *, ema: bool) -> Source:
     if checkpoint is None:
         network = _untrained(name)
         return Source(name, network, _logit_names(network), **_UNTRAINED)
-    found = TimmSource(name, checkpoint, data_root=None).open(SweepOptions())
+    found = TimmSource(name, checkpoint, data_root=None, ema=ema).open(SweepOptions())
     classes = _fitting_classes(found.num_classes, _meta(checkpoint).get("dataset_meta"))
     return Source(
         name,
         found.network,
         _logit_names(found.network),
-        found.checkpoint_sha256,
+        file_sha256(local_file(checkpoint)),
         classes=classes,
     )
 
@@ -191,42 +195,46 @@ def _untrained(name: str, **settings: Any) -> FAN:
         return cast("FAN", timm.create_model(name, **settings))
 
 
-def _open_maps(name: str, checkpoint: str | Path | None) -> Source:
+def _open_maps(name: str, checkpoint: str | Path | None, *, ema: bool) -> Source:
     """The backbone of a released, converted or pretrained file; its heads do not matter."""
     if checkpoint is None:
         return Source(name, DenseMaps(_untrained(name, num_classes=0)), None, **_UNTRAINED)
     install_safe_loaders()
-    weights = select_state_dict(read_checkpoint(checkpoint))
+    weights = select_state_dict(read_checkpoint(checkpoint), ema=ema)
     card = _meta(checkpoint).get(CARD)
-    if card is None and any(key.startswith("backbone.") for key in weights):
+    if card is None and any(k.endswith("cls_token") and "backbone." in k for k in weights):
         raise InputError(
             f"checkpoint '{checkpoint}' is a segmentation model's or a detector's; give its config "
             "with --backbone, which says how its norms were trained"
         )
     released_norm = (card or {}).get("released_norm", True)
     network = FAN(get_variant(name), num_classes=0, released_norm=released_norm)
-    load_weights(network, clean_state_dict(weights), source=str(checkpoint))
-    return Source(name, DenseMaps(network), None, file_sha256(checkpoint))
+    load_weights(network, clean_state_dict(weights, ema=ema), source=str(checkpoint))
+    return Source(name, DenseMaps(network), None, file_sha256(local_file(checkpoint)))
 
 
 def _open_config_classifier(
-    config: Config, checkpoint: str | Path, *, name: str, backbone: bool
+    config: Config, checkpoint: str | Path, *, name: str, backbone: bool, ema: bool
 ) -> Source:
     config.model.pop("compile_network", None)  # the exporter cannot look into a compiled network
-    found = open_config_classifier(config, checkpoint, name=name, view_options=ViewOptions())
+    found = open_config_classifier(
+        config, checkpoint, name=name, view_options=ViewOptions(), ema=ema
+    )
     return Source(
         name=name,
         network=DenseMaps(found.network) if backbone else found.network,
         outputs=None if backbone else _logit_names(found.network),
-        checkpoint_sha256=found.checkpoint_sha256,
+        checkpoint_sha256=file_sha256(local_file(checkpoint)),
         mean=tuple(255 * value for value in found.mean),
         std=tuple(255 * value for value in found.std),
         classes=() if backbone else found.recorded or (),
     )
 
 
-def _open_dense(config: Config, checkpoint: str | Path, *, name: str, backbone: bool) -> Source:
-    model: Any = build_model(config, checkpoint)
+def _open_dense(
+    config: Config, checkpoint: str | Path, *, name: str, backbone: bool, ema: bool
+) -> Source:
+    model: Any = build_model(config, checkpoint, ema=ema)
     preprocessor: Any = model.data_preprocessor
     settings = config.model.get("data_preprocessor") or config.get("data_preprocessor") or {}
     mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
@@ -236,7 +244,7 @@ def _open_dense(config: Config, checkpoint: str | Path, *, name: str, backbone: 
         name=name,
         network=DenseMaps(model.backbone) if backbone else SegmentationLogits(model),
         outputs=None if backbone else ("logits",),
-        checkpoint_sha256=file_sha256(checkpoint),
+        checkpoint_sha256=file_sha256(local_file(checkpoint)),
         mean=mean,
         std=std,
         # OpenMMLab reads BGR; a preprocessor with `rgb_to_bgr` gets RGB, and makes BGR of it.
@@ -246,12 +254,14 @@ def _open_dense(config: Config, checkpoint: str | Path, *, name: str, backbone: 
     )
 
 
-def _open_detector(config: Config, checkpoint: str | Path, *, name: str, backbone: bool) -> Source:
+def _open_detector(
+    config: Config, checkpoint: str | Path, *, name: str, backbone: bool, ema: bool
+) -> Source:
     if not backbone:
         raise InputError(
             f"'{name}' is a detector, whose boxes are not exported; --backbone exports its maps"
         )
-    return _open_dense(config, checkpoint, name=name, backbone=True)
+    return _open_dense(config, checkpoint, name=name, backbone=True, ema=ema)
 
 
 _OPENERS: Mapping[str, Callable[..., Source]] = {

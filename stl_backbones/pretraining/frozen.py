@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 import torch.nn.functional as F
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
-from stl_backbones.errors import InputError, MissingFileError
+from stl_backbones.errors import InputError
 from stl_backbones.models import (
     FAN,
     clean_state_dict,
@@ -21,9 +20,11 @@ from stl_backbones.models import (
     read_checkpoint,
     select_state_dict,
 )
+from stl_backbones.models.fetching import address_of, local_file
 from stl_backbones.models.hashing import file_sha256, weights_sha256
 from stl_backbones.models.stem import STRIDE
-from stl_backbones.models.timm_classifiers import check_timm_name, create_pretrained
+from stl_backbones.models.timm_classifiers import create_from_weights, create_pretrained
+from stl_backbones.paths import check_file
 
 
 class FrozenLabeler:
@@ -180,30 +181,30 @@ def load_labeler(
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If none is named, it is no labeler, cannot be read safely, or does not fit the
-            timm model.
+            timm model, or timm cannot fetch the weights.
         KeyError: If timm has no such model.
-        OSError: If timm cannot fetch the weights.
     """
     if checkpoint is None:
         return _download(timm_name)
-    if not Path(checkpoint).is_file():
-        raise MissingFileError(
-            f"labeler '{checkpoint}' does not exist; train one with a configs/cls/*_labeler.py, "
-            "then give its file, --cfg-options labeler=FILE"
+    if address_of(checkpoint) is None:
+        advice = (
+            "train one with a configs/cls/*_labeler.py, then give its file, "
+            "--cfg-options labeler=FILE"
         )
+        check_file(checkpoint, "labeler", hint=advice)
     content = read_checkpoint(checkpoint)
     try:
-        weights = clean_state_dict(select_state_dict(content, ema=True))
+        weights = select_state_dict(content)
     except ValueError as error:
         raise InputError(f"labeler '{checkpoint}': {error}") from error
     meta = _part(content, "meta")
     classes = _part(meta, "dataset_meta").get("classes")
     network, arch, count = (
-        _fan(weights, meta, checkpoint)
+        _fan(clean_state_dict(weights), meta, checkpoint)
         if timm_name is None
         else _timm(weights, timm_name, checkpoint)
     )
-    card = {"file": str(checkpoint), "sha256": file_sha256(checkpoint), "arch": arch}
+    card = {"file": str(checkpoint), "sha256": file_sha256(local_file(checkpoint)), "arch": arch}
     return FrozenLabeler(network, num_classes=count, classes=classes, card=card)
 
 
@@ -230,19 +231,8 @@ def _fan(
 
 
 def _timm(weights: Mapping[str, Tensor], name: str, path: str | Path) -> tuple[nn.Module, str, int]:
-    check_timm_name(name)
-    head = timm.get_pretrained_cfg_value(name, "classifier") or "head.fc"
-    last = f"{head[0] if isinstance(head, tuple) else head}.weight"
-    if last not in weights:
-        raise InputError(f"labeler '{path}' is no {name}'s file: it lacks '{last}'")
-    count = len(weights[last])
-    model = timm.create_model(name, num_classes=count)
-    try:
-        model.load_state_dict(dict(weights))
-    except RuntimeError as error:
-        first = str(error).splitlines()[1].strip()[:200]
-        raise InputError(f"labeler '{path}' does not fit timm's {name}: {first}") from error
-    return TimmGrid(model, name), name, count
+    model: Any = create_from_weights(name, weights, source=str(path))
+    return TimmGrid(model, name), name, model.num_classes
 
 
 def _download(name: str | None) -> FrozenLabeler:

@@ -11,14 +11,14 @@ from stl_backbones.report.numbers.comparison import compare
 from stl_backbones.report.numbers.requirements import Verdict
 from stl_backbones.report.pictures import cards, heat_map, severity_curves
 from stl_backbones.report.read.provenance import (
-    approximation_note,
+    data_name,
     model_facts,
+    paper_warnings,
     remarks,
     shared_facts,
     sources,
     warnings,
 )
-from stl_backbones.report.read.text import plain
 from stl_backbones.report.sections import Group, Report
 from stl_backbones.report.tables import (
     aggregate_table,
@@ -59,12 +59,12 @@ def make_contents(
         *_details(findings, precision=precision),
     )
     shared = shared_facts(runs, protocol, findings.task)
-    beside = approximation_note(runs) if findings.paper else ""
+    beside = paper_warnings(runs, findings.task) if findings.paper else []
     return Report(
         title=_title(findings),
         lead=_lead(findings),
         precision=precision,
-        warnings=[*warnings(runs, protocol), *([beside] if beside else [])],
+        warnings=[*warnings(runs, protocol), *beside],
         remarks=remarks(runs, protocol),
         sources=sources(runs, protocol),
         shared_facts=shared,
@@ -77,7 +77,7 @@ def make_contents(
 def _title(findings: Findings) -> str:
     swept = next((run for run in findings.runs if run.swept), None)
     if swept is not None:
-        return f"Robustness on {plain(swept.provenance.dataset)}"
+        return f"Robustness on {data_name(swept.provenance)}"
     there = {name for run in findings.runs for name in run.sets}
     names = [title for name, title in findings.task.sets.items() if name in there]
     return f"Robustness on {' and '.join(names)}"
@@ -119,8 +119,8 @@ def _details(findings: Findings, *, precision: int) -> Iterator[object]:
     classes = class_table(findings)
     if classes is not None:
         hint = (
-            f"{classes.title}: on clean images, in the protocol's average, and under the "
-            "corruption that hurts it most."
+            f"{classes.title}: on clean images, in the protocol's average, under the "
+            "corruption that takes most from it, and in its worst cell."
         )
         yield Group("Classes", (classes,), hint)
     yield cell_file(findings)

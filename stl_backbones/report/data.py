@@ -8,7 +8,7 @@ from stl_backbones.metrics import Replicates, percentile_interval
 from stl_backbones.records import CLEAN, Provenance
 from stl_backbones.report.numbers.aggregates import Aggregate, Findings
 from stl_backbones.report.numbers.comparison import Difference
-from stl_backbones.report.read.provenance import approximation_note, images, remarks
+from stl_backbones.report.read.provenance import images, paper_warnings, remarks
 from stl_backbones.report.read.runs import Run
 from stl_backbones.report.read.text import listed_versions, plain
 from stl_backbones.report.sections import DataFile, Value
@@ -33,7 +33,7 @@ def model_records(findings: Findings) -> dict[str, Mapping[str, str]]:
             "cells_measured": str(total - len(run.missing(findings.protocol))),
             "cells_total": str(total),
             **dict(zip(_PROVENANCE, _provenance(findings, run)[""], strict=True)),
-            "note": approximation_note([run]) if findings.paper else "",
+            "note": ". ".join(paper_warnings([run], findings.task)) if findings.paper else "",
             "sets": _set_notes(run),
         }
     blank = dict.fromkeys(found[findings.runs[0].label], "")
@@ -77,10 +77,10 @@ def aggregate_file(findings: Findings) -> DataFile:
     def lines() -> Iterator[Line]:
         for run, found in findings.pairs:
             measured = _provenance(findings, run)
-            for key, one in found.items():
-                yield (run.label, key, one.value, *(one.interval or (None, None)), one.unit,
+            for name, one in found.items():
+                yield (run.label, name, one.value, *(one.interval or (None, None)), one.unit,
                        _better(one), ", ".join(one.missing),
-                       *measured[_set_of(run, key)])  # fmt: skip
+                       *measured[_set_of(run, one)])  # fmt: skip
 
     header = ("model", "aggregate", "value", "low", "high", "unit", "better", "missing")
     return DataFile("aggregates", (*header, *_PROVENANCE), tuple(lines()))
@@ -93,9 +93,8 @@ def comparison_file(findings: Findings, differences: Sequence[Difference]) -> Da
     """
 
     def line(one: Difference) -> Line:
-        key = one.first.key
-        measured = [text for run, found in every for text in found[_set_of(run, key)]]
-        return (*(run.label for run in findings.runs), key, one.first.value,
+        measured = [text for run, found in every for text in found[_set_of(run, one.first)]]
+        return (*(run.label for run in findings.runs), one.name, one.first.value,
                 one.second.value, one.value, *(one.interval or (None, None)), one.p_value,
                 one.first.unit, _better(one.first), *measured)  # fmt: skip
 
@@ -129,10 +128,10 @@ def _provenance(findings: Findings, run: Run) -> dict[str, list[str]]:
     return {name: texts(name, one.provenance) for name, one in {"": run, **run.sets}.items()}
 
 
-def _set_of(run: Run, key: str) -> str:
+def _set_of(run: Run, one: Aggregate) -> str:
     """The set of other images that an aggregate is of; empty for the sweep."""
-    name = key.rpartition(":")[2].removesuffix("-retention")
-    return name if name in run.sets else ""
+    is_of_set = one.key.kind in ("set", "set-retention") and one.key.name in run.sets
+    return one.key.name if is_of_set else ""
 
 
 def _set_notes(run: Run) -> str:

@@ -8,29 +8,25 @@ from typing import Literal
 
 from stl_backbones.corruptions.catalog import SEVERITIES, Protocol
 from stl_backbones.records import CLEAN, Cell
-from stl_backbones.report.numbers.aggregates import Aggregate, Findings
-from stl_backbones.report.numbers.format import MISSING, full_name, quantity
-from stl_backbones.report.numbers.summary import summarise, weakest
+from stl_backbones.report.numbers.aggregates import Aggregate, Aggregates, Findings
+from stl_backbones.report.numbers.format import MISSING, full_name, quantity, with_ties
+from stl_backbones.report.numbers.keys import AVERAGE
+from stl_backbones.report.numbers.summary import corruption_scores, weakest
 from stl_backbones.report.read.runs import Run
 from stl_backbones.report.sections import Cards, Curve, Curves, Figure, HeatMap, Panel, Row
 
 
 def cards(findings: Findings, extras: Sequence[str], *, precision: int) -> Cards:
     """Key figures of each model, and those of the aggregates ``extras`` that were measured."""
-    wording, main = findings.task.wording, findings.task.main
+    wording = findings.task.wording
     named = {"clean": "Clean", "average": wording.average, "retention": wording.retention}
 
-    def figures(run: Run, found: dict[str, Aggregate]) -> Iterator[Figure]:
+    def figures(run: Run, found: Aggregates) -> Iterator[Figure]:
         for key, name in named.items() if findings.swept else ():
             if key in found:
                 yield _figure(name, found[key])
         if findings.swept:
-            protocol, text = findings.protocol, MISSING
-            worst = weakest(summarise(run, protocol), protocol, main)
-            if worst is not None:
-                score = quantity(worst[1], main.unit, precision)
-                text = f"{full_name(worst[0])} ({score} {main.shown_unit})"
-            yield Figure("Weakest under", text, kind="wide")
+            yield from _weakest(run, findings, precision)
         for key in extras:
             if key in found and found[key].value is not None:
                 yield _figure(found[key].title, found[key])
@@ -38,8 +34,22 @@ def cards(findings: Findings, extras: Sequence[str], *, precision: int) -> Cards
     return Cards({run.label: tuple(figures(run, found)) for run, found in findings.pairs})
 
 
+def _weakest(run: Run, findings: Findings, precision: int) -> Iterator[Figure]:
+    """The worst corruption and the worst cell."""
+    protocol, main = findings.protocol, findings.task.main
+    found = weakest(run, protocol, main) or (None, None)
+    counts = (len(protocol.corruptions), len(protocol.cells()) - 1)
+    for name, worst, count in zip(("Weakest under", "Weakest cell"), found, counts, strict=True):
+        text = MISSING
+        if worst is not None:
+            names = [one if "-" in one else full_name(one) for one in worst.names]
+            score = quantity(worst.score, main.unit, precision)
+            text = f"{with_ties(names, of=count)} ({score} {main.shown_unit})"
+        yield Figure(name, text, kind="wide")
+
+
 def _figure(name: str, one: Aggregate) -> Figure:
-    kind: Literal["main", ""] = "main" if one.key == "average" else ""
+    kind: Literal["main", ""] = "main" if one.key == AVERAGE else ""
     return Figure(name, one.value, one.unit, one.interval, kind)
 
 
@@ -54,7 +64,7 @@ def heat_map(findings: Findings) -> HeatMap:
 
     maps = {}
     for run in findings.runs:
-        means = summarise(run, protocol)
+        means = corruption_scores(run, protocol)
         groups = protocol.columns.values()
         maps[run.label] = [[row(run, name, means[name]) for name in names] for names in groups]
     columns = tuple(map(str, SEVERITIES))

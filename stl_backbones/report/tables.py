@@ -10,7 +10,7 @@ from typing import Literal
 from stl_backbones.corruptions.catalog import SEVERITIES, Protocol
 from stl_backbones.metrics import LEVEL
 from stl_backbones.records import Cell
-from stl_backbones.report.numbers.aggregates import Aggregate, Findings, Place
+from stl_backbones.report.numbers.aggregates import Aggregate, Aggregates, Findings, Place
 from stl_backbones.report.numbers.comparison import PAIRED_NOTE, Difference
 from stl_backbones.report.numbers.format import (
     MARKS_NOTE,
@@ -19,9 +19,11 @@ from stl_backbones.report.numbers.format import (
     full_name,
     quantity,
     with_interval,
+    with_ties,
 )
+from stl_backbones.report.numbers.keys import AVERAGE, CLEAN_KEY, RETENTION, Key
 from stl_backbones.report.numbers.requirements import Verdict
-from stl_backbones.report.numbers.summary import summarise, summarise_classes
+from stl_backbones.report.numbers.summary import ClassScore, summarise_classes
 from stl_backbones.report.read.cells import Draws
 from stl_backbones.report.read.metrics import CellMetric, TaskMetrics
 from stl_backbones.report.read.runs import Run
@@ -43,11 +45,12 @@ SHORT_NAMES: Mapping[str, str] = {
 
 
 def score_column(
-    task: TaskMetrics, metric: CellMetric, place: str, title: str, meaning: str, group: str = ""
+    task: TaskMetrics, metric: CellMetric, key: Key, title: str, meaning: str, group: str = ""
 ) -> Column:
-    """A column of a metric's aggregates of a place, ``'average'`` for example; see `Column`."""
-    key, csv = task.key_of(metric, place), f"{place}_{metric.key}_{metric.unit}"
-    return Column(key, title, meaning, group, metric.unit, metric.better, csv)
+    """A column of a metric's aggregates, `AVERAGE` for example; see `Column`."""
+    csv = f"{key.place}_{metric.key}_{metric.unit}"
+    own = key.of(task, metric)
+    return Column(own.text, title, meaning, group, metric.unit, metric.better, csv)
 
 
 def size_column(key: Literal["params", "macs", "encoder"], title: str, meaning: str) -> Column:
@@ -65,8 +68,8 @@ def corruption_columns(
 ) -> tuple[Column, ...]:
     """The protocol's corruptions under its groups."""
     return tuple(
-        score_column(task, metric, name, SHORT_NAMES.get(name, full_name(name)), full_name(name),
-                     full_name(group))
+        score_column(task, metric, Key("corruption", name),
+                     SHORT_NAMES.get(name, full_name(name)), full_name(name), full_name(group))
         for group, names in protocol.columns.items()
         for name in names
     )  # fmt: skip
@@ -75,11 +78,11 @@ def corruption_columns(
 def main_columns(task: TaskMetrics, protocol: Protocol) -> tuple[Column, ...]:
     """Clean, average, retention where there is one, and the corruptions: as in Table 13."""
     main, wording = task.main, task.wording
-    kept = Column("retention", wording.short_retention, f"{wording.average} divided by clean",
+    kept = Column(RETENTION.text, wording.short_retention, f"{wording.average} divided by clean",
                   better=main.better, csv="retention_fraction")  # fmt: skip
     return (
-        score_column(task, main, "clean", "Clean", f"{main.name} on clean images"),
-        score_column(task, main, "average", wording.short_average, AVERAGE_MEANING),
+        score_column(task, main, CLEAN_KEY, "Clean", f"{main.name} on clean images"),
+        score_column(task, main, AVERAGE, wording.short_average, AVERAGE_MEANING),
         *((kept,) if main.has_retention else ()),
         *corruption_columns(task, main, protocol),
     )
@@ -99,13 +102,9 @@ def main_table(
     main, protocol = findings.task.main, findings.protocol
     title = f"{main.name} ({main.shown_unit}), protocol {protocol.name}"
     table = model_table(findings, title, columns, file="table", notes=(MARKS_NOTE, *notes))
-    rows = [
-        replace(row, values={**row.values, **summarise(run, protocol)})
-        for row, run in zip(table.rows, findings.runs, strict=True)
-    ]
     unit = main.unit.replace("fraction", "percent")
     caption = f"{main.name} in {unit}, protocol {protocol.name} ({protocol.source})"
-    return replace(table, rows=(*rows, *published), caption=caption)
+    return replace(table, rows=(*table.rows, *published), caption=caption)
 
 
 def model_table(
@@ -126,7 +125,7 @@ def model_table(
 def _own_rows(findings: Findings, columns: Sequence[Column]) -> tuple[Row, ...]:
     """One row per model: its sizes, and aggregates, by the columns' keys."""
 
-    def values(run: Run, found: Mapping[str, Aggregate]) -> dict[str, Value]:
+    def values(run: Run, found: Aggregates) -> dict[str, Value]:
         record = run.provenance
         sizes = {
             "params": record.parameters / 1e6 or None,
@@ -136,11 +135,15 @@ def _own_rows(findings: Findings, columns: Sequence[Column]) -> tuple[Row, ...]:
         keys = [column.key for column in columns]
         return {key: sizes[key] if key in sizes else found[key].value for key in keys}
 
-    def mark(run: Run) -> str:
-        is_marked = findings.paper and run.is_approximate
-        return f"{run.provenance.corruption_mode} mode" if is_marked else ""
+    def marks(run: Run) -> Iterator[str]:
+        if findings.paper and run.is_approximate:
+            yield f"{run.provenance.corruption_mode} mode"
+        if findings.paper and run.swept and findings.task.why_apart(run.provenance):
+            yield "other data"
 
-    return tuple(Row(run.label, values(run, found), mark(run)) for run, found in findings.pairs)
+    return tuple(
+        Row(run.label, values(run, found), ", ".join(marks(run))) for run, found in findings.pairs
+    )
 
 
 def severity_tables(findings: Findings) -> tuple[Table, ...]:
@@ -149,8 +152,9 @@ def severity_tables(findings: Findings) -> tuple[Table, ...]:
     columns = corruption_columns(findings.task, main, findings.protocol)
 
     def row(run: Run, severity: int) -> Row:
-        names = [name for name in levels if severity in levels[name]]
-        return Row(run.label, {name: run.scores.get(Cell(name, severity)) for name in names})
+        cells = {name: Cell(name, severity) for name in levels if severity in levels[name]}
+        scores = {Key("corruption", name).text: run.scores.get(cells[name]) for name in cells}
+        return Row(run.label, scores)
 
     return tuple(
         Table(f"Severity {severity}: {main.name} ({main.shown_unit})", "Model", columns,
@@ -167,29 +171,47 @@ def class_table(findings: Findings) -> Table | None:
     heads = {
         "clean": ("Clean", "On clean images"),
         "average": (findings.task.wording.short_average, "The protocol's mean"),
-        "worst": ("Worst", "Lowest mean of a corruption"),
-        "under": ("under", "Corruption of that lowest mean"),
+        "loss": ("Loss", "Largest loss against clean, of the mean of a corruption"),
+        "under": ("under", "Corruption of that loss"),
+        "cell": ("Worst cell", "Lowest score of a corruption at a severity"),
+        "in": ("in", "Cell of that score"),
     }
-
-    def value(scores: Mapping[str, Value], key: str) -> Value:
-        found = scores.get(key)
-        return full_name(found) if isinstance(found, str) else found
-
     columns = tuple(
-        Column(f"{number} {key}", title, meaning, run.label)
+        Column(f"{number} {key}", title, meaning, run.label,
+               better="lower" if key == "loss" else "higher")
         for number, run in enumerate(findings.runs)
         for key, (title, meaning) in heads.items()
-    )
+    )  # fmt: skip
     rows = tuple(
         Row(
             plain(findings.runs[0].provenance.classes[index]),
-            {f"{number} {key}": value(by_class.get(index, {}), key)
-             for number, by_class in enumerate(by_run) for key in heads},
+            {f"{number} {key}": value
+             for number, by_class in enumerate(by_run)
+             for key, value in _class_values(by_class.get(index), findings.protocol).items()},
         )
         for index in indices
     )  # fmt: skip
     title = f"Classes: {findings.task.class_score} (%) of the classes that occur"
     return Table(title, "Class", columns, rows, rows_compete=False) if rows else None
+
+
+def _class_values(scores: ClassScore | None, protocol: Protocol) -> dict[str, Value]:
+    """A class's row: its numbers, and in words where they are lowest."""
+    if scores is None:
+        return dict.fromkeys(("clean", "average", "loss", "under", "cell", "in"))
+    values: dict[str, Value] = {"clean": scores.clean, "average": scores.average}
+    if scores.is_never_found:
+        return {**values, "loss": "", "under": "never found", "cell": "", "in": ""}
+    worst, cell, loss = scores.worst, scores.cell, scores.loss
+    if worst is None or cell is None:
+        return {**values, **dict.fromkeys(("loss", "under", "cell", "in"))}
+    names = [full_name(name) for name in worst.names]
+    if loss is not None and loss <= 0:
+        where: dict[str, Value] = {"loss": "none", "under": ""}
+    else:
+        where = {"loss": loss, "under": with_ties(names, of=len(protocol.corruptions))}
+    cell_name = with_ties(cell.names, of=len(protocol.cells()) - 1)
+    return {**values, **where, "cell": cell.score, "in": cell_name}
 
 
 def _text_table(
@@ -213,8 +235,8 @@ def aggregate_table(findings: Findings, place: Place, *, precision: int) -> Tabl
     """One row per aggregate, one column per model."""
 
     def rows() -> Iterator[tuple[str, Sequence[str]]]:
-        for key, first in findings.aggregates[0].items():
-            ones = [found[key] for found in findings.aggregates]
+        for name, first in findings.aggregates[0].items():
+            ones = [found[name] for found in findings.aggregates]
             known = [
                 one.value is not None or (findings.swept and not one.is_absent) for one in ones
             ]

@@ -9,11 +9,12 @@ from pathlib import Path
 from stl_backbones.errors import InputError
 from stl_backbones.report.contents import make_contents
 from stl_backbones.report.numbers.aggregates import Findings
+from stl_backbones.report.numbers.means import mean_of_measured, parse_means
 from stl_backbones.report.numbers.requirements import Verdict, judge, parse_requirement
 from stl_backbones.report.read.cells import Draws
 from stl_backbones.report.read.metrics import find_task
 from stl_backbones.report.read.runs import default_resamples, read_runs
-from stl_backbones.report.render import csv_files, html, latex, markdown
+from stl_backbones.report.render import csv_files, html, latex, markdown, terminal
 from stl_backbones.results.atomic import write_atomically
 
 
@@ -22,7 +23,7 @@ class ReportFiles:
     """What a report came to.
 
     Attributes:
-        text: Main tables and provenance as Markdown, for the terminal.
+        text: The main tables, for the terminal.
         folder: Where the files are.
         page: The HTML page among them.
         verdicts: Whether the requirements are met, one per model and requirement.
@@ -49,6 +50,7 @@ def make_report(
     partial: bool = False,
     precision: int = 1,
     compare: bool = False,
+    means: Sequence[str] = (),
     require: Sequence[str] = (),
     require_lower_bound: bool = False,
     resamples: int | None = None,
@@ -70,6 +72,8 @@ def make_report(
         partial: Print dashes for missing cells in place of refusing.
         precision: Decimals of printed percentages, 0 to 6.
         compare: Add the paired difference of the two models.
+        means: Means of one's own choice, such as ``'winter=snow,frost'``; with ``partial`` and
+            missing cells there is one over the corruptions that are whole, ``measured``.
         require: Bounds such as ``'average >= 0.60'``; the report is written whether or not they
             are kept.
         require_lower_bound: Judge by the unfavourable end of the interval.
@@ -96,7 +100,8 @@ def make_report(
         )
     draws = Draws(resamples=resamples, seed=seed)
     chosen, runs = read_runs(paths, protocol=protocol, names=names, partial=partial, draws=draws)
-    findings = Findings(runs, chosen, find_task(runs[0].provenance.task), draws, paper)
+    own = {**mean_of_measured(runs, chosen), **parse_means(means, chosen)}
+    findings = Findings(runs, chosen, find_task(runs[0].provenance.task), draws, paper, own)
     verdicts = judge(requirements, findings, by_interval=require_lower_bound)
     report = make_contents(findings, precision=precision, compared=compare, verdicts=verdicts)
     files = {
@@ -109,4 +114,4 @@ def make_report(
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         write_atomically(folder / name, text.encode())
-    return ReportFiles(markdown.render_head(report), folder, folder / "index.html", verdicts)
+    return ReportFiles(terminal.render(report), folder, folder / "index.html", verdicts)

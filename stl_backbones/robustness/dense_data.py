@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 from mmengine.config import Config
 from mmengine.dist import get_world_size
 from mmengine.registry import DATA_SAMPLERS, DATASETS
@@ -25,7 +27,7 @@ from stl_backbones.datasets.integrity import (
     image_id,
 )
 from stl_backbones.errors import InputError
-from stl_backbones.records import Cell, CorruptionSpec
+from stl_backbones.records import CLEAN, Cell, CorruptionSpec
 from stl_backbones.robustness.corrupted_copy import (
     CorruptedCopy,
     copy_path,
@@ -34,6 +36,7 @@ from stl_backbones.robustness.corrupted_copy import (
 )
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.pipeline import ImageLoadedSignal, watch
+from stl_backbones.robustness.provenance import data_name
 from stl_backbones.robustness.versions import Versions
 
 
@@ -135,8 +138,11 @@ class DenseData:
 
     @property
     def title(self) -> str:
-        """The data set's name: its class."""
-        return type(self.innermost[0]).__name__.removeprefix("Checked")
+        """The data set's name: its folder's, and its class."""
+        roots = (root for one in self.innermost for root in _image_roots([one])[-1:])
+        names = dict.fromkeys(data_name(root) for root in roots)
+        kind = type(self.innermost[0]).__name__.removeprefix("Checked")
+        return f"{' and '.join(names)} ({kind})" if names else kind
 
 
 class DenseVersions(Versions):
@@ -159,6 +165,24 @@ class DenseVersions(Versions):
         with contextlib.suppress(ImageLoadedSignal):
             self.data.dataset[self.data.indices[index]]
         return states
+
+    def check_steps(self) -> None:
+        """Try the pipeline's steps on the first image.
+
+        Raises:
+            InputError: If one after the loader opens the image's file by itself.
+        """
+        path = Path(self.data.infos[0]["img_path"])
+        pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if pixels is None:  # no picture of 8 bits; what cannot be corrupted is refused elsewhere
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            self.exchange.decoy = Path(folder) / path.name
+            self.exchange.decoy.write_bytes(cv2.imencode(".png", 255 - pixels)[1].tobytes())
+            try:
+                self.make(0, CLEAN)
+            finally:
+                self.exchange.decoy = None
 
     def make(self, index: int, cell: Cell) -> Any:
         """The data set's item with the cell's version of the image."""

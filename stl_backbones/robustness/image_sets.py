@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from stl_backbones.copies.images import PILLOW
 from stl_backbones.corruptions import get_protocol
 from stl_backbones.datasets.class_folders import ClassFolders
 from stl_backbones.datasets.imagenet_classes import imagenet_wnids, subset_indices, subset_wnids
@@ -19,11 +21,11 @@ from stl_backbones.records import CLEAN, Cell, Provenance
 from stl_backbones.robustness.classifier_versions import ViewRules
 from stl_backbones.robustness.corrupted_copy import CorruptedCopy, find_copy
 from stl_backbones.robustness.options import SweepOptions
-from stl_backbones.robustness.provenance import corruption_fields, describe
+from stl_backbones.robustness.provenance import corruption_fields, data_name, describe
 from stl_backbones.robustness.sources.classifier import Classifier
 from stl_backbones.robustness.sources.timm import open_folder
 
-_SPLITS = frozenset({"val", "validation", "test", "train"})
+_LOGGER = logging.getLogger(__name__)
 _SHOWN = 8
 
 
@@ -39,6 +41,7 @@ class Asked:
         imagenet_a: Folder of ImageNet-A, to be scored too.
         imagenet_r: Folder of ImageNet-R.
         allow_missing: Go on where classes have no images, or a copy's cells are not whole.
+        classes: File of the model's class names, in the order of its logits.
     """
 
     options: SweepOptions
@@ -48,6 +51,7 @@ class Asked:
     imagenet_a: str | Path | None = None
     imagenet_r: str | Path | None = None
     allow_missing: bool = False
+    classes: str | Path | None = None
 
 
 @dataclass(frozen=True)
@@ -90,12 +94,11 @@ def find_image_sets(classifier: Classifier, asked: Asked) -> tuple[ImageSet, ...
     """
     folder = classifier.folder
     classifier.check_scoring(asked.scoring)
-    classes = choose_classes(
-        folder.classes,
-        classifier.num_classes,
-        recorded=classifier.recorded,
-        root=folder.root,
+    order = choose_classes(
+        folder, classifier.num_classes, recorded=classifier.recorded, stated=asked.classes
     )
+    _LOGGER.warning("%s", order)
+    classes = order.names
     is_imagenet = classes == imagenet_wnids()
     describer = _Describer(classifier, asked, is_imagenet=is_imagenet)
     sets = [_open_main(folder, classes, describer)]
@@ -113,8 +116,11 @@ def find_image_sets(classifier: Classifier, asked: Asked) -> tuple[ImageSet, ...
 
 def _open_main(folder: ClassFolders, classes: tuple[str, ...], describer: _Describer) -> ImageSet:
     asked, options = describer.asked, describer.asked.options
-    title = "ImageNet-1K" if describer.is_imagenet else _own_title(folder.root, len(classes))
-    images = describer.find(folder, classes, title if describer.is_imagenet else "the model")
+    images = describer.find(
+        folder, classes, "ImageNet-1K" if describer.is_imagenet else "the model"
+    )
+    own_title = f"{data_name(folder.root)} ({len(classes)} classes)"
+    title = "ImageNet-1K" if images.imagenet_val else own_title
     cells = options.cells()
     found = None
     if options.corrupted_root is not None:
@@ -127,10 +133,9 @@ def _open_main(folder: ClassFolders, classes: tuple[str, ...], describer: _Descr
         jpeg85=asked.jpeg85,
         folders=None if found is None else found.folders,
     )
-    manifest = None if found is None else found.manifest
     provenance = describer.describe(
-        title, images, classes, describer.main_notes(found),
-        **corruption_fields(manifest, options),
+        title, images, classes, describer.main_notes(found, images),
+        **corruption_fields(found, options),
     )  # fmt: skip
     if asked.jpeg85:
         source = f"{provenance.corruption_source} (jpeg quality=85)"
@@ -148,8 +153,10 @@ def _find_copy(asked: Asked, cells: Sequence[Cell], images: LabelledImages) -> C
     """
     options, root = asked.options, str(asked.options.corrupted_root)
     wanted = [cell for cell in cells if not cell.is_clean]
-    find = partial(find_copy, root, keys=images.keys, image_root=images.root, check_files=False,
-                   hint="; --allow-missing leaves them out, and says so in tables")  # fmt: skip
+    find = partial(
+        find_copy, root, keys=images.keys, image_root=images.root, reader=PILLOW, same_size=False,
+        hint="; --allow-missing leaves them out, and says so in tables",
+    )  # fmt: skip
     if not asked.allow_missing:
         return find(cells=wanted)
     every = [cell for cell in get_protocol(options.protocol).cells() if not cell.is_clean]
@@ -205,14 +212,17 @@ class _Describer:
     def __init__(self, classifier: Classifier, asked: Asked, *, is_imagenet: bool) -> None:
         self.classifier, self.asked, self.is_imagenet = classifier, asked, is_imagenet
         self.parameters = count_parameters(classifier.network)
-        self.macs = count_macs(classifier.network, classifier.view.size)
+        self.macs = count_macs(classifier.network, classifier.view.size, classifier.channels)
 
     def find(self, folder: ClassFolders, classes: Sequence[str], kind: str) -> LabelledImages:
         options = self.asked.options
-        return find_images(
+        images = find_images(
             folder, classes, kind=kind, allow_missing=self.asked.allow_missing,
             limit=options.limit, skip_broken=options.skip_broken,
         )  # fmt: skip
+        if images.left_out:
+            _LOGGER.warning("'%s': %s", folder.root, images.left_out)
+        return images
 
     def describe(
         self,
@@ -239,23 +249,24 @@ class _Describer:
             "inference": ", ".join(filter(None, parts)),
             "parameters": self.parameters,
             "macs": self.macs,
-            "notes": (*notes, *_absent_note(images)),
+            "notes": (*notes, *classifier.notes, *_data_notes(images)),
+            "imagenet_val": images.imagenet_val,
             **corruption,
         }
         return describe(options, libraries=("timm",), **fields)
 
-    def main_notes(self, found: CorruptedCopy | None) -> list[str]:
+    def main_notes(self, found: CorruptedCopy | None, images: LabelledImages) -> list[str]:
         """What a table must say of the corrupted cells."""
         notes, asked = [], self.asked
         manifest, lacking = (None, {}) if found is None else (found.manifest, found.lacking)
-        if self.is_imagenet and found is None:
+        if images.imagenet_val and found is None:
             crop = "their own" if asked.resize_rule == "model" else str(IMAGENET_C_VIEW)
             saved = "after" if asked.jpeg85 else "without"
             notes.append(
                 "not the official ImageNet-C files: corrupted on the fly from the validation "
                 f"images after {crop} resize and crop, {saved} JPEG compression of quality 85"
             )
-        elif self.is_imagenet and manifest is not None:
+        elif images.imagenet_val and manifest is not None:
             notes.append(
                 "not the official ImageNet-C files: a copy made by stl_backbones "
                 f"({manifest.mode} mode, {manifest.image_format})"
@@ -270,11 +281,13 @@ class _Describer:
         return notes
 
 
-def _absent_note(images: LabelledImages) -> list[str]:
-    if not images.absent:
-        return []
-    count = len(images.classes)
-    return [f"--allow-missing: images of {count - len(images.absent)} of the {count} classes only"]
+def _data_notes(images: LabelledImages) -> Iterator[str]:
+    if images.absent:
+        count = len(images.classes)
+        there = count - len(images.absent)
+        yield f"--allow-missing: images of {there} of the {count} classes only"
+    if images.left_out:
+        yield f"'{images.root.name}': {images.left_out}"
 
 
 def _corrupted_inference(rules: ViewRules) -> str:
@@ -286,12 +299,6 @@ def _corrupted_inference(rules: ViewRules) -> str:
     if rules.resize_rule == "imagenet-c":
         return f", {start} as they are" if files else f", {start}"
     return f", {start} resized to {size.size} {size.interpolation}"
-
-
-def _own_title(root: Path, classes: int) -> str:
-    folder = root.resolve()
-    name = folder.parent.name if folder.name.lower() in _SPLITS else folder.name
-    return f"{name} ({classes} classes)"
 
 
 __all__ = ["Asked", "ImageSet", "find_image_sets"]

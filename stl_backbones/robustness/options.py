@@ -11,7 +11,7 @@ from typing import Any
 from stl_backbones.corruptions import get_protocol
 from stl_backbones.engine.precision import check_precision
 from stl_backbones.errors import InputError
-from stl_backbones.records import COMPATS, Cell, CorruptionEngine
+from stl_backbones.records import CLEAN, COMPATS, Cell, CorruptionEngine
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class SweepOptions:
 
     Attributes:
         protocol: The protocol's name; empty for the task's own.
-        corruptions: Only these of the protocol's corruptions.
+        corruptions: Only these of the protocol's corruptions, or groups of it; none for the clean
+            images alone.
         severities: Only these severities.
         limit: Only the first images of the data set; of a classification set, so many spread over
             the classes.
@@ -93,9 +94,10 @@ class SweepOptions:
             InputError: If none remains.
             UnknownNameError: If the protocol or a corruption is unknown.
         """
-        return get_protocol(self.protocol).cells(
-            corruptions=self.corruptions, severities=self.severities
-        )
+        protocol = get_protocol(self.protocol)
+        if self.corruptions is not None and not self.corruptions:
+            return (CLEAN,)
+        return protocol.cells(corruptions=self.corruptions, severities=self.severities)
 
 
 __all__ = ["SweepOptions"]

@@ -4,8 +4,7 @@ Where that is, is found by what happens and not by what steps are called: every 
 those inside of wrappers (`TestTimeAug`, `RandomChoice`, `KeyMapper`, ...) too, and the one after
 which ``results['img']`` is there has loaded the image. For every version the data set is asked for
 its item again, but that step's result is a copy of the first one with the version in it. So the
-item goes through the data set's own ``prepare_data`` and the pipeline's other steps as always, and
-the image is decoded once.
+item goes through the data set's own ``prepare_data`` and the pipeline's other steps as always.
 """
 
 from __future__ import annotations
@@ -51,6 +50,7 @@ class Exchange:
         self.file: Path | None = None  # a corrupted copy's
         self.loads = 0
         self.only_load = False
+        self.decoy: Path | None = None
         self.states: dict[int, _State] = {}
         self._file_pixels: Pixels | None = None
         self._made: Pixels | None = None
@@ -99,10 +99,32 @@ class Exchange:
         if self.only_load:
             raise ImageLoadedSignal
         if self.file is not None:
-            return self._read(step, before, self.file)
+            out = self._read(step, before, self.file)
+            if np.shape(out["img"]) != np.shape(state.image):
+                raise InputError(
+                    f"'{self.file}' is loaded as {_shape(out['img'])}, the clean image as "
+                    f"{_shape(state.image)}: was the copy made of images read otherwise (EXIF "
+                    "orientation)?"
+                )
+            return out
         if self.corrupt is None:
             return state.with_image(state.image.copy())
         return self._corrupted(step, before, state, self.corrupt)
+
+    def try_decoy(self, step: _Watched, results: Results) -> None:
+        """Refuse a step that opens the image's file by itself, where no version can be put.
+
+        Such a step gives another image for another file at the image's path.
+        """
+        first, again, other = (
+            _image_of(step, copy.deepcopy(results) | {"img_path": path})
+            for path in (self.path, self.path, str(self.decoy))
+        )
+        if np.array_equal(first, again) and not np.array_equal(first, other):
+            raise InputError(
+                f"'{self.path}' cannot be corrupted: step {step.name} of the test pipeline opens "
+                "the file once more, after it is loaded; expected steps that take results['img']"
+            )
 
     def reloaded(self, image: Any, held: Any) -> Pixels | None:
         """The version, where a later step has put the clean image back; else ``None``."""
@@ -166,9 +188,9 @@ class Exchange:
     def _pixels(self) -> Pixels:
         """The file's pixels, BGR."""
         if self._file_pixels is None:
-            found = cv2.imread(self.path, cv2.IMREAD_COLOR)
+            loaded = next(iter(self.states.values())).image
+            found = _read_as(self.path, loaded)
             if found is None:
-                loaded = next(iter(self.states.values())).image
                 raise InputError(
                     f"'{self.path}' cannot be corrupted: expected a picture of 8 bits and three "
                     f"channels or one, got a file that is loaded as {_shape(loaded)}"
@@ -238,6 +260,8 @@ class _Watched:
         if self.adds_labels is not None and "gt_seg_map" not in results:
             results = self.adds_labels(results)
         held = results.get("img")
+        if self.exchange.decoy is not None and held is not None and not self.inside:
+            self.exchange.try_decoy(self, results)
         out = self.inner(results)
         if isinstance(out, dict):
             self.packs |= "img" not in out and "inputs" in out
@@ -323,6 +347,17 @@ def add_labels(steps: list[_Watched], build: Callable[[dict[str, Any]], Any]) ->
             step.adds_labels = build(dict(_LABELS))
 
 
+def _read_as(path: str, loaded: Pixels) -> Pixels | None:
+    """The file's pixels, BGR: turned as EXIF says, unless the loader has not turned them."""
+    found = cv2.imread(path, cv2.IMREAD_COLOR)
+    orders = (_Order(reverse=False), _Order(reverse=True))
+    if found is not None and not any(order.holds(loaded, found) for order in orders):
+        as_stored = np.asarray(cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION))
+        if any(order.holds(loaded, as_stored) for order in orders):
+            return as_stored
+    return found
+
+
 def _holds_steps(value: Any) -> bool:
     """Whether this is a pipeline, or a list or dict of steps or pipelines."""
     if isinstance(value, _COMPOSE):
@@ -345,6 +380,15 @@ def _registered() -> Iterator[type]:
         registry = registries.pop()
         yield from registry.module_dict.values()
         registries += registry.children.values()
+
+
+def _image_of(step: _Watched, results: Results) -> Any:
+    """The image that a step gives; ``None`` of a step that fails or gives none."""
+    try:
+        out = step.inner(results)
+    except Exception:  # of a step that wants more of a file than its pixels
+        return None
+    return out.get("img", out.get("inputs")) if isinstance(out, dict) else None
 
 
 def _has_image(results: Any) -> bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from stl_backbones.engine.distributed import Ranks, start_distributed
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.progress import OnProgress
@@ -43,10 +41,6 @@ def sweep(
         MissingFileError: If something named is missing.
     """
     start_distributed(launcher)
-    if launcher != "none" and torch.cuda.is_available():
-        from mmengine.dist import init_dist
-
-        init_dist(launcher)
     ranks = Ranks()
     # The config's `custom_imports` may register the task and the protocol.
     task = ranks.on_each(lambda: get_task(source.task))

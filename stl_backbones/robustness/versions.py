@@ -152,7 +152,10 @@ def _make_here(
 def _one_ahead(items: Iterator[Any]) -> Iterator[Any]:
     """Prepare the next item in a thread while the model works on this one."""
     end = object()
-    with ThreadPoolExecutor(max_workers=1) as pool:
+    begin: dict[str, Any] = {}
+    if torch.cuda.is_available():  # a new thread would take the first GPU
+        begin = {"initializer": torch.cuda.set_device, "initargs": (torch.cuda.current_device(),)}
+    with ThreadPoolExecutor(max_workers=1, **begin) as pool:
         upcoming = pool.submit(next, items, end)
         while (item := upcoming.result()) is not end:
             upcoming = pool.submit(next, items, end)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner
 
+from stl_backbones.datasets.imagenet import ImageNetFolder
 from stl_backbones.datasets.two_views import TwoViews
 from stl_backbones.errors import InputError
 from stl_backbones.training.starting import bare_model
@@ -38,6 +43,37 @@ def scale_learning_rate(runner: Runner) -> None:
     )
 
 
+def number_by_training(runner: Runner) -> None:
+    """Label the validation images by the classes of the training images.
+
+    Raises:
+        ValueError: If there is a class that training has not.
+    """
+    if runner._val_loop is not None and isinstance(runner.val_dataloader.dataset, ImageNetFolder):
+        _number(
+            runner.val_dataloader.dataset,
+            runner.val_evaluator,
+            runner.train_dataloader.dataset.classes,
+        )
+
+
+def number_by_checkpoint(runner: Runner, checkpoint: Any) -> None:
+    """Label the test images by the classes that the checkpoint was trained on, if it says them.
+
+    Raises:
+        ValueError: If there is a class that training had not.
+    """
+    dataset, meta = runner.test_dataloader.dataset, checkpoint.get("meta") or {}
+    classes = (meta.get("dataset_meta") or {}).get("classes")
+    if classes and isinstance(dataset, ImageNetFolder):
+        _number(dataset, runner.test_evaluator, classes)
+
+
+def _number(dataset: ImageNetFolder, evaluator: Evaluator, classes: Sequence[str]) -> None:
+    dataset.number_by(classes)
+    evaluator.dataset_meta = dataset.metainfo
+
+
 def check_labeler_view(runner: Runner) -> None:
     """Refuse a labeler's view on which pipeline and preprocessor disagree."""
     model = bare_model(runner)
@@ -50,4 +86,9 @@ def check_labeler_view(runner: Runner) -> None:
             )
 
 
-__all__ = ["check_labeler_view", "scale_learning_rate"]
+__all__ = [
+    "check_labeler_view",
+    "number_by_checkpoint",
+    "number_by_training",
+    "scale_learning_rate",
+]

@@ -121,8 +121,9 @@ def _settings(text: Any) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = {}
     for line in body:
-        name = line.targets[0] if isinstance(line, ast.Assign) else None
-        if not isinstance(name, ast.Name) or name.id not in {"model", *RUN_SETTINGS} - _FREE_PARTS:
+        if not isinstance(line, ast.Assign) or not isinstance(name := line.targets[0], ast.Name):
+            continue
+        if name.id not in {"model", *RUN_SETTINGS} - _FREE_PARTS:
             continue
         for steps, value in walk(_read(line.value), (name.id,)):
             dotted = ".".join(steps)

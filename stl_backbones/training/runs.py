@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 
@@ -24,6 +25,17 @@ from stl_backbones.engine.distributed import start_distributed
 from stl_backbones.engine.safe_loaders import install_safe_loaders
 from stl_backbones.errors import InputError
 from stl_backbones.results.lock import locked
+
+# What mmengine logs that a person at the terminal does not wait for: dumps by how they begin, notes
+# on its own parts and on single parameters by what they contain.
+_FOR_THE_FILE = (
+    "System environment:", "Config:", "Hooks will be executed", "Distributed training is not used",
+    "paramwise_",
+)  # fmt: skip
+_NOTES = (
+    "since its requires_grad=False", '"FileClient" will be deprecated',
+    '"HardDiskBackend" is the alias',
+)  # fmt: skip
 
 
 @contextmanager
@@ -90,9 +102,10 @@ def build_runner(config: Config, uses: Sequence[str]) -> Runner:
     used = deepcopy(config)
     for name in config.keys() - without_unused(config, uses).keys():
         used.pop(name)
-    runner = Runner.from_cfg(used)
+    runner = _QuietRunner.from_cfg(used)
     runner.cfg.update({name: config[name] for name in config.keys() - used.keys()})
     runner.dump_config()
+    runner.logger.info(f"environment, config and all messages: {runner._log_dir}")
     return runner
 
 
@@ -114,21 +127,26 @@ def default_work_dir(config_path: str | Path) -> Path:
     return Path("work_dirs") / Path(config_path).stem
 
 
-def shorten_console(logger: logging.Logger) -> None:
-    """Keep mmengine's lines on every single parameter in the log file, off the terminal."""
-    for handler in logger.handlers:
-        if not isinstance(handler, logging.FileHandler):
-            handler.addFilter(lambda record: not _is_on_parameter(record.getMessage()))
+class _QuietRunner(Runner):
+    """mmengine's runner, whose terminal shows progress and results; the log file has the rest."""
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Build the logger of the run."""
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            if not isinstance(handler, logging.FileHandler):
+                handler.addFilter(_is_for_terminal)
+        return logger
 
 
-def _is_on_parameter(message: str) -> bool:
-    return message.startswith("paramwise_") or "since its requires_grad=False" in message
+def _is_for_terminal(record: logging.LogRecord) -> bool:
+    message = record.getMessage().lstrip("\n-")
+    return not message.startswith(_FOR_THE_FILE) and not any(w in message for w in _NOTES)
 
 
 __all__ = [
     "build_runner",
     "default_work_dir",
     "prepare_run",
-    "shorten_console",
     "work_folder_held",
 ]

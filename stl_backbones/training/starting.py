@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import OPTIMIZERS
 from mmengine.runner import Runner
+from torch import Tensor
 
-from stl_backbones.engine.loading import check_fit, remap_legacy_keys
+from stl_backbones.engine.loading import check_fit, whole_model_weights
 from stl_backbones.errors import InputError
-from stl_backbones.models import select_state_dict
 from stl_backbones.models.weight_values import check_values
 
 TRAINING_PARTS = ("train_dataloader", "optim_wrapper", "train_cfg")
@@ -48,7 +49,11 @@ def check_start(runner: Runner, checkpoint: Any, path: str, *, resume: bool) -> 
         ValueError: If it does not fit, or is no state of a training.
     """
     model = bare_model(runner)
-    weights = remap_legacy_keys(model, select_state_dict(checkpoint, ema=False))
+    # A run goes on from its `state_dict`, whatever EMA hooks put there; they know how to part it.
+    is_state = resume and isinstance(checkpoint, Mapping) and "state_dict" in checkpoint
+    held = checkpoint["state_dict"] if is_state else checkpoint
+    weights = whole_model_weights(model, held, ema=True)
+    runner.register_hook(_StartWeights(weights), priority="HIGHEST")
     if resume:
         check_fit(model, weights, path)
         meta = checkpoint.get("meta") if isinstance(checkpoint, Mapping) else None
@@ -68,6 +73,20 @@ def check_start(runner: Runner, checkpoint: Any, path: str, *, resume: bool) -> 
             f"{len(own)} backbone keys. Is it of another architecture?"
         )
     check_values(model, weights, path)
+
+
+class _StartWeights(Hook):
+    """Hands mmengine the weights as they were checked; it knows one wrapping and one key."""
+
+    def __init__(self, weights: Mapping[str, Tensor]) -> None:
+        self.weights: Mapping[str, Tensor] | None = weights
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Replace the file's, once, unless they have the same names."""
+        del runner
+        weights, self.weights = self.weights, None
+        if weights is not None and weights.keys() != checkpoint.get("state_dict", {}).keys():
+            checkpoint["state_dict"] = weights
 
 
 def build_rest(runner: Runner) -> None:

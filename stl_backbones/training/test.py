@@ -12,6 +12,7 @@ from stl_backbones.config.reading import building, load_config, running
 from stl_backbones.engine.loading import load_model_weights
 from stl_backbones.engine.precision import predict_in
 from stl_backbones.models import read_checkpoint
+from stl_backbones.training.pretraining import number_by_checkpoint
 from stl_backbones.training.runs import build_runner, prepare_run
 from stl_backbones.training.starting import bare_model, check_parts
 
@@ -28,6 +29,7 @@ def evaluate(
     data_root: str | Path | None = None,
     launcher: str = "none",
     skip_broken: bool = False,
+    ema: bool = True,
 ) -> dict[str, float]:
     """Score a checkpoint on the config's test data.
 
@@ -40,6 +42,7 @@ def evaluate(
         data_root: Where the data set lies instead.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
         skip_broken: Leave out broken images instead of refusing the data set.
+        ema: Prefer the averaged weights of the checkpoint.
 
     Returns:
         Metric name -> value, as the config's test evaluator names and scales them.
@@ -54,15 +57,17 @@ def evaluate(
         config, config_path, work_dir=work_dir, launcher=launcher, uses=_USES,
         skip_broken=skip_broken,
     )  # fmt: skip
-    read_checkpoint(checkpoint)  # what cannot be read is reported before anything is built
+    raw = read_checkpoint(checkpoint)  # what cannot be read is reported before anything is built
     config.load_from = str(checkpoint)
     with building("the test run"), naming_empty_data():
         runner = build_runner(config, _USES)
         runner.test_loop  # noqa: B018  builds the data set: its errors come before any work
     model = bare_model(runner)
     inner = getattr(model, "module", model)  # inside of test-time augmentation
-    load_model_weights(inner, checkpoint)  # mmengine, which loads them again, checks nothing
+    load_model_weights(inner, checkpoint, ema=ema)
+    runner._load_from = None  # mmengine would load them again, and check nothing
     contiguous_maps(model)
+    number_by_checkpoint(runner, raw)
     metrics = runner.test_evaluator.metrics
     check_data(model, runner.test_dataloader.dataset, split="test", metrics=metrics)
     check_truth(metrics)

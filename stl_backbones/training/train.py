@@ -15,12 +15,15 @@ from stl_backbones.config.reading import building, load_config, running
 from stl_backbones.engine.precision import train_in
 from stl_backbones.models import load_checkpoint, read_checkpoint
 from stl_backbones.pretraining import STLClassifier
-from stl_backbones.training.pretraining import check_labeler_view, scale_learning_rate
+from stl_backbones.training.pretraining import (
+    check_labeler_view,
+    number_by_training,
+    scale_learning_rate,
+)
 from stl_backbones.training.resuming import check_same_training, choose_resume
 from stl_backbones.training.runs import (
     build_runner,
     prepare_run,
-    shorten_console,
     work_folder_held,
 )
 from stl_backbones.training.sample_labels import check_every_sample
@@ -92,7 +95,6 @@ def _build(config: Config, start: Any) -> Runner:
     with building(_WHAT), naming_empty_data():
         runner = build_runner(config, _USES)
         runner.train_loop  # noqa: B018  builds the data set
-    shorten_console(runner.logger)
     model, resume = bare_model(runner), bool(config.get("resume"))
     is_classifier = isinstance(model, STLClassifier)
     if is_classifier:
@@ -109,6 +111,8 @@ def _build(config: Config, start: Any) -> Runner:
         scale_learning_rate(runner)
     with building(_WHAT), naming_empty_data():
         build_rest(runner)
+    if is_classifier:
+        number_by_training(runner)
     check_data(model, runner.train_dataloader.dataset, split="train")
     check_every_sample(model, runner.train_dataloader.dataset)
     if runner._val_loop is not None:

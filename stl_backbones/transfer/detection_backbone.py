@@ -10,11 +10,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from stl_backbones.errors import InputError
-from stl_backbones.models.checkpoint import (
-    load_weights,
-    read_checkpoint,
-    select_state_dict,
-)
+from stl_backbones.models import load_weights, read_checkpoint, select_state_dict
 from stl_backbones.registry import MODELS
 from stl_backbones.transfer.backbone import FANBackbone
 

@@ -62,7 +62,7 @@ def make_plan():
     def make(root, layout="cityscapes", *, cells=CELLS, image_format=None, limit=None, **engine):
         chosen = get_layout(layout)
         encoding = chosen.encoding(image_format)
-        sources = find_sources(root, chosen, split="val", encoding=encoding, limit=limit)
+        sources = find_sources(root, chosen, split="val", encoding=encoding, limit=limit).sources
         return Plan(
             layout=chosen,
             split=chosen.split,

@@ -1,6 +1,10 @@
 """The estimate: close to what is made, and a disk too small is refused."""
 
 import dataclasses
+import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -15,7 +19,37 @@ def test_bytes_are_close_to_what_is_made(cityscapes, make_plan, tmp_path, finish
     assert needed.files == 12
     assert needed.images == needed.sampled == 3
     assert made < needed.bytes < 1.2 * (made + blocks)
-    assert needed.core_seconds > 0
+    assert 0 < needed.least_seconds <= needed.core_seconds <= needed.most_seconds
+
+
+COLD = """
+import sys, time, json
+from pathlib import Path
+import numpy as np
+from stl_backbones.copies import Plan, estimate, find_sources, get_layout
+from stl_backbones.records import Cell, CorruptionEngine
+layout = get_layout("folder")
+encoding = layout.encoding("jpeg")
+sources = find_sources(Path(sys.argv[1]), layout, split=None, encoding=encoding).sources
+plan = Plan(layout, None, "all", sources, (Cell("glass_blur", 2),), CorruptionEngine("fast"),
+            encoding, {})
+start = time.perf_counter()
+found = estimate(plan, Path(sys.argv[2]), np.zeros((len(sources), 1), bool))
+wall = time.perf_counter() - start
+print(json.dumps([wall, found.core_seconds, found.least_seconds, found.most_seconds]))
+"""
+
+
+@pytest.mark.slow
+def test_compiling_is_not_in_a_cold_estimate(cityscapes, tmp_path):
+    """With an empty cache of compiled kernels: seconds of compiling, milliseconds of work."""
+    done = subprocess.run(
+        [sys.executable, "-c", COLD, cityscapes, tmp_path / "new"], capture_output=True, text=True,
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}, check=True,
+    )  # fmt: skip
+    wall, middle, least, most = json.loads(done.stdout)
+    assert 0 < least <= middle <= most
+    assert most < wall / 3
 
 
 def test_only_what_is_missing_counts(cityscapes, make_plan, tmp_path):

@@ -2,16 +2,24 @@
 
 import os
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from stl_backbones.copies import check_apart, find_sources, get_layout
+from stl_backbones.datasets.class_folders import ClassFolders
+from stl_backbones.image_files import SUFFIXES
 
 
-def found(root, layout, *, split="val", image_format=None, limit=None):
+def find(root, layout, *, split="val", image_format=None, **options):
     chosen = get_layout(layout)
-    encoding = chosen.encoding(image_format)
-    sources = find_sources(root, chosen, split=split, encoding=encoding, limit=limit)
-    return {source.id: source.target for source in sources}
+    return find_sources(
+        root, chosen, split=split, encoding=chosen.encoding(image_format), **options
+    )
+
+
+def found(root, layout, **options):
+    return {source.id: source.target for source in find(root, layout, **options).sources}
 
 
 def test_cityscapes_keeps_split_city_and_name(cityscapes):
@@ -81,7 +89,7 @@ def test_an_empty_source_says_what_is_expected(tmp_path, layout, message):
 
 
 def test_a_missing_source(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"source '.*gone' is no folder"):
+    with pytest.raises(FileNotFoundError, match=r"source '.*gone' does not exist"):
         found(tmp_path / "gone", "folder")
 
 
@@ -130,3 +138,79 @@ def test_a_name_that_is_no_utf_8_is_refused(tmp_path, save):
     message = r"image name 'a\\udcff\.png' is no UTF-8; rename the file"
     with pytest.raises(ValueError, match=message):
         found(tmp_path, "folder")
+
+
+def test_class_folders_keep_their_names_and_depth(tmp_path, save):
+    for name in ("ant/a.jpg", "ant/b.tif", "bee/c.png", "top.jpg", "ant/deeper/d.jpg"):
+        save(tmp_path / name)
+    (tmp_path / "ant/e.heic").touch()
+    assert found(tmp_path, "classes") == {
+        "ant/a.jpg": "ant/a.png", "ant/b.tif": "ant/b.png", "bee/c.png": "bee/c.png",
+    }  # fmt: skip
+    (remark,) = find(tmp_path, "classes").remarks
+    assert remark.startswith("3 files left out (")
+    for part in ("1 .heic", "1 folder further down", "1 image in another place"):
+        assert part in remark
+
+
+def test_reading_and_generating_take_the_same_images(tmp_path, save):
+    for number, suffix in enumerate(sorted(SUFFIXES)):
+        save(tmp_path / f"ant/{number}{suffix}", format="PNG")
+        save(tmp_path / f"bee/{number}{suffix}", format="PNG")
+    for clutter in ("__MACOSX/0.jpg", "ant/__MACOSX/0.jpg", "ant/._0.jpg", "ant/Thumbs.db",
+                    "ant/.ipynb_checkpoints/0-checkpoint.jpg", "desktop.ini"):  # fmt: skip
+        save(tmp_path / clutter, format="PNG")
+    folder = ClassFolders(tmp_path)
+    keys = [folder.key(index) for index in range(len(folder))]
+    assert len(keys) == 2 * len(SUFFIXES)
+    made = find(tmp_path, "classes")
+    assert sorted(source.id for source in made.sources) == sorted(keys)
+    assert not made.remarks
+    assert not folder.left_out
+    assert sorted(found(tmp_path, "folder")) == sorted(keys)
+
+
+LABELS = [
+    ("labels/a_gtFine_labelIds.png", "L", 200),
+    ("labels/a_gtFine_color.png", "RGB", 200),
+    ("labels/a_gtFine_instanceIds.png", "I;16", 200),
+    ("labels/a.png", "P", 20),
+    ("labels/a.bmp", "L", 3),
+    ("labels/a.tif", "1", 2),
+]
+
+
+@pytest.fixture(params=LABELS, ids=lambda one: f"{one[1]}-{one[0].rpartition('.')[2]}")
+def label_map(request, tmp_path, save):
+    name, mode, levels = request.param
+    pixels = np.arange(40 * 48).reshape(40, 48) % levels
+    if mode == "I;16":
+        image = Image.fromarray(pixels.astype(np.uint16))
+    elif mode == "1":
+        image = Image.fromarray(pixels.astype(bool))
+    else:
+        image = Image.fromarray(pixels.astype(np.uint8)).convert("L")
+        image = image.convert(mode) if mode == "RGB" else image
+    if mode == "P":
+        image.putpalette([value for level in range(256) for value in (level, 0, 255 - level)])
+    save(tmp_path / name, image)
+    return tmp_path
+
+
+def test_label_maps_are_left_alone_and_counted(label_map, save):
+    save(label_map / "images/a.png")
+    grey = Image.fromarray((np.arange(40 * 48).reshape(40, 48) % 256).astype(np.uint8))
+    save(label_map / "images/grey.png", grey)  # a photograph's levels
+    save(label_map / "images/palette.png", grey.convert("P"))
+    save(label_map / "images/flat_color.jpg", Image.new("L", (40, 40), 7))
+    made = find(label_map, "folder")
+    assert [s.id for s in made.sources] == [
+        f"images/{name}" for name in ("a.png", "flat_color.jpg", "grey.png", "palette.png")
+    ]
+    assert made.remarks[0].startswith("1 label maps are left alone (labels/a")
+
+
+def test_label_maps_alone_are_refused(label_map):
+    with pytest.raises(ValueError, match=r"holds label maps only \(1: labels/a.*--label-maps"):
+        find(label_map, "folder")
+    assert len(find(label_map, "folder", label_maps=True).sources) == 1

@@ -20,6 +20,7 @@ from stl_backbones.copies import (
     verify,
 )
 from stl_backbones.copies import worker as worker_module
+from stl_backbones.copies.images import OPENCV
 from stl_backbones.copies.manifest import digest
 from stl_backbones.copies.plan import pending_units
 from stl_backbones.corruptions import corrupt
@@ -229,7 +230,7 @@ def collect(task, plan, out, monkeypatch, **patches):
         monkeypatch.setattr(worker_module, name, value)
     monkeypatch.setattr(worker_module.signal, "signal", lambda *args: None)
     (out / "partial").mkdir(parents=True)
-    job = worker_module.Job(out, out / "partial", plan.engine, plan.encoding, False, ())
+    job = worker_module.Job(out, out / "partial", plan.engine, plan.encoding, False, OPENCV, ())
 
     class End:
         tasks, reports = [task], []
@@ -320,9 +321,9 @@ from stl_backbones.copies import worker
 from stl_backbones.copies import make_copy, Plan, find_sources, get_layout
 from stl_backbones.records import Cell, CorruptionEngine
 
-def slow_read(path, *, crop, read=worker.read_image):
+def slow_read(path, *, read=worker.read_image, **how):
     time.sleep(0.12)
-    return read(path, crop=crop)
+    return read(path, **how)
 
 worker.read_image = slow_read  # in the workers too: they import this file
 
@@ -331,7 +332,7 @@ def main():
     encoding = layout.encoding(None)
     cells = tuple(Cell(name, level) for name in ("brightness", "pixelate") for level in (1, 3))
     root = Path(sys.argv[1])
-    sources = find_sources(root, layout, split="val", encoding=encoding)
+    sources = find_sources(root, layout, split="val", encoding=encoding).sources
     plan = Plan(layout, "val", "all", sources, cells, CorruptionEngine("fast"), encoding, {})
     make_copy(plan, Path(sys.argv[2]), workers=2)
 

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from PIL import Image
 
@@ -242,3 +243,25 @@ def test_exif_is_not_followed_as_in_torchvision(tmp_path, orientation):
     stored = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
     Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
     np.testing.assert_array_equal(np.array(read_rgb(tmp_path / "a.png")), stored)
+
+
+def test_another_split_is_numbered_by_training(original, root, caplog):
+    shutil.copytree(root / "train", root / "val")
+    shutil.rmtree(root / "val/n00")
+    val = make(root, SCORING, split="val")
+    assert [item["label"] for item in val] == [0] * 4 + [1] * 4
+    logger = MMLogger.get_instance("numbering")
+    with caplog.at_level("WARNING", logger.name):
+        logger.addHandler(caplog.handler)
+        val.number_by(make(original).classes)
+    assert [item["label"] for item in val] == [1] * 4 + [2] * 4
+    assert val.metainfo == {"classes": ("n00", "n01", "n02")}
+    assert "no images of 1 of the 3 classes of training (n00)" in caplog.text
+
+
+def test_a_class_that_training_has_not_is_refused(original, root):
+    shutil.copytree(root / "train", root / "val")
+    (root / "val/n00").rename(root / "val/n03")
+    message = r"1 class folders that training has not \(n03\)"
+    with pytest.raises(ValueError, match=message):
+        make(root, SCORING, split="val").number_by(make(original).classes)

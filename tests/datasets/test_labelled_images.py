@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stl_backbones.datasets.class_folders import ClassFolders
 from stl_backbones.datasets.imagenet import ImageNetFolder
 from stl_backbones.datasets.imagenet_classes import imagenet_wnids, subset_wnids
 from stl_backbones.datasets.labelled_images import choose_classes, find_images
@@ -42,7 +43,7 @@ def test_a_limit_spreads_over_the_classes(tmp_path):
 
 def test_classes_without_images_need_leave(tmp_path):
     folder = fill(tmp_path, ("ant", "cow"))
-    with pytest.raises(ValueError, match=r"no folder of 2 of the 4 classes of farm \(bee, doe\)"):
+    with pytest.raises(ValueError, match=r"no images of 2 of the 4 classes of farm \(bee, doe\)"):
         find(folder)
     images = find(folder, allow_missing=True)
     assert images.absent == ("bee", "doe")
@@ -90,13 +91,125 @@ def test_the_fingerprint_follows_bytes_and_names(tmp_path):
     assert find(ImageNetFolder(tmp_path / "b", "", pipeline=[])).fingerprint != one
 
 
+def order(folder, count, *, recorded=None, stated=None):
+    return choose_classes(folder, count, recorded=recorded, stated=stated).names
+
+
 def test_classes_are_the_checkpoints_then_imagenets_then_the_folders(tmp_path):
-    found = ("b", "a")
-    assert choose_classes(found, 2, recorded=("y", "x"), root=tmp_path) == ("y", "x")
-    assert choose_classes(found, 1000, recorded=None, root=tmp_path) == WNIDS
-    assert choose_classes(found, 2, recorded=None, root=tmp_path) == ("a", "b")
+    folder = fill(tmp_path, ("b", "a"), per_class=1)
+    assert order(folder, 2, recorded=("y", "x")) == ("y", "x")
+    assert order(folder, 1000) == WNIDS
+    assert order(folder, 2) == ("a", "b")
     with pytest.raises(ValueError, match=r"the model has 3 classes, '.*' 2 class folders"):
-        choose_classes(found, 3, recorded=None, root=tmp_path)
+        order(folder, 3)
+
+
+NUMBERS = tuple(map(str, range(12)))
+
+
+@pytest.mark.parametrize(
+    ("names", "text", "natural"),
+    [
+        (NUMBERS, "is 10, 11, 2, ...", "is 2, 3, 4, ..."),
+        (("Zebra", "ant", "bee"), "is Zebra, ant, bee", "is ant, bee, Zebra"),  # case
+        (("c", "10_c", "9_c"), "is 10_c, 9_c", "is 9_c, 10_c"),
+    ],
+)
+def test_an_order_that_nothing_settles_is_refused(tmp_path, names, text, natural):
+    with pytest.raises(ValueError, match="give --classes FILE") as caught:
+        order(fill(tmp_path, names, per_class=1), len(names))
+    assert text in str(caught.value)
+    assert natural in str(caught.value)
+
+
+def test_a_file_a_checkpoint_or_a_config_settles_the_order(tmp_path):
+    folder = fill(tmp_path / "data", NUMBERS, per_class=1)
+    shuffled = NUMBERS[::-1]
+    (tmp_path / "names.txt").write_text("\ufeff" + "\r\n".join(shuffled) + "\n\n", "utf-8")
+    chosen = choose_classes(folder, 12, recorded=NUMBERS, stated=tmp_path / "names.txt")
+    assert chosen.names == shuffled
+    assert str(chosen).startswith("12 classes, in the order of --classes ")
+    assert str(chosen).endswith(": 11, 10, 9, ... (9 more)")
+    assert order(folder, 12, recorded=shuffled) == shuffled
+    given = ImageNetFolder(tmp_path / "data", "", pipeline=[], classes=list(NUMBERS))
+    assert order(given, 12) == NUMBERS
+
+
+def test_a_thousand_classes_of_ones_own_are_not_imagenets(tmp_path):
+    names = tuple(f"c{number:03d}" for number in range(1000))
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0.png").touch()
+    assert order(ImageNetFolder(tmp_path, "", pipeline=[]), 1000) == names
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"ant\nbee\n", "has 2 names, the model 3 classes"),
+        (b"ant\nbee\nant\n", "one class name a line, got 'ant' twice"),
+        (b"ant\n\nbee\n", "one class name a line, got an empty line"),
+        (b"\xff\xd8\xff", "is no text"),
+        (None, "does not exist, or is no file"),
+    ],
+)
+def test_a_file_of_class_names_that_does_not_fit(tmp_path, text, message):
+    path = tmp_path / "names.txt"
+    path.mkdir() if text is None else path.write_bytes(text)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        order(fill(tmp_path / "data", CLASSES[:3], per_class=1), 3, stated=path)
+
+
+def test_an_empty_class_folder_is_a_missing_class(tmp_path):
+    fill(tmp_path, CLASSES)
+    for path in (tmp_path / "bee").iterdir():
+        path.unlink()
+    (tmp_path / "bee/.DS_Store").touch()
+    folder = ClassFolders(tmp_path, allow_empty=True)
+    with pytest.raises(ValueError, match=r"no images of 1 of the 4 classes of farm \(bee\)"):
+        find(folder)
+    images = find(folder, allow_missing=True)
+    assert images.absent == ("bee",)
+    assert images.labels.tolist() == [0, 0, 2, 2, 3, 3]
+    with pytest.raises(FileNotFoundError, match=r"1 of 4 class folders .* hold no image: bee"):
+        ClassFolders(tmp_path)
+
+
+def test_what_is_left_out_is_counted_by_ending(tmp_path):
+    fill(tmp_path, CLASSES, per_class=1)
+    Image.new("RGB", (40, 40)).save(tmp_path / "ant/1.tif")
+    Image.new("RGB", (40, 40)).save(tmp_path / "ant/2.gif")
+    for name in ("ant/3.HEIC", "bee/4.heic", "bee/labels", "top.jpg"):
+        (tmp_path / name).touch()
+    (tmp_path / "cow/deeper").mkdir()
+    images = find(ClassFolders(tmp_path))
+    assert images.keys[:2] == ("ant/0.JPEG", "ant/1.tif")
+    counts = dict(ClassFolders(tmp_path).left_out)
+    assert counts == {
+        ".gif": 1, ".heic": 2, "": 1, "folder in a class folder": 1,
+        "image beside the class folders": 1,
+    }  # fmt: skip
+    assert images.left_out.startswith("6 files left out (")
+    assert "2 .heic" in images.left_out
+
+
+CLUTTER = ("__MACOSX", ".ipynb_checkpoints", "Thumbs.db", "._0.JPEG", "desktop.ini")
+
+
+@pytest.mark.parametrize("name", CLUTTER)
+def test_clutter_is_no_class_no_image_and_nothing_left_out(tmp_path, name):
+    fill(tmp_path, CLASSES, per_class=1)
+    for folder in (tmp_path, tmp_path / "ant"):
+        path = folder / name
+        if "." in name[1:] or name.startswith("._"):
+            path.write_bytes(b"clutter")
+        else:
+            path.mkdir()
+            (path / "0-checkpoint.JPEG").write_bytes((tmp_path / "bee/0.JPEG").read_bytes())
+    folder = ClassFolders(tmp_path)
+    assert folder.classes == CLASSES
+    assert [folder.key(index) for index in range(len(folder))] == [f"{n}/0.JPEG" for n in CLASSES]
+    assert not folder.left_out
 
 
 @pytest.mark.parametrize(

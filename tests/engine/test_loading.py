@@ -130,19 +130,29 @@ def test_trust_lasts_over_both_ways_of_loading(file, make_model, fresh):
         assert_same_weights(fresh, make_model())
 
 
-def test_a_wrapped_models_checkpoint_loads(tmp_path, make_checkpoint, make_model, fresh):
-    wrapped = {f"module.{k}": v for k, v in make_model().state_dict().items()}
+@pytest.mark.parametrize("prefix", ["module.", "module._orig_mod.", "model.", "student.net."])
+def test_a_wrapped_models_checkpoint_loads(tmp_path, make_checkpoint, make_model, fresh, prefix):
+    wrapped = {f"{prefix}{k}": v for k, v in make_model().state_dict().items()}
     torch.save(make_checkpoint(state_dict=wrapped), tmp_path / "wrapped.pth")
     load_model_weights(fresh, tmp_path / "wrapped.pth")
     assert_same_weights(fresh, make_model())
 
 
-def test_raw_weights_are_taken_where_there_are_averaged_ones(tmp_path, make_model, fresh):
+def test_a_compiled_parts_checkpoint_loads(tmp_path, make_model, fresh):
+    weights = make_model().state_dict()
+    marked = {k.replace("body.", "body._orig_mod."): v for k, v in weights.items()}
+    torch.save({"state_dict": marked}, tmp_path / "marked.pth")
+    load_model_weights(fresh, tmp_path / "marked.pth")
+    assert_same_weights(fresh, make_model())
+
+
+@pytest.mark.parametrize(("ema", "width"), [(True, 1), (False, 0)])
+def test_averaged_or_raw_weights(tmp_path, make_model, fresh, ema, width):
     weights = make_model().state_dict()
     averaged = {name: value + 1 for name, value in weights.items()}
     torch.save({"state_dict": weights, "state_dict_ema": averaged}, tmp_path / "both.pth")
-    load_model_weights(fresh, tmp_path / "both.pth")
-    assert_same_weights(fresh, make_model())
+    load_model_weights(fresh, tmp_path / "both.pth", ema=ema)
+    assert torch.equal(fresh["body"].bias, weights["body.bias"] + width)
 
 
 def test_missing_unexpected_and_reshaped_keys_are_named(tmp_path, make_model):

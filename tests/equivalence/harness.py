@@ -16,7 +16,6 @@ from unittest import mock
 
 import cv2
 import numpy as np
-import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
@@ -98,17 +97,6 @@ def check(case, folder, *, count, counted):
         return
     assert re.fullmatch(f".*({case.refusal}).*", told), told  # on one line
     assert not list((folder / "sweep").glob("cells/*"))
-
-
-def known_failures(cases, reasons):
-    """The cases' names; where the law is broken and known to be, the test must fail."""
-    assert reasons.keys() <= cases.keys()
-    return [
-        pytest.param(name, marks=pytest.mark.xfail(reason=reasons[name], strict=True))
-        if name in reasons
-        else name
-        for name in cases
-    ]
 
 
 def check_copy(case, folder, *, count, counted):

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import pytest
 from foreign_detection import COLOURS
-from harness import Case, check, check_test_tool, known_failures, spying, write_config, write_png
+from harness import Case, check, check_test_tool, spying, write_config, write_png
 from pycocotools import mask as coco_mask
 from pycocotools.cocoeval import COCOeval
 
@@ -365,12 +365,8 @@ def numbers(result):
     return {name: float(values[0]) for name, values in found.items()}
 
 
-# Of a class in an image pycocotools counts 100; mmdet has it count 1000 for all but the first AP.
-UNLIKE = {"more than 100 detections of a class": "AP50, AP75 and those by area count 100"}
-
-
 @pytest.mark.filterwarnings("ignore")  # the libraries advise other settings
-@pytest.mark.parametrize("name", known_failures(CASES, UNLIKE))
+@pytest.mark.parametrize("name", CASES)
 def test_average_precision_is_the_same(name, tmp_path):
     check(CASES[name], tmp_path, count=coco_numbers, counted=numbers)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from harness import check, check_copy, check_test_tool, known_failures, spying
+from harness import check, check_copy, check_test_tool, spying
 from mmseg.evaluation import IoUMetric
 from segmentation_cases import CASES
 
@@ -33,11 +33,8 @@ def areas(result):
     return dict(zip(NAMES, (both, predicted + labelled - both, predicted, labelled), strict=True))
 
 
-UNNOTICED = {"image is read once more": "a step that opens the image's file by itself"}
-
-
 @pytest.mark.filterwarnings("ignore")  # the libraries advise other settings
-@pytest.mark.parametrize("name", known_failures(CASES, UNNOTICED))
+@pytest.mark.parametrize("name", CASES)
 def test_the_same_pixels_are_counted(name, tmp_path):
     check(CASES[name], tmp_path, count=iou_counts, counted=areas)
 

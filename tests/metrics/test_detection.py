@@ -67,20 +67,21 @@ def random_scenes(seed, *, ties=True, images=IMAGES):
     return annotations, detections
 
 
-def samples_of(annotations, detections, numbers=range(1, IMAGES + 1)):
+def samples_of(annotations, detections, numbers=range(1, IMAGES + 1), **options):
     matcher = DetectionMatcher(
-        as_coco(annotations, numbers), category_ids=CATEGORIES, kinds=("bbox",)
+        as_coco(annotations, numbers), category_ids=CATEGORIES, kinds=("bbox",), **options
     )
     return join_images(
         [matcher.match(n, [one for one in detections if one["image_id"] == n]) for n in numbers]
     )
 
 
-def reference(annotations, detections, numbers=range(1, IMAGES + 1)):
+def reference(annotations, detections, numbers=range(1, IMAGES + 1), most=(1, 10, 100)):
     """pycocotools' six numbers, and AP by class; NaN for its -1."""
     truth = as_coco(annotations, numbers)
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = COCOeval(truth, truth.loadRes(copy.deepcopy(detections)), "bbox")
+        evaluation.params.maxDets = list(most)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -102,6 +103,31 @@ def test_numbers_are_pycocotools(seed):
     np.testing.assert_allclose(numbers_of(found), numbers, rtol=0, atol=1e-12)
     np.testing.assert_allclose(found.by_class, by_class, rtol=0, atol=1e-12)
     assert np.isnan(found.by_class[3])  # detections, but no object
+
+
+def test_the_best_hundred_decide_ap_and_all_that_were_matched_the_rest():
+    annotations, detections = random_scenes(3)
+    rng = np.random.default_rng(0)
+    for image in (1, 2):
+        box = next(one["bbox"] for one in annotations if one["image_id"] == image)
+        category = next(one["category_id"] for one in annotations if one["image_id"] == image)
+        detections += [
+            {
+                "image_id": image, "category_id": category, "score": float(score),
+                "bbox": [side + float(shift) for side, shift in zip(box, shifts, strict=True)],
+            }
+            for score, shifts in zip(rng.random(150), rng.uniform(0, 9, (150, 4)), strict=True)
+        ]  # fmt: skip
+    samples = samples_of(annotations, detections, max_detections=1000)
+    counts = np.ones((1, IMAGES), np.float32)
+    found = average_precision(samples, "bbox", classes=4, counts=counts)
+    numbers, _ = reference(annotations, detections, most=(100, 300, 1000))
+    np.testing.assert_allclose(numbers_of(found), numbers, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(numbers_of(found, 1), numbers, rtol=0, atol=1e-6)
+    few = average_precision(samples_of(annotations, detections), "bbox", classes=4)
+    assert found.numbers["ap"][0] == few.numbers["ap"][0]
+    assert found.numbers["ap50"][0] != few.numbers["ap50"][0]
+    np.testing.assert_array_equal(found.by_class, few.by_class)
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -12,6 +12,7 @@ import timm
 import torch
 from torch import nn
 
+from stl_backbones.errors import InputError
 from stl_backbones.models import (
     FAN,
     clean_state_dict,
@@ -115,7 +116,9 @@ def test_a_bare_state_dict_loads(tmp_path, source, target):
     assert_loaded(target, source)
 
 
-@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+@pytest.mark.parametrize(
+    "prefix", ["module.", "_orig_mod.", "module._orig_mod.", "model.", "model.timm_model.", "a.b."]
+)
 def test_wrapper_prefixes_go(tmp_path, source, target, prefix):
     wrapped = {prefix + key: value for key, value in source.items()}
     torch.save(released({}, wrapped), tmp_path / "wrapped.pth.tar")
@@ -368,8 +371,12 @@ def test_what_is_no_checkpoint_is_refused(tmp_path, content):
         read_checkpoint(path)
 
 
-@pytest.mark.parametrize("name", ["absent.pth", "."])
-def test_a_missing_file_is_named(tmp_path, target, name):
-    path = tmp_path / name
+def test_a_missing_file_is_named(tmp_path, target):
+    path = tmp_path / "absent.pth"
     with pytest.raises(FileNotFoundError, match=re.escape(f"checkpoint '{path}' does not exist")):
         load_checkpoint(target, path)
+
+
+def test_a_folder_is_called_one(tmp_path, target):
+    with pytest.raises(InputError, match=re.escape(f"checkpoint '{tmp_path}' is a folder; expect")):
+        load_checkpoint(target, tmp_path)

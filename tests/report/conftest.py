@@ -166,6 +166,7 @@ CLASSIFIED = {
     "model": "STL",
     "protocol": "stl-imagenet-c",
     "dataset": "ImageNet",
+    "imagenet_val": True,
     "num_images": NUM_IMAGES,
     "num_images_total": NUM_IMAGES,
     "classes": ("n01", "n02", "n03", "n04"),

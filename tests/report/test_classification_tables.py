@@ -9,7 +9,7 @@ import pytest
 
 from stl_backbones.records import CLEAN
 from stl_backbones.report.contents import make_contents
-from stl_backbones.report.read.runs import read_runs
+from stl_backbones.report.read.runs import are_imagenet_val, read_runs
 from stl_backbones.report.write import make_report
 from stl_backbones.results import CellStore
 
@@ -133,7 +133,10 @@ def test_a_folder_of_sets_alone_has_table_3_alone(make_classified):
 def test_rows_of_other_numbers_than_the_papers_stay_marked(make_classified, mode):
     folder = make_classified(cells="all", corruption_mode=mode)
     made = report_of([folder], paper=True)
-    assert len(re.findall(rf"^\| STL \({mode} mode\) ", made["report.md"], re.MULTILINE)) == 3
+    assert (
+        len(re.findall(rf"^\| STL \({mode} mode, other data\) ", made["report.md"], re.MULTILINE))
+        == 3
+    )
     for file in ("table.csv", "classification.csv", "other_images.csv"):
         row = next(csv.DictReader(io.StringIO(made[file])))
         assert "use --mode exact" in row["note"]
@@ -263,3 +266,37 @@ def test_without_resamples_there_are_none(make_classified):
     assert "bootstrap" not in made["report.md"]
     row = next(csv.DictReader(io.StringIO(made["cells.csv"])))
     assert (row["top1_fraction"], row["top1_low_fraction"]) == ("0.8", "")
+
+
+def test_other_images_than_imagenets_have_their_own_name_and_no_mce(make_classified, tables_of):
+    folder = make_classified(cells="all", dataset="kitchen (4 classes)", imagenet_val=False)
+    table = tables_of([folder], paper=True)["classification"]
+    own = printed(table, "STL")
+    assert (own["kitchen"], own["Corrupted"]) == ("80.0", "50.0")
+    assert any(note.startswith("Not ImageNet-1K: protocol stl-imagenet-c") for note in table.notes)
+    made = report_of([folder], require=["mce <= 1"])
+    assert "IN-1K" not in made["report.md"]
+    assert "FAILED | not measured: AlexNet's errors are of" in re.sub(" +", " ", made["report.md"])
+    assert "other_images.csv" not in made
+    rows = csv.DictReader(io.StringIO(made["aggregates.csv"]))
+    (mce,) = [row for row in rows if row["aggregate"] == "mce"]
+    assert (mce["value"], mce["missing"][:16]) == ("", "AlexNet's errors")
+
+
+@pytest.mark.parametrize(
+    ("classes", "name", "is_imagenet"),
+    [
+        (("n01440764", "n01443537"), "n01440764/ILSVRC2012_val_{:08d}.JPEG", True),
+        (("n01440764", "n01443537"), "n01440764/{}.JPEG", False),  # an own set in its folders
+        (("0", "1"), "0/ILSVRC2012_val_{:08d}.JPEG", False),
+    ],
+)
+def test_sweeps_of_before_are_imagenets_by_their_names(make_classified, classes, name, is_imagenet):
+    record = CellStore(make_classified()).provenance()
+    before = dataclasses.replace(record, classes=classes, imagenet_val=None)
+    assert are_imagenet_val(before, [name.format(n) for n in range(20)]) is is_imagenet
+
+
+def test_a_sweep_of_before_over_other_names_has_no_mce(make_classified, findings_of):
+    folder = make_classified(cells="all", imagenet_val=None)
+    assert findings_of([folder]).aggregates[0]["mce"].value is None

@@ -6,6 +6,7 @@ import pytest
 from stl_backbones.records import CellResult
 from stl_backbones.report.numbers.aggregates import Aggregate, Findings
 from stl_backbones.report.numbers.comparison import Difference, compare
+from stl_backbones.report.numbers.keys import CLEAN_KEY
 from stl_backbones.report.read.cells import Draws
 from stl_backbones.report.read.runs import read_runs
 from stl_backbones.report.tables import signed_difference
@@ -17,7 +18,7 @@ def differences_of(folders, *, resamples=500, partial=False):
     draws = Draws(resamples=resamples)
     protocol, runs = read_runs(folders, partial=partial, draws=draws)
     findings = Findings(runs, protocol, get_task(runs[0].provenance.task), draws)
-    return {one.first.key: one for one in compare(findings)}
+    return {one.name: one for one in compare(findings)}
 
 
 def better(cell):
@@ -89,8 +90,8 @@ def test_segmentation_is_compared_by_resampled_matrices(make_store):
     [(0.012, "+1.2"), (-0.012, "-1.2"), (0.0001, "0.0"), (-0.0001, "0.0"), (0.0, "0.0")],
 )
 def test_a_difference_has_a_sign_unless_it_rounds_to_zero(value, text):
-    one = Aggregate("clean", "Clean", "summary", np.zeros(3))
-    assert signed_difference(Difference(one, one, value, None, 0.5), 1) == text
+    one = Aggregate(CLEAN_KEY, "Clean", "summary", np.zeros(3))
+    assert signed_difference(Difference("clean", one, one, value, None, 0.5), 1) == text
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -101,7 +101,9 @@ def test_boxes_and_masks_by_corruption(make_detected, tables_of):
     assert tables["table"].title == "Box AP (%), protocol coco-c"
     assert tables["masks"].title == "Mask AP (%), protocol coco-c"
     severities = [
-        row.values["fog"] for level in range(1, 6) for row in tables[f"Severity {level}"].rows
+        row.values["corruption:fog"]
+        for level in range(1, 6)
+        for row in tables[f"Severity {level}"].rows
     ]
     assert severities == pytest.approx(BOX)
 

@@ -1,14 +1,20 @@
 import csv
+import dataclasses
+import html
 import io
 import re
 
+import numpy as np
 import pytest
 
 from stl_backbones.records import CLEAN, Cell
+from stl_backbones.report import get_task
 from stl_backbones.report.contents import make_contents
+from stl_backbones.report.paper.tables import read_paper_table
 from stl_backbones.report.read.runs import read_runs
 from stl_backbones.report.render import latex, markdown
 from stl_backbones.report.write import make_report
+from stl_backbones.results import CellStore
 
 FILES = ("aggregates.csv", "cells.csv", "index.html", "report.md", "table.csv", "table.tex")
 
@@ -86,7 +92,7 @@ def test_provenance_is_in_every_format(make_store):
 
 def test_nothing_counted_is_not_a_number(make_store, findings_of):
     findings = findings_of([make_store()])
-    findings.runs[0].scores[Cell("fog", 1)] = float("nan")
+    findings.runs[0].replicates["miou"][Cell("fog", 1)][:] = np.nan
     report = make_contents(findings)
     assert row_of(markdown.render(report), "FAN")[17] == "n/a"
 
@@ -126,11 +132,11 @@ def test_rows_of_other_numbers_than_the_papers_are_marked_beside_them(make_store
     made = report_of(folders, paper=True)
     for name in ("report.md", "table.tex", "index.html"):
         assert f"A, B: {note}" in made[name]
-    assert row_of(made["report.md"], f"A ({mode} mode)")[0] == "80.0"
-    assert f"\nB ({mode} mode) & " in made["table.tex"]
-    assert f'<th scope="row">A ({mode} mode)</th>' in made["index.html"]
+    assert row_of(made["report.md"], f"A ({mode} mode, other data)")[0] == "80.0"
+    assert f"\nB ({mode} mode, other data) & " in made["table.tex"]
+    assert f'<th scope="row">A ({mode} mode, other data)</th>' in made["index.html"]
     rows = list(csv.DictReader(io.StringIO(made["table.csv"])))
-    assert [row["note"] for row in rows[:3]] == [f"A: {note}", f"B: {note}", ""]
+    assert [row["note"].split(". ")[-1] for row in rows[:3]] == [f"A: {note}", f"B: {note}", ""]
     assert [row["model"] for row in rows[:2]] == ["A", "B"]
 
 
@@ -153,12 +159,39 @@ def test_versions_of_ones_own_corruptions_are_in_the_provenance(make_store):
 def test_the_best_of_two_own_models_is_bold_and_the_papers_never(make_store):
     folders = [make_store("a", model="A"), make_store("b", model="B", percent=lambda cell: 40)]
     made = report_of(folders, paper=True)
-    line = next(line for line in made["table.tex"].splitlines() if line.startswith("A &"))
-    assert line.startswith(r"A & \textbf{80.0} & \textbf{45.0} & 56.2 & \textbf{50.0}")
+    line = next(line for line in made["table.tex"].splitlines() if line.startswith("A ("))
+    assert line.startswith(r"A (other data) & \textbf{80.0} & \textbf{45.0} & 56.2 & \textbf{50.0}")
     paper = [x for x in made["table.tex"].splitlines() if x.startswith("paper:")]
     assert len(paper) == 19
     assert "textbf" not in "".join(paper)
     assert "<strong>80.0</strong>" in made["index.html"]
+
+
+def test_other_data_than_the_papers_are_set_apart_in_every_format(make_store):
+    """Two classes and images; the paper's table has Cityscapes' 19 and 500."""
+    made = report_of([make_store()], paper=True)
+    told = (
+        "FAN: NOT COMPARABLE with the paper&#39;s rows: of &#39;tiny&#39;, 2 classes, 2 images; "
+        "the paper&#39;s of Cityscapes val, 19 classes, 500 images"
+    )
+    assert told in made["index.html"]
+    assert html.unescape(told) in made["table.tex"]
+    assert "| FAN (other data) " in made["report.md"]
+    row = next(csv.DictReader(io.StringIO(made["table.csv"])))
+    assert row["note"] == html.unescape(told)
+
+
+def test_the_papers_own_data_stand_beside_it(make_store):
+    rows = read_paper_table("data_sets.csv")
+    classes = tuple(row["class"] for row in rows if row["data_set"] == "Cityscapes val")
+    record = CellStore(make_store()).provenance()
+    task = get_task("segmentation")
+    whole = dataclasses.replace(record, classes=classes, num_images=500, num_images_total=500)
+    assert task.why_apart(whole) == ""
+    few = dataclasses.replace(whole, num_images=20)
+    assert task.why_apart(few) == "of 20 images, the paper's of Cityscapes val's 500"
+    others = dataclasses.replace(whole, classes=(*classes[:-1], "van"))
+    assert task.why_apart(others).startswith("of 'tiny', 19 classes, 500 images; the paper's of")
 
 
 def test_one_model_has_no_best(make_store):

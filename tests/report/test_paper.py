@@ -204,7 +204,8 @@ def test_table_2_and_3_hold_the_printed_numbers():
     assert len(table_2_rows()) == 25
     best = table_3_rows()[-1]
     assert best.values == {
-        "clean": 0.847, "imagenet-a": 0.461, "imagenet-r": 0.566, "mce": 0.425, "params": "77.3",
+        "clean": 0.847, "set:imagenet-a": 0.461, "set:imagenet-r": 0.566, "mce": 0.425,
+        "params": "77.3",
     }  # fmt: skip
     assert len(table_3_rows()) == 20
 

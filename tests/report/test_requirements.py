@@ -1,5 +1,7 @@
 import pytest
 
+from stl_backbones.corruptions import Protocol, register_protocol
+from stl_backbones.corruptions.catalog import CUSTOM_CORRUPTIONS, CustomCorruption
 from stl_backbones.report.numbers.requirements import judge, parse_requirement
 
 SETS = {"imagenet-a": 5, "imagenet-a-clean": 18}
@@ -151,3 +153,69 @@ def test_percent_is_refused(make_classified, text, verdicts_of):
 def test_bounds_beyond_one_where_they_make_sense(make_classified, verdicts_of):
     found = verdicts_of([make_classified(cells="all")], "mce <= 1.5", "nll <= 3")
     assert [verdict.passed for verdict in found] == [True, True]
+
+
+@pytest.fixture
+def own_groups(own_catalog):
+    """A group with the name of its first corruption, and a corruption of a mean's name.
+
+    The latter cannot be registered, but was possible before names were reserved.
+    """
+    CUSTOM_CORRUPTIONS["average"] = CustomCorruption("average", "own", "1", lambda *_: None)
+    columns = {"fog": ("fog", "snow"), "own": ("average",)}
+    return register_protocol(Protocol("grouped", columns, "this test"))
+
+
+def of_own_groups(cell):
+    """Right of 20: clean 16, fog 12, snow 4, and 16 under the corruption 'average'."""
+    return {"fog": 12, "snow": 4}.get(cell.corruption, 16)
+
+
+@pytest.fixture
+def grouped(own_groups, make_classified):
+    return make_classified(
+        hits=of_own_groups, protocol="grouped", cells="grouped", custom_versions={"average": "1"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("fog", "'group:fog' or 'corruption:fog'"),
+        ("ece:fog", "'ece:group:fog' or 'ece:corruption:fog'"),
+    ],
+)
+def test_a_name_with_two_meanings_is_refused(grouped, verdicts_of, name, told):
+    with pytest.raises(KeyError, match=f"'{name}' has 2 meanings; write {told}"):
+        verdicts_of([grouped], f"{name} >= 0.1")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("average", 1.6 / 3), ("corruption:average", 0.8),
+        ("group:fog", 0.4), ("corruption:fog", 0.6), ("corruption:snow", 0.2), ("snow", 0.2),
+        ("ece:corruption:fog", 0.25), ("average/3", 0.8),
+    ],
+)  # fmt: skip
+def test_a_typed_name_has_one_meaning(grouped, verdicts_of, name, value):
+    (verdict,) = verdicts_of([grouped], f"{name} >= 0")
+    assert float(verdict.found) == pytest.approx(value, abs=1e-5)
+
+
+def test_the_average_is_not_passed_by_a_corruption_of_its_name(grouped, verdicts_of):
+    (verdict,) = verdicts_of([grouped], "average >= 0.6")
+    assert (verdict.passed, float(verdict.found)) == (False, pytest.approx(1.6 / 3, abs=1e-5))
+
+
+def test_neither_of_two_numbers_of_one_name_is_lost_in_tables(grouped, findings_of, tables_of):
+    found = findings_of([grouped]).aggregates[0]
+    names = [name for name in found if found[name].place == "corruption"]
+    assert names == ["corruption:fog", "snow", "corruption:average"]
+    assert found["group:fog"].value == pytest.approx(0.4)
+    (row,) = tables_of([grouped])["table"].rows
+    mean = (0.6 + 0.2 + 0.8) / 3
+    assert (row.values["average"], row.values["corruption:average"]) == (
+        pytest.approx(mean), pytest.approx(0.8),
+    )  # fmt: skip
+    assert row.values["corruption:fog"] == pytest.approx(0.6)

@@ -163,5 +163,7 @@ def test_models_with_and_without_sets_share_a_report(make_classified):
         make_classified("b", model="B"),
     ]
     made = make_report(folders, resamples=0)
-    assert "Set imagenet-a: 20 of 20 images" not in made.text.split("## Provenance")[0]
+    text = (made.folder / "report.md").read_text(encoding="utf-8")
+    assert "Set imagenet-a: 20 of 20 images" not in text.split("## Provenance")[0]
+    assert "A: set imagenet-a 20 of 20 images" in text
     assert "A: set imagenet-a 20 of 20 images" in made.text

@@ -28,8 +28,23 @@ def test_it_prints_the_table_and_the_page(tool, make_store, tmp_path):
     done = tool(folder, "--out", tmp_path / "out" / "deep", "--names", "mine")
     assert (done.returncode, done.stderr) == (0, "")
     assert "| mine " in done.stdout
-    assert "Corruptions: on-the-fly" in done.stdout
+    assert "corruptions on-the-fly" in done.stdout
     assert done.stdout.splitlines()[-1] == f"report: {tmp_path / 'out' / 'deep' / 'index.html'}"
+
+
+def test_a_terminal_shows_tables_and_a_path_and_nothing_twice(tool, make_classified):
+    folder = make_classified(
+        cells="all", model="R&D <net_1>", notes=("a note",), dataset="a & b", imagenet_val=False
+    )
+    lines = tool(folder).stdout.splitlines()
+    told = [line for line in lines if line and not line.startswith("|")]
+    assert len(set(told)) == len(told)
+    assert len([line for line in lines if "a note" in line]) == 1
+    assert len([line for line in lines if "fingerprint" in line]) == 1
+    assert len([line for line in lines if line.startswith("| R&D <net_1> ")]) == 2
+    assert len(lines) < 60
+    assert not [line for line in lines if "\\" in line or "**" in line]
+    assert lines[0] == "Robustness on a & b"
 
 
 def test_the_default_place_is_in_the_first_folder(tool, make_store):

@@ -263,7 +263,9 @@ def imagenet(tmp_path_factory):
     root = tmp_path_factory.mktemp("imagenet")
     for seed, wnid in enumerate((A_ONLY, BOTH, R_ONLY, NEITHER)):
         for number in range(2):
-            write_image(root / "val" / wnid / f"{number}.JPEG", 10 * seed + number)
+            write_image(
+                root / "val" / wnid / f"ILSVRC2012_val_{number:08d}.JPEG", 10 * seed + number
+            )
     for seed, wnid in enumerate((A_ONLY, BOTH)):
         write_image(root / "a" / wnid / "0.jpg", 100 + seed)
     for seed, wnid in enumerate((BOTH, R_ONLY)):
@@ -403,7 +405,7 @@ def test_bfloat16_is_said(run_timm, tmp_path):
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
-        ({"allow_missing": False}, "no folder of 996 of the 1000 classes of ImageNet-1K"),
+        ({"allow_missing": False}, "no images of 996 of the 1000 classes of ImageNet-1K"),
         ({"root": "none"}, "--data-root '.*none' does not exist; expected class folders in it"),
         ({"imagenet_a": "r"}, r"1 folders that are no class of ImageNet-A \(n01443537\)"),
         ({"imagenet_r": "none"}, "--imagenet-r '.*none' does not exist"),
@@ -428,6 +430,51 @@ def test_what_is_refused(chosen, message, run_timm, imagenet, tmp_path):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         run_timm(tmp_path / "x", **chosen)
     assert not os.path.exists(tmp_path / "x")
+
+
+def test_folders_of_numbers_need_the_models_order(tmp_path, own_numbers, caplog):
+    """Text order (10 before 2) and timm's natural order differ: labels would be wrong silently."""
+    root, weights = own_numbers
+    names = tmp_path / "names.txt"
+    names.write_text("".join(f"{number}\n" for number in range(12)))
+
+    def run(file):
+        own = {"input_size": 32, "classes": file, "allow_missing": True}
+        chosen = with_task_options({"corruptions": ("contrast",), "severities": (1,), **own,
+                                    "workers": 0, "mode": "fast"})  # fmt: skip
+        return sweep(TimmSource("test_resnet", weights, data_root=root), options=chosen,
+                     work_dir=tmp_path / "x")  # fmt: skip
+
+    with pytest.raises(ValueError, match=r"text order.* is 10, 11, 2, .*natural.* is 2, 3, 4, "):
+        run(None)
+    assert not (tmp_path / "x").exists()
+    shutil.rmtree(root / "3")  # a folder of a part of the model's classes is numbered alike
+    result = CellStore(run(names)).read(CLEAN)
+    assert [int(key.split("/")[0]) for key in result.image_ids] == list(result.samples["label"])
+    assert result.provenance.classes == tuple(map(str, range(12)))
+    assert result.provenance.notes == ("--allow-missing: images of 11 of the 12 classes only",)
+    assert "12 classes, in the order of --classes" in caplog.text
+
+
+@pytest.fixture
+def own_numbers(tmp_path):
+    """Images in folders 0 to 11, and weights of 12 classes."""
+    for number in range(12):
+        write_image(tmp_path / f"data/{number}/0.jpg", number, size=(40, 40))
+    network = timm.create_model("test_resnet", num_classes=12)
+    torch.save(network.state_dict(), tmp_path / "weights.pth")
+    return tmp_path / "data", tmp_path / "weights.pth"
+
+
+def test_only_validation_images_are_called_imagenet(run_timm, imagenet, tmp_path):
+    chosen = {"severities": (1,), "corruptions": ("contrast",)}
+    told = CellStore(run_timm(tmp_path / "x", **chosen)).provenance()
+    assert (told.dataset, told.imagenet_val) == ("ImageNet-1K", True)
+    for number, file in enumerate((imagenet / "val").rglob("*.JPEG")):  # the same folders' names
+        write_image(tmp_path / f"photos/{file.parent.name}/{number}.jpg", number)
+    told = CellStore(run_timm(tmp_path / "y", root=tmp_path / "photos", **chosen)).provenance()
+    assert (told.dataset, told.imagenet_val) == ("photos (1000 classes)", False)
+    assert not any("ImageNet" in note for note in told.notes)
 
 
 def test_own_classes_are_no_imagenet_a(run_sweep, imagenet, tmp_path):

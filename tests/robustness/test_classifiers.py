@@ -1,5 +1,8 @@
 """Classifiers from configs and from timm: weights, preparation of images, scores."""
 
+import copy
+import dataclasses
+
 import numpy as np
 import pytest
 import timm
@@ -7,7 +10,7 @@ import torch
 from mmengine.registry import MODELS
 from PIL import Image
 from safetensors.torch import save_file
-from timm.data import create_transform
+from timm.data import ImageNetInfo, create_transform, infer_imagenet_subset
 
 from stl_backbones.config.reading import load_config
 from stl_backbones.datasets.views import View
@@ -91,7 +94,7 @@ def test_a_converted_file_scores_like_its_source(mini, checkpoint, tmp_path):
     other = open_config_classifier(mini, tmp_path / "converted.pth", name="x")
     assert torch.equal(one.scores(pixels(), "cls"), other.scores(pixels(), "cls"))
     assert one.config_sha256 == other.config_sha256
-    assert one.checkpoint_sha256 != other.checkpoint_sha256
+    assert one.checkpoint_sha256 == other.checkpoint_sha256  # of the weights, not of the file
 
 
 def test_a_converted_file_says_what_its_source_said(network, checkpoint, tmp_path):
@@ -200,3 +203,112 @@ def test_a_network_without_classifier(tmp_path):
     torch.save(timm.create_model("test_resnet", num_classes=0).state_dict(), tmp_path / "x.pth")
     with pytest.raises(ValueError, match="does not fit timm's 'test_resnet' with 1000 classes"):
         open_timm_classifier("test_resnet", tmp_path / "x.pth")
+
+
+def test_hashes_come_from_the_network(timm_file):
+    """A second network under the same name and settings is another model."""
+    one = open_timm_classifier("test_resnet", timm_file)
+    with pytest.raises(TypeError):
+        dataclasses.replace(one, checkpoint_sha256="0" * 64)
+    other = copy.deepcopy(one.network)
+    again = dataclasses.replace(one, network=copy.deepcopy(other))
+    assert again.checkpoint_sha256 == one.checkpoint_sha256
+    norm = next(layer for layer in other.modules() if isinstance(layer, torch.nn.BatchNorm2d))
+    norm.running_mean[0] += 1  # a buffer decides predictions as a weight does
+    changed = dataclasses.replace(one, network=other)
+    assert changed.checkpoint_sha256 != one.checkpoint_sha256
+    assert changed.config_sha256 == one.config_sha256
+
+
+def test_layers_are_part_of_the_settings(timm_file):
+    """The same weights with another activation predict otherwise."""
+    one = open_timm_classifier("test_resnet", timm_file)
+    other = copy.deepcopy(one.network)
+    name = next(n for n, layer in other.named_modules() if isinstance(layer, torch.nn.ReLU))
+    other.set_submodule(name, torch.nn.GELU())
+    changed = dataclasses.replace(one, network=other)
+    assert changed.checkpoint_sha256 == one.checkpoint_sha256
+    assert changed.config_sha256 != one.config_sha256
+
+
+def test_raw_weights_are_another_model(timm_file, tmp_path):
+    weights = torch.load(timm_file, weights_only=True)
+    averaged = {k: v + 1 if v.is_floating_point() else v for k, v in weights.items()}
+    torch.save({"state_dict": weights, "model_ema": averaged}, tmp_path / "both.pth")
+
+    def open_it(**given):
+        return TimmSource("test_resnet", tmp_path / "both.pth", data_root=None, **given).open(
+            SweepOptions()
+        )
+
+    raw, average = open_it(ema=False), open_it()
+    assert raw.checkpoint_sha256 == open_timm_classifier("test_resnet", timm_file).checkpoint_sha256
+    assert average.checkpoint_sha256 != raw.checkpoint_sha256
+    assert torch.equal(average.network.fc.bias, averaged["fc.bias"])
+
+
+def test_grey_images_are_pillows(tmp_path):
+    torch.manual_seed(0)
+    network = timm.create_model("test_resnet", num_classes=3, in_chans=1).eval()
+    torch.save(network.state_dict(), tmp_path / "grey.pth")
+    classifier = open_timm_classifier("test_resnet", tmp_path / "grey.pth", mean=[0.5], std=[0.25])
+    images = pixels()
+    grey = np.stack([np.asarray(Image.fromarray(image.numpy()).convert("L")) for image in images])
+    with torch.inference_mode():
+        expected = network((torch.from_numpy(grey).unsqueeze(1) / 255 - 0.5) / 0.25)
+    torch.testing.assert_close(classifier.scores(images, "cls"), expected, rtol=1e-4, atol=1e-4)
+    assert (classifier.channels, classifier.normalisation) == (1, "grey mean 0.5 std 0.25")
+    with pytest.raises(ValueError, match="mean must be 1 number, got 3"):
+        open_timm_classifier("test_resnet", tmp_path / "grey.pth", mean=[0.1, 0.2, 0.3])
+
+
+def test_the_mean_of_rgb_where_timm_states_no_grey_one(tmp_path):
+    grey = timm.create_model("mobilenetv3_small_050", in_chans=1, num_classes=2)
+    torch.save(grey.state_dict(), tmp_path / "grey.pth")
+    own = open_timm_classifier("mobilenetv3_small_050", tmp_path / "grey.pth", input_size=32)
+    assert own.mean == pytest.approx([(0.485 + 0.456 + 0.406) / 3])
+    assert own.std == pytest.approx([(0.229 + 0.224 + 0.225) / 3])
+
+
+def test_one_mean_for_all_channels(timm_file):
+    classifier = open_timm_classifier("test_resnet", timm_file, mean=[0.5], std=[0.5])
+    assert (classifier.mean, classifier.std) == ((0.5,) * 3, (0.5,) * 3)
+
+
+@pytest.fixture(scope="module")
+def imagenet_folders(tmp_path_factory):
+    """Two of ImageNet-1K's classes, the second unknown to ImageNet-22K."""
+    root = tmp_path_factory.mktemp("imagenet")
+    for wnid in ("n01440764", "n04399382"):
+        (root / wnid).mkdir()
+        Image.new("RGB", (64, 64)).save(root / wnid / "1.png")
+    return root
+
+
+@pytest.mark.parametrize(("classes", "absent"), [(21841, 1), (11821, 7), (11221, 9), (21842, 0)])
+def test_logits_of_a_larger_imagenet(imagenet_folders, tmp_path, classes, absent):
+    torch.manual_seed(0)
+    network = timm.create_model("test_resnet", num_classes=classes).eval()
+    torch.save(network.state_dict(), tmp_path / "large.pth")
+    source = TimmSource("test_resnet", tmp_path / "large.pth", data_root=imagenet_folders)
+    classifier = source.open(SweepOptions())
+    assert classifier.num_classes == 1000
+    found = classifier.scores(pixels(), "cls")
+    whole = dataclasses.replace(classifier, columns=None).scores(pixels(), "cls")
+    names = ImageNetInfo(infer_imagenet_subset({"num_classes": classes})).label_names()
+    for place, wnid in enumerate(ImageNetInfo().label_names()):
+        expected = whole[:, names.index(wnid)] if wnid in names else whole.amin(dim=1)
+        assert torch.equal(found[:, place], expected)
+    assert (classifier.notes == ()) == (not absent)
+    assert all(note.startswith(f"{absent} of the 1000 classes") for note in classifier.notes)
+
+
+def test_own_classes_are_not_cut(tmp_path):
+    torch.save(timm.create_model("test_resnet", num_classes=11821).state_dict(), tmp_path / "x.pth")
+    for name in "ab":
+        (tmp_path / "val" / name).mkdir(parents=True)
+        Image.new("RGB", (64, 64)).save(tmp_path / "val" / name / "1.png")
+    classifier = TimmSource("test_resnet", tmp_path / "x.pth", data_root=tmp_path / "val").open(
+        SweepOptions()
+    )
+    assert (classifier.columns, classifier.num_classes) == (None, 11821)

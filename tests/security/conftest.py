@@ -11,7 +11,7 @@ import warnings
 import pytest
 import torch
 
-from stl_backbones.models.checkpoint import trust_checkpoints
+from stl_backbones.models.checkpoint_files import trust_checkpoints
 
 _ENVIRONMENT = ("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD")
 

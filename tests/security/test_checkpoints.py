@@ -15,7 +15,7 @@ from torch import nn
 from stl_backbones.engine.loading import load_model_weights
 from stl_backbones.engine.safe_loaders import install_safe_loaders, load_from_local
 from stl_backbones.models import read_checkpoint
-from stl_backbones.models.checkpoint import trust_checkpoints
+from stl_backbones.models.checkpoint_files import trust_checkpoints
 from stl_backbones.records import CLEAN, CellResult, Provenance
 from stl_backbones.results import CellStore
 from stl_backbones.robustness.blocks import BlockStore
@@ -59,7 +59,8 @@ def test_the_bombs_would_go_off(tmp_path, poison, marker):
 
 @pytest.mark.parametrize("kind", ["zip", "pickle 2"])
 def test_a_pickle_named_safetensors(tmp_path, poison, marker, kind):
-    with pytest.raises(ValueError, match="truncated or no safetensors"):
+    """What a file holds decides how it is read; its name opens no way round the refusal."""
+    with pytest.raises(ValueError, match="holds pickled code"):
         read_checkpoint(poison(tmp_path / "file.safetensors", kind))
     assert not marker.exists()
 
@@ -69,6 +70,20 @@ def test_a_trusted_file_is_run_and_read(tmp_path, poison, marker):
     trust_checkpoints()
     assert read_checkpoint(path)["state_dict"]["x"].tolist() == [1, 1]
     assert marker.is_dir()
+
+
+def test_a_trusted_file_of_a_whole_model(tmp_path):
+    """What ``torch.save(model)`` writes, alone or under the key of YOLO's trainers."""
+    network = nn.Linear(2, 3)
+    for name, content in (("bare.pth", network), ("held.pth", {"epoch": 3, "model": network})):
+        torch.save(content, tmp_path / name)
+        with pytest.raises(ValueError, match=r"holds pickled code.*--trust-checkpoint"):
+            read_checkpoint(tmp_path / name)
+    trust_checkpoints()
+    for name in ("bare.pth", "held.pth"):
+        fresh = nn.Linear(2, 3)
+        load_model_weights(fresh, tmp_path / name)
+        assert torch.equal(fresh.weight, network.weight)
 
 
 @pytest.mark.parametrize("kind", ["pickle 0", "archive", "script"])
@@ -120,10 +135,10 @@ def home(tmp_path, monkeypatch):
 
 
 def test_fetched_files_are_no_exception(home, poison, marker):
-    poison(home / "hub/checkpoints/net.pth", "zip")
-    for address in ("http://nowhere.invalid/net.pth", "https://nowhere.invalid/a/net.pth"):
-        with pytest.raises(ValueError, match=r"net\.pth' holds pickled code \(posix\.mkdir\)"):
-            CheckpointLoader.load_checkpoint(address)
+    poison(home / "hub/checkpoints/net-0123abcd.pth", "zip")
+    for address in ("http://nowhere.invalid/", "https://nowhere.invalid/a/"):
+        with pytest.raises(ValueError, match=r"net-0123abcd\.pth' holds pickled code \(posix\.mk"):
+            CheckpointLoader.load_checkpoint(f"{address}net-0123abcd.pth")
     assert not marker.exists()
 
 
@@ -136,8 +151,8 @@ def test_names_of_model_zoos_are_no_exception(home, poison, marker):
 
 
 def test_a_fetched_file_loads(home):
-    torch.save({"x": torch.ones(1)}, home / "hub/checkpoints/net.pth")
-    assert CheckpointLoader.load_checkpoint("http://nowhere.invalid/net.pth")["x"] == 1
+    torch.save({"x": torch.ones(1)}, home / "hub/checkpoints/net-0123abcd.pth")
+    assert CheckpointLoader.load_checkpoint("http://nowhere.invalid/net-0123abcd.pth")["x"] == 1
 
 
 def run_record(folder, **info):

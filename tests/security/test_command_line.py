@@ -9,7 +9,7 @@ import torch
 
 from stl_backbones.cli.tool import add_trust_checkpoint, make_parser, parse_options
 from stl_backbones.config.reading import load_config
-from stl_backbones.models.checkpoint import are_checkpoints_trusted
+from stl_backbones.models.checkpoint_files import are_checkpoints_trusted
 
 READERS = (
     "convert_checkpoint.py", "export_onnx.py", "pretrain.py", "robustness.py", "test.py",

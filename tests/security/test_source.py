@@ -16,7 +16,7 @@ NEVER = {
 NEVER_METHODS = {"extractall"}  # of archives
 PLACES = ("stl_backbones", "tools", "benchmarks", "requirements", "setup.py")
 # The one place where a checkpoint's code is run, after --trust-checkpoint.
-TRUSTED = {("stl_backbones/models/checkpoint.py", "_unpickle")}
+TRUSTED = {("stl_backbones/models/checkpoint_files.py", "_unpickle")}
 
 
 def name_of(node):

@@ -1,6 +1,58 @@
 import csv
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
+
+
+@pytest.fixture
+def plan_demo(repo_root, tmp_path):
+    """The demo's training command, or none."""
+    tool = runpy.run_path(str(repo_root / "tools/demo.py"))
+
+    def plan():
+        args = tool["parse"]().parse_args(["--out", str(tmp_path), "--iterations", "100"])
+        return next((step for step in tool["plan"](args) if step[0] == "train.py"), None)
+
+    return plan
+
+
+def test_a_training_that_was_started_is_resumed_and_one_that_is_done_left_out(plan_demo, tmp_path):
+    assert "--resume" not in plan_demo()
+    (tmp_path / "train").mkdir()
+    assert "--resume" not in plan_demo()  # the folder alone is no run
+    (tmp_path / "train/.lock").touch()
+    assert "--resume" in plan_demo()
+    (tmp_path / "train/iter_100.pth").touch()
+    assert plan_demo() is None
+
+
+def test_checkpoints_are_written_on_the_way(plan_demo):
+    assert "default_hooks.checkpoint.interval=5" in plan_demo()
+
+
+@pytest.mark.slow
+def test_an_interrupted_demo_goes_on_from_its_last_checkpoint(repo_root, tmp_path):
+    words = [sys.executable, "tools/demo.py", "--out", tmp_path / "demo", "--limit", "1"]
+    words += ["--iterations", "40"]
+    first = subprocess.Popen(words, cwd=repo_root, start_new_session=True)
+    while not (tmp_path / "demo/train/iter_10.pth").exists():
+        assert first.poll() is None
+        time.sleep(0.1)
+    os.killpg(first.pid, signal.SIGINT)  # as Ctrl-C does
+    assert first.wait(60) == 130
+    again = subprocess.run(words, cwd=repo_root, text=True, capture_output=True, timeout=900)
+    assert again.returncode == 0, again.stderr[-2000:]
+    steps = re.findall(r"Iter\(train\) \[ *(\d+)/40\]", again.stdout)
+    saved = re.findall(r"Saving checkpoint at (\d+) iterations", again.stdout)
+    assert int(saved[0]) > 10
+    assert steps == [] or int(steps[0]) > 10
+    assert "mIoU" in again.stdout
 
 
 @pytest.mark.slow

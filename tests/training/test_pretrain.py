@@ -133,6 +133,52 @@ def test_the_test_tool_scores_the_average(labeler, configs, labeler_options, tmp
     assert len(metrics) == 4
 
 
+@pytest.fixture
+def without_a_class(mini_data, tmp_path):
+    """The data, with a validation split that lacks the first class; and that class's name."""
+    root = shutil.copytree(mini_data / "imagenet", tmp_path / "data")
+    first = min(path for path in (root / "val").iterdir())
+    shutil.rmtree(first)
+    return root, first.name
+
+
+def test_validation_is_numbered_by_training(without_a_class, configs, labeler_options, tmp_path):
+    root, name = without_a_class
+    options = {**labeler_options, "data_root": str(root)}
+    folder = pretrain(configs["labeler"], work_dir=tmp_path / "run", options=options)
+    (log,) = folder.glob("*/*.log")
+    assert f"no images of 1 of the 10 classes of training ({name})" in log.read_text()
+    classes = read(folder / "epoch_2.pth")["meta"]["dataset_meta"]["classes"]
+    assert classes == tuple(sorted(path.name for path in (root / "train").iterdir()))
+    (root / "val/zebra").mkdir()
+    shutil.copy(next((root / "val").rglob("*.*")), root / "val/zebra")
+    with pytest.raises(ValueError, match=r"1 class folders that training has not \(zebra\)"):
+        pretrain(configs["labeler"], work_dir=tmp_path / "x", options=options)
+    shutil.rmtree(root / "val/zebra")
+    (root / f"train/{name}").rename(root / "train/zebra")
+    with pytest.raises(ValueError, match=rf"began with other training classes.*{name}, zebra"):
+        pretrain(configs["labeler"], work_dir=folder, options=options, resume="auto")
+
+
+def test_a_tested_split_is_numbered_by_the_checkpoint(
+    labeler, configs, labeler_options, without_a_class, tmp_path
+):
+    options = {**labeler_options, "test_evaluator.topk": (1, 2, 5, 9)}
+    checkpoint = labeler / "epoch_2.pth"
+    hits = []
+    for number, root in enumerate((labeler_options["data_root"], without_a_class[0])):
+        scores = evaluate(
+            configs["labeler"], checkpoint, work_dir=tmp_path / str(number),
+            options={**options, "data_root": str(root)},
+        )  # fmt: skip
+        images = 10 - number
+        hits.append({name: round(score * images / 100) for name, score in scores.items()})
+    # The image that is gone was right or wrong; the others are as right as before.
+    gone = {name: hits[0][name] - hits[1][name] for name in hits[0]}
+    assert set(gone.values()) <= {0, 1}
+    assert all(gone[f"cls_top{k}"] <= gone[f"cls_top{m}"] for k, m in ((1, 2), (2, 5), (5, 9)))
+
+
 @pytest.mark.parametrize("step", [2, 3])
 def test_a_resumed_run_equals_an_uninterrupted_one(
     student, configs, student_options, tmp_path, step

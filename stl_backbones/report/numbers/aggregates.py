@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Literal
 
 from stl_backbones.corruptions.catalog import SEVERITIES, Protocol, get_protocol
+from stl_backbones.errors import UnknownNameError
 from stl_backbones.metrics import (
     IncompleteCellsError,
     Replicates,
@@ -21,13 +22,16 @@ from stl_backbones.metrics import (
 )
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.report.numbers.format import full_name
+from stl_backbones.report.numbers.keys import AVERAGE, CLEAN_KEY, RETENTION, Key
 from stl_backbones.report.read.cells import Draws
 from stl_backbones.report.read.metrics import CellMetric, TaskMetrics
 from stl_backbones.report.read.runs import Run
 from stl_backbones.report.read.sets import CLEAN_SUFFIX
+from stl_backbones.report.read.text import listed
 
 # Which table it belongs to: the short one of the page's head, or the long one by corruption; what
 # is shown in neither is in the CSV file.
+NO_RATIO = "AlexNet's errors are of ImageNet-1K's validation images, and these are others"
 Place = Literal["summary", "corruption", "detail"]
 
 
@@ -36,8 +40,7 @@ class Aggregate:
     """One number of a run.
 
     Attributes:
-        key: Its name in CSV files and in requirements, for example ``'average'`` or
-            ``'ece:fog'``.
+        key: What it is of.
         title: Its name in tables.
         place: The table that it belongs to.
         replicates: ``(1 + resamples,)`` values, of the data set and of each resample; ``None``
@@ -49,7 +52,7 @@ class Aggregate:
         highest: No fraction of its kind is above it.
     """
 
-    key: str
+    key: Key
     title: str
     place: Place
     replicates: Replicates | None
@@ -72,6 +75,48 @@ class Aggregate:
         return percentile_interval(self.replicates[1:])
 
 
+class Aggregates(Mapping[str, Aggregate]):
+    """The aggregates of a run by name, in the order of tables.
+
+    Args:
+        found: They.
+        task: Their task.
+    """
+
+    def __init__(self, found: Iterable[Aggregate], task: TaskMetrics) -> None:
+        self._by_text = {one.key.text: one for one in found}
+        self._spelled: dict[str, list[Aggregate]] = {}
+        for one in self._by_text.values():
+            for text in one.key.spellings(task):
+                self._spelled.setdefault(text, []).append(one)
+
+    def __getitem__(self, name: str) -> Aggregate:
+        """Look one up by its own name, or by any other that means it alone.
+
+        Raises:
+            KeyError: If none has the name, or several have it; they are named.
+        """
+        found = [self._by_text[name]] if name in self._by_text else self._spelled.get(name, [])
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise KeyError(name)
+        told = " or ".join(f"'{one.key.text}'" for one in found)
+        raise UnknownNameError(f"'{name}' has {len(found)} meanings; write {told}")
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._spelled
+
+    def __iter__(self) -> Iterator[str]:
+        """Each one's name in CSV files: the short one, if that means it alone."""
+        for text, one in self._by_text.items():
+            short = one.key.short
+            yield short if self._spelled[short] == [one] else text
+
+    def __len__(self) -> int:
+        return len(self._by_text)
+
+
 @dataclass(frozen=True)
 class Findings:
     """The runs of one report and all their aggregates.
@@ -82,6 +127,7 @@ class Findings:
         task: Their task.
         draws: The resamples that they were read with.
         paper: Whether the paper's rows stand beside them.
+        means: Name -> corruptions of the protocol: means that were asked for.
     """
 
     runs: tuple[Run, ...]
@@ -89,11 +135,12 @@ class Findings:
     task: TaskMetrics
     draws: Draws = field(default_factory=lambda: Draws(resamples=0))
     paper: bool = False
+    means: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @cached_property
-    def aggregates(self) -> tuple[dict[str, Aggregate], ...]:
-        """Of each run: key -> aggregate, in the order of tables."""
-        return tuple(_aggregates(run, self.protocol, self.task) for run in self.runs)
+    def aggregates(self) -> tuple[Aggregates, ...]:
+        """Of each run."""
+        return tuple(_aggregates(run, self) for run in self.runs)
 
     @property
     def swept(self) -> bool:
@@ -101,59 +148,67 @@ class Findings:
         return any(run.swept for run in self.runs)
 
     @property
-    def pairs(self) -> Iterator[tuple[Run, dict[str, Aggregate]]]:
+    def pairs(self) -> Iterator[tuple[Run, Aggregates]]:
         """The runs with their aggregates."""
         return zip(self.runs, self.aggregates, strict=True)
 
 
-def _aggregates(run: Run, protocol: Protocol, task: TaskMetrics) -> dict[str, Aggregate]:
+def _aggregates(run: Run, findings: Findings) -> Aggregates:
+    task, protocol = findings.task, findings.protocol
     main, *others = task.cells
     found = [
-        *_of_metric(run, main, protocol, task),
+        *_of_metric(run, main, findings),
         *_means(run, protocol, task),
         *(_corruption_errors(run, main) if task.has_corruption_error else ()),
         *_of_sets(run, task),
-        *(one for metric in others for one in _of_metric(run, metric, protocol, task)),
+        *(one for metric in others for one in _of_metric(run, metric, findings)),
     ]
-    return {aggregate.key: aggregate for aggregate in found}
+    return Aggregates(found, task)
 
 
-def cell_aggregate(run: Run, metric: CellMetric, cell: Cell, *, key: str) -> Aggregate:
+def cell_aggregate(run: Run, metric: CellMetric, cell: Cell) -> Aggregate:
     """The score of one cell."""
     title, scores = f"{metric.name}, {cell.name}", _scores(run, metric)
+    key = Key("cell", cell.name, metric.key)
     return _make(run, metric, key, title, "detail", lambda: mean_over(scores, [cell]))
 
 
-def _of_metric(
-    run: Run, metric: CellMetric, protocol: Protocol, task: TaskMetrics
-) -> Iterator[Aggregate]:
+def _of_metric(run: Run, metric: CellMetric, findings: Findings) -> Iterator[Aggregate]:
     """Clean, average, retention where it has one, then groups, then corruptions."""
-    make, scores = partial(_make, run, metric), _scores(run, metric)
-    wording, levels, is_main = task.wording, protocol.severities, metric is task.main
-    key = partial(task.key_of, metric)
+    task, protocol = findings.task, findings.protocol
+    scores, levels, wording = _scores(run, metric), protocol.severities, task.wording
+    is_main = metric is task.main
     group_place: Place = "summary" if is_main else "detail"
     place: Place = "corruption" if is_main else "detail"
 
-    def title(name: str, of_main: str) -> str:
-        return of_main if is_main else f"{metric.name}, {name}"
+    def make(
+        key: Key, inline: str, of_main: str, place: Place, compute: Callable[[], Replicates]
+    ) -> Aggregate:
+        title = of_main if is_main else f"{metric.name}, {inline}"
+        return _make(run, metric, key.of(task, metric), title, place, compute)
 
-    yield make(key("clean"), title("clean", "Clean"), "summary",
-               partial(mean_over, scores, [CLEAN]))  # fmt: skip
+    def mean_of(names: Sequence[str]) -> Callable[[], Replicates]:
+        return partial(robust_mean, scores, {name: levels[name] for name in names})
+
+    yield make(CLEAN_KEY, "clean", "Clean", "summary", partial(mean_over, scores, [CLEAN]))
     average = f"{wording.average}, mean of {len(protocol.corruptions)} ({protocol.name})"
-    yield make(key("average"), title(_inline(wording.average), average), "summary",
-               partial(robust_mean, scores, levels))  # fmt: skip
+    yield make(AVERAGE, _inline(wording.average), average, "summary",
+               mean_of(protocol.corruptions))  # fmt: skip
     if metric.has_retention:
-        name = title(_inline(wording.retention), wording.retention)
         kept = partial(retention, scores, levels)
-        yield replace(make(key("retention"), name, "summary", kept), unit="fraction")
+        one = make(RETENTION, _inline(wording.retention), wording.retention, "summary", kept)
+        yield replace(one, unit="fraction")
+    for name, names in findings.means.items():
+        title = f"Mean {name}, of {len(names)} ({listed(names, limit=4)})"
+        yield make(Key("mean", name), title, title, group_place, mean_of(names))
     for group, names in protocol.columns.items():
-        name, chosen = full_name(group), {name: levels[name] for name in names}
-        yield make(key(group), title(name.lower(), f"Group: {name}"), group_place,
-                   partial(robust_mean, scores, chosen))  # fmt: skip
+        name = full_name(group)
+        yield make(Key("group", group), name.lower(), f"Group: {name}", group_place,
+                   mean_of(names))  # fmt: skip
     for corruption in protocol.corruptions:
-        name, chosen = full_name(corruption), {corruption: levels[corruption]}
-        yield make(key(corruption), title(name.lower(), name), place,
-                   partial(robust_mean, scores, chosen))  # fmt: skip
+        name = full_name(corruption)
+        yield make(Key("corruption", corruption), name.lower(), name, place,
+                   mean_of([corruption]))  # fmt: skip
 
 
 def _inline(name: str) -> str:
@@ -168,20 +223,29 @@ def _means(run: Run, protocol: Protocol, task: TaskMetrics) -> Iterator[Aggregat
     for other in others:
         title = f"Mean of {len(other.corruptions)} ({other.name})"
         place: Place = "detail" if other.name == protocol.name else "summary"
-        yield make(other.name, title, place, partial(robust_mean, scores, other.severities))
+        yield make(
+            Key("mean", other.name), title, place, partial(robust_mean, scores, other.severities)
+        )
     names = {name for other in others for name in other.corruptions}
     for name in sorted(names - protocol.severities.keys()):
         mean = partial(robust_mean, scores, {name: SEVERITIES})
-        yield make(name, full_name(name), "detail", mean)
+        yield make(Key("corruption", name), full_name(name), "detail", mean)
 
 
 def _corruption_errors(run: Run, main: CellMetric) -> Iterator[Aggregate]:
     make, scores = partial(_make, run, main), _scores(run, main)
     for error in (
-        make("mce", "mCE", "summary", partial(mean_corruption_error, scores)),
-        make("relative_mce", "Relative mCE", "summary", partial(relative_corruption_error, scores)),
-    ):
-        yield replace(error, lower_is_better=True, highest=10.0)
+        make(Key("mce"), "mCE", "summary", partial(mean_corruption_error, scores)),
+        make(
+            Key("relative_mce"), "Relative mCE", "summary",
+            partial(relative_corruption_error, scores),
+        ),
+    ):  # fmt: skip
+        known = replace(error, lower_is_better=True, highest=10.0)
+        if run.provenance.imagenet_val:
+            yield known
+        else:
+            yield replace(known, replicates=None, missing=(NO_RATIO,), is_absent=True)
 
 
 def _of_sets(run: Run, task: TaskMetrics) -> Iterator[Aggregate]:
@@ -191,25 +255,23 @@ def _of_sets(run: Run, task: TaskMetrics) -> Iterator[Aggregate]:
         titles = {name: title, clean: f"ImageNet-1K, {title}'s classes"}
         absent = tuple(f"set {key}" for key in titles if key not in run.sets)
         for key, heading in titles.items():
-            yield _of_set(run, task.main, key, key, heading, "summary")
+            yield _of_set(run, task.main, Key("set", key), heading, "summary")
             for one in task.cells[1:]:
-                title_of = f"{one.name}, {heading}"
-                yield _of_set(run, one, key, task.key_of(one, key), title_of, "detail")
+                own = Key("set", key).of(task, one)
+                yield _of_set(run, one, own, f"{one.name}, {heading}", "detail")
         kept = None
         if not absent:
             parts = (run.sets[key].replicates[task.main.key][CLEAN] for key in titles)
             kept = share(*parts)
-        yield Aggregate(f"{name}-retention", f"{title}, retention", "summary", kept, absent,
-                        is_absent=bool(absent))  # fmt: skip
+        yield Aggregate(Key("set-retention", name), f"{title}, retention", "summary", kept,
+                        absent, is_absent=bool(absent))  # fmt: skip
 
 
-def _of_set(
-    run: Run, metric: CellMetric, image_set: str, key: str, title: str, place: Place
-) -> Aggregate:
+def _of_set(run: Run, metric: CellMetric, key: Key, title: str, place: Place) -> Aggregate:
     """The score of one set."""
-    own = run.sets.get(image_set)
+    own = run.sets.get(key.name)
     found = None if own is None else own.replicates[metric.key][CLEAN]
-    missing = (f"set {image_set}",) if own is None else ()
+    missing = (f"set {key.name}",) if own is None else ()
     return Aggregate(key, title, place, found, missing, metric.unit, metric.lower_is_better,
                      is_absent=own is None)  # fmt: skip
 
@@ -221,7 +283,7 @@ def _scores(run: Run, metric: CellMetric) -> Mapping[Cell, Replicates]:
 def _make(
     run: Run,
     metric: CellMetric,
-    key: str,
+    key: Key,
     title: str,
     place: Place,
     compute: Callable[[], Replicates],

@@ -22,6 +22,7 @@ class Difference:
     """What the second model has more than the first.
 
     Attributes:
+        name: The aggregate's, as in CSV files.
         first: The first model's aggregate.
         second: The second model's.
         value: Second minus first; ``None`` if one of them is missing.
@@ -29,6 +30,7 @@ class Difference:
         p_value: Two-sided; 1 for equal models, NaN if a resample has no score.
     """
 
+    name: str
     first: Aggregate
     second: Aggregate
     value: float | None
@@ -46,7 +48,7 @@ def compare(findings: Findings) -> tuple[Difference, ...]:
         raise InputError(f"--compare takes two folders, got {len(findings.runs)}")
     _check_paired(*findings.runs)
     first, second = findings.aggregates
-    return tuple(_difference(first[key], second[key]) for key in first if key in second)
+    return tuple(_difference(name, first[name], second[name]) for name in first)
 
 
 def _check_paired(first: Run, second: Run) -> None:
@@ -61,12 +63,12 @@ def _check_paired(first: Run, second: Run) -> None:
             )
 
 
-def _difference(first: Aggregate, second: Aggregate) -> Difference:
+def _difference(name: str, first: Aggregate, second: Aggregate) -> Difference:
     if first.replicates is None or second.replicates is None:
-        return Difference(first, second, None, None, None)
+        return Difference(name, first, second, None, None, None)
     differences = second.replicates - first.replicates
     if len(differences) < 2:
         raise InputError("--compare needs resamples: expected --resamples of at least 1")
     drawn = differences[1:]
     interval, p_value = percentile_interval(drawn), paired_p_value(drawn)
-    return Difference(first, second, float(differences[0]), interval, p_value)
+    return Difference(name, first, second, float(differences[0]), interval, p_value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 MISSING = "-"  # part of the protocol, but not measured (or, in a paper row, not printed)
 NOT_IN_PROTOCOL = "·"  # the protocol does not ask for it
@@ -48,6 +49,13 @@ def with_interval(
         return text
     low, high = (quantity(end, unit, precision) for end in interval)
     return f"{text} ({low})" if low == high == NOT_COUNTED else f"{text} ({low} to {high})"
+
+
+def with_ties(names: Sequence[str], *, of: int) -> str:
+    """Names that share a place, out of so many: ``'fog, snow'``, or ``'fog and 3 more'``."""
+    if len(names) == of > 2:
+        return f"all {of} alike"
+    return ", ".join(names) if len(names) < 3 else f"{names[0]} and {len(names) - 1} more"
 
 
 def full_name(name: str) -> str:

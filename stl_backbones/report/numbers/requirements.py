@@ -10,7 +10,12 @@ from dataclasses import dataclass
 
 from stl_backbones.errors import InputError, UnknownNameError
 from stl_backbones.records import Cell
-from stl_backbones.report.numbers.aggregates import Aggregate, Findings, cell_aggregate
+from stl_backbones.report.numbers.aggregates import (
+    Aggregate,
+    Aggregates,
+    Findings,
+    cell_aggregate,
+)
 from stl_backbones.report.numbers.format import MISSING_SHOWN, NOT_COUNTED
 from stl_backbones.report.read.runs import Run, wanted_cells
 from stl_backbones.report.read.text import listed
@@ -90,29 +95,30 @@ def judge(
     return tuple(verdicts)
 
 
-def _find(name: str, run: Run, found: Mapping[str, Aggregate], findings: Findings) -> Aggregate:
+def _find(name: str, run: Run, found: Aggregates, findings: Findings) -> Aggregate:
     """Look a name up: an aggregate, a metric (of clean images), or a cell."""
+    if name in found:
+        try:
+            return found[name]
+        except UnknownNameError as error:
+            raise UnknownNameError(f"--require {name}: {error.args[0]}") from error
     task, protocol = findings.task, findings.protocol
-    keys = {one.key: one for one in task.cells}
-    head, colon, tail = name.partition(":")
-    chosen = keys.get(head if colon else task.main.key)
-    place = tail if colon else name
-    place = task.aliases.get(place, place)
-    if not colon and name in keys and name not in found:
-        chosen, place = keys[name], "clean"
-    if chosen is not None:
-        key = task.key_of(chosen, place)
-        if key in found:
-            return found[key]
-        corruption, slash, severity = place.rpartition("/")
-        cell = Cell(corruption, int(severity)) if slash and severity.isdecimal() else None
-        if cell in wanted_cells(protocol, task):
-            return cell_aggregate(run, chosen, cell, key=name)
+    metrics = {one.key: one for one in task.cells}
+    head, colon, tail = name.rpartition(":")
+    corruption, slash, severity = tail.rpartition("/")
+    cell = Cell(corruption, int(severity)) if slash and severity.isdecimal() else None
+    metric = metrics.get(head) if colon else task.main
+    if metric is not None and cell in wanted_cells(protocol, task):
+        return cell_aggregate(run, metric, cell)
     known = [*task.aliases, *(key for key in found if ":" not in key)]
     raise UnknownNameError(
         f"--require knows no '{name}' under protocol '{protocol.name}'; expected one of "
         f"{', '.join(known)}, CORRUPTION/SEVERITY"
-        + ("" if len(keys) == 1 else f", or {', '.join(list(keys)[1:])}, alone or as METRIC:NAME")
+        + (
+            ""
+            if len(metrics) == 1
+            else f", or {', '.join(list(metrics)[1:])}, alone or as METRIC:NAME"
+        )
     )
 
 

@@ -1,87 +1,116 @@
-"""From a run's cells to the numbers of its row."""
+"""Where a run is weakest: corruption, cell and class."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass
 from math import isnan
 
 import numpy as np
 
 from stl_backbones.corruptions.catalog import Protocol
-from stl_backbones.metrics import IncompleteCellsError, mean_over, retention, robust_mean
+from stl_backbones.metrics import mean_of, mean_over
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.report.read.metrics import CellMetric
 from stl_backbones.report.read.runs import Run
 
-
-def summarise(run: Run, protocol: Protocol) -> dict[str, float | None]:
-    """Compute a run's row: ``'clean'``, ``'average'``, ``'retention'``, and corruptions by name.
-
-    Returns:
-        Key -> number; ``None`` where cells are missing. Retention is NaN if the clean score is 0.
-
-    References:
-        The columns of Tables 12 and 13 of the STL paper; retention as in its Table 2.
-    """
-    scores, levels = run.scores, protocol.severities
-    return {
-        "clean": scores.get(CLEAN),
-        "average": _or_none(partial(robust_mean, scores, levels)),
-        "retention": _or_none(partial(retention, scores, levels)),
-        **{
-            name: _or_none(partial(mean_over, scores, _cells(protocol, name)))
-            for name in protocol.corruptions
-        },
-    }
+_ROUNDING = 1e-12  # means of equal scores may differ in the last digits
 
 
-def weakest(
-    row: Mapping[str, float | None], protocol: Protocol, metric: CellMetric
-) -> tuple[str, float] | None:
-    """Corruption of the worst mean of a row; ``None`` unless all of them were measured."""
-    means = {name: row[name] for name in protocol.corruptions}
-    known = {name: mean for name, mean in means.items() if mean is not None and not isnan(mean)}
-    if len(known) < len(means):
+def corruption_scores(run: Run, protocol: Protocol) -> dict[str, float | None]:
+    """Mean over severities of each corruption of the protocol; ``None`` where cells are missing."""
+    means = {}
+    for name in protocol.corruptions:
+        cells = _cells(protocol, name)
+        known = all(cell in run.scores for cell in cells)
+        means[name] = mean_over(run.scores, cells) if known else None
+    return means
+
+
+@dataclass(frozen=True)
+class Extreme:
+    """The worst of several scores, and what has it: one name, or tied ones, in order."""
+
+    score: float
+    names: tuple[str, ...]
+
+
+def worst_of(scores: Mapping[str, float | None], *, lower_is_better: bool) -> Extreme | None:
+    """The worst of scores, NaN aside; ``None`` unless there are some and all were measured."""
+    known = {name: score for name, score in scores.items() if score is not None}
+    counted = {name: score for name, score in known.items() if not isnan(score)}
+    if len(known) < len(scores) or not counted:
         return None
-    worst = (max if metric.lower_is_better else min)(known, key=lambda name: known[name])
-    return worst, known[worst]
+    worst = (max if lower_is_better else min)(counted.values())
+    tied = tuple(name for name, score in counted.items() if abs(score - worst) <= _ROUNDING)
+    return Extreme(worst, tied)
 
 
-def summarise_classes(run: Run, protocol: Protocol) -> dict[int, dict[str, float | str | None]]:
-    """Compute scores by class, for the classes that occur in the ground truth.
+def weakest(run: Run, protocol: Protocol, metric: CellMetric) -> tuple[Extreme, Extreme] | None:
+    """The worst corruption, and the worst cell, which may be another's; ``None`` if one is missing.
 
     Returns:
-        Class index -> ``'clean'``; ``'average'``, the protocol's mean of the class's score;
-        ``'worst'``, its lowest mean over severities, and the corruption that it is ``'under'``.
-        What needs a missing cell is ``None`` or not there. Empty where there are no such scores.
+        Names of corruptions, ``'fog'``, and of cells, ``'snow-5'``.
     """
+    cells = {cell.name: run.scores.get(cell) for cell in protocol.cells() if not cell.is_clean}
+    lower = metric.lower_is_better
+    corruption = worst_of(corruption_scores(run, protocol), lower_is_better=lower)
+    cell = worst_of(cells, lower_is_better=lower)
+    return None if corruption is None or cell is None else (corruption, cell)
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """A class's scores; what needs a missing cell is ``None``.
+
+    Attributes:
+        clean: On clean images.
+        average: The protocol's mean.
+        worst: The lowest mean of a corruption, which is the largest loss against clean.
+        cell: The lowest score of a cell.
+    """
+
+    clean: float | None
+    average: float | None = None
+    worst: Extreme | None = None
+    cell: Extreme | None = None
+
+    @property
+    def loss(self) -> float | None:
+        """What the worst corruption takes from the clean score."""
+        if self.clean is None or self.worst is None:
+            return None
+        return self.clean - self.worst.score
+
+    @property
+    def is_never_found(self) -> bool:
+        """Whether it is found neither on clean images nor under any corruption."""
+        return self.clean == 0 and self.average == 0
+
+
+def summarise_classes(run: Run, protocol: Protocol) -> dict[int, ClassScore]:
+    """Scores by class index, of the classes that occur in the ground truth; empty without any."""
     scores = run.class_scores
     if not scores:
         return {}
     occurs = np.isfinite(next(iter(scores.values())))  # the truth is one for all cells
-    found: dict[int, dict[str, float | str | None]] = {
-        int(index): {"clean": float(scores[CLEAN][index]) if CLEAN in scores else None}
-        for index in np.flatnonzero(occurs)
-    }
-    if not [cell for cell in run.missing(protocol) if not cell.is_clean]:
-        names = protocol.corruptions
-        means = np.stack(  # (corruptions, classes)
-            [np.mean([scores[cell] for cell in _cells(protocol, name)], axis=0) for name in names]
+    is_whole = all(cell.is_clean for cell in run.missing(protocol))
+
+    def of_class(index: int) -> ClassScore:
+        clean = float(scores[CLEAN][index]) if CLEAN in scores else None
+        if not is_whole:
+            return ClassScore(clean)
+        cells = {cell: float(scores[cell][index]) for cell in protocol.cells() if not cell.is_clean}
+        means = {name: mean_over(cells, _cells(protocol, name)) for name in protocol.corruptions}
+        return ClassScore(
+            clean,
+            mean_of(list(means.values())),
+            worst_of(means, lower_is_better=False),
+            worst_of({cell.name: one for cell, one in cells.items()}, lower_is_better=False),
         )
-        for index, row in found.items():
-            worst = int(np.argmin(means[:, index]))
-            row["average"] = float(means[:, index].mean())
-            row["worst"], row["under"] = float(means[worst, index]), names[worst]
-    return found
+
+    return {int(index): of_class(index) for index in np.flatnonzero(occurs)}
 
 
 def _cells(protocol: Protocol, corruption: str) -> list[Cell]:
     return [Cell(corruption, severity) for severity in protocol.severities[corruption]]
-
-
-def _or_none(compute: Callable[[], float]) -> float | None:
-    try:
-        return compute()
-    except IncompleteCellsError:
-        return None

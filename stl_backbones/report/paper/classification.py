@@ -38,7 +38,7 @@ def table_2_rows() -> tuple[Row, ...]:
 
 def table_3_rows() -> tuple[Row, ...]:
     """Parameters, clean accuracy, ImageNet-A, ImageNet-R, mCE; as printed."""
-    columns = {"clean": "in1k_top1", "imagenet-a": "in_a_acc", "imagenet-r": "in_r_acc"}
+    columns = {"clean": "in1k_top1", "set:imagenet-a": "in_a_acc", "set:imagenet-r": "in_r_acc"}
     return _rows(TABLE_3, {**columns, "mce": "in_c_mce"}, {"params": "params_m"})
 
 

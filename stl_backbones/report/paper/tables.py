@@ -14,6 +14,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from importlib import resources
 
 from stl_backbones.corruptions.catalog import get_protocol
+from stl_backbones.report.numbers.keys import Key
 from stl_backbones.report.sections import PAPER_PREFIX, Row, Value
 
 _TENTH = Decimal("0.1")
@@ -160,14 +161,16 @@ def main_rows(protocol: str) -> tuple[Row, ...]:
 
     def values(row: PaperRow) -> dict[str, Value]:
         names = get_protocol(protocol).corruptions
-        printed = {name: fraction(row.corruptions.get(name)) for name in names}
+        printed = {
+            Key("corruption", name).text: fraction(row.corruptions.get(name)) for name in names
+        }
         return {
             "clean": fraction(row.clean),
             "average": fraction(row.average),
             "retention": fraction(row.retention),
             "params": row.params or None,
-            "stl-imagenet-c": fraction(row.column_mean),
-            "stl-imagenet-c-17": None,
+            Key("mean", "stl-imagenet-c").text: fraction(row.column_mean),
+            Key("mean", "stl-imagenet-c-17").text: None,
             **printed,
         }
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from stl_backbones.errors import InputError
 from stl_backbones.metrics import Replicates, weighted_sums
-from stl_backbones.records import CellResult
+from stl_backbones.records import CellResult, Provenance
 
 DEFAULT_RESAMPLES = 1000
 
@@ -155,10 +155,6 @@ class TaskMetrics:
         """The number that tables and charts show."""
         return self.cells[0]
 
-    def key_of(self, metric: CellMetric, place: str) -> str:
-        """Key of an aggregate: ``'average'`` of the main number, ``'ece:average'`` of another."""
-        return place if metric is self.main else f"{metric.key}:{place}"
-
     def score_cell(self, result: CellResult, counts: npt.NDArray[np.float32]) -> CellScores:
         """Score a cell and its resamples; here by numbers that are all `SumMetric`.
 
@@ -176,6 +172,11 @@ class TaskMetrics:
         """``(classes,)`` scores by class, where the task has them; see `CellScores`."""
         del result
         return None
+
+    def why_apart(self, record: Provenance) -> str:
+        """Why numbers so measured may not stand beside the paper's: a phrase, or nothing."""
+        del record
+        return ""
 
     def check_files(self, result: CellResult, folder: Path) -> None:
         """Refuse, by a ValueError, a cell whose files beside it below the folder are another's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from stl_backbones.corruptions.catalog import Protocol
@@ -67,14 +68,21 @@ def _phrase(facts: Mapping[str, str]) -> str:
 
 def _told(runs: Sequence[Run], say: Callable[[Run], Iterable[str]]) -> list[str]:
     """Sentences, each of them once; what some models alone say, with their names."""
+    return [
+        sentence if len(labels) == len(runs) else f"{', '.join(labels)}: {sentence}"
+        for sentence, labels in _grouped(runs, say).items()
+    ]
+
+
+def _grouped(
+    runs: Sequence[Run], say: Callable[[Run], Iterable[str]]
+) -> dict[str, dict[str, None]]:
+    """Sentence -> the models that say it, in order."""
     found: dict[str, dict[str, None]] = {}
     for run in runs:
         for sentence in say(run):
             found.setdefault(sentence, {})[run.label] = None
-    return [
-        sentence if len(labels) == len(runs) else f"{', '.join(labels)}: {sentence}"
-        for sentence, labels in found.items()
-    ]
+    return found
 
 
 def _records(run: Run) -> Iterator[tuple[str, Provenance]]:
@@ -130,13 +138,24 @@ def _notes(run: Run) -> Iterator[str]:
             yield plain(note).rstrip(".")
 
 
-def approximation_note(runs: Sequence[Run]) -> str:
-    """What to know of rows beside published ones; empty if all have the package's own numbers."""
-    found = [run for run in runs if run.is_approximate and run.swept]
-    if not found:
-        return ""
-    names, mode = listed([run.label for run in found]), found[0].provenance.corruption_mode
-    return f"{names}: measured in {mode} mode; use --mode exact for numbers beside published ones"
+def paper_warnings(runs: Sequence[Run], task: TaskMetrics) -> list[str]:
+    """What to know of rows beside published ones; empty if they are the paper's kind of numbers."""
+    found = _grouped([run for run in runs if run.swept], lambda run: _beside_paper(run, task))
+    return [f"{', '.join(labels)}: {sentence}" for sentence, labels in found.items()]
+
+
+def _beside_paper(run: Run, task: TaskMetrics) -> Iterator[str]:
+    why = task.why_apart(run.provenance)
+    if why:
+        yield f"NOT COMPARABLE with the paper's rows: {why}"
+    if run.is_approximate:
+        mode = f"measured in {run.provenance.corruption_mode} mode"
+        yield f"{mode}; use --mode exact for numbers beside published ones"
+
+
+def data_name(record: Provenance) -> str:
+    """The data set's own name, without its class or number of classes behind it."""
+    return re.sub(r" \([^()]*\)$", "", plain(record.dataset))
 
 
 def images(provenance: Provenance) -> str:

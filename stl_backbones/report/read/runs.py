@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from stl_backbones.results import CellStore
 
 # Their numbers are the package's in distribution only: named where published rows stand beside.
 APPROXIMATE_MODES = ("fast", "torch")
+_WNID = re.compile(r"n\d{8}")
+_VALIDATION_IMAGE = re.compile(r"n\d{8}/ILSVRC2012_val_\d{8}(?!\d).*")
 # What rows of one table must share; model, settings, checkpoint, device and versions may differ.
 SHARED_FIELDS = (
     "task", "classes", "dataset_fingerprint", "num_images", "corruption_source",
@@ -250,6 +253,9 @@ def _read_run(
     store = CellStore(folder)
     there = store.cells()
     _check_names(store, there, provenance)
+    if provenance.imagenet_val is None and there:  # a record of before
+        is_imagenet = are_imagenet_val(provenance, store.read(there[0]).image_ids)
+        provenance = replace(provenance, imagenet_val=is_imagenet)
     cells = [cell for cell in wanted_cells(protocol, task) if cell in there]
     measured = measure(
         store,
@@ -274,6 +280,16 @@ def _check_names(store: CellStore, cells: Sequence[Cell], provenance: Provenance
                 f"'{store.path(cell)}' is of corruption '{name}', which no sweep of its "
                 "folder has; delete that file"
             )
+
+
+def are_imagenet_val(provenance: Provenance, image_ids: Sequence[str]) -> bool:
+    """Whether images are ImageNet-1K's validation images, of sweeps whose record does not say.
+
+    By the archive's file names, or by count and names of classes.
+    """
+    are_wnids = all(_WNID.fullmatch(name) for name in provenance.classes)
+    is_whole = (provenance.num_images_total, len(provenance.classes)) == (50_000, 1000)
+    return are_wnids and (is_whole or all(map(_VALIDATION_IMAGE.fullmatch, image_ids)))
 
 
 def wanted_cells(protocol: Protocol, task: TaskMetrics) -> tuple[Cell, ...]:

@@ -1,9 +1,9 @@
-"""Markdown that reads as well in a terminal as on GitHub."""
+"""Markdown that reads as well in an editor as on GitHub."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import singledispatch
 
 from stl_backbones.report.sections import Group, Report, Table
@@ -17,8 +17,10 @@ def escape(text: str) -> str:
     return _SPECIAL.sub(lambda match: f"\\{match.group()}", text)
 
 
-def render_table(table: Table, precision: int) -> str:
+def render_table(table: Table, precision: int, escape: Callable[[str], str] = escape) -> str:
     """A table whose columns are aligned in plain text as well.
+
+    ``escape`` keeps names from being read as markup.
 
     Markdown has one header line: where columns have groups, it holds the groups, and the
     columns' own names are the first line below it.
@@ -39,24 +41,17 @@ def render_table(table: Table, precision: int) -> str:
     return "\n".join(_line(line, widths) for line in (lines[0], rule, *lines[1:]))
 
 
-def render_head(report: Report) -> str:
-    """Title, warnings, first tables, notes and provenance: what the terminal shows."""
+def render(report: Report) -> str:
+    """Title, warnings, first tables, notes and provenance, then the long tables."""
     parts = [f"# {escape(report.title)}"]
     parts += [f"**{escape(warning)}**" for warning in report.warnings]
     for section in report.sections:
         if not isinstance(section, Group):
             parts += render_section(section, report)
     parts += ["## Provenance", "\n".join(f"- {escape(fact)}" for fact in report.facts)]
-    return "\n\n".join(parts) + "\n"
-
-
-def render(report: Report) -> str:
-    """The whole report."""
-    parts = [render_head(report)]
-    for section in report.sections:
-        if isinstance(section, Group):
-            parts += render_section(section, report)
-    return "\n".join(parts)
+    long = [part for section in report.sections if isinstance(section, Group)
+            for part in render_section(section, report)]  # fmt: skip
+    return "\n".join(["\n\n".join(parts) + "\n", *long])
 
 
 @singledispatch

@@ -8,7 +8,9 @@ from typing import cast
 
 from stl_backbones.corruptions.catalog import Protocol
 from stl_backbones.errors import InputError
+from stl_backbones.records import Provenance
 from stl_backbones.report.numbers.aggregates import Findings
+from stl_backbones.report.paper.data_sets import why_apart
 from stl_backbones.report.paper.tables import PAPER_TABLES, main_rows, paper_notes, paper_rows
 from stl_backbones.report.read.metrics import TASKS, TaskMetrics, find_task
 from stl_backbones.report.sections import Column, Row, Table
@@ -21,11 +23,17 @@ class Task(TaskMetrics):
 
     Attributes:
         paper_protocols: Those beside whose numbers the paper's rows may stand.
+        paper_data: The data that those rows are of, see `paper.data_sets`; empty for any.
         card_extras: Aggregates that the page's cards show if they were measured.
     """
 
     paper_protocols: tuple[str, ...] = ()
+    paper_data: str = ""
     card_extras: tuple[str, ...] = ()
+
+    def why_apart(self, record: Provenance) -> str:
+        """Why numbers so measured may not stand beside the paper's: a phrase, or nothing."""
+        return why_apart(record, self.paper_data) if self.paper_data else ""
 
     def tables(self, findings: Findings) -> Iterator[Table]:
         """The tables of models, in order; here the one by corruption.

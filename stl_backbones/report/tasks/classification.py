@@ -10,16 +10,19 @@ import numpy.typing as npt
 from stl_backbones.corruptions.catalog import Protocol
 from stl_backbones.errors import InputError
 from stl_backbones.metrics import calibration_error, calibration_terms, hits, mean_of_terms
-from stl_backbones.records import CellResult
-from stl_backbones.report.numbers.aggregates import Findings
+from stl_backbones.records import CellResult, Provenance
+from stl_backbones.report.numbers.aggregates import NO_RATIO, Findings
 from stl_backbones.report.numbers.format import MISSING_SHOWN
+from stl_backbones.report.numbers.keys import AVERAGE, CLEAN_KEY, RETENTION, Key
 from stl_backbones.report.paper.classification import (
     table_2_notes,
     table_2_rows,
     table_3_notes,
     table_3_rows,
 )
+from stl_backbones.report.paper.data_sets import why_not_imagenet
 from stl_backbones.report.read.metrics import SumMetric
+from stl_backbones.report.read.provenance import data_name
 from stl_backbones.report.read.text import listed
 from stl_backbones.report.sections import Column, Row, Table
 from stl_backbones.report.tables import model_table, score_column, size_column
@@ -28,6 +31,10 @@ from stl_backbones.report.tasks.base import Task, register_task
 COUNTS_NOTE = (
     "Params and MACs are counted on the model, for one image of the inference size. A MAC is one "
     "multiplication with its addition; what the paper calls FLOPs, and timm GMACs, are MACs."
+)
+NOT_IMAGENET_NOTE = (
+    "Not ImageNet-1K: protocol {protocol} names the corruptions and their severities alone, and "
+    "there is no mCE ({why})."
 )
 _PARAMS = size_column("params", "Params (M)", "Parameters, in millions")
 _MACS = size_column(
@@ -131,30 +138,41 @@ class _Classification(Task):
         names = ", ".join(f"'{name}'" for name in self.paper_protocols)
         return (), [f"The paper's rows by corruption are those of protocols {names}."]
 
+    def why_apart(self, record: Provenance) -> str:
+        """Why numbers so measured may not stand beside the paper's: a phrase, or nothing."""
+        return why_not_imagenet(record)
+
     def _layout_of_table_2(self, findings: Findings) -> Table:
         """Parameters, MACs, clean and robust accuracy, retention."""
         protocol = findings.protocol.name
+        record = next(run.provenance for run in findings.runs if run.swept)
+        clean, corrupted, title = "IN-1K", "IN-C", f"IN-C is protocol {protocol}"
+        notes: tuple[str, ...] = ()
+        if not record.imagenet_val:
+            clean, corrupted, title = data_name(record), "Corrupted", f"protocol {protocol}"
+            notes = (NOT_IMAGENET_NOTE.format(protocol=protocol, why=NO_RATIO),)
         columns = (
             _PARAMS,
             _MACS,
-            score_column(self, self.main, "clean", "IN-1K", "Top-1 on clean images"),
-            score_column(self, self.main, "average", "IN-C",
+            score_column(self, self.main, CLEAN_KEY, clean, "Top-1 on clean images"),
+            score_column(self, self.main, AVERAGE, corrupted,
                          f"Top-1, average of protocol {protocol}"),
-            Column("retention", "Retention", "IN-C divided by IN-1K", csv="retention_fraction"),
+            Column(RETENTION.text, "Retention", f"{corrupted} divided by {clean}",
+                   csv="retention_fraction"),
         )  # fmt: skip
-        title = f"Classification (layout of Table 2): top-1 (%), IN-C is protocol {protocol}"
-        rows, notes = (table_2_rows(), table_2_notes()) if findings.paper else ((), ())
+        title = f"Classification (layout of Table 2): top-1 (%), {title}"
+        rows, paper = (table_2_rows(), table_2_notes()) if findings.paper else ((), ())
         return model_table(findings, title, columns, rows, file="classification",
-                           notes=(COUNTS_NOTE, *notes))  # fmt: skip
+                           notes=(COUNTS_NOTE, *notes, *paper))  # fmt: skip
 
     def _layout_of_table_3(self, findings: Findings) -> Table:
         """Parameters, clean, ImageNet-A, ImageNet-R, mCE."""
         columns = (
             _PARAMS,
-            score_column(self, self.main, "clean", "Clean", "Top-1 on clean images"),
-            score_column(self, self.main, "imagenet-a", "IN-A",
+            score_column(self, self.main, CLEAN_KEY, "Clean", "Top-1 on clean images"),
+            score_column(self, self.main, Key("set", "imagenet-a"), "IN-A",
                          "Top-1 on ImageNet-A, among its 200 classes"),
-            score_column(self, self.main, "imagenet-r", "IN-R",
+            score_column(self, self.main, Key("set", "imagenet-r"), "IN-R",
                          "Top-1 on ImageNet-R, among its 200 classes"),
             Column("mce", "mCE", "Mean corruption error on the 15 of imagenet-c; lower is better",
                    better="lower", csv="mce_fraction"),
@@ -177,7 +195,7 @@ class _Classification(Task):
             first,
             average,
             *(
-                score_column(self, self.main, name, title,
+                score_column(self, self.main, Key("mean", name), title,
                              f"Mean of protocol {name}; of a paper row, of its columns")
                 for name, title in means.items()
             ),

@@ -20,6 +20,7 @@ from stl_backbones.metrics.detection_ranking import NUM_THRESHOLDS, rank
 from stl_backbones.records import CellResult
 from stl_backbones.report.numbers.aggregates import Findings
 from stl_backbones.report.numbers.format import MARKS_NOTE
+from stl_backbones.report.numbers.keys import AVERAGE, CLEAN_KEY, RETENTION
 from stl_backbones.report.paper.tables import fraction, published_row, read_paper_table
 from stl_backbones.report.read.metrics import CellMetric, CellScores, Wording
 from stl_backbones.report.sections import Column, Row, Table, Value
@@ -174,9 +175,12 @@ class _Detection(Task):
 
     def _scores(self, metric: CellMetric, group: str) -> tuple[Column, ...]:
         told = {
-            "clean": ("mAP" if group else "Clean", "AP on clean images, mean over IoU and classes"),
-            "average": ("mPC", AVERAGE_MEANING),
-            "retention": ("rPC", "mPC divided by clean"),
+            CLEAN_KEY: (
+                "mAP" if group else "Clean",
+                "AP on clean images, mean over IoU and classes",
+            ),
+            AVERAGE: ("mPC", AVERAGE_MEANING),
+            RETENTION: ("rPC", "mPC divided by clean"),
         }
         return tuple(score_column(self, metric, key, *head, group) for key, head in told.items())
 
@@ -196,6 +200,7 @@ DETECTION = register_task(
         companions=("coco-c",),
         resamples=0,  # every resample is accumulated anew, which takes its time
         paper_protocols=("coco-c", "all"),
+        paper_data="COCO val2017",
         card_extras=("mask_ap:clean", "mask_ap:average"),
     )
 )

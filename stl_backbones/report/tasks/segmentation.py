@@ -54,5 +54,6 @@ SEGMENTATION = register_task(
         ),
         class_score="IoU",
         paper_protocols=("stl-cityscapes-c",),
+        paper_data="Cityscapes val",
     )
 )  # fmt: skip

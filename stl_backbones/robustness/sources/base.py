@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import nn
 
 from stl_backbones.models.counting import count_parameters
+from stl_backbones.models.hashing import weights_sha256
 from stl_backbones.robustness.options import SweepOptions
 
 
@@ -54,14 +56,17 @@ class DenseModel:
         config: The config.
         model: The model, in evaluation mode; perhaps inside of test-time augmentation.
         config_sha256: Hash of what decides predictions beside the weights.
-        checkpoint_sha256: Hash of the weights' file.
     """
 
     name: str
     config: Any
     model: nn.Module
     config_sha256: str
-    checkpoint_sha256: str
+
+    @cached_property
+    def checkpoint_sha256(self) -> str:
+        """Hash of the weights and buffers in use, whatever file they came from."""
+        return weights_sha256(self.inner)
 
     @property
     def inner(self) -> Any:

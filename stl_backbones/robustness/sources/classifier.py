@@ -6,7 +6,8 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from stl_backbones.datasets.views import View
 from stl_backbones.engine.precision import predict_in
 from stl_backbones.errors import InputError
 from stl_backbones.evaluation.classified import SCORINGS, scores
+from stl_backbones.models.hashing import weights_sha256
 from stl_backbones.robustness.sources.base import default_device
 
 _LEAST_CROP = 0.05  # an image 20 times as large as what is seen of it
@@ -32,7 +34,7 @@ class ViewOptions:
         input_size: Side of the images.
         crop_pct: Side of the crop / shorter side of the resized image.
         interpolation: Of the resize.
-        mean: Of the normalisation, three numbers in 0..1.
+        mean: Of the normalisation, a number in 0..1 for each channel, or one for all.
         std: Likewise.
     """
 
@@ -72,16 +74,17 @@ class Classifier:
 
     Attributes:
         name: Its name in tables.
-        network: Normalised ``(B, 3, H, W)`` -> class logits ``(B, K)``, or these and token logits
-            ``(B, N, K)``; in evaluation mode.
-        num_classes: K.
+        network: Normalised ``(B, C, H, W)``, RGB or grey -> class logits ``(B, K)``, or these and
+            token logits ``(B, N, K)``; in evaluation mode.
+        num_classes: K, after the cut of `columns`.
         recorded: Class names that its checkpoint states.
         view: Resize and crop.
-        mean: Of the normalisation, for values in 0..1.
+        mean: Of the normalisation, for values in 0..1; one number for a network of grey images.
         std: Likewise.
-        config_sha256: Hash of what decides predictions beside the weights.
-        checkpoint_sha256: Hash of the weights.
         folder: The class folders of the clean images; ``None`` if nothing is scored.
+        settings: What else decides predictions, plain data.
+        columns: Which logits count, in the order of the classes; ``None`` for a class without one,
+            which is never predicted. All of them, if it is ``None`` itself.
     """
 
     name: str
@@ -91,17 +94,51 @@ class Classifier:
     view: View
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    config_sha256: str
-    checkpoint_sha256: str
     folder: Any = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    columns: tuple[int | None, ...] | None = None
+
+    @cached_property
+    def config_sha256(self) -> str:
+        """Hash of what decides predictions beside the weights: settings, and kinds of layers."""
+        kinds = [
+            f"{name} {type(layer).__qualname__}" for name, layer in self.network.named_modules()
+        ]
+        resolved = {
+            **self.settings, "view": str(self.view), "mean": self.mean, "std": self.std,
+            "num_classes": self.num_classes, "columns": self.columns, "layers": kinds,
+        }  # fmt: skip
+        text = json.dumps(resolved, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @cached_property
+    def checkpoint_sha256(self) -> str:
+        """Hash of the weights and buffers in use, whatever file they came from."""
+        return weights_sha256(self.network)
 
     @property
     def normalisation(self) -> str:
         """Mean and standard deviation in words; empty for ImageNet's."""
         if (self.mean, self.std) == (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD):
             return ""
+        grey = "grey " if self.channels == 1 else ""
         mean, std = ("/".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
-        return f"mean {mean} std {std}"
+        return f"{grey}mean {mean} std {std}"
+
+    @property
+    def channels(self) -> int:
+        """Channels of its images: 3, or 1 for grey ones."""
+        return len(self.mean)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences that every table must print."""
+        absent = 0 if self.columns is None else self.columns.count(None)
+        if not absent:
+            return ()
+        return (
+            f"{absent} of the {self.num_classes} classes have no logit and are never predicted",
+        )
 
     def check_scoring(self, scoring: str) -> None:
         """Refuse a scoring that the network has no head for.
@@ -130,15 +167,33 @@ class Classifier:
             255 * torch.tensor(values, device=device).view(-1, 1, 1)
             for values in (self.mean, self.std)
         )
-        images = pixels.to(device, non_blocking=True).permute(0, 3, 1, 2).float()
+        pixels = pixels.to(device, non_blocking=True)
+        if self.channels == 1:
+            pixels = _to_grey(pixels)
+        images = pixels.permute(0, 3, 1, 2).float()
         images = images.sub_(mean).div_(std).contiguous()
         with torch.inference_mode(), predict_in(self.network, amp):
             output = self.network(images)
         logits, tokens = output if isinstance(output, tuple) else (output, None)
-        sample = {"class_logits": logits.float()}
+        sample = {"class_logits": self._cut(logits.float())}
         if tokens is not None:
-            sample["max_token_logits"] = tokens.float().amax(dim=1)
+            sample["max_token_logits"] = self._cut(tokens.float().amax(dim=1))
         return scores(sample, scoring)
+
+    def _cut(self, logits: Tensor) -> Tensor:
+        if self.columns is None:
+            return logits
+        cut = logits[:, [column or 0 for column in self.columns]]
+        absent = [place for place, column in enumerate(self.columns) if column is None]
+        cut[:, absent] = logits.amin(dim=1, keepdim=True)
+        return cut
+
+
+def _to_grey(pixels: Tensor) -> Tensor:
+    """RGB ``(B, H, W, 3)`` uint8 to luma ``(B, H, W, 1)``, to the bit as Pillow's mode L."""
+    red, green, blue = pixels.int().unbind(dim=-1)
+    luma = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16  # ITU-R 601-2
+    return luma.unsqueeze(-1)
 
 
 def make_classifier(
@@ -156,32 +211,44 @@ def make_classifier(
         network: See `Classifier`.
         options: What the user sets.
         view: Resize and crop, with the user's changes.
-        data: ``mean`` and ``std`` of the model's own.
+        data: ``mean`` and ``std`` of the model's own, and its ``input_size`` (C, H, W) if C may be
+            1.
         settings: What decides predictions beside these and the weights.
         **fields: Further fields of `Classifier`.
 
     Raises:
         InputError: If mean or standard deviation are out of range.
     """
+    channels = data.get("input_size", (3,))[0]
     mean, std = (
-        tuple(float(value) for value in (data[key] if given is None else given))
+        _per_channel(data[key] if given is None else given, channels, key, is_own=given is None)
         for key, given in (("mean", options.mean), ("std", options.std))
     )
     if min(std) <= 0:
         raise InputError(f"std must be above 0, got {std}")
     _check_normalisation(options)
-    resolved = {**settings, "view": str(view), "mean": mean, "std": std}
-    text = json.dumps(resolved, sort_keys=True)
-    num_classes: Any = network.num_classes
     return Classifier(
         network=network.to(default_device()).eval(),
-        num_classes=num_classes,
         view=view,
         mean=mean,
         std=std,
-        config_sha256=hashlib.sha256(text.encode()).hexdigest(),
+        settings=settings,
         **fields,
     )
+
+
+def _per_channel(
+    values: Sequence[float], channels: int, key: str, *, is_own: bool
+) -> tuple[float, ...]:
+    """Mean or deviation of each channel; timm leaves RGB's in what it says of grey networks."""
+    if channels not in (1, 3):
+        raise InputError(f"expected a network of RGB or grey images, got {channels} channels")
+    if channels == 1 and len(values) == 3 and is_own:
+        values = [sum(values) / 3]
+    if len(values) not in (1, channels):
+        takes = "1 number" if channels == 1 else f"1 or {channels} numbers"
+        raise InputError(f"{key} must be {takes}, got {len(values)}")
+    return tuple(float(value) for value in values) * (channels // len(values))
 
 
 def _check_normalisation(options: ViewOptions) -> None:

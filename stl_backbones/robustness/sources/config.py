@@ -21,10 +21,11 @@ class ConfigSource(Source):
 
     Args:
         config: A file, or a packaged name such as ``mmdet::...``; read once.
-        checkpoint: The model's weights.
+        checkpoint: The model's weights, a file or its address.
         options: ``--cfg-options``.
         data_root: The data's folder, instead of the config's.
         name: The model's name in tables; default: the config's.
+        ema: Prefer the averaged weights of the checkpoint.
     """
 
     def __init__(
@@ -35,8 +36,9 @@ class ConfigSource(Source):
         options: Mapping[str, Any] | None = None,
         data_root: str | Path | None = None,
         name: str | None = None,
+        ema: bool = True,
     ) -> None:
-        self.path, self.checkpoint = config_file(config), Path(checkpoint)
+        self.path, self.checkpoint, self.ema = config_file(config), checkpoint, ema
         self.options, self.data_root = dict(options or {}), data_root
         self.name = name or self.path.stem
 

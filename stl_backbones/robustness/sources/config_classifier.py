@@ -12,12 +12,16 @@ from mmengine.registry import DATASETS, MODELS, init_default_scope
 from stl_backbones.config.reading import building, without_import_notes
 from stl_backbones.datasets.imagenet import ImageNetFolder
 from stl_backbones.errors import InputError
-from stl_backbones.models import clean_state_dict, load_weights, select_state_dict
+from stl_backbones.models import (
+    clean_state_dict,
+    load_weights,
+    read_checkpoint,
+    select_state_dict,
+)
 from stl_backbones.models.checkpoint import CARD, HEAD_PREFIXES
-from stl_backbones.models.hashing import file_sha256
 from stl_backbones.pretraining import STLClassifier
 from stl_backbones.robustness.sources.classifier import Classifier, ViewOptions, make_classifier
-from stl_backbones.robustness.sources.timm import meta_of, read_weights
+from stl_backbones.robustness.sources.timm import meta_of, recorded_classes
 
 _CARD_KEYS = ("arch", "num_classes", "token_head", "released_norm")  # that decide predictions
 
@@ -28,6 +32,7 @@ def open_config_classifier(
     *,
     name: str,
     view_options: ViewOptions,
+    ema: bool = True,
 ) -> Classifier:
     """Build the classifier of a pretraining config.
 
@@ -36,6 +41,7 @@ def open_config_classifier(
         checkpoint: What its training wrote, a released file, or a converted one with its heads.
         name: Its name in tables.
         view_options: Instead of what the config's test pipeline does.
+        ema: Prefer the averaged weights.
 
     Raises:
         MissingFileError: If the checkpoint is missing.
@@ -44,21 +50,21 @@ def open_config_classifier(
     init_default_scope(config.get("default_scope", "mmengine"))
     with building("the model"), without_import_notes():
         model = MODELS.build(config.model)
-    raw = read_weights(Path(checkpoint))
+    raw = read_checkpoint(checkpoint)
     meta = meta_of(raw)
     _check_card(meta.get(CARD) or {}, model.card(), checkpoint)
-    _fill(model, raw, checkpoint)
+    _fill(model, raw, checkpoint, ema=ema)
     crop = _find_crop(config)
     mean, std = (
         tuple(round(float(value) / 255, 6) for value in values.flatten())
         for values in (model.data_preprocessor.mean, model.data_preprocessor.std)
     )
-    recorded = (meta.get("dataset_meta") or {}).get("classes")
     return make_classifier(
         model.backbone,
         view_options,
         name=name,
-        recorded=None if recorded is None else tuple(recorded),
+        num_classes=model.backbone.num_classes,
+        recorded=recorded_classes(raw),
         view=view_options.view(
             size=crop.get("size", 224),
             crop_pct=crop.get("crop_ratio", 1.0),
@@ -66,7 +72,6 @@ def open_config_classifier(
         ),
         data={"mean": mean, "std": std},
         settings={key: model.card()[key] for key in _CARD_KEYS},
-        checkpoint_sha256=file_sha256(checkpoint),
     )
 
 
@@ -84,6 +89,7 @@ def open_config_folder(config: Config, data_root: str | Path | None = None) -> I
     if not config.get("test_dataloader"):
         raise InputError("the config has no test_dataloader, so nothing to score")
     settings = config.test_dataloader.dataset.copy()
+    settings.allow_empty = True  # the sweep says so
     if data_root is not None:
         settings.data_root, settings.split = str(data_root), ""
     with building("the data set"), without_import_notes():
@@ -115,8 +121,8 @@ def _check_card(card: Mapping[str, Any], own: Mapping[str, Any], path: str | Pat
             )
 
 
-def _fill(model: STLClassifier, raw: Any, path: str | Path) -> None:
-    weights = clean_state_dict(select_state_dict(raw))
+def _fill(model: STLClassifier, raw: Any, path: str | Path, *, ema: bool) -> None:
+    weights = clean_state_dict(select_state_dict(raw, ema=ema), ema=ema)
     report = load_weights(model.backbone, weights, source=str(path))
     heads = [name for name in (*report.missing, *report.reshaped) if name.startswith(HEAD_PREFIXES)]
     if heads:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from timm.data import resolve_model_data_config
-from torch import Tensor
 
 from stl_backbones.datasets.class_folders import ClassFolders
-from stl_backbones.errors import InputError, MissingFileError
+from stl_backbones.datasets.imagenet_classes import columns_of_imagenet_1k, imagenet_wnids
+from stl_backbones.errors import InputError
 from stl_backbones.models import read_checkpoint, select_state_dict
 from stl_backbones.models.checkpoint import CARD
-from stl_backbones.models.hashing import file_sha256, weights_sha256
-from stl_backbones.models.timm_classifiers import create_from_weights, create_pretrained
+from stl_backbones.models.timm_classifiers import (
+    check_output,
+    create_from_weights,
+    create_pretrained,
+)
+from stl_backbones.paths import check_folder
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.sources.base import Source
 from stl_backbones.robustness.sources.classifier import Classifier, ViewOptions, make_classifier
@@ -24,11 +28,13 @@ class TimmSource(Source):
     """A timm model on the images of a folder.
 
     Args:
-        timm_name: The model, with or without the tag of its weights.
-        checkpoint: A file of weights (``.pth``, ``.safetensors``); ``None`` fetches timm's.
+        timm_name: The model, with or without the tag of its weights, or ``hf-hub:...`` or
+            ``local-dir:...``, see `stl_backbones.models.timm_classifiers.check_timm_name`.
+        checkpoint: A file of weights, or its address; ``None`` fetches timm's.
         data_root: The folder of the clean images' class folders; ``None`` for a model that is
             not scored.
         name: Its name in tables; default: timm's.
+        ema: Prefer the averaged weights of the checkpoint.
     """
 
     task = "classification"
@@ -40,7 +46,9 @@ class TimmSource(Source):
         *,
         data_root: str | Path | None,
         name: str | None = None,
+        ema: bool = True,
     ) -> None:
+        self.ema = ema
         self.timm_name, self.checkpoint, self.data_root = timm_name, checkpoint, data_root
         self.name = name or timm_name
 
@@ -50,67 +58,85 @@ class TimmSource(Source):
         Raises:
             UnknownNameError: If timm has no such model.
             MissingFileError: If the checkpoint or the folder is missing.
-            InputError: If the weights do not fit, or there are none.
-            OSError: If the weights cannot be fetched.
+            InputError: If the weights do not fit, cannot be fetched, or there are none.
         """
         del task
         root = self.data_root
         folder = None if root is None else open_folder(root, option="--data-root")
         view_options = ViewOptions.of(options.task_options)
-        network, digest = self._build(view_options.input_size)
-        if not network.num_classes:
+        network, recorded = self._build(view_options.input_size)
+        described = getattr(network, "pretrained_cfg", None) or {}
+        if getattr(network, "num_classes", None) == 0:
             raise InputError(f"timm's '{self.timm_name}' has no classifier, so nothing to score")
         data = resolve_model_data_config(network)
-        _, height, width = data["input_size"]
+        channels, height, width = data["input_size"]
         if height != width:
             raise InputError(
                 f"expected square images, timm's '{self.timm_name}' takes {height}x{width}"
             )
-        tag = network.pretrained_cfg.get("tag")
-        full = ".".join(filter(None, (self.timm_name.partition(".")[0], tag)))
+        view = view_options.view(
+            size=height,
+            crop_pct=data["crop_pct"],
+            interpolation=data["interpolation"],
+            mode=data["crop_mode"],
+        )
+        classes = check_output(network, self.timm_name, channels=channels, size=view.size)
+        columns = _columns(classes, recorded, folder)
+        arch = described.get("architecture") or self.timm_name.partition(".")[0]
+        full = ".".join(filter(None, (arch, described.get("tag"))))
         return make_classifier(
             network,
             view_options,
             name=self.name,
-            recorded=None,
+            num_classes=classes if columns is None else len(columns),
+            columns=columns,
+            recorded=recorded,
             folder=folder,
-            view=view_options.view(
-                size=height,
-                crop_pct=data["crop_pct"],
-                interpolation=data["interpolation"],
-                mode=data["crop_mode"],
-            ),
+            view=view,
             data=data,
-            settings={"timm": full, "num_classes": network.num_classes},
-            checkpoint_sha256=digest,
+            settings={"timm": full, "num_classes": classes},
         )
 
-    def _build(self, size: int | None) -> tuple[Any, str]:
-        """The network, and the hash of its weights."""
+    def _build(self, size: int | None) -> tuple[Any, tuple[str, ...] | None]:
+        """The network with its weights, and the class names that their file states."""
         if self.checkpoint is None:
-            network = create_pretrained(self.timm_name, img_size=size)
-            return network, weights_sha256(network)
-        path = Path(self.checkpoint)
-        weights = _released_weights(read_weights(path), path, self.timm_name)
-        network = create_from_weights(self.timm_name, weights, source=str(path), img_size=size)
-        return network, file_sha256(path)
+            return create_pretrained(self.timm_name, img_size=size), None
+        raw, source = read_checkpoint(self.checkpoint), str(self.checkpoint)
+        if (meta_of(raw).get(CARD) or {}).get("released_norm") is False:
+            raise InputError(
+                f"'{source}' was trained with released_norm=False, which timm's "
+                f"'{self.timm_name}' is not; score it with its own config"
+            )
+        network = create_from_weights(
+            self.timm_name,
+            select_state_dict(raw, ema=self.ema),
+            source=source,
+            img_size=size,
+            ema=self.ema,
+        )
+        return network, recorded_classes(raw)
+
+
+def _columns(
+    classes: int, recorded: Sequence[str] | None, folder: ClassFolders | None
+) -> tuple[int | None, ...] | None:
+    """The logits of ImageNet-1K's classes, where a larger ImageNet's network is scored on them."""
+    if recorded is not None or folder is None or len(folder.classes) == classes:
+        return None
+    if not set(folder.classes) <= set(imagenet_wnids()):
+        return None
+    return columns_of_imagenet_1k(classes)
 
 
 def open_folder(root: str | Path, *, option: str) -> ClassFolders:
     """The class folders of a command line's folder.
 
     Raises:
-        MissingFileError: If it is missing, or holds no images.
+        MissingFileError: If it is missing, or holds no images at all.
         InputError: If it holds fewer than two classes.
     """
-    if not Path(root).is_dir():
-        raise MissingFileError(f"{option} '{root}' does not exist; expected class folders in it")
-    return ClassFolders(root)
-
-
-def read_weights(path: Path) -> Any:
-    """Read a checkpoint of any maker; nothing in it is executed."""
-    return read_checkpoint(path)
+    folder = check_folder(root, option, hint="expected class folders in it")
+    return ClassFolders(folder, allow_empty=True)
 
 
 def meta_of(raw: Any) -> Mapping[str, Any]:
@@ -119,14 +145,11 @@ def meta_of(raw: Any) -> Mapping[str, Any]:
     return meta if isinstance(meta, Mapping) else {}
 
 
-def _released_weights(raw: Any, path: str | Path, timm_name: str) -> dict[str, Tensor]:
-    if (meta_of(raw).get(CARD) or {}).get("released_norm") is False:
-        raise InputError(
-            f"'{path}' was trained with released_norm=False, which timm's '{timm_name}' is not; "
-            "score it with its own config"
-        )
-    weights = select_state_dict(raw)
-    return {key.removeprefix("module."): value for key, value in weights.items()}
+def recorded_classes(raw: Any) -> tuple[str, ...] | None:
+    """The class names that a checkpoint of mmengine states, in the order of its logits."""
+    stated = meta_of(raw).get("dataset_meta")
+    names = stated.get("classes") if isinstance(stated, Mapping) else None
+    return None if names is None else tuple(map(str, names))
 
 
-__all__ = ["TimmSource", "meta_of", "open_folder", "read_weights"]
+__all__ = ["TimmSource", "meta_of", "open_folder", "recorded_classes"]

@@ -70,6 +70,7 @@ class ClassificationTask(Task):
         "imagenet_a": None,
         "imagenet_r": None,
         "allow_missing": False,
+        "classes": None,
         **dict.fromkeys(VIEW_OPTIONS),
     }
 
@@ -95,6 +96,7 @@ class ClassificationTask(Task):
             source.checkpoint,
             name=source.name,
             view_options=ViewOptions.of(options.task_options),
+            ema=source.ema,
         )
         return dataclasses.replace(classifier, folder=folder)
 

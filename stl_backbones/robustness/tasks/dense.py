@@ -42,7 +42,6 @@ from stl_backbones.config.variables import move_data_root
 from stl_backbones.engine.distributed import Ranks
 from stl_backbones.engine.loading import load_model_weights
 from stl_backbones.engine.precision import predict_in
-from stl_backbones.models.hashing import file_sha256
 from stl_backbones.records import CLEAN, Provenance
 from stl_backbones.robustness.dense_data import DenseData, DenseVersions
 from stl_backbones.robustness.options import SweepOptions
@@ -76,9 +75,8 @@ class DenseTask(Task):
         return DenseModel(
             name=source.name,
             config=config,
-            model=build_model(config, source.checkpoint),
+            model=build_model(config, source.checkpoint, ema=source.ema),
             config_sha256=_config_hash(config),
-            checkpoint_sha256=file_sha256(source.checkpoint),
         )
 
     def open(self, subject: Any, options: SweepOptions, ranks: Ranks) -> Sequence[ScoredSet]:
@@ -86,6 +84,7 @@ class DenseTask(Task):
         opened = ranks.on_each(
             lambda: self.scored(subject, DenseData.open(subject.config, options), options)
         )
+        ranks.on_each(opened.versions.check_steps)
         opened.provenance = ranks.on_main(lambda: opened.describe(self.name))
         return [opened]
 
@@ -140,7 +139,7 @@ class DenseSet(ScoredSet):
             parameters=subject.parameters,
             encoder_parameters=subject.encoder_parameters,
             notes=tuple(self.notes()),
-            **corruption_fields(None if data.copy is None else data.copy.manifest, options),
+            **corruption_fields(data.copy, options),
         )
 
     def find_classes(self) -> tuple[str, ...]:
@@ -226,8 +225,13 @@ class DenseSet(ScoredSet):
             return self.model.test_step(pseudo_collate(versions))
 
 
-def build_model(config: Config, checkpoint: str | Path) -> torch.nn.Module:
+def build_model(config: Config, checkpoint: str | Path, *, ema: bool = True) -> torch.nn.Module:
     """Build the config's model with a checkpoint's weights, ready to predict.
+
+    Args:
+        config: The config.
+        checkpoint: A file, or its address.
+        ema: Prefer the averaged weights.
 
     Raises:
         MissingFileError: If the checkpoint is missing.
@@ -236,7 +240,7 @@ def build_model(config: Config, checkpoint: str | Path) -> torch.nn.Module:
     init_default_scope(config.get("default_scope", "mmengine"))
     with without_import_notes(), building("the model"):
         model = MODELS.build(scoring_model_config(config))
-    load_model_weights(innermost(model), checkpoint)
+    load_model_weights(innermost(model), checkpoint, ema=ema)
     contiguous_maps(model)
     return revert_sync_batchnorm(model).to(default_device()).eval()
 

@@ -17,7 +17,7 @@ from pycocotools.coco import COCO
 from stl_backbones.datasets.coco_annotations import check_scored, read_annotations
 from stl_backbones.errors import InputError
 from stl_backbones.evaluation.coco_results import encode_file, encode_image, to_coco_results
-from stl_backbones.evaluation.detection import KINDS, DetectionMatcher
+from stl_backbones.evaluation.detection import KINDS, MAX_DETECTIONS, DetectionMatcher
 from stl_backbones.records import Cell
 from stl_backbones.results import CellStore
 from stl_backbones.results.atomic import write_atomically
@@ -87,7 +87,10 @@ class DetectionSet(DenseSet):
         """Refuse an evaluator that counts other images than the data set gives."""
         self.image_numbers = [int(info["img_id"]) for info in self.data.infos]
         self.matcher = DetectionMatcher(
-            self.truth, category_ids=self.category_ids, kinds=self.kinds
+            self.truth,
+            category_ids=self.category_ids,
+            kinds=self.kinds,
+            max_detections=self._max_detections(),
         )
         given = {int(info["img_id"]) for info in self.data.all_infos}
         counted = set(self.truth.imgs)
@@ -127,6 +130,11 @@ class DetectionSet(DenseSet):
                 f"'{asked[0]}'; choose --cfg-options test_evaluator.metric=bbox"
             )
         return kinds or KINDS[:1]
+
+    def _max_detections(self) -> int:
+        """How many detections of an image and class the config's evaluators count."""
+        counts = [getattr(one, "proposal_nums", None) for one in self.evaluators]
+        return max((max(numbers) for numbers in counts if numbers), default=MAX_DETECTIONS)
 
     def notes(self) -> Iterator[str]:
         """Evaluators that compute something else."""

@@ -1,0 +1,42 @@
+"""Label maps that lie among images: they hold classes, not light, and are never corrupted."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import PIL.Image
+
+from stl_backbones.image_files import ending
+
+_LOSSY = frozenset({".jpg", ".jpeg", ".webp"})  # no format for labels
+# What Cityscapes and its kin call them.
+_NAMES = re.compile(
+    r".*_(labelIds|labelTrainIds|instanceIds|instanceTrainIds|gtFine|gtCoarse|color|panoptic)"
+    r"(_.*)?",
+    re.IGNORECASE,
+)
+_ONE_CHANNEL = ("1", "L", "P", "I")  # how Pillow's names of such modes begin
+_FEW = 64  # classes that one picture shows; a grey photograph has more levels
+_DAMAGE = (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError)
+
+
+def is_label_map(path: Path) -> bool:
+    """Whether a file looks like a label map: by its name, or one channel of few levels.
+
+    A file that cannot be read does not.
+    """
+    if ending(path.name) in _LOSSY:
+        return False
+    if _NAMES.fullmatch(path.stem):
+        return True
+    try:
+        with PIL.Image.open(path) as image:
+            if image.mode == "LA" or not image.mode.startswith(_ONE_CHANNEL):
+                return False
+            return image.getcolors(_FEW) is not None
+    except _DAMAGE:
+        return False
+
+
+__all__ = ["is_label_map"]
