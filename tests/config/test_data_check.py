@@ -85,7 +85,9 @@ class TestSegmentation:
         assert warned == []
 
     def test_another_number_of_classes(self, segmentation):
-        message = r"the model has 19 classes \(decode_head\), the data set 3: road, car, sky; --cfg-opt"
+        message = (
+            r"the model has 19 classes \(decode_head\), the data set 3: road, car, sky; --cfg-opt"
+        )
         with pytest.raises(ValueError, match=message):
             check_data(segmentor(num_classes=19), segmentation(ALL), split="test")
 
@@ -348,10 +350,10 @@ class TestModelsOfTheLibraries:
 
     @pytest.mark.filterwarnings("ignore::UserWarning")
     def test_weights_of_a_detectors_loss(self):
-        name = "mmdet::retinanet/retinanet_r18_fpn_1x_coco.py"
-        weights = {"type": "CrossEntropyLoss", "use_sigmoid": True, "class_weight": [1.0] * 19}
-        model = self.build(name, {"num_classes": 5, "model.bbox_head.loss_cls": weights})
-        message = r"bbox_head.loss_cls: class_weight holds 19 weights for 5 classes"
+        name = "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"
+        weights = {"model.roi_head.bbox_head.loss_cls.class_weight": [1.0] * 19}
+        model = self.build(name, {"num_classes": 5, **weights})
+        message = r"roi_head.bbox_head.loss_cls: class_weight holds 19 weights for 5 classes"
         with pytest.raises(ValueError, match=message):
             check_data(model, NoLabels(5), split="train")
 
