@@ -149,6 +149,8 @@ WRONG: Mapping[str, Wrong] = {
         "--custom-imports": _MODULES,
         "--names": (("a b", "2"), ("''", "name")),
         "--precision": (("-1", "0"), ("7", "7"), ("x", "got 'x'"), ("1.5", "got '1.5'")),
+        "--mean": (("winter", "takes NAME=CORRUPTION"), ("average=fog", "has this name"),
+                   ("winter=smoke", "unknown corruption 'smoke'"), ("''", "''")),
         "--require": (("nonsense", "nonsense"), ("'average >= much'", "much"),
                       ("'nosuch >= 0.1'", "nosuch"), ("'average >= nan'", "nan"),
                       ("'average > = 1'", "average > = 1"), ("''", "''"),

@@ -20,9 +20,20 @@ CHANNEL_ORDERS = ("rgb", "bgr")
 _LISTS = ("skipped", "classes", "notes")  # of a provenance: JSON has no tuples
 # Older records lack them.
 _LATER = frozenset(
-    {"custom_versions", "parameters", "encoder_parameters", "macs", "notes", "imagenet_val"}
+    {
+        "custom_versions",
+        "parameters",
+        "encoder_parameters",
+        "macs",
+        "notes",
+        "imagenet_val",
+        "copy_digests",
+    }
 )
-_NO_DIFFERENCE = frozenset({"protocol", "parameters", "encoder_parameters", "macs", "imagenet_val"})
+_OF_SOME_CELLS = ("custom_versions", "copy_digests")  # compared where both have an entry
+_NO_DIFFERENCE = frozenset(
+    {"protocol", "dataset", "parameters", "encoder_parameters", "macs", "imagenet_val"}
+)
 
 
 @dataclass(frozen=True, order=True)
@@ -136,6 +147,7 @@ class Provenance:
         notes: Sentences that every table with these numbers must print.
         imagenet_val: Whether the clean images are ImageNet-1K's validation images, or some of
             them, by file names or counts; ``None`` in records that do not say.
+        copy_digests: Cell of the corrupted copy that is read -> digest of its files.
     """
 
     task: str
@@ -163,6 +175,7 @@ class Provenance:
     macs: int = 0
     notes: tuple[str, ...] = ()
     imagenet_val: bool | None = None
+    copy_digests: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON-ready types."""
@@ -191,14 +204,16 @@ class Provenance:
         """Fields that keep two cells out of one table: name -> (this one's, the other's).
 
         The protocol is not among them: a cell means the same under each protocol that holds it.
-        Nor is a corruption that only one of them has: another choice of cells, measured alike.
-        Nor are counts of the model and what kind of images these are: their hashes say more.
+        Nor is a corruption, or a copy's cell, that only one of them has: another choice of cells,
+        measured alike. Nor are the data set's name, which is its folder's, counts of the model, and
+        what kind of images these are: hashes say more.
         """
         mine, theirs = self.to_dict(), other.to_dict()
-        shared = self.custom_versions.keys() & other.custom_versions.keys()
-        for plain in (mine, theirs):
-            versions = plain["custom_versions"]
-            plain["custom_versions"] = {name: versions[name] for name in sorted(shared)}
+        for field_name in _OF_SOME_CELLS:
+            shared = mine[field_name].keys() & theirs[field_name].keys()
+            for plain in (mine, theirs):
+                values = plain[field_name]
+                plain[field_name] = {name: values[name] for name in sorted(shared)}
         return {
             name: (mine[name], theirs[name])
             for name in mine

@@ -152,7 +152,7 @@ def _names(library: str) -> tuple[str, ...]:
 
 
 def near_files(path: Path) -> str:
-    """The nearest config files to one that is not there, as the end of a message.
+    """The nearest config files to one that is not there, as a hint; empty if none is near.
 
     Looked for below the deepest folder of the path that exists, or else in ``configs``.
     """
@@ -160,7 +160,8 @@ def near_files(path: Path) -> str:
     if folder in (Path(), Path("/")):
         folder = Path("configs")
     found = (other for other in folder.rglob(f"*{path.suffix or '.py'}") if BASE not in str(other))
-    return did_you_mean(str(path), sorted(itertools.islice(found, _LOOKED_AT)), by=_stem)
+    near = did_you_mean(str(path), sorted(itertools.islice(found, _LOOKED_AT)), by=_stem)
+    return near.removeprefix("; ")
 
 
 def _stem(path: str) -> str:

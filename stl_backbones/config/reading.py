@@ -24,7 +24,8 @@ from stl_backbones.config.user_code import describe_user_code, is_ours, reason
 from stl_backbones.config.values import check_values
 from stl_backbones.config.variables import move_data_root, move_variables
 from stl_backbones.engine.safe_loaders import install_safe_loaders
-from stl_backbones.errors import InputError, MissingFileError, UserError
+from stl_backbones.errors import InputError, UserError
+from stl_backbones.paths import check_file
 
 _PRETRAINING = "mmpretrain"  # where some configs' backbones come from
 _ENDINGS = (".py", ".json", ".yaml", ".yml")  # that mmengine reads
@@ -86,10 +87,7 @@ def load_config(
 
 
 def _read(path: Path) -> Config:
-    if path.is_dir():
-        raise InputError(f"config '{path}' is a folder; expected a .py file")
-    if not path.is_file():
-        raise MissingFileError(f"config '{path}' does not exist{near_files(path)}")
+    check_file(path, "config", hint="" if path.exists() else near_files(path))
     if path.suffix not in _ENDINGS:
         raise InputError(f"config '{path}' must be a file ending {', '.join(_ENDINGS)}")
     try:

@@ -26,6 +26,7 @@ from stl_backbones.copies.label_maps import is_label_map
 from stl_backbones.corruptions.seeds import check_key
 from stl_backbones.errors import InputError, MissingFileError, some_of, unknown_name
 from stl_backbones.image_files import SUFFIXES, ending, is_clutter, is_image, left_out_text
+from stl_backbones.paths import check_folder
 
 
 @dataclass(frozen=True)
@@ -210,8 +211,7 @@ def find_sources(
 
 
 def _image_folder(root: Path, layout: Layout, split: str | None) -> Path:
-    if not root.is_dir():
-        raise MissingFileError(f"source '{root}' is no folder")
+    check_folder(root, "source")
     candidates = [root / folder.format(split=split) for folder in layout.folders]
     for candidate in candidates:
         if candidate.is_dir():

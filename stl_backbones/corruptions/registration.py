@@ -24,7 +24,8 @@ from stl_backbones.corruptions.catalog import (
     check_corruption,
     check_severity,
 )
-from stl_backbones.errors import InputError, MissingFileError
+from stl_backbones.errors import InputError
+from stl_backbones.paths import check_file
 
 _REFUSED = (ValueError, KeyError, OSError)  # what a module registers, told as it is
 
@@ -134,8 +135,7 @@ def import_modules(names: Sequence[str]) -> None:
 
 
 def _import_file(path: Path) -> None:
-    if not path.is_file():
-        raise MissingFileError(f"module file '{path}' does not exist")
+    check_file(path, "module file")
     name = path.stem
     if not name.isidentifier():
         raise InputError(f"'{path}' cannot be imported: '{name}' is no module name")

@@ -14,6 +14,7 @@ from stl_backbones.datasets.integrity import drop_broken_pairs, find_lost_images
 from stl_backbones.datasets.label_ids import ID_SUFFIX, advise_missing, label_table
 from stl_backbones.datasets.loading import naming_the_image
 from stl_backbones.errors import MissingFileError
+from stl_backbones.paths import check_folder
 from stl_backbones.registry import DATASETS
 
 
@@ -74,8 +75,7 @@ class CheckedCityscapesDataset(CityscapesDataset):
         """List the images, checked."""
         folder = Path(self.data_prefix["img_path"])
         hint = "give the data set's folder with --data-root DIR"
-        if not folder.is_dir():
-            raise MissingFileError(f"image folder '{folder}' does not exist; {hint}")
+        check_folder(folder, "image folder", hint=hint)
         table = self.label_map  # as in mmseg: of some classes alone
         if self.label_table is not None:
             table = {raw: (table or {}).get(one, one) for raw, one in self.label_table.items()}

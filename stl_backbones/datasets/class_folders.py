@@ -14,6 +14,7 @@ from stl_backbones.corruptions.images import MAX_RATIO, UnfitImageError
 from stl_backbones.corruptions.seeds import check_key
 from stl_backbones.errors import InputError, MissingFileError, some_of
 from stl_backbones.image_files import ending, is_clutter, is_image
+from stl_backbones.paths import check_file, check_folder
 
 # What Pillow raises on damaged files, by format.
 _DAMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
@@ -147,11 +148,11 @@ def check_readable(size: tuple[int, int], mode: str, path: str | Path) -> None:
 
 
 def _choose_classes(root: Path, classes: Sequence[str] | int | None) -> list[str]:
-    if not root.is_dir():
-        raise MissingFileError(
-            f"image folder '{root}' does not exist; expected one folder per class in it "
-            "(give the data set's folder with --cfg-options data_root=DIR)"
-        )
+    advice = (
+        "expected one folder per class in it (give the data set's folder with --cfg-options "
+        "data_root=DIR)"
+    )
+    check_folder(root, "image folder", hint=advice)
     found = sorted(entry.name for entry in os.scandir(root) if _is_class(entry))
     if not found:
         raise MissingFileError(f"'{root}' holds no class folder; expected one folder per class")
@@ -209,8 +210,7 @@ def read_class_names(path: str | Path) -> tuple[str, ...]:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no text, or a name is empty or there twice.
     """
-    if not Path(path).is_file():
-        raise MissingFileError(f"--classes '{path}' does not exist, or is no file")
+    check_file(path, "--classes")
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").rstrip().splitlines()
     except UnicodeDecodeError:

@@ -27,7 +27,8 @@ from stl_backbones.datasets.coco_annotations import (
     read_annotations,
 )
 from stl_backbones.datasets.loading import naming_the_image
-from stl_backbones.errors import InputError, MissingFileError, some_of
+from stl_backbones.errors import InputError, some_of
+from stl_backbones.paths import check_folder
 from stl_backbones.registry import DATASETS
 
 _REPORT_EVERY = 10.0  # seconds
@@ -74,8 +75,7 @@ class CheckedCocoDataset(CocoDataset):
     def load_data_list(self) -> list[dict[str, Any]]:
         """List the images with their annotations, checked."""
         folder = Path(self.data_prefix["img"])
-        if not folder.is_dir():
-            raise MissingFileError(f"image folder '{folder}' does not exist; {ROOT_HINT}")
+        check_folder(folder, "image folder", hint=ROOT_HINT)
         content = read_annotations(self.ann_file)
         self.cat_ids = match_categories(
             content["categories"],

@@ -11,7 +11,8 @@ from typing import Any, TypeGuard
 
 from stl_backbones.corruptions.seeds import check_key
 from stl_backbones.datasets.integrity import check_intact, decoded_size
-from stl_backbones.errors import InputError, MissingFileError, some_of
+from stl_backbones.errors import InputError, some_of
+from stl_backbones.paths import check_file
 
 SLACK = 1.0  # pixels by which a box may leave its image: COCO rounds to hundredths
 ROOT_HINT = "give the data set's folder with --data-root DIR"
@@ -32,9 +33,7 @@ def read_annotations(path: str | Path) -> dict[str, list[dict[str, Any]]]:
         ValueError: If it is no JSON, a list is missing, or an id is no whole number or occurs
             twice.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(f"annotation file '{path}' does not exist; {ROOT_HINT}")
+    path = check_file(path, "annotation file", hint=ROOT_HINT)
     if not path.stat().st_size:
         raise InputError(f"'{path}' is empty; expected COCO's JSON")
     try:
@@ -141,8 +140,7 @@ def check_image(image: Mapping[str, Any], path: Path) -> None:
     size = (image.get("width"), image.get("height"))
     if not all(_is_finite(side) and side > 0 for side in size):
         raise InputError(f"'{path}' needs width and height of 1 or more, got {size}")
-    if not path.is_file():
-        raise MissingFileError(f"image '{path}' does not exist")
+    check_file(path, "image")
     check_intact(path)
     actual = decoded_size(path)
     if actual != size:

@@ -138,6 +138,19 @@ def decoded_size(path: str | Path) -> tuple[int, int]:
     return (height, width) if is_turned else (width, height)
 
 
+def is_read_apart(path: str | Path) -> bool:
+    """Whether OpenCV, as OpenMMLab uses it, and Pillow, as timm does, give other pixels.
+
+    OpenCV follows EXIF's orientation, and turns CMYK into RGB in a way of its own.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no image, or has too many pixels to be one.
+    """
+    _, mode, kind, orientation = _read_header(path)
+    return mode == "CMYK" or (kind in _TURNED_BY_OPENCV and orientation in range(2, 9))
+
+
 def _read_header(path: str | Path) -> tuple[tuple[int, int], str, str | None, int]:
     """Size, mode, format and orientation."""
     try:

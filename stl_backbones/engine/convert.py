@@ -46,7 +46,7 @@ def convert_checkpoint(
             target.
     """
     source, target = local_file(source), Path(target)
-    check_folder(target.parent, "folder of the converted file,")
+    check_folder(target.parent, "the converted file's folder")
     if target.is_dir() or (target.exists() and target.samefile(source)):
         raise InputError(f"'{target}' must be a new file, not a folder and not the source")
     content = read_checkpoint(source)

@@ -14,7 +14,7 @@ from mmengine.model import revert_sync_batchnorm
 from torch import Tensor, nn
 
 from stl_backbones import __version__
-from stl_backbones.errors import InputError, MissingFileError
+from stl_backbones.errors import InputError
 from stl_backbones.models import FAN
 from stl_backbones.models.onnx_graph import (
     DEFAULT_OPSET,
@@ -23,6 +23,7 @@ from stl_backbones.models.onnx_graph import (
     make_graph,
 )
 from stl_backbones.onnx_export.sources import Labels, SegmentationLogits, Source, open_source
+from stl_backbones.paths import check_folder
 from stl_backbones.results.atomic import write_atomically
 
 TOLERANCE = 1e-4  # largest difference from torch, as a share of an output's largest value
@@ -131,8 +132,7 @@ def export_onnx(
 def _check_request(target: Path, size: tuple[int, int], batch: int) -> None:
     if target.suffix != ".onnx":
         raise InputError(f"the file to write must end in .onnx, got '{target}'")
-    if not target.parent.is_dir():
-        raise MissingFileError(f"folder '{target.parent}' for the ONNX file does not exist")
+    check_folder(target.parent, "the ONNX file's folder")
     if target.is_dir():
         raise InputError(f"'{target}' must be a file, not a folder")
     if min(size) < 1:

@@ -181,8 +181,9 @@ def _remove_dead(path: Path) -> None:
     deadline = time.monotonic() + _SILENCE * BEAT
     while time.monotonic() < deadline:
         time.sleep(BEAT / 10)
-        if _read(path) != before:
-            holder = (before or b"").split(b"\n")[0].decode(errors="replace")
+        now = _read(path)
+        if now != before:  # what it holds now: at first it may have been empty still
+            holder = (now or b"").split(b"\n")[0].decode(errors="replace")
             raise _BusyError(holder or _SOMEBODY)
     # Two may see it dead at once: only one of them can rename it.
     grave = path.with_name(f"{path.name}-{os.getpid()}")

@@ -75,9 +75,13 @@ class CellStore:
                 f"'{self.folder}' holds the results of another run ({told}); "
                 "choose another --work-dir, or delete that folder"
             )
-        versions = {**recorded.custom_versions, **provenance.custom_versions}
-        if versions != recorded.custom_versions:  # cells of another protocol join the folder's
-            self._record(dataclasses.replace(recorded, custom_versions=versions))
+        joined = dataclasses.replace(
+            recorded,
+            custom_versions={**recorded.custom_versions, **provenance.custom_versions},
+            copy_digests={**recorded.copy_digests, **provenance.copy_digests},
+        )
+        if joined != recorded:  # cells of another protocol, or of a copy that has grown, join
+            self._record(joined)
 
     def _record(self, provenance: Provenance) -> None:
         write_atomically(self.folder / "run.json", encode_run(provenance))

@@ -8,19 +8,26 @@ below the severity.
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from stl_backbones.copies import ManifestHeader, read_header
-from stl_backbones.datasets.integrity import check_whole, decoded_size
-from stl_backbones.errors import InputError, MissingFileError
+from stl_backbones.copies import ManifestHeader
+from stl_backbones.copies.images import OPENCV
+from stl_backbones.datasets.integrity import check_whole, decoded_size, image_header
+from stl_backbones.errors import InputError, MissingFileError, some_of
+from stl_backbones.image_files import is_clutter, is_image
+from stl_backbones.paths import check_folder
 from stl_backbones.records import Cell
+from stl_backbones.robustness.copy_identity import check_reader, files_digests, read_manifest
 
+_LOGGER = logging.getLogger(__name__)
 _SUFFIXES = (".png", ".jpg", ".JPEG")  # of a copy whose files are not named like the images
-_IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".tif", ".tiff"})
-_SHOWN = 3
+_MANY = 100_000  # files that take so long to look at that it is said
+_THREADS = 8  # that wait for the disk
 
 
 @dataclass(frozen=True)
@@ -31,11 +38,13 @@ class CorruptedCopy:
         folders: Whole cell -> the folder that holds its images.
         lacking: Cell that is not whole -> what it lacks.
         manifest: What the copy says of itself; ``None`` if nothing.
+        digests: Name of a cell -> digest of its files, of every cell of the copy.
     """
 
     folders: Mapping[Cell, Path]
     lacking: Mapping[Cell, str]
     manifest: ManifestHeader | None
+    digests: Mapping[str, str]
 
 
 def find_copy(
@@ -46,9 +55,10 @@ def find_copy(
     image_root: Path | None,
     allow_missing: bool = False,
     hint: str = "",
-    check_files: bool = True,
+    reader: str = OPENCV,
+    same_size: bool = True,
 ) -> CorruptedCopy:
-    """Find each cell of a corrupted copy, and check that every image is there.
+    """Find each cell of a corrupted copy, and check that every image is there and whole.
 
     Args:
         root: The copy.
@@ -57,16 +67,16 @@ def find_copy(
         image_root: The clean image folder.
         allow_missing: Leave out cells that are not whole, as long as one is.
         hint: What the user may do where some are not, for the error.
-        check_files: Look into every file: whether it is whole, and has the clean one's size.
+        reader: Who reads the clean images, see `stl_backbones.copies.images`.
+        same_size: Refuse files that have not the clean image's size.
 
     Raises:
         MissingFileError: If the copy, a cell's folder or an image is missing.
         InputError: If the copy is the clean folder, a cell holds other images or broken ones, or
-            the manifest does not list it.
+            the manifest does not list them, has other ids, or says that the clean images were read
+            otherwise.
     """
-    root = Path(root)
-    if not root.is_dir():
-        raise MissingFileError(f"--corrupted-root '{root}' does not exist")
+    root = check_folder(root, "--corrupted-root")
     clean = None if image_root is None else Path(image_root)
     if clean is not None and root.resolve() in (clean.resolve(), clean.parent.resolve()):
         raise InputError(
@@ -95,9 +105,16 @@ def find_copy(
             f"--corrupted-root '{root}' is incomplete: cell '{cell.name}' {lack}; "
             f"{len(lacking)} of {len(cells)} cells are not whole" + (hint if folders else "")
         )
-    for folder in folders.values() if check_files else ():
-        _check_files(folder, keys, clean)
-    return CorruptedCopy(folders, lacking, read_manifest(root, folders))
+    manifest, digests = read_manifest(root, folders, keys)
+    if manifest is None:
+        digests = files_digests(
+            {Cell(name, level): place / str(level) for name, place in places.items()
+             for level in range(1, 6)}
+        )  # fmt: skip
+    elif clean is not None:
+        check_reader(root, manifest, [(key, clean / key) for key in keys], reader=reader)
+    _check_files(folders, keys, clean if same_size else None)
+    return CorruptedCopy(folders, lacking, manifest, digests)
 
 
 def copy_path(folder: Path, key: str) -> Path:
@@ -124,40 +141,16 @@ def refuse_clean_copy(corrupted: str | Path, clean: str | Path) -> None:
         raise InputError(f"'{corrupted}' is the clean image '{clean}', not a corrupted one")
 
 
-def read_manifest(root: str | Path, cells: Iterable[Cell]) -> ManifestHeader | None:
-    """What a corrupted copy says of itself; ``None`` if nothing.
-
-    Args:
-        root: The copy.
-        cells: Those that are read from it.
-
-    Raises:
-        InputError: If the manifest is damaged, or does not list a cell: then it says nothing of
-            how that was made.
-    """
-    try:
-        manifest = read_header(Path(root))
-    except FileNotFoundError:  # made by another tool
-        return None
-    for cell in cells:
-        if cell.severity not in manifest.cells.get(cell.corruption, ()):
-            raise InputError(
-                f"the manifest of '{root}' does not list cell '{cell.name}', whose folder is "
-                "there: was it made by another tool? Give it a folder of its own"
-            )
-    return manifest
-
-
 def _corruption_folders(root: Path) -> dict[str, Path]:
     """Corruption -> its folder, directly below the root or one level down."""
-    below = [Path(entry) for entry in os.scandir(root) if entry.is_dir()]
-    found = {
-        Path(entry).name: Path(entry)
-        for group in below
-        for entry in os.scandir(group)
-        if entry.is_dir()
-    }
+    below = _folders(root)
+    found = {folder.name: folder for group in below for folder in _folders(group)}
     return {**found, **{folder.name: folder for folder in below}}
+
+
+def _folders(root: Path) -> list[Path]:
+    entries = os.scandir(root)
+    return [Path(entry) for entry in entries if entry.is_dir() and not is_clutter(entry.name)]
 
 
 def _find_lack(folder: Path, there: Mapping[str, Set[str]], keys: Sequence[str]) -> str:
@@ -167,7 +160,7 @@ def _find_lack(folder: Path, there: Mapping[str, Set[str]], keys: Sequence[str])
     missing = [key for key in keys if _stem(key) not in there]
     if not missing:
         return ""
-    return f"lacks {len(missing)} of {len(keys)} images ({_some(missing)}) in '{folder}'"
+    return f"lacks {len(missing)} of {len(keys)} images ({some_of(missing)}) in '{folder}'"
 
 
 def _check_cell(
@@ -188,18 +181,35 @@ def _check_cell(
     if others:
         raise InputError(
             f"'{folder}' holds {len(others)} images that the clean set has not "
-            f"({_some(others)}): is it of another data set or split?"
+            f"({some_of(others)}): is it of another data set or split?"
         )
     if clean is not None:
         refuse_clean_copy(copy_path(folder, keys[0]), clean / keys[0])
 
 
-def _check_files(folder: Path, keys: Sequence[str], clean: Path | None) -> None:
-    for key in keys:
+def _check_files(folders: Mapping[Cell, Path], keys: Sequence[str], clean: Path | None) -> None:
+    """Look at head and end of every file, and at its size where there is a clean folder."""
+    if len(folders) * len(keys) > _MANY:
+        _LOGGER.warning("looking at the heads and ends of %d files", len(folders) * len(keys))
+
+    def check(folder: Path, key: str) -> None:
         path = copy_path(folder, key)
         check_whole(path)
         if clean is not None:
             _check_size(path, clean / key)
+        elif not _is_checked(path):
+            image_header(path)
+
+    with ThreadPoolExecutor(_THREADS) as threads:
+        for folder in folders.values():
+            for _ in threads.map(lambda key, folder=folder: check(folder, key), keys):
+                pass
+
+
+def _is_checked(path: Path) -> bool:
+    """Whether `check_whole` knows the file's kind."""
+    with path.open("rb") as file:
+        return file.read(4) in (b"\x89PNG", b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xe1")
 
 
 def _check_size(path: Path, clean: Path) -> None:
@@ -213,11 +223,12 @@ def _check_size(path: Path, clean: Path) -> None:
 def _names_below(folder: Path) -> dict[str, set[str]]:
     """Path below the folder without suffix -> the image files of that name."""
     found: dict[str, set[str]] = {}
-    for place, _, files in os.walk(folder):
+    for place, below, files in os.walk(folder):
+        below[:] = [name for name in below if not is_clutter(name)]
         inner = Path(place).relative_to(folder).as_posix()
         for file in files:
             name = file if inner == "." else f"{inner}/{file}"
-            if Path(file).suffix.lower() in _IMAGES:
+            if is_image(file):
                 found.setdefault(_stem(name), set()).add(name)
     return found
 
@@ -226,8 +237,4 @@ def _stem(name: str) -> str:
     return name.rpartition(".")[0]
 
 
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
-
-
-__all__ = ["CorruptedCopy", "copy_path", "find_copy", "read_manifest", "refuse_clean_copy"]
+__all__ = ["CorruptedCopy", "copy_path", "find_copy", "refuse_clean_copy"]

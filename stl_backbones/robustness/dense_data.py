@@ -36,6 +36,7 @@ from stl_backbones.robustness.corrupted_copy import (
 )
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.pipeline import ImageLoadedSignal, watch
+from stl_backbones.robustness.provenance import data_name
 from stl_backbones.robustness.versions import Versions
 
 
@@ -137,8 +138,11 @@ class DenseData:
 
     @property
     def title(self) -> str:
-        """The data set's name: its class."""
-        return type(self.innermost[0]).__name__.removeprefix("Checked")
+        """The data set's name: its folder's, and its class."""
+        roots = (root for one in self.innermost for root in _image_roots([one])[-1:])
+        names = dict.fromkeys(data_name(root) for root in roots)
+        kind = type(self.innermost[0]).__name__.removeprefix("Checked")
+        return f"{' and '.join(names)} ({kind})" if names else kind
 
 
 class DenseVersions(Versions):

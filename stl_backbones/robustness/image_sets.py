@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from stl_backbones.copies.images import PILLOW
 from stl_backbones.corruptions import get_protocol
 from stl_backbones.datasets.class_folders import ClassFolders
 from stl_backbones.datasets.imagenet_classes import imagenet_wnids, subset_indices, subset_wnids
@@ -20,12 +21,11 @@ from stl_backbones.records import CLEAN, Cell, Provenance
 from stl_backbones.robustness.classifier_versions import ViewRules
 from stl_backbones.robustness.corrupted_copy import CorruptedCopy, find_copy
 from stl_backbones.robustness.options import SweepOptions
-from stl_backbones.robustness.provenance import corruption_fields, describe
+from stl_backbones.robustness.provenance import corruption_fields, data_name, describe
 from stl_backbones.robustness.sources.classifier import Classifier
 from stl_backbones.robustness.sources.timm import open_folder
 
 _LOGGER = logging.getLogger(__name__)
-_SPLITS = frozenset({"val", "validation", "test", "train"})
 _SHOWN = 8
 
 
@@ -119,7 +119,8 @@ def _open_main(folder: ClassFolders, classes: tuple[str, ...], describer: _Descr
     images = describer.find(
         folder, classes, "ImageNet-1K" if describer.is_imagenet else "the model"
     )
-    title = "ImageNet-1K" if images.imagenet_val else _own_title(folder.root, len(classes))
+    own_title = f"{data_name(folder.root)} ({len(classes)} classes)"
+    title = "ImageNet-1K" if images.imagenet_val else own_title
     cells = options.cells()
     found = None
     if options.corrupted_root is not None:
@@ -132,10 +133,9 @@ def _open_main(folder: ClassFolders, classes: tuple[str, ...], describer: _Descr
         jpeg85=asked.jpeg85,
         folders=None if found is None else found.folders,
     )
-    manifest = None if found is None else found.manifest
     provenance = describer.describe(
         title, images, classes, describer.main_notes(found, images),
-        **corruption_fields(manifest, options),
+        **corruption_fields(found, options),
     )  # fmt: skip
     if asked.jpeg85:
         source = f"{provenance.corruption_source} (jpeg quality=85)"
@@ -153,8 +153,10 @@ def _find_copy(asked: Asked, cells: Sequence[Cell], images: LabelledImages) -> C
     """
     options, root = asked.options, str(asked.options.corrupted_root)
     wanted = [cell for cell in cells if not cell.is_clean]
-    find = partial(find_copy, root, keys=images.keys, image_root=images.root, check_files=False,
-                   hint="; --allow-missing leaves them out, and says so in tables")  # fmt: skip
+    find = partial(
+        find_copy, root, keys=images.keys, image_root=images.root, reader=PILLOW, same_size=False,
+        hint="; --allow-missing leaves them out, and says so in tables",
+    )  # fmt: skip
     if not asked.allow_missing:
         return find(cells=wanted)
     every = [cell for cell in get_protocol(options.protocol).cells() if not cell.is_clean]
@@ -297,12 +299,6 @@ def _corrupted_inference(rules: ViewRules) -> str:
     if rules.resize_rule == "imagenet-c":
         return f", {start} as they are" if files else f", {start}"
     return f", {start} resized to {size.size} {size.interpolation}"
-
-
-def _own_title(root: Path, classes: int) -> str:
-    folder = root.resolve()
-    name = folder.parent.name if folder.name.lower() in _SPLITS else folder.name
-    return f"{name} ({classes} classes)"
 
 
 __all__ = ["Asked", "ImageSet", "find_image_sets"]

@@ -99,7 +99,14 @@ class Exchange:
         if self.only_load:
             raise ImageLoadedSignal
         if self.file is not None:
-            return self._read(step, before, self.file)
+            out = self._read(step, before, self.file)
+            if np.shape(out["img"]) != np.shape(state.image):
+                raise InputError(
+                    f"'{self.file}' is loaded as {_shape(out['img'])}, the clean image as "
+                    f"{_shape(state.image)}: was the copy made of images read otherwise (EXIF "
+                    "orientation)?"
+                )
+            return out
         if self.corrupt is None:
             return state.with_image(state.image.copy())
         return self._corrupted(step, before, state, self.corrupt)
@@ -181,9 +188,9 @@ class Exchange:
     def _pixels(self) -> Pixels:
         """The file's pixels, BGR."""
         if self._file_pixels is None:
-            found = cv2.imread(self.path, cv2.IMREAD_COLOR)
+            loaded = next(iter(self.states.values())).image
+            found = _read_as(self.path, loaded)
             if found is None:
-                loaded = next(iter(self.states.values())).image
                 raise InputError(
                     f"'{self.path}' cannot be corrupted: expected a picture of 8 bits and three "
                     f"channels or one, got a file that is loaded as {_shape(loaded)}"
@@ -338,6 +345,17 @@ def add_labels(steps: list[_Watched], build: Callable[[dict[str, Any]], Any]) ->
     for step in steps:
         if step.packs and not any(inner.packs for inner in step.inside):
             step.adds_labels = build(dict(_LABELS))
+
+
+def _read_as(path: str, loaded: Pixels) -> Pixels | None:
+    """The file's pixels, BGR: turned as EXIF says, unless the loader has not turned them."""
+    found = cv2.imread(path, cv2.IMREAD_COLOR)
+    orders = (_Order(reverse=False), _Order(reverse=True))
+    if found is not None and not any(order.holds(loaded, found) for order in orders):
+        as_stored = np.asarray(cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION))
+        if any(order.holds(loaded, as_stored) for order in orders):
+            return as_stored
+    return found
 
 
 def _holds_steps(value: Any) -> bool:

@@ -11,12 +11,14 @@ from typing import Any
 
 import torch
 
-from stl_backbones.copies import ManifestHeader
 from stl_backbones.corruptions import CORRUPTIONS, custom_versions, engine_version
 from stl_backbones.records import Provenance
+from stl_backbones.robustness.corrupted_copy import CorruptedCopy
 from stl_backbones.robustness.options import SweepOptions
 
 _ABSENT = "absent"
+GENERATED = "mini.json"  # what tools/make_mini_data.py leaves beside its data sets
+_SPLITS = frozenset({"val", "validation", "test", "train"})
 _PACKAGES = ("torch", "numpy", "opencv-python", "pillow", "scikit-image", "scipy", "numba")
 # Of two makers, under one import name; recorded as they are installed.
 OPENMMLAB = (
@@ -39,18 +41,18 @@ def describe(options: SweepOptions, *, libraries: Sequence[str], **fields: Any) 
     )
 
 
-def corruption_fields(manifest: ManifestHeader | None, options: SweepOptions) -> dict[str, Any]:
+def corruption_fields(copy: CorruptedCopy | None, options: SweepOptions) -> dict[str, Any]:
     """How the images were corrupted: here, or in the making of the copy that they come from.
 
     Args:
-        manifest: What the copy says of itself.
+        copy: The copy.
         options: Resolved options.
 
     Returns:
         Fields of a `Provenance`.
     """
     names = tuple(dict.fromkeys(c.corruption for c in options.cells() if not c.is_clean))
-    if options.corrupted_root is None:
+    if copy is None:
         return {
             "corruption_source": "on-the-fly",
             "corruption_mode": options.mode,
@@ -59,7 +61,7 @@ def corruption_fields(manifest: ManifestHeader | None, options: SweepOptions) ->
             "seed": options.seed,
             "custom_versions": custom_versions(names),
         }
-    source = f"folder:{Path(options.corrupted_root).resolve().name}"
+    manifest, source = copy.manifest, f"folder:{Path(str(options.corrupted_root)).resolve().name}"
     custom = [name for name in names if name not in CORRUPTIONS]
     if manifest is None:
         return {
@@ -69,6 +71,7 @@ def corruption_fields(manifest: ManifestHeader | None, options: SweepOptions) ->
             "channel_order": "unknown",
             "seed": options.seed,
             "custom_versions": dict.fromkeys(custom, "unknown"),
+            "copy_digests": copy.digests,
         }
     return {
         "corruption_source": f"{source} ({manifest.image_format})",
@@ -77,7 +80,17 @@ def corruption_fields(manifest: ManifestHeader | None, options: SweepOptions) ->
         "channel_order": manifest.channel_order,
         "seed": manifest.seed,
         "custom_versions": {name: manifest.custom.get(name, "unknown") for name in custom},
+        "copy_digests": copy.digests,
     }
+
+
+def data_name(root: str | Path) -> str:
+    """What a data set is called in tables: its folder's name, or its parent's for a split's."""
+    folder = Path(root).resolve()
+    if folder.name.lower() in _SPLITS:
+        folder = folder.parent
+    is_generated = (folder.parent / GENERATED).is_file()  # `mini/cityscapes` is no Cityscapes
+    return f"{folder.parent.name}/{folder.name}" if is_generated else folder.name
 
 
 def fingerprint(files: Sequence[tuple[str, Path]]) -> str:
@@ -102,4 +115,4 @@ def _versions_of(libraries: Sequence[str]) -> dict[str, str]:
     return found
 
 
-__all__ = ["OPENMMLAB", "corruption_fields", "describe", "fingerprint"]
+__all__ = ["OPENMMLAB", "corruption_fields", "data_name", "describe", "fingerprint"]

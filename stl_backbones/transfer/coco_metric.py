@@ -14,9 +14,10 @@ from typing import Any
 from pycocotools.coco import COCO
 
 from stl_backbones.datasets.coco_annotations import match_categories
-from stl_backbones.errors import InputError, MissingFileError
+from stl_backbones.errors import InputError
 from stl_backbones.evaluation.detection import DetectionMatcher, join_images
 from stl_backbones.metrics import AP_NUMBERS, average_precision
+from stl_backbones.paths import check_file
 from stl_backbones.registry import METRICS
 
 with warnings.catch_warnings():
@@ -59,9 +60,7 @@ class CocoAveragePrecision(CocoMetric):
         metric = [metric] if isinstance(metric, str) else metric
         if not metric or not set(metric) <= {"bbox", "segm"}:
             raise InputError(f"metric must be taken from 'bbox', 'segm', got {list(metric)}")
-        self.path = Path(data_root) / ann_file
-        if not self.path.is_file():
-            raise MissingFileError(f"annotation file '{self.path}' does not exist")
+        self.path = check_file(Path(data_root) / ann_file, "annotation file")
         super().__init__(metric=list(metric), collect_device=collect_device, prefix=prefix)
         with contextlib.redirect_stdout(io.StringIO()):
             self._coco_api = COCO(str(self.path))

@@ -129,6 +129,11 @@ def weights(tmp_path_factory):
         (["--std", 1e-9, 1, 1], r"std must be in 0.001\.\.1, .* got \(1e-09, 1.0, 1.0\)"),
         (["--protocol", "imagenet"], "unknown protocol 'imagenet'"),
         (["--corruptions", "smoke"], "unknown corruption 'smoke'"),
+        (["--corruptions", "group:fog"], "'group:fog' is not part of .*, or a group: noise, blur"),
+        (
+            ["--clean-only", "--severities", 1, "--corruptions", "fog"],
+            "scores no corrupted images, so --corruptions and --severities means nothing",
+        ),
         (["--channel-order", "gbr"], "channel order must be one of rgb, bgr"),
         (["--launcher", "slurm"], "--launcher slurm needs SLURM_PROCID"),
     ],

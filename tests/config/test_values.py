@@ -99,7 +99,7 @@ def test_only_the_endings_of_configs(write, name):
 
 
 def test_a_folder_is_no_config(tmp_path):
-    with pytest.raises(ValueError, match=r"is a folder; expected a .py file"):
+    with pytest.raises(ValueError, match=r"is a folder; expected a file"):
         load_config(tmp_path)
 
 

@@ -89,7 +89,7 @@ def test_an_empty_source_says_what_is_expected(tmp_path, layout, message):
 
 
 def test_a_missing_source(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"source '.*gone' is no folder"):
+    with pytest.raises(FileNotFoundError, match=r"source '.*gone' does not exist"):
         found(tmp_path / "gone", "folder")
 
 

@@ -336,3 +336,19 @@ def test_networks_need_no_openmmlab():
         env={**os.environ, "PYTHONPATH": search},
     )  # fmt: skip
     assert (done.returncode, done.stdout.split()) == (0, ["blocked", "stl_backbones.models.fan"])
+
+
+def test_img_size_is_taken_as_timm_passes_it(draw):
+    torch.manual_seed(0)
+    one = timm.create_model("fan_tiny_12_p16_224", num_classes=3).eval()
+    torch.manual_seed(0)
+    other = timm.create_model("fan_tiny_12_p16_224", num_classes=3, img_size=(96, 64)).eval()
+    image = draw(0, 1, 3, 80, 48)
+    assert torch.equal(one(image), other(image))
+    with pytest.raises(ValueError, match="image sides must be at least 32, got 16x16"):
+        timm.create_model("fan_tiny_12_p16_224", img_size=16)
+
+
+def test_grey_images(draw):
+    network = timm.create_model("fan_tiny_8_p4_hybrid", num_classes=3, in_chans=1).eval()
+    assert network(draw(0, 1, 1, 64, 64)).shape == (1, 3)

@@ -56,6 +56,14 @@ def test_without_locks_a_living_holder_is_named(no_locks, holder, tmp_path):
         pass
 
 
+def test_a_holder_that_has_just_begun_is_named(no_locks, tmp_path, monkeypatch):
+    path = tmp_path / ".lock-holder"
+    path.touch()  # its name is not written yet
+    monkeypatch.setattr(lock.time, "sleep", lambda _: path.write_text("process 7 on here\n0\n"))
+    with pytest.raises(HeldError, match="by process 7 on here"), locked(tmp_path):
+        pass
+
+
 def test_without_locks_a_dead_holder_is_recognised(no_locks, holder, tmp_path):
     holder.kill()
     holder.wait()

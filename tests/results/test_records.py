@@ -28,7 +28,16 @@ def test_provenance_of_other_fields_is_refused(make_provenance):
 
 
 @pytest.mark.parametrize(
-    "name", ["custom_versions", "parameters", "encoder_parameters", "macs", "notes"]
+    "name",
+    [
+        "custom_versions",
+        "parameters",
+        "encoder_parameters",
+        "macs",
+        "notes",
+        "imagenet_val",
+        "copy_digests",
+    ],
 )
 def test_a_record_from_before_a_field(make_provenance, name):
     plain = make_provenance().to_dict()
@@ -49,6 +58,14 @@ def test_versions_differ_only_where_both_have_the_corruption(make_provenance):
     assert one.differences(make_provenance(custom_versions={"hail": "1", "soot": "4"})) == {}
     other = make_provenance(custom_versions={"rain": "2", "hail": "1"})
     assert list(one.differences(other)) == ["custom_versions"]
+
+
+def test_copies_differ_where_both_have_the_cell(make_provenance):
+    one = make_provenance(copy_digests={"fog-1": "a", "fog-2": "b"})
+    assert one.differences(make_provenance(copy_digests={"fog-2": "b", "snow-1": "c"})) == {}
+    other = make_provenance(copy_digests={"fog-1": "a", "fog-2": "x"})
+    assert one.differences(other) == {"copy_digests": ({"fog-1": "a", "fog-2": "b"},
+                                                       {"fog-1": "a", "fog-2": "x"})}  # fmt: skip
 
 
 def test_differences_hold_both_values(make_provenance):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import cv2
@@ -9,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stl_backbones.copies.manifest import ManifestHeader, read_header
+from stl_backbones.copies.manifest import ManifestHeader, Row, digest, read_header
 from stl_backbones.datasets.loading import naming_the_image
 from stl_backbones.errors import InputError
 from stl_backbones.records import Cell
-from stl_backbones.robustness.corrupted_copy import read_manifest
+from stl_backbones.robustness.copy_identity import read_manifest
 from stl_backbones.robustness.dense_data import DenseData
 from stl_backbones.robustness.options import SweepOptions
 
@@ -91,16 +92,42 @@ def test_other_assertions_are_bugs_and_stay():
         raise AssertionError("something else")
 
 
-def test_a_manifest_that_does_not_list_a_cell(tmp_path):
-    (tmp_path / "manifest.json").write_bytes(HEADER.to_json())
-    assert read_manifest(tmp_path, [Cell("fog", 1), Cell("fog", 2)]) == HEADER
+@pytest.fixture
+def listed(tmp_path):
+    """A manifest of one image in two cells."""
+    lines = "".join(
+        Row("a.png", "fog", level, f"fog/{level}/val/a.png", 9, 8, 8, "0").to_line()
+        for level in (1, 2)
+    )
+    (tmp_path / "manifest.jsonl").write_text(lines)
+    header = dataclasses.replace(HEADER, files=2, rows_blake2b=digest(lines.encode()))
+    (tmp_path / "manifest.json").write_bytes(header.to_json())
+    return tmp_path, header
+
+
+def test_a_manifest_that_does_not_list_a_cell(listed):
+    root, header = listed
+    found, digests = read_manifest(root, [Cell("fog", 1), Cell("fog", 2)], ["a.png"])
+    assert found == header
+    assert list(digests) == ["fog-1", "fog-2"]
     for cell in (Cell("fog", 3), Cell("snow", 1)):
         with pytest.raises(ValueError, match=f"does not list cell '{cell.name}'"):
-            read_manifest(tmp_path, [Cell("fog", 1), cell])
+            read_manifest(root, [Cell("fog", 1), cell], ["a.png"])
+
+
+def test_a_manifest_whose_rows_are_altered(listed):
+    root, _ = listed
+    rows = root / "manifest.jsonl"
+    rows.write_text(rows.read_text().replace('"size":9', '"size":8'))
+    with pytest.raises(ValueError, match=r"manifest.jsonl' is missing or was altered"):
+        read_manifest(root, [Cell("fog", 1)], ["a.png"])
+    rows.unlink()
+    with pytest.raises(ValueError, match=r"manifest.jsonl' is missing or was altered"):
+        read_manifest(root, [Cell("fog", 1)], ["a.png"])
 
 
 def test_a_copy_without_manifest_says_nothing(tmp_path):
-    assert read_manifest(tmp_path, [Cell("fog", 1)]) is None
+    assert read_manifest(tmp_path, [Cell("fog", 1)], ["a.png"]) == (None, {})
 
 
 @pytest.mark.parametrize(

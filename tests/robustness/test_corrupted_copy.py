@@ -1,10 +1,15 @@
 """A corrupted copy in ImageNet-C's layout: found, complete, and not the clean images."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from stl_backbones.records import Cell
+from stl_backbones.copies import make_copy
+from stl_backbones.copies.images import OPENCV, PILLOW
+from stl_backbones.copies.request import GenerateOptions, plan_copy
+from stl_backbones.records import Cell, CorruptionEngine
 from stl_backbones.robustness.corrupted_copy import copy_path, find_copy
 
 CELLS = (Cell("fog", 1), Cell("fog", 2), Cell("frost", 1))
@@ -101,3 +106,90 @@ def test_clean_images_are_no_corrupted_ones(tree, images):
     (tree / "fog/1" / NAMES[0]).write_bytes((images / NAMES[0]).read_bytes())
     with pytest.raises(ValueError, match="is the clean image"):
         find_tree(tree, CELLS, images)
+
+
+def test_a_broken_file_is_found_before_anything_is_scored(tree, images):
+    """The last image of the last cell: scored it would be after hours."""
+    path = tree / "frost/1" / NAMES[-1]
+    for content, message in (
+        (path.read_bytes()[:300], "bee/1.JPEG' is truncated"),
+        (b"", "bee/1.JPEG' is empty"),
+        (b"<html>404</html>" * 9, "bee/1.JPEG' is no image"),
+    ):
+        path.write_bytes(content)
+        for same_size in (True, False):
+            with pytest.raises(ValueError, match=message):
+                find_tree(tree, CELLS, images, same_size=same_size)
+
+
+@pytest.mark.parametrize("clutter", ["__MACOSX", ".ipynb_checkpoints"])
+def test_clutter_is_no_cell_no_group_and_no_image(tree, images, clutter):
+    expected = find_tree(tree, CELLS, images).digests
+    for folder in (tree, tree / "fog", tree / "fog/1", tree / "fog/1/ant"):
+        write(folder / clutter / "0-checkpoint.JPEG", 3)
+        write(folder / clutter / "1/other.JPEG", 3)
+        (folder / "Thumbs.db").touch()
+        (folder / "._0.JPEG").touch()
+    assert find_tree(tree, CELLS, images).digests == expected
+
+
+def test_two_trees_of_one_name_are_told_apart(tree, images, tmp_path):
+    one = find_tree(tree, CELLS, images).digests
+    assert list(one) == [cell.name for cell in CELLS]
+    other = shutil.copytree(tree, tmp_path / "other/c")
+    assert find_tree(other, CELLS, images).digests == one
+    write(other / "fog/2" / NAMES[0], 7)
+    changed = find_tree(other, CELLS[:1], images).digests  # of cells that are not asked for too
+    assert {name for name in one if changed[name] != one[name]} == {"fog-2"}
+
+
+def make(source, out, layout):
+    options = GenerateOptions(layout, protocol="all", corruptions=["brightness"], severities=[1],
+                              engine=CorruptionEngine("fast"), format="jpeg")  # fmt: skip
+    plan = plan_copy(source, out, options)
+    assert not make_copy(plan, out).failures
+
+
+BRIGHT = [Cell("brightness", 1)]
+
+
+def test_a_copy_made_a_folder_too_high_is_refused(images, tmp_path):
+    """Its ids begin with 'val/', so its draws are others than the sweep's seed gives."""
+    make(tmp_path, tmp_path.with_name("high-c"), "folder")
+    with pytest.raises(ValueError, match=r"a folder too high, of 'val/ant/0.JPEG'.* 'val/' itself"):
+        find_tree(tmp_path.with_name("high-c"), BRIGHT, images)
+    make(images, tmp_path / "right-c", "folder")
+    found = find_tree(tmp_path / "right-c", BRIGHT, images)
+    assert list(found.digests) == ["brightness-1"]
+
+
+def test_a_copy_of_other_ids_is_refused(images, tmp_path):
+    make(images, tmp_path / "c", "folder")
+    cell = tmp_path / "c/brightness/1"
+    (cell / "ant/0.jpg").rename(cell / "ant/9.jpg")
+    (images / "ant/0.JPEG").rename(images / "ant/9.JPEG")
+    names = ("ant/9.JPEG", *NAMES[1:])
+    with pytest.raises(ValueError, match=r"does not list image 'ant/9.JPEG'.*such as ant/0.JPEG"):
+        find_copy(tmp_path / "c", BRIGHT, names, image_root=images)
+
+
+@pytest.mark.parametrize(
+    ("made", "read", "right"),
+    [("folder", PILLOW, "classes"), ("classes", OPENCV, "folder")],
+    ids=["folder", "classes"],
+)
+def test_a_copy_that_was_read_otherwise_is_refused(images, tmp_path, made, read, right):
+    options = {"reader": read, "same_size": False}
+    make(images, tmp_path / "c", made)
+    find_tree(tmp_path / "c", BRIGHT, images, **options)  # no difference in such images
+    exif = Image.Exif()
+    exif[274] = 6  # the camera was on its side
+    Image.new("RGB", (64, 40)).save(images / "ant/0.JPEG", exif=exif)
+    make(images, tmp_path / "wrong", made)
+    with pytest.raises(ValueError, match=rf"1 of 4 have other pixels.*ant/0.*--layout {right}"):
+        find_tree(tmp_path / "wrong", BRIGHT, images, **options)
+    make(images, tmp_path / "right", right)
+    folder = find_tree(tmp_path / "right", BRIGHT, images, **options).folders[BRIGHT[0]]
+    size = (64, 40) if read == PILLOW else (40, 64)
+    with Image.open(copy_path(folder, "ant/0.JPEG")) as image:
+        assert image.size == size

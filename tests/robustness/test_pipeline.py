@@ -1,12 +1,14 @@
 """The image is replaced right after it is loaded, wherever a pipeline does that."""
 
 from functools import partial
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from mmengine.dataset import BaseDataset
 from mmengine.registry import TRANSFORMS, init_default_scope
+from PIL import Image
 
 from stl_backbones.errors import InputError
 from stl_backbones.robustness.pipeline import ImageLoadedSignal, add_labels, watch
@@ -81,6 +83,24 @@ def test_the_sample_is_that_of_a_corrupted_copy(item, pipeline):
     sample, exchange, _ = run(item, pipeline)
     assert exchange.loads >= 1
     assert (sample["inputs"] == expected(item, pipeline)["inputs"]).all()
+
+
+def test_an_image_that_the_loader_does_not_turn_is_corrupted_as_it_is(item):
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(cv2.imread(item["img_path"])).save(item["img_path"], exif=exif)
+    as_stored = {**LOAD, "color_type": "color_ignore_orientation"}
+    for load, size in ((LOAD, (48, 32)), (as_stored, (32, 48))):
+        sample, _, _ = run(item, [load, PACK])
+        clean = Items(item, [load, PACK])[0]["inputs"].numpy()
+        assert clean.shape[1:] == size
+        made = brighter(clean[::-1].transpose(1, 2, 0))[..., ::-1].transpose(2, 0, 1)  # BGR
+        np.testing.assert_array_equal(sample["inputs"].numpy(), made)
+        # A copy that was made of the image as it is turned has no place beside it.
+        copy = item["img_path"].replace("a.png", "copy.png")
+        cv2.imwrite(copy, np.zeros((*size[::-1], 3), np.uint8))
+        with pytest.raises(ValueError, match="images read otherwise"):
+            run(item, [load, PACK], corrupt=None, file=Path(copy))
 
 
 def test_a_clean_image_is_what_the_pipeline_makes_of_it(item):

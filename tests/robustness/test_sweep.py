@@ -1,5 +1,6 @@
 """The sweep against an independent computation, interrupted, split over processes, and refused."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -15,7 +16,8 @@ import pytest
 import torch
 from mmcv.transforms import LoadImageFromFile
 
-from stl_backbones.copies import ManifestHeader
+from stl_backbones.copies import ManifestHeader, Row
+from stl_backbones.copies.manifest import digest
 from stl_backbones.corruptions import corrupt
 from stl_backbones.errors import InputError
 from stl_backbones.records import CLEAN, Cell, CorruptionEngine, CorruptionSpec
@@ -265,6 +267,13 @@ def test_a_copy_with_a_manifest_says_how_it_was_made(swept, run_sweep, corrupted
         compat="imaug-1.1.5", engine="engine 7", channel_order="bgr", seed=3, versions={}, images=4,
         cells={"brightness": (1, 3), "impulse_noise": (1, 3)}, image_format="png",
     )  # fmt: skip
+    rows = ""
+    for path in sorted(corrupted_root.rglob("*.png")):
+        name, level, *inner = path.relative_to(corrupted_root).parts
+        key = "/".join(inner).removeprefix("val/")
+        rows += Row(key, name, int(level), path.name, 9, 8, 8, "0").to_line()
+    (corrupted_root / "manifest.jsonl").write_text(rows)
+    header = dataclasses.replace(header, rows_blake2b=digest(rows.encode()))
     (corrupted_root / "manifest.json").write_bytes(header.to_json())
     told = CellStore(run_sweep(tmp_path / "x", corrupted_root=corrupted_root)).provenance()
     assert (told.corruption_source, told.corruption_mode) == ("folder:city_c (png)", "fast")

@@ -189,3 +189,43 @@ class TestRefusals:
             train(config, work_dir=tmp_path / "a", options=options)
         train(config, work_dir=tmp_path / "b", options=options, skip_broken=True)
         assert (tmp_path / "b/iter_2.pth").is_file()
+
+
+@pytest.fixture
+def lightning_file(mini_checkpoint, tmp_path):
+    """The weights as another trainer would write them: wrapped twice, under a key of its own."""
+    wrapped = {f"model.module.{k}": v + 1e-3 if v.is_floating_point() else v
+               for k, v in weights(mini_checkpoint).items()}  # fmt: skip
+    torch.save({"epoch": 3, "model_state_dict": wrapped}, tmp_path / "lightning.ckpt")
+    plain = {k.removeprefix("model.module."): v for k, v in wrapped.items()}
+    torch.save({"state_dict": plain, "meta": {}}, tmp_path / "plain.pth")
+    return tmp_path / "lightning.ckpt"
+
+
+def test_a_run_starts_from_a_wrapped_file(config, options, lightning_file, tmp_path):
+    """mmengine itself would load nothing of it, and say so in a warning alone."""
+    frozen = {**options, "optim_wrapper.optimizer.lr": 0.0, "val_interval": 9}
+    train(config, work_dir=tmp_path / "run", options={**frozen, "load_from": str(lightning_file)})
+    after = weights(find_resume(tmp_path / "run"))
+    start = weights(tmp_path / "plain.pth")
+    learned = [name for name in after if "running" not in name and "num_batches" not in name]
+    assert all(torch.equal(after[name], start[name]) for name in learned)
+
+
+def test_a_wrapped_file_scores_as_the_plain_one(config, options, lightning_file, tmp_path):
+    files = (lightning_file, tmp_path / "plain.pth")
+    one, other = (evaluate(config, f, work_dir=tmp_path / "w", options=options) for f in files)
+    assert one == other
+
+
+def test_averaged_weights_are_scored_unless_raw_ones_are_asked_for(
+    config, options, mini_checkpoint, tmp_path
+):
+    raw = weights(mini_checkpoint)
+    averaged = {k: -v if "conv_seg" in k else v for k, v in raw.items()}
+    torch.save({"state_dict": raw, "state_dict_ema": averaged}, tmp_path / "both.pth")
+    torch.save({"state_dict": averaged}, tmp_path / "averaged.pth")
+    score = partial(evaluate, config, work_dir=tmp_path / "w", options=options)
+    assert score(tmp_path / "both.pth") == score(tmp_path / "averaged.pth")
+    assert score(tmp_path / "both.pth", ema=False) == score(mini_checkpoint)
+    assert score(mini_checkpoint) != score(tmp_path / "averaged.pth")

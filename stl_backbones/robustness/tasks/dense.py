@@ -139,7 +139,7 @@ class DenseSet(ScoredSet):
             parameters=subject.parameters,
             encoder_parameters=subject.encoder_parameters,
             notes=tuple(self.notes()),
-            **corruption_fields(None if data.copy is None else data.copy.manifest, options),
+            **corruption_fields(data.copy, options),
         )
 
     def find_classes(self) -> tuple[str, ...]:
