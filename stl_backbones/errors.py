@@ -5,7 +5,8 @@ A message says what was expected, what came, and what to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import difflib
+from collections.abc import Callable, Iterable
 
 
 class UserError(Exception):
@@ -39,11 +40,63 @@ def some_of(names: Iterable[object], *, shown: int = 3) -> str:
     return ", ".join(texts[:shown]) + more
 
 
+def did_you_mean(
+    name: str, known: Iterable[object], *, shown: int = 3, by: Callable[[str], str] = str
+) -> str:
+    """The nearest usable names, as the end of a message: ``'; did you mean fog or frost?'``.
+
+    Names that hold the given one whole, as `convnext-t` holds `convnext`, come first; then those
+    that differ by a slip of the finger. Case, ``-``, ``_`` and ``/`` do not count.
+
+    Args:
+        name: What was given.
+        known: What is there.
+        shown: How many names, at most.
+        by: The part of a name that is compared.
+
+    Returns:
+        The text; empty if nothing is near.
+    """
+    plain = {text: _plain(by(text)) for text in dict.fromkeys(map(str, known))}
+    wanted = _plain(by(name))
+    holding = [text for text, own in plain.items() if len(wanted) > 2 and wanted in own]
+    holding.sort(key=lambda text: (not plain[text].startswith(wanted), len(text)))
+    by_plain = {own: text for text, own in reversed(plain.items())}
+    alike = difflib.get_close_matches(wanted, by_plain, n=shown, cutoff=0.6)
+    near = list(dict.fromkeys([*holding, *(by_plain[own] for own in alike)]))[:shown]
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace("_", "-").replace("/", "-")
+
+
+def unknown_name(
+    kind: str, name: str, known: Iterable[object], *, more: str = ""
+) -> UnknownNameError:
+    """The error for a name that is not one of a few.
+
+    Args:
+        kind: What it should name, ``'preset'``.
+        name: What was given.
+        known: What is there.
+        more: What else could be given, ``', or ...'``.
+    """
+    names = [str(other) for other in known]
+    near = did_you_mean(name, names)
+    return UnknownNameError(
+        f"unknown {kind} '{name}'{near or ';'} {'Expected' if near else 'expected'} one of "
+        f"{', '.join(names)}{more}"
+    )
+
+
 __all__ = [
     "InputError",
     "MissingFileError",
     "MissingPackageError",
     "UnknownNameError",
     "UserError",
+    "did_you_mean",
     "some_of",
+    "unknown_name",
 ]

@@ -31,7 +31,9 @@ _LATER = frozenset(
     }
 )
 _OF_SOME_CELLS = ("custom_versions", "copy_digests")  # compared where both have an entry
-_NO_DIFFERENCE = frozenset({"protocol", "parameters", "encoder_parameters", "macs", "imagenet_val"})
+_NO_DIFFERENCE = frozenset(
+    {"protocol", "dataset", "parameters", "encoder_parameters", "macs", "imagenet_val"}
+)
 
 
 @dataclass(frozen=True, order=True)
@@ -203,8 +205,8 @@ class Provenance:
 
         The protocol is not among them: a cell means the same under each protocol that holds it.
         Nor is a corruption, or a copy's cell, that only one of them has: another choice of cells,
-        measured alike.
-        Nor are counts of the model and what kind of images these are: their hashes say more.
+        measured alike. Nor are the data set's name, which is its folder's, counts of the model, and
+        what kind of images these are: hashes say more.
         """
         mine, theirs = self.to_dict(), other.to_dict()
         for field_name in _OF_SOME_CELLS:

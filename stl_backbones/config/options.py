@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +11,7 @@ from mmengine.config import Config
 from stl_backbones.config.settings import RUN_SETTINGS
 from stl_backbones.config.values import check_kind
 from stl_backbones.config.walk import walk
-from stl_backbones.errors import InputError, UnknownNameError
+from stl_backbones.errors import InputError, UnknownNameError, did_you_mean
 
 _SHOWN = 5
 
@@ -137,9 +136,9 @@ def _check_option(config: Config, name: str, value: Any, *, reported_as: str | N
 
 def _advice(name: str, known: Sequence[str], parts: Mapping[str, Any]) -> str:
     """Names that look alike, or where a config without such a variable has it."""
-    near = sorted(set(difflib.get_close_matches(name, known, n=3)))
-    if near:
-        return f"; did you mean {' or '.join(near)}?"
+    hint = did_you_mean(name, known)
+    if hint:
+        return hint
     places = [".".join(path) for path, _ in walk(parts) if path and path[-1] == name]
     return f"; it has {', '.join(places[:_SHOWN])}" if places else ""
 

@@ -6,8 +6,8 @@ here the library's own folder is asked, so every release will do.
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
+import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,10 +18,12 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.fileio import load
 
-from stl_backbones.errors import InputError, MissingFileError
+from stl_backbones.errors import InputError, MissingFileError, did_you_mean
 from stl_backbones.models.mm_presets import MM_PRESETS
 
 LIBRARIES = ("mmseg", "mmdet")
+BASE = "_base_"  # folders of parts, which are no configs by themselves
+_LOOKED_AT = 2000  # files
 _METAFILES = ("metafile.yml", "metafile.yaml")
 
 
@@ -60,8 +62,8 @@ def config_file(config: str | Path) -> Path:
     folder = _configs_folder(library)
     path = folder / f"{name.removesuffix('.py')}.py"
     if not path.is_file():
-        near = [f"{library}::{other}" for other in _near_names(name, _names(library))]
-        hint = f"; did you mean {' or '.join(near)}?" if near else f"; they are in '{folder}'"
+        names = [f"{library}::{other}" for other in _names(library)]
+        hint = did_you_mean(name, names, by=_stem) or f"; they are in '{folder}'"
         raise MissingFileError(f"{library} has no config '{name}'{hint}")
     return path
 
@@ -145,14 +147,25 @@ def _configs_folder(library: str) -> Path:
 @cache
 def _names(library: str) -> tuple[str, ...]:
     folder = _configs_folder(library)
-    return tuple(sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.py")))
+    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*.py"))
+    return tuple(sorted(name for name in found if BASE not in name))
 
 
-def _near_names(name: str, names: tuple[str, ...]) -> list[str]:
-    same_file = [
-        other for other in names if Path(other).stem == Path(name.removesuffix(".py")).name
-    ]
-    return same_file[:3] or difflib.get_close_matches(name, names, n=3, cutoff=0.7)
+def near_files(path: Path) -> str:
+    """The nearest config files to one that is not there, as a hint; empty if none is near.
+
+    Looked for below the deepest folder of the path that exists, or else in ``configs``.
+    """
+    folder = next((parent for parent in path.parents if parent.is_dir()), Path())
+    if folder in (Path(), Path("/")):
+        folder = Path("configs")
+    found = (other for other in folder.rglob(f"*{path.suffix or '.py'}") if BASE not in str(other))
+    near = did_you_mean(str(path), sorted(itertools.islice(found, _LOOKED_AT)), by=_stem)
+    return near.removeprefix("; ")
+
+
+def _stem(path: str) -> str:
+    return Path(path).name.removesuffix(".py")
 
 
 def _scores(results: Any) -> dict[str, float]:
@@ -173,5 +186,6 @@ __all__ = [
     "config_file",
     "find_release",
     "mm_preset_lines",
+    "near_files",
     "packaged_bases",
 ]

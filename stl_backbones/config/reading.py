@@ -18,9 +18,14 @@ from stl_backbones.config.classes import CLASSES, NUM_CLASSES, move_classes, sta
 from stl_backbones.config.openmmlab import use_stand_ins
 from stl_backbones.config.operators import check_operators
 from stl_backbones.config.options import check_types, find_changes
-from stl_backbones.config.packaged import LIBRARIES, config_file, packaged_bases
+from stl_backbones.config.packaged import LIBRARIES, config_file, near_files, packaged_bases
 from stl_backbones.config.settings import SPLITS, without_unused
-from stl_backbones.config.user_code import describe_user_code, is_ours, reason
+from stl_backbones.config.user_code import (
+    configured_library,
+    describe_user_code,
+    is_ours,
+    reason,
+)
 from stl_backbones.config.values import check_values
 from stl_backbones.config.variables import move_data_root, move_variables
 from stl_backbones.engine.safe_loaders import install_safe_loaders
@@ -87,7 +92,7 @@ def load_config(
 
 
 def _read(path: Path) -> Config:
-    check_file(path, "config")
+    check_file(path, "config", hint="" if path.exists() else near_files(path))
     if path.suffix not in _ENDINGS:
         raise InputError(f"config '{path}' must be a file ending {', '.join(_ENDINGS)}")
     try:
@@ -134,6 +139,33 @@ def building(what: str, *, fails: str = "cannot be built from the config") -> It
             raise
         cause = describe_user_code(error) or reason(error)
         raise InputError(f"{what} {fails}: {cause}") from error
+
+
+@contextmanager
+def running(what: str) -> Iterator[None]:
+    """Say in one line that a part of the config's own library fails while it runs.
+
+    Errors of the user's input and of the user's own code pass, and so do bugs: what a line of this
+    package raises itself or has a library raise.
+
+    Args:
+        what: What runs, ``'the test'``.
+
+    Raises:
+        ValueError: Instead of what the library raised.
+    """
+    try:
+        yield
+    except (UserError, OSError, EOFError):
+        raise
+    except Exception as error:  # of any part that the config names
+        library = configured_library(error)
+        if library is None or describe_user_code(error):
+            raise
+        raise InputError(
+            f"{what} failed in {library}: {reason(error, named=True)}; is it a fault of the config "
+            f"or of {library}? --debug shows where"
+        ) from error
 
 
 @contextmanager
@@ -187,4 +219,4 @@ def _import_modules(config: Config, path: Path) -> None:
         raise InputError(f"config '{path}': custom_imports: {cause}{advice}") from error
 
 
-__all__ = ["building", "load_config", "without_import_notes"]
+__all__ = ["building", "load_config", "running", "without_import_notes"]

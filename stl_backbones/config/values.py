@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from stl_backbones.config.walk import parts
-from stl_backbones.errors import InputError
+from stl_backbones.errors import InputError, did_you_mean
 
 _LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 _PARTS = ("model", *_LOADERS, "optim_wrapper", "train_cfg", "default_hooks", "env_cfg")
@@ -136,8 +135,7 @@ def _check_saving(config: Config) -> None:
         for name in inspect.signature(function).parameters
     }
     for name in settings.keys() - known - {"type", "priority", "_scope_"}:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(name, known)
         raise InputError(f"default_hooks.checkpoint takes no '{name}'{hint}")
 
 

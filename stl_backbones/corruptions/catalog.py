@@ -12,15 +12,15 @@ References:
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
-from stl_backbones.errors import InputError, UnknownNameError
+from stl_backbones.errors import InputError, UnknownNameError, unknown_name
 from stl_backbones.records import CLEAN, Cell
 
 Corrupt = Callable[[npt.NDArray[np.uint8], int, np.random.Generator], npt.NDArray[np.uint8]]
@@ -241,6 +241,9 @@ def protocol_names() -> tuple[str, ...]:
     return (*PROTOCOLS, *CUSTOM_PROTOCOLS)
 
 
+_OR_OWN = ", or one of your own: import its module with --custom-imports"
+
+
 def get_protocol(name: str) -> Protocol:
     """Look a protocol up.
 
@@ -250,10 +253,7 @@ def get_protocol(name: str) -> Protocol:
     if name in PROTOCOLS:
         return PROTOCOLS[name]
     if name not in CUSTOM_PROTOCOLS:
-        raise UnknownNameError(
-            f"unknown protocol '{name}'; expected one of {', '.join(protocol_names())}, or one of "
-            "your own: import its module with --custom-imports"
-        )
+        raise unknown_name("protocol", name, protocol_names(), more=_OR_OWN)
     return CUSTOM_PROTOCOLS[name]
 
 
@@ -275,19 +275,16 @@ def check_corruption(name: str) -> None:
     """
     known = (*CORRUPTIONS, *CUSTOM_CORRUPTIONS)
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f" (did you mean '{near[0]}'?)" if near else ""
-        raise UnknownNameError(
-            f"unknown corruption '{name}'{hint}; expected one of {', '.join(known)}, or one of "
-            "your own: import its module with --custom-imports"
-        )
+        raise unknown_name("corruption", name, known, more=_OR_OWN)
 
 
-def check_severity(severity: int) -> None:
-    """Refuse a severity that is not 1..5.
+def check_severity(severity: int) -> int:
+    """Refuse a severity that is not 1..5; numpy's integers become Python's.
 
     Raises:
         ValueError: If it is not.
     """
-    if isinstance(severity, bool) or not isinstance(severity, int) or severity not in SEVERITIES:
+    is_number = isinstance(severity, Integral) and not isinstance(severity, bool)
+    if not is_number or severity not in SEVERITIES:
         raise InputError(f"severity must be in 1..5, got {severity}")
+    return int(severity)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from stl_backbones.errors import UnknownNameError
+from stl_backbones.errors import unknown_name
 from stl_backbones.models.variants import get_variant
 
 
@@ -81,7 +81,7 @@ def get_preset(name: str) -> Preset:
         KeyError: If there is none of that name.
     """
     if name not in PRESETS:
-        raise UnknownNameError(f"unknown preset '{name}'; expected one of {', '.join(PRESETS)}")
+        raise unknown_name("preset", name, PRESETS)
     return PRESETS[name]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import pickle
 import socket
@@ -20,13 +19,12 @@ from safetensors import SafetensorError
 from timm.models import parse_model_name
 from torch import Tensor, nn
 
-from stl_backbones.errors import InputError, UnknownNameError
+from stl_backbones.errors import InputError, UnknownNameError, did_you_mean
 from stl_backbones.models.registration import NAMES, RELEASED
 from stl_backbones.models.state_dicts import unwrapped
 from stl_backbones.models.weight_values import check_storage, check_values
 from stl_backbones.paths import check_file, check_folder
 
-_SHOWN = 3
 _HUB = "https://huggingface.co"
 # What timm, torch or a registered network raise where the arguments or the weights do not fit.
 _MISFITS = (RuntimeError, LookupError, AttributeError, AssertionError, ValueError, TypeError)
@@ -54,8 +52,7 @@ def check_timm_name(name: str) -> None:
         return
     if tagged:
         raise UnknownNameError(f"timm has no weights '{name}'; expected one of {', '.join(tagged)}")
-    near = difflib.get_close_matches(arch, timm.list_models(), n=_SHOWN, cutoff=0.5)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    hint = did_you_mean(arch, timm.list_models())
     raise UnknownNameError(f"timm has no model '{name}'{hint} (timm {timm.__version__})")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from stl_backbones.errors import UnknownNameError
+from stl_backbones.errors import unknown_name
 
 
 @dataclass(frozen=True)
@@ -85,4 +85,4 @@ def get_variant(name: str) -> Variant:
     for variant in VARIANTS.values():
         if name.removesuffix("_token") in (variant.arch, variant.name):
             return variant
-    raise UnknownNameError(f"unknown FAN arch '{name}'; expected one of {', '.join(VARIANTS)}")
+    raise unknown_name("FAN arch", name, VARIANTS)

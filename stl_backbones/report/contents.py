@@ -11,6 +11,7 @@ from stl_backbones.report.numbers.comparison import compare
 from stl_backbones.report.numbers.requirements import Verdict
 from stl_backbones.report.pictures import cards, heat_map, severity_curves
 from stl_backbones.report.read.provenance import (
+    data_name,
     model_facts,
     paper_warnings,
     remarks,
@@ -18,7 +19,6 @@ from stl_backbones.report.read.provenance import (
     sources,
     warnings,
 )
-from stl_backbones.report.read.text import plain
 from stl_backbones.report.sections import Group, Report
 from stl_backbones.report.tables import (
     aggregate_table,
@@ -77,7 +77,7 @@ def make_contents(
 def _title(findings: Findings) -> str:
     swept = next((run for run in findings.runs if run.swept), None)
     if swept is not None:
-        return f"Robustness on {plain(swept.provenance.dataset)}"
+        return f"Robustness on {data_name(swept.provenance)}"
     there = {name for run in findings.runs for name in run.sets}
     names = [title for name, title in findings.task.sets.items() if name in there]
     return f"Robustness on {' and '.join(names)}"

@@ -28,7 +28,7 @@ _HEADER, _CELLS, _VALUES, _LENGTHS = "header", "cells", "values", "lengths"
 _AT_ONCE = 8  # cells in memory while they are put together
 # Not what a block was measured with: where its cells belong, and what the tables print.
 _PASSED_OVER = (
-    "protocol", "custom_versions", "parameters", "encoder_parameters", "macs", "notes",
+    "protocol", "dataset", "custom_versions", "parameters", "encoder_parameters", "macs", "notes",
     "imagenet_val", "copy_digests",
 )  # fmt: skip
 _DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)

@@ -36,6 +36,7 @@ from stl_backbones.robustness.corrupted_copy import (
 )
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.pipeline import ImageLoadedSignal, watch
+from stl_backbones.robustness.provenance import data_name
 from stl_backbones.robustness.versions import Versions
 
 
@@ -98,7 +99,11 @@ class DenseData:
         for dataset in self.innermost:
             _check_listed(self.infos, dataset)
         lost = {} if self.broken else _find_lost(self.innermost)
-        found = {str(path): reason for path in paths if (reason := _wrong_with(path, least))}
+        found = {
+            str(path): reason
+            for path, info in zip(paths, self.infos, strict=True)
+            if (reason := _wrong_with(path, least) or _wrong_with_label(info))
+        }
         whole = [index for index, path in enumerate(paths) if str(path) not in found]
         found, self.total = lost | found, self.total + len(lost)
         if found and (not options.skip_broken or not whole):
@@ -137,8 +142,11 @@ class DenseData:
 
     @property
     def title(self) -> str:
-        """The data set's name: its class."""
-        return type(self.innermost[0]).__name__.removeprefix("Checked")
+        """The data set's name: its folder's, and its class."""
+        roots = (root for one in self.innermost for root in _image_roots([one])[-1:])
+        names = dict.fromkeys(data_name(root) for root in roots)
+        kind = type(self.innermost[0]).__name__.removeprefix("Checked")
+        return f"{' and '.join(names)} ({kind})" if names else kind
 
 
 class DenseVersions(Versions):
@@ -267,6 +275,18 @@ def _wrong_with(path: Path, least: int) -> str:
         return str(error)
     if min(width, height) < least:
         return f"'{path}' is {width}x{height}; expected sides of at least {least} pixels to corrupt"
+    return ""
+
+
+def _wrong_with_label(info: Mapping[str, Any]) -> str:
+    """What is wrong with an image's label map, where its file is named and there."""
+    path = info.get("seg_map_path")
+    if not isinstance(path, str) or not Path(path).is_file():
+        return ""  # the data set's own steps know
+    try:
+        check_intact(path)
+    except ValueError as error:
+        return str(error)
     return ""
 
 

@@ -21,12 +21,11 @@ from stl_backbones.records import CLEAN, Cell, Provenance
 from stl_backbones.robustness.classifier_versions import ViewRules
 from stl_backbones.robustness.corrupted_copy import CorruptedCopy, find_copy
 from stl_backbones.robustness.options import SweepOptions
-from stl_backbones.robustness.provenance import corruption_fields, describe
+from stl_backbones.robustness.provenance import corruption_fields, data_name, describe
 from stl_backbones.robustness.sources.classifier import Classifier
 from stl_backbones.robustness.sources.timm import open_folder
 
 _LOGGER = logging.getLogger(__name__)
-_SPLITS = frozenset({"val", "validation", "test", "train"})
 _SHOWN = 8
 
 
@@ -120,7 +119,8 @@ def _open_main(folder: ClassFolders, classes: tuple[str, ...], describer: _Descr
     images = describer.find(
         folder, classes, "ImageNet-1K" if describer.is_imagenet else "the model"
     )
-    title = "ImageNet-1K" if images.imagenet_val else _own_title(folder.root, len(classes))
+    own_title = f"{data_name(folder.root)} ({len(classes)} classes)"
+    title = "ImageNet-1K" if images.imagenet_val else own_title
     cells = options.cells()
     found = None
     if options.corrupted_root is not None:
@@ -299,12 +299,6 @@ def _corrupted_inference(rules: ViewRules) -> str:
     if rules.resize_rule == "imagenet-c":
         return f", {start} as they are" if files else f", {start}"
     return f", {start} resized to {size.size} {size.interpolation}"
-
-
-def _own_title(root: Path, classes: int) -> str:
-    folder = root.resolve()
-    name = folder.parent.name if folder.name.lower() in _SPLITS else folder.name
-    return f"{name} ({classes} classes)"
 
 
 __all__ = ["Asked", "ImageSet", "find_image_sets"]

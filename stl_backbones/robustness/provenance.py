@@ -17,6 +17,8 @@ from stl_backbones.robustness.corrupted_copy import CorruptedCopy
 from stl_backbones.robustness.options import SweepOptions
 
 _ABSENT = "absent"
+GENERATED = "mini.json"  # what tools/make_mini_data.py leaves beside its data sets
+_SPLITS = frozenset({"val", "validation", "test", "train"})
 _PACKAGES = ("torch", "numpy", "opencv-python", "pillow", "scikit-image", "scipy", "numba")
 # Of two makers, under one import name; recorded as they are installed.
 OPENMMLAB = (
@@ -82,6 +84,15 @@ def corruption_fields(copy: CorruptedCopy | None, options: SweepOptions) -> dict
     }
 
 
+def data_name(root: str | Path) -> str:
+    """What a data set is called in tables: its folder's name, or its parent's for a split's."""
+    folder = Path(root).resolve()
+    if folder.name.lower() in _SPLITS:
+        folder = folder.parent
+    is_generated = (folder.parent / GENERATED).is_file()  # `mini/cityscapes` is no Cityscapes
+    return f"{folder.parent.name}/{folder.name}" if is_generated else folder.name
+
+
 def fingerprint(files: Sequence[tuple[str, Path]]) -> str:
     """blake2b over names and bytes of files, in the order given; 32 hexadecimal digits."""
     digest = hashlib.blake2b(digest_size=16)
@@ -104,4 +115,4 @@ def _versions_of(libraries: Sequence[str]) -> dict[str, str]:
     return found
 
 
-__all__ = ["OPENMMLAB", "corruption_fields", "describe", "fingerprint"]
+__all__ = ["OPENMMLAB", "corruption_fields", "data_name", "describe", "fingerprint"]

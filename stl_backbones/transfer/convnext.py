@@ -19,7 +19,7 @@ from timm.layers import DropPath, LayerNorm2d
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from stl_backbones.errors import InputError, UnknownNameError
+from stl_backbones.errors import InputError, unknown_name
 from stl_backbones.registry import MODELS
 
 # arXiv:2201.03545, section 3 and appendix A: blocks and channels of the four stages.
@@ -104,7 +104,7 @@ class ConvNeXt(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         if arch not in ARCHS:
-            raise UnknownNameError(f"ConvNeXt arch must be one of {', '.join(ARCHS)}, got '{arch}'")
+            raise unknown_name("ConvNeXt arch", arch, ARCHS)
         if gap_before_final_norm:
             raise InputError("gap_before_final_norm must be False: a pyramid needs maps")
         depths, dims = ARCHS[arch]

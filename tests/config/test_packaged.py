@@ -14,6 +14,7 @@ from stl_backbones.config.packaged import (
     config_file,
     find_release,
     mm_preset_lines,
+    near_files,
     packaged_bases,
 )
 from stl_backbones.config.reading import load_config
@@ -151,3 +152,26 @@ def test_preset_lines_name_config_scores_and_weights():
     assert "Table 4, SegFormer-B0: mIoU 76.2 in the paper, 76.5 in the library" in text
     assert SEGFORMER in text
     assert text.count("https://") == text.count("Table ")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("configs/seg/stl_fan_t_mni.py", "configs/seg/stl_fan_t_mini.py"),
+        ("configs/stl_fan_b_cityscapes.py", "configs/seg/stl_fan_b_cityscapes.py"),
+        ("config/cls/stl_fan_b_labeller.py", "configs/cls/stl_fan_b_labeler.py"),
+        ("configs/seg/segformer_fan.py", ""),  # a part in _base_ is no config
+    ],
+)
+def test_the_nearest_config_file_is_offered(repo_root, monkeypatch, wrong, right):
+    monkeypatch.chdir(repo_root)
+    hint = near_files(Path(wrong))
+    assert hint.startswith(f"; did you mean {right}") if right else hint == ""
+    assert "_base_" not in hint
+
+
+def test_parts_of_a_library_are_not_offered():
+    with pytest.raises(FileNotFoundError) as raised:
+        config_file("mmdet::cascade-mask-rcnn_r50_fpn")
+    assert "cascade-mask-rcnn_r50_fpn_" in str(raised.value)
+    assert "_base_" not in str(raised.value)

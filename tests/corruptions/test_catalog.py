@@ -14,6 +14,7 @@ from stl_backbones.corruptions import (
     GROUPS,
     PROTOCOLS,
     SEVERITIES,
+    Protocol,
     catalog,
     check_corruption,
     check_severity,
@@ -134,12 +135,12 @@ def test_no_cell_left():
 
 
 def test_unknown_protocol():
-    with pytest.raises(KeyError, match="unknown protocol 'coco'; expected one of imagenet-c, "):
+    with pytest.raises(KeyError, match="unknown protocol 'coco'; did you mean coco-c"):
         get_protocol("coco")
 
 
 def test_unknown_corruption_offers_the_nearest():
-    with pytest.raises(KeyError, match=r"unknown corruption 'fogg' \(did you mean 'fog'\?\)"):
+    with pytest.raises(KeyError, match=r"unknown corruption 'fogg'; did you mean fog"):
         check_corruption("fogg")
 
 
@@ -151,3 +152,25 @@ def test_unknown_severity(severity):
 
 def test_severities():
     assert SEVERITIES == (1, 2, 3, 4, 5)
+
+
+def test_groups_stand_for_their_corruptions():
+    protocol = get_protocol("imagenet-c")
+    assert protocol.choose(["weather", "shot_noise", "fog"]) == (
+        "shot_noise", "snow", "frost", "fog", "brightness",
+    )  # fmt: skip
+    cells = protocol.cells(corruptions=["noise"], severities=[2])
+    assert [cell.name for cell in cells] == [
+        "clean", "gaussian_noise-2", "shot_noise-2", "impulse_noise-2",
+    ]  # fmt: skip
+
+
+def test_a_groups_name_that_is_a_corruptions_is_asked_for_by_its_kind():
+    protocol = Protocol("own", {"fog": ("fog", "snow"), "frost": ("frost",)}, "us")
+    with pytest.raises(ValueError, match="write 'corruption:fog' or 'group:fog'"):
+        protocol.choose(["fog"])
+    assert protocol.choose(["group:fog"]) == ("fog", "snow")
+    assert protocol.choose(["corruption:fog"]) == ("fog",)
+    assert protocol.choose(["frost"]) == ("frost",)  # both mean the same
+    with pytest.raises(KeyError, match="'noise' is not part of protocol 'own'; expected one of"):
+        protocol.choose(["noise"])

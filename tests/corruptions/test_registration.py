@@ -60,9 +60,7 @@ class TestCorruptions:
             "own_dim", "weather", "2", dim,
         )  # fmt: skip
         assert custom_versions(["fog", "own_dim"]) == {"own_dim": "2"}
-        with pytest.raises(
-            KeyError, match=r"did you mean 'own_dim'.*, own_dim, or one of your own"
-        ):
+        with pytest.raises(KeyError, match=r"did you mean own_dim.*, own_dim, or one of your own"):
             check_corruption("own_dimm")
 
     def test_the_built_in_ones_stay(self, registered):
@@ -162,7 +160,7 @@ class TestProtocols:
             ({"columns": {"fog/5": ("fog",)}}, ValueError, "name without '/', ':' and '='"),
             ({"columns": {"noise": ()}}, ValueError, "group 'noise' has no corruption"),
             ({"columns": {"noise": "fog"}}, ValueError, "'noise' needs a list, got 'fog'"),
-            ({"columns": {"noise": ("fogg",)}}, KeyError, r"did you mean 'fog'\?"),
+            ({"columns": {"noise": ("fogg",)}}, KeyError, r"did you mean fog"),
             ({"columns": {"a": ("fog",), "b": ("fog",)}}, ValueError, "has fog more than once"),
             ({"severities": {"fog": ()}}, ValueError, "severities of 'fog' must be different"),
             ({"severities": {"fog": (1, 1)}}, ValueError, "different and at least one"),

@@ -27,5 +27,5 @@ def test_titles_and_scores_are_those_of_the_papers_table(repo_root):
 
 
 def test_an_unknown_preset():
-    with pytest.raises(KeyError, match="unknown preset 'convnext'; expected one of resnet18"):
+    with pytest.raises(KeyError, match="unknown preset 'convnext'; did you mean convnext-"):
         get_preset("convnext")

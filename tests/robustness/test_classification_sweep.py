@@ -1,5 +1,6 @@
 """The classifier's sweep against an independent computation, interrupted, split, and refused."""
 
+import json
 import os
 import shutil
 import signal
@@ -457,6 +458,22 @@ def test_folders_of_numbers_need_the_models_order(tmp_path, own_numbers, caplog)
     assert result.provenance.classes == tuple(map(str, range(12)))
     assert result.provenance.notes == ("--allow-missing: images of 11 of the 12 classes only",)
     assert "12 classes, in the order of --classes" in caplog.text
+
+
+def test_a_described_network_names_its_classes(tmp_path, own_numbers):
+    """A folder as timm's ``save_for_hf`` writes it: label names settle the order."""
+    root, weights = own_numbers
+    shutil.copy(weights, tmp_path / "pytorch_model.bin")
+    names = [str(number) for number in reversed(range(12))]
+    described = {"input_size": [3, 32, 32], "fixed_input_size": False, "label_names": names,
+                 "first_conv": "conv1", "classifier": "fc", "num_classes": 12}  # fmt: skip
+    (tmp_path / "config.json").write_text(
+        json.dumps({"architecture": "test_resnet", "num_classes": 12, "pretrained_cfg": described})
+    )
+    options = SweepOptions(corruptions=("contrast",), severities=(1,), workers=0, mode="fast")
+    source = TimmSource(f"local-dir:{tmp_path}", data_root=root)
+    told = CellStore(sweep(source, work_dir=tmp_path / "x", options=options)).provenance()
+    assert told.classes == tuple(names)
 
 
 @pytest.fixture

@@ -125,7 +125,7 @@ def test_ctrl_c_keeps_what_is_finished(pictures, tmp_path, repo_root):
     ("words", "message"),
     [
         (["--layout", "voc"], "unknown layout 'voc'; expected one of cityscapes, coco, imagenet"),
-        (["--corruptions", "fgo"], "unknown corruption 'fgo' (did you mean 'fog'?)"),
+        (["--corruptions", "fgo"], "unknown corruption 'fgo'; did you mean fog"),
         (["--workers", "0"], "expected a whole number in 1..1024, got '0'"),
         (["--shard", "half"], "--shard must be i/n, such as 1/4"),
         (["--split", "val"], "layout 'folder' has no splits, got --split 'val'"),

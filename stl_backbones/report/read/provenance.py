@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from stl_backbones.corruptions.catalog import Protocol
@@ -150,6 +151,11 @@ def _beside_paper(run: Run, task: TaskMetrics) -> Iterator[str]:
     if run.is_approximate:
         mode = f"measured in {run.provenance.corruption_mode} mode"
         yield f"{mode}; use --mode exact for numbers beside published ones"
+
+
+def data_name(record: Provenance) -> str:
+    """The data set's own name, without its class or number of classes behind it."""
+    return re.sub(r" \([^()]*\)$", "", plain(record.dataset))
 
 
 def images(provenance: Provenance) -> str:

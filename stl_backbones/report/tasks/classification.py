@@ -22,7 +22,8 @@ from stl_backbones.report.paper.classification import (
 )
 from stl_backbones.report.paper.data_sets import why_not_imagenet
 from stl_backbones.report.read.metrics import SumMetric
-from stl_backbones.report.read.text import listed, plain
+from stl_backbones.report.read.provenance import data_name
+from stl_backbones.report.read.text import listed
 from stl_backbones.report.sections import Column, Row, Table
 from stl_backbones.report.tables import model_table, score_column, size_column
 from stl_backbones.report.tasks.base import Task, register_task
@@ -148,7 +149,7 @@ class _Classification(Task):
         clean, corrupted, title = "IN-1K", "IN-C", f"IN-C is protocol {protocol}"
         notes: tuple[str, ...] = ()
         if not record.imagenet_val:
-            clean, corrupted, title = plain(record.dataset), "Corrupted", f"protocol {protocol}"
+            clean, corrupted, title = data_name(record), "Corrupted", f"protocol {protocol}"
             notes = (NOT_IMAGENET_NOTE.format(protocol=protocol, why=NO_RATIO),)
         columns = (
             _PARAMS,
@@ -220,6 +221,7 @@ CLASSIFICATION = register_task(
         companions=("imagenet-c", "stl-imagenet-c", "stl-imagenet-c-17", "all"),
         sets={"imagenet-a": "ImageNet-A", "imagenet-r": "ImageNet-R"},
         has_corruption_error=True,
+        image_samples=("label", "prediction"),
         paper_protocols=("stl-imagenet-c", "stl-imagenet-c-17"),
         card_extras=("mce", "imagenet-a", "imagenet-r"),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 
 from stl_backbones.config.bases import BASES
-from stl_backbones.errors import InputError, UnknownNameError
+from stl_backbones.errors import InputError, unknown_name
 from stl_backbones.robustness.tasks.base import Task
 
 # The module that registers it; imported when it is asked for, since it may need OpenMMLab.
@@ -38,8 +38,7 @@ def get_task(name: str) -> Task:
     if name not in TASKS and name in _OWN:
         importlib.import_module(_OWN[name])
     if name not in TASKS:
-        known = ", ".join(dict.fromkeys((*_OWN, *TASKS)))
-        raise UnknownNameError(f"unknown task '{name}'; expected one of {known}")
+        raise unknown_name("task", name, dict.fromkeys((*_OWN, *TASKS)))
     return TASKS[name]
 
 
