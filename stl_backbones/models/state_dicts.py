@@ -6,6 +6,7 @@ Lightning, averaging, wrappers of timm. One rule for all tools takes the marks o
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -29,6 +30,7 @@ _MARKS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 # What holds the whole network in a wrapper, and the counters of averages beside it.
 _HOLDERS = ("module.", "model.", "timm_model.", "network.", "net.", "backbone.")
 _COUNTERS = ("n_averaged", "steps")
+_SAYS_EMA = re.compile(r"(^|[._])ema[._]")
 _SHOWN = 8
 
 
@@ -77,6 +79,9 @@ def unwrapped(
 
     Returns:
         Parameter name -> tensor.
+
+    Raises:
+        ValueError: If the network lies there several times, and nothing says which is meant.
     """
     bare = {_without_marks(name): value for name, value in weights.items()}
     prefix = _fitting_prefix(bare, names, ema=ema)
@@ -139,8 +144,18 @@ def _fitting_prefix(weights: Collection[str], names: Collection[str], *, ema: bo
             rest = rest.partition(".")[2]
     if not counts:
         return None
-    best = max(counts, key=lambda prefix: (counts[prefix], ("ema" in prefix) == ema, -len(prefix)))
-    return best if 2 * counts[best] >= len(names) else None
+    most = max(counts.values())
+    if 2 * most < len(names):
+        return None
+    places = [prefix for prefix in counts if counts[prefix] == most]
+    named = [place for place in places if bool(_SAYS_EMA.search(place)) == ema] or places
+    outermost = min(named, key=len)  # parts of a network may have names of the whole one's
+    if not all(place.startswith(outermost) for place in named):
+        raise InputError(
+            f"the checkpoint holds the network's weights {len(named)} times, under "
+            f"{some_of(named)}; expected a file with those that are meant alone"
+        )
+    return outermost
 
 
 __all__ = ["select_state_dict", "unwrapped"]

@@ -8,6 +8,7 @@ from timm.utils import ModelEmaV2
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from stl_backbones.errors import InputError
 from stl_backbones.models import select_state_dict, unwrapped
 
 
@@ -76,6 +77,25 @@ def test_of_two_copies_the_one_asked_for_is_taken(network, ema):
     module = nn.ModuleDict({"model": network, "model_ema": plus_one(network)})
     found = unwrapped(module.state_dict(), network.state_dict().keys(), ema=ema)
     assert torch.equal(found["2.bias"], network[2].bias + ema)
+
+
+def test_of_a_teacher_and_a_student_none_is_guessed(network):
+    module = nn.ModuleDict({"student": network, "teacher": plus_one(network)})
+    with pytest.raises(InputError, match=r"weights 2 times, under student\., teacher\.; expected"):
+        unwrapped(module.state_dict(), network.state_dict().keys())
+
+
+def test_the_networks_own_place_comes_before_a_copy(network):
+    weights = {**network.state_dict(), **held("best", plus_one(network))}
+    found = unwrapped(weights, network.state_dict().keys())
+    assert torch.equal(found["2.bias"], network[2].bias)
+
+
+def test_a_part_with_names_of_the_whole_is_no_second_place():
+    """Known by its first layer alone, as where a release calls its classifier otherwise."""
+    names = ("conv1.weight", "layer1.0.conv1.weight", "last_linear.weight")
+    weights = {f"module.{name}": torch.zeros(1) for name in names}
+    assert tuple(unwrapped(weights, {"conv1.weight", "fc.weight"})) == names
 
 
 def test_a_prefix_that_is_the_networks_own_stays():
