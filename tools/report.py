@@ -58,6 +58,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--resamples", type=whole_from(0, MAX_RESAMPLES), metavar="N",
         help="of the bootstrap, 0: no intervals (default: 1000, and 0 for detection)",
     )  # fmt: skip
+    parser.add_argument(
+        "--per-image", action="store_true", help="write images.csv too: every image in every cell"
+    )
     return parser
 
 
@@ -81,6 +84,7 @@ def _report(args: argparse.Namespace) -> int:
         require=args.require,
         require_lower_bound=args.require_lower_bound,
         resamples=args.resamples,
+        per_image=args.per_image,
     )
     print(f"{made.text}\nreport: {made.page}")
     for verdict in made.failed:

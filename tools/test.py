@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from stl_backbones.cli.scores import describe_scores
 from stl_backbones.cli.tool import (
     add_config_run,
     add_no_ema,
@@ -42,7 +43,7 @@ def test(args: argparse.Namespace) -> None:
         ema=not args.no_ema,
     )
     if is_main_process():
-        print("  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
+        print(describe_scores(metrics))
 
 
 if __name__ == "__main__":

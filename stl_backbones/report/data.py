@@ -19,7 +19,7 @@ _PROVENANCE = (
     "channel_order", "seed", "inference", "device", "config_sha256", "checkpoint_sha256",
     "versions", "notes", "remarks",
 )  # fmt: skip
-_MAIN_SET = "main"  # the images of the sweep itself
+MAIN_SET = "main"  # the images of the sweep itself
 
 Line = Sequence[Value | int]
 
@@ -54,7 +54,7 @@ def cell_file(findings: Findings) -> DataFile:
             for name, own in {"": run, **run.sets}.items():
                 for cell in (CLEAN,) if name else cells:
                     found = [own.replicates.get(one.key, {}).get(cell) for one in metrics]
-                    yield (run.label, name or _MAIN_SET, cell.corruption, cell.severity,
+                    yield (run.label, name or MAIN_SET, cell.corruption, cell.severity,
                            *(number for values in found for number in _with_ends(values)),
                            *measured[name])  # fmt: skip
 

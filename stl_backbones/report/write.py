@@ -11,6 +11,7 @@ from stl_backbones.report.contents import make_contents
 from stl_backbones.report.numbers.aggregates import Findings
 from stl_backbones.report.numbers.means import mean_of_measured, parse_means
 from stl_backbones.report.numbers.requirements import Verdict, judge, parse_requirement
+from stl_backbones.report.per_image import write_images
 from stl_backbones.report.read.cells import Draws
 from stl_backbones.report.read.metrics import find_task
 from stl_backbones.report.read.runs import default_resamples, read_runs
@@ -55,6 +56,7 @@ def make_report(
     require_lower_bound: bool = False,
     resamples: int | None = None,
     seed: int = 0,
+    per_image: bool = False,
 ) -> ReportFiles:
     """Write the report of one or several models on one data set.
 
@@ -80,6 +82,7 @@ def make_report(
         resamples: Bootstrap resamples behind intervals; 0 for none. ``None``: 1,000, and none for
             detection, where they take their time.
         seed: Decides the resamples.
+        per_image: Write ``images.csv`` too: every image in every cell.
 
     Raises:
         IncompleteRunsError: If cells are missing and ``partial`` is not set.
@@ -114,4 +117,6 @@ def make_report(
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         write_atomically(folder / name, text.encode())
+    if per_image:
+        write_images(folder / "images.csv", runs, chosen, findings.task)
     return ReportFiles(terminal.render(report), folder, folder / "index.html", verdicts)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
+from stl_backbones.cli.scores import NOTHING_FOUND, describe_scores
 from stl_backbones.engine.safe_loaders import install_safe_loaders
 from stl_backbones.errors import UserError
 from stl_backbones.models import read_checkpoint
@@ -260,6 +261,30 @@ def test_tools_say_a_broken_file_in_one_line(config, copied, tmp_path, run_tool)
     (line,) = [line for line in done.stderr.splitlines() if "error" in line]
     assert "leaves the image of 128x64 (1 of 6 images are broken; --skip-broken goes on" in line
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("threshold", [0.0, 2.0])
+def test_mmdets_own_metric_gives_a_line(trained, config, options, tmp_path, threshold):
+    """Of tiny fractions, and where no box is sure enough to be a detection."""
+    own = {
+        "_delete_": True, "type": "CocoMetric", "_scope_": "mmdet", "metric": "bbox",
+        "ann_file": f"{options['data_root']}/annotations/instances_val2017.json",
+    }  # fmt: skip
+    changes = {"test_evaluator": own, "model.test_cfg.rcnn.score_thr": threshold}
+    metrics = evaluate(
+        config, trained / "epoch_1.pth", work_dir=tmp_path, options={**options, **changes}
+    )
+    line = describe_scores(metrics)
+    if threshold > 1:
+        assert line == NOTHING_FOUND
+    else:
+        assert line.startswith("coco/bbox_mAP 0.0")
+        assert len(line.split("  ")) == 6
+
+
+def test_scores_have_one_format():
+    found = describe_scores({"mIoU": 45.23, "coco/bbox_mAP": 0.003, "coco/bbox_mAP_l": math.nan})
+    assert found == "mIoU 45.2300  coco/bbox_mAP 0.0030  coco/bbox_mAP_l n/a"
 
 
 @pytest.mark.slow

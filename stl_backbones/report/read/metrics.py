@@ -137,6 +137,7 @@ class TaskMetrics:
         sets: Sub-folder -> title of the set of other images in it, see `sets`.
         has_corruption_error: Whether mCE is told.
         resamples: How many a report makes when none are asked for.
+        image_samples: Samples of one number an image, which the file of images shows as they are.
     """
 
     name: str
@@ -149,6 +150,7 @@ class TaskMetrics:
     sets: Mapping[str, str] = field(default_factory=dict)
     has_corruption_error: bool = False
     resamples: int = DEFAULT_RESAMPLES
+    image_samples: tuple[str, ...] = ()
 
     @property
     def main(self) -> CellMetric:
@@ -167,6 +169,15 @@ class TaskMetrics:
         """
         sums = cast("tuple[SumMetric, ...]", self.cells)
         return CellScores(replicate(result, sums, counts), self.class_scores(result))
+
+    def score_images(self, result: CellResult) -> dict[str, npt.NDArray[np.float64]]:
+        """Score each image as if it were the whole data set.
+
+        Returns:
+            Metric key -> ``(images,)``; without the metrics that the model does not have.
+        """
+        sums = cast("tuple[SumMetric, ...]", self.cells)
+        return {one.key: one.score_sums(one.terms(result).astype(np.float64), 1) for one in sums}
 
     def class_scores(self, result: CellResult) -> ClassScores | None:
         """``(classes,)`` scores by class, where the task has them; see `CellScores`."""

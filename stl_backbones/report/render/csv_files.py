@@ -55,12 +55,12 @@ def _(section: Table, report: Report) -> Iterable[tuple[str, str]]:
 def _write(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(map(_field, header))
-    writer.writerows(map(_field, row) for row in rows)
+    writer.writerow(map(as_field, header))
+    writer.writerows(map(as_field, row) for row in rows)
     return buffer.getvalue()
 
 
-def _field(value: object) -> object:
+def as_field(value: object) -> object:
     """A field as it is written: what is missing is empty, a text is no formula."""
     if isinstance(value, float):  # the shortest that reads back equal
         return "nan" if math.isnan(value) else repr(float(value))

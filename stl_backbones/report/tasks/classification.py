@@ -221,6 +221,7 @@ CLASSIFICATION = register_task(
         companions=("imagenet-c", "stl-imagenet-c", "stl-imagenet-c-17", "all"),
         sets={"imagenet-a": "ImageNet-A", "imagenet-r": "ImageNet-R"},
         has_corruption_error=True,
+        image_samples=("label", "prediction"),
         paper_protocols=("stl-imagenet-c", "stl-imagenet-c-17"),
         card_extras=("mce", "imagenet-a", "imagenet-r"),
     )

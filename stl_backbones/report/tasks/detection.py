@@ -8,6 +8,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -48,6 +49,13 @@ MPC_NOTE = (
 )
 _ENCODER = size_column("encoder", "Encoder size (M)", "Parameters of the backbone, in millions")
 BOX, MASK = "box", "mask"
+# Sample that counts per image -> samples that have a row for each that is counted.
+_COUNTED = {
+    "objects": ("object_category", "object_counted"),
+    "bbox_detections": ("bbox_score", "bbox_category", "bbox_matched", "bbox_ignored"),
+    "segm_detections": ("segm_score", "segm_category", "segm_matched", "segm_ignored"),
+}
+_AT_ONCE = 1000  # images that are scored each on its own, of a matrix of weights
 _KINDS = {BOX: "bbox", MASK: "segm"}  # -> name in samples
 # Number -> its name in tables, and what is special about it.
 _TOLD = {
@@ -109,6 +117,20 @@ def _table_5_rows(columns: Sequence[Column]) -> tuple[Row, ...]:
     )
 
 
+def _images_from(result: CellResult, start: int) -> CellResult:
+    """A few images of a cell, with their detections and objects."""
+    images = slice(start, start + _AT_ONCE)
+    samples = {"image_number": result.samples["image_number"][images]}
+    for counted, names in _COUNTED.items():
+        if counted in result.samples:
+            counts = result.samples[counted]
+            first = int(counts[:start].sum())
+            rows = slice(first, first + int(counts[images].sum()))
+            samples |= {counted: counts[images]}
+            samples |= {name: result.samples[name][rows] for name in names}
+    return replace(result, image_ids=result.image_ids[images], samples=samples)
+
+
 class _Detection(Task):
     def score_cell(self, result: CellResult, counts: npt.NDArray[np.float32]) -> CellScores:
         images, ids = result.samples.get("image_number"), len(result.image_ids)
@@ -126,6 +148,16 @@ class _Detection(Task):
                 replicates |= {f"{name}_{number}": found.numbers[number] for number in AP_NUMBERS}
                 by_class = found.by_class if name == BOX else by_class
         return CellScores(replicates, by_class)
+
+    def score_images(self, result: CellResult) -> dict[str, npt.NDArray[np.float64]]:
+        """Score each image as if it were the whole data set; see `TaskMetrics.score_images`."""
+        parts = []
+        for start in range(0, len(result.image_ids), _AT_ONCE):
+            part = _images_from(result, start)
+            drawn = np.eye(len(part.image_ids), dtype=np.float32)  # each resample is one image
+            parts.append(self.score_cell(part, drawn).replicates)
+        keys = parts[0] if parts else ()
+        return {key: np.concatenate([part[key][1:] for part in parts]) for key in keys}
 
     def check_files(self, result: CellResult, folder: Path) -> None:
         """The detections may be left out of a copy; others may not stand in for them."""
@@ -198,6 +230,7 @@ DETECTION = register_task(
         wording=Wording("mPC", "rPC", "mPC", "rPC"),
         aliases={"mpc": "average", "rpc": "retention"},
         companions=("coco-c",),
+        image_samples=("objects", "bbox_detections"),
         resamples=0,  # every resample is accumulated anew, which takes its time
         paper_protocols=("coco-c", "all"),
         paper_data="COCO val2017",
