@@ -133,8 +133,8 @@ class Provenance:
         inference: For example ``'whole'``, ``'slide crop=1024x1024 stride=768x768'`` or
             ``'center crop 224 of 256 bicubic, scoring cls'``.
         corruption_source: ``'on-the-fly'``; the same with `` (jpeg quality=85)``;
-            ``'folder:<name>'`` of a copy that does not say what it is; the same with `` (<format>)``
-            of its images where it does; ``'none'`` of natural images (ImageNet-A, -R).
+            ``'folder:<name>'`` of a copy without a manifest; the same with `` (<format>)``
+            of its images where there is one; ``'none'`` of natural images (ImageNet-A, -R).
         corruption_mode: Engine mode; ``'files'`` where images came from a folder that does not say.
         corruption_package: Implementation and version, for example
             ``'imagecorruptions-imaug 1.1.5'``.
