@@ -56,7 +56,7 @@ _CORRUPTIONS: Wrong = {
     "--limit": (*_NOT_WHOLE, *_COUNT),
     "--mode": (("slow", "'slow'"), ("''", "''")),
     "--compat": (("other", "imaug-1.1.5"),),
-    "--channel-order": (("gbr", "'rgb' or 'bgr', got 'gbr'"), ("''", "got ''")),
+    "--channel-order": (("gbr", "'gbr'"), ("''", "''")),
     "--seed": _SEED,
     "--custom-imports": _MODULES,
 }  # fmt: skip
@@ -72,7 +72,8 @@ _CHANGES = (
     ("data_root=/nosuch", "/nosuch"),
 )  # fmt: skip
 _AMP = (
-    ("float64", "one of bfloat16, float16"), ("float16", "needs a GPU"), ("''", "some text"),
+    ("float64", "takes bfloat16 or float16"), ("float16", "needs a GPU"),
+    ("''", "some text"),
 )  # fmt: skip
 _LAUNCHER = (
     ("ssh", "invalid choice: 'ssh'"),
@@ -85,7 +86,7 @@ WRONG: Mapping[str, Wrong] = {
         "--corrupted-root": (("/nosuch", "/nosuch"), ("{folder}/file.txt", "file.txt"),
                              ("{folder}/empty", "empty")),
         "--preset": (("nosuch", "one model"), ("segformer-b0", "one model")),
-        "--checkpoint": (("{folder}/file.txt", "a config's is the second word"),),
+        "--checkpoint": (("{folder}/file.txt", "needs one checkpoint"),),
         "--data-root": (("/nosuch", "/nosuch"), ("{folder}/file.txt", "file.txt"),
                         ("{folder}/empty", "empty")),
         "--batch-size": (*_NOT_WHOLE, *_COUNT),
@@ -96,6 +97,7 @@ WRONG: Mapping[str, Wrong] = {
         "--cfg-options": _CHANGES,
         "--launcher": _LAUNCHER,
         "--timm": (("resnet18", "one model"),),
+        "--classes": (("{data}/imagenet/val", "not an option"),),
         "--imagenet-a": (("{data}/imagenet/val", "not an option"),),
         "--amp": _AMP,
         "--imagenet-r": (("{data}/imagenet/val", "not an option"),),
@@ -385,9 +387,9 @@ def _contradictions(material: Material, folder: Path) -> Iterator[BadInput]:
             ["robustness.py", "--preset", "convnext-t", "--timm", "resnet18"], "timm and preset"),
         "a preset of Table 4 without weights": (
             ["robustness.py", "--preset", "segformer-b0", "--data-root", data], "--checkpoint"),
-        "a config without checkpoint": (["robustness.py", config], "second word"),
+        "a config without checkpoint": (["robustness.py", config], "needs one checkpoint"),
         "a config with --checkpoint": (
-            ["robustness.py", config, weights, "--checkpoint", weights], "second word"),
+            ["robustness.py", config, weights, "--checkpoint", weights], "needs one checkpoint"),
         "timm without data": (["robustness.py", "--timm", "resnet18"], "--data-root"),
         "timm with --cfg-options": (
             ["robustness.py", "--timm", "resnet18", "--data-root", classes, "--cfg-options", "a=1"],
@@ -492,6 +494,7 @@ def _classifier_options(material: Material, folder: Path) -> Iterator[BadInput]:
         ("--mean nan 0 0", "got 'nan'"), ("--mean 1e30 0 0", "mean"), ("--std 1e-30 1 1", "std"),
         ("--scoring cls_plus_max_token", "needs a token classifier"),
         ("--mode torch", "'torch' is for segmentation"), ("--tta", "--tta"),
+        ("--classes /nosuch", "'/nosuch' does not exist"), (f"--classes {missing}", "--classes"),
         ("--imagenet-a /nosuch", "ImageNet-A"), (f"--imagenet-r {missing}", "file.txt"),
         (f"--imagenet-a {folder / 'empty'}", "no class folder"),
         ("--resize-rule imagenet-c --input-size 64", "resize"),

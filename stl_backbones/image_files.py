@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 # What systems and tools leave behind, beside all names that begin with a dot.
@@ -16,6 +17,11 @@ _CLUTTER = frozenset(
 def is_clutter(name: str) -> bool:
     """Whether a file or folder of this name is passed over, whatever is in it."""
     return name.startswith(".") or name.lower() in _CLUTTER
+
+
+def has_clutter(path: str | Path, root: str | Path) -> bool:
+    """Whether a file, or a folder between it and the root, is clutter."""
+    return any(map(is_clutter, Path(path).relative_to(root).parts))
 
 
 def is_image(name: str, suffixes: frozenset[str] = SUFFIXES) -> bool:
@@ -41,4 +47,4 @@ def left_out_text(left_out: Mapping[str, int]) -> str:
     return f"{total} file{'s' * (total > 1)} left out ({parts})"
 
 
-__all__ = ["SUFFIXES", "ending", "is_clutter", "is_image", "left_out_text"]
+__all__ = ["SUFFIXES", "ending", "has_clutter", "is_clutter", "is_image", "left_out_text"]

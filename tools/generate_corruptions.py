@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from stl_backbones.cli.parser import whole_from
 from stl_backbones.cli.tool import add_custom_imports, make_parser, run_tool
 from stl_backbones.errors import InputError
-from stl_backbones.records import CHANNEL_ORDERS, COMPATS, CorruptionEngine
+from stl_backbones.records import CHANNEL_ORDERS, COMPATS, MODES, CorruptionEngine
 
 if TYPE_CHECKING:
     from stl_backbones.copies import Progress
@@ -50,7 +50,7 @@ def parse() -> argparse.ArgumentParser:
         help="only these severities, 1 to 5")  # fmt: skip
     add("--split", help="which split; default: val, none for folder and classes")
     add("--limit", type=whole_from(1), metavar="N", help="only the first N images")
-    add("--mode", default="exact", help="corruption engine: exact, fast or reference")
+    add("--mode", choices=MODES, default="exact", help="corruption engine, see robustness.py")
     add("--compat", choices=COMPATS, default=COMPATS[0], help="the package that exact equals")
     add("--channel-order", choices=CHANNEL_ORDERS, default="rgb",
         help="what the corruption sees; 'bgr' repeats what some scripts wrote")  # fmt: skip
@@ -58,7 +58,7 @@ def parse() -> argparse.ArgumentParser:
     add("--format", help="png or jpeg, where the layout leaves a choice; coco: png (default, under "
         "the .jpg names) or jpeg, which corrupts twice")  # fmt: skip
     add("--workers", type=whole_from(1, 1024), metavar="N",
-        help="processes; default: the cores it may use")  # fmt: skip
+        help="processes that make images; default: the cores it may use")  # fmt: skip
     add("--shard", metavar="I/N", help="make the I-th of N shares, I from 1 to N")
     add("--label-maps", action="store_true", help="corrupt what looks like a label map too: by its "
         "name, or one channel of few levels")  # fmt: skip

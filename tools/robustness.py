@@ -23,10 +23,15 @@ PAUSE = 2.0  # seconds between lines on images
 def robustness(args: argparse.Namespace) -> None:
     """Run the sweep."""
     import_modules(args.custom_imports)
-    from stl_backbones.cli.robustness import list_presets, report_command, run
+    from stl_backbones.cli.robustness import dry_run, list_presets, report_command, run
 
     if args.list_presets:
         print(list_presets())
+        return
+    if args.dry_run:
+        text = dry_run(args)
+        if is_main_process():
+            print(text)
         return
     folder = run(args, progress=Printer())
     if is_main_process():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import re
 import sys
@@ -28,7 +29,22 @@ class Parser(argparse.ArgumentParser):
     def parse_intermixed_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse, and remember the words for the advice of an error."""
         self._given = [str(word) for word in (sys.argv[1:] if args is None else args)]
-        return super().parse_intermixed_args(args, namespace)
+        return super().parse_intermixed_args(self._with_constants(), namespace)
+
+    def _with_constants(self) -> list[str]:
+        """The words, with the value of ``--amp`` spelled out where the next word is none of its.
+
+        Else a config after a bare ``--amp`` would be taken for its value.
+        """
+        words = []
+        for word, following in itertools.zip_longest(self._given, self._given[1:], fillvalue="-"):
+            action = self._option_string_actions.get(word)
+            is_bare = action is not None and action.nargs == "?" and action.choices is not None
+            if action is not None and is_bare and following not in ("", *(action.choices or ())):
+                words.append(f"{word}={action.const}")
+            else:
+                words.append(word)
+        return words
 
     def error(self, message: str) -> NoReturn:
         """End with the message and advice in a line, exit code 2."""
@@ -36,6 +52,8 @@ class Parser(argparse.ArgumentParser):
         self.exit(EXIT_USER_ERROR, f"{self.prog}: error: {line}{self._advice(line)}, see --help\n")
 
     def _advice(self, line: str) -> str:
+        if line.startswith("unrecognized arguments: ") and not line[24:].startswith("-"):
+            return self._choices_before(line.split()[2])
         if line.startswith("unrecognized arguments: -"):
             word = line.split()[2].partition("=")[0]
             return did_you_mean(word, self._option_string_actions)
@@ -47,6 +65,13 @@ class Parser(argparse.ArgumentParser):
             return greedy_advice(greedy)
         option = re.match(r"argument (--[\w-]+): expected a .*got '[^-\d]", line)
         return greedy_advice([name for name in greedy if option and name == option[1]])
+
+    def _choices_before(self, word: str) -> str:
+        """What the option before a word takes, if it is one of a few."""
+        before = self._given[self._given.index(word) - 1] if word in self._given[1:] else ""
+        action = self._option_string_actions.get(before)
+        choices = action.choices if action is not None else None
+        return f"; {before} takes {' or '.join(map(str, choices))}" if choices else ""
 
     def _greedy_options(self) -> list[str]:
         """The given options that take as many words as follow."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -13,14 +14,17 @@ from typing import Any
 from stl_backbones.cli.parser import greedy_advice
 from stl_backbones.cli.robustness_options import TASK_OPTIONS
 from stl_backbones.cli.tool import parse_options
+from stl_backbones.copies.estimate import size_text
+from stl_backbones.copies.request import choose_workers
 from stl_backbones.corruptions import PROTOCOLS, get_protocol
 from stl_backbones.errors import InputError, unknown_name
 from stl_backbones.models.presets import PRESETS, get_preset
 from stl_backbones.report.tasks import TASKS
 from stl_backbones.results import CellStore
+from stl_backbones.robustness.dry_run import SweepEstimate
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.sources import Source
-from stl_backbones.robustness.sweep import sweep
+from stl_backbones.robustness.sweep import estimate_sweep, sweep
 from stl_backbones.robustness.tasks import get_task
 
 
@@ -54,6 +58,37 @@ def run(args: argparse.Namespace, *, progress: Callable[[Any], None] | None = No
         UnknownNameError: If a model, preset, protocol or corruption is unknown.
         MissingFileError: If something named is missing.
     """
+    source, work_dir, options = _prepared(args)
+    return sweep(
+        source, work_dir=work_dir, options=options, launcher=args.launcher, on_progress=progress
+    )
+
+
+def dry_run(args: argparse.Namespace) -> str:
+    """What a command line would take, one line per data set; nothing is written."""
+    source, work_dir, options = _prepared(args)
+    return "\n".join(
+        _describe_estimate(one, size=options.workers)
+        for one in estimate_sweep(
+            source, work_dir=work_dir, options=options, launcher=args.launcher
+        )
+    )
+
+
+def _describe_estimate(one: SweepEstimate, *, size: int) -> str:
+    hours, least, most = (
+        f"{seconds / 3600:.3g}" for seconds in (one.seconds, one.least_seconds, one.most_seconds)
+    )
+    gpu = f", {size_text(one.gpu_memory)} on the GPU" if one.gpu_memory else ""
+    return (
+        f"{one.dataset}: {one.images} images x {one.cells} cells to score, {hours} hours "
+        f"(by single images {least} to {most}), from {one.sampled} timed with {size} worker(s); "
+        f"memory at most {size_text(one.memory)}{gpu}"
+    )
+
+
+def _prepared(args: argparse.Namespace) -> tuple[Source, Path, SweepOptions]:
+    """The model, the folder and what to sweep, by a command line."""
     named = _find_model(args)
     options = SweepOptions(
         protocol=args.protocol or "",
@@ -67,7 +102,7 @@ def run(args: argparse.Namespace, *, progress: Callable[[Any], None] | None = No
         seed=args.seed,
         skip_broken=args.skip_broken,
         name=args.name or named.title,
-        workers=args.workers,
+        workers=_workers(args.workers),
         batch_size=args.batch_size,
         amp=args.amp,
         task_options={
@@ -75,13 +110,16 @@ def run(args: argparse.Namespace, *, progress: Callable[[Any], None] | None = No
         },
     )
     work_dir = args.work_dir or Path("work_dirs") / named.folder / "robustness"
-    return sweep(
-        named.source,
-        work_dir=work_dir,
-        options=options,
-        launcher=args.launcher,
-        on_progress=progress,
-    )
+    return named.source, Path(work_dir), options
+
+
+def _workers(asked: int | None) -> int:
+    """Processes that make images: as asked, else of the cores those that the network leaves."""
+    if asked is not None:
+        return asked
+    import torch
+
+    return choose_workers(None, os.environ) if torch.cuda.is_available() else 1
 
 
 def _corruptions(args: argparse.Namespace) -> list[str] | None:
@@ -158,15 +196,13 @@ def _find_model(args: argparse.Namespace) -> _Named:
             + (" and ".join(named) or f"none{_swallowed(args)}")
         )
     if args.config is not None:
-        if args.checkpoint is None:
+        given = [file for file in (args.checkpoint, args.weights) if file is not None]
+        if len(given) != 1:
             raise InputError(
-                f"config '{args.config}' needs the checkpoint to score, as second word"
+                f"config '{args.config}' needs one checkpoint to score, as second word or as "
+                f"--checkpoint FILE, got {' and '.join(given) or 'none'}"
             )
-        if args.weights is not None:
-            raise InputError(
-                "--checkpoint is for --timm and --preset; a config's is the second word"
-            )
-        return _config(args, args.config, args.checkpoint)
+        return _config(args, args.config, given[0])
     if args.preset is not None and args.preset not in PRESETS:
         return _mm_preset(args)
     return _timm(args)
@@ -228,4 +264,4 @@ def _swallowed(args: argparse.Namespace) -> str:
     return greedy_advice([f"--{n.replace('_', '-')}" for n in options if getattr(args, n, None)])
 
 
-__all__ = ["list_presets", "report_command", "run"]
+__all__ = ["dry_run", "list_presets", "report_command", "run"]

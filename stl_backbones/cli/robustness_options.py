@@ -14,6 +14,7 @@ from stl_backbones.cli.tool import (
     make_parser,
 )
 from stl_backbones.corruptions import COMPATS, MODES, PROTOCOLS
+from stl_backbones.records import CHANNEL_ORDERS
 
 # Spelled out, so that --help needs neither torch nor timm; a test holds them to the originals.
 SCORINGS = ("cls", "cls_plus_max_token")
@@ -59,6 +60,8 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
         metavar="N",
         help="only these severities, 1 to 5",
     )
+    add("--dry-run", action="store_true", help="only estimate hours and memory, by a few images; "
+        "write nothing")  # fmt: skip
     add("--limit", type=whole_from(1), metavar="N", help="only N images, the first ones "
         "(classification: spread over the classes); tables will say so")  # fmt: skip
     add("--corrupted-root", metavar="DIR", help="read DIR/<corruption>/<severity>/<image> "
@@ -69,14 +72,14 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
         "(default: exact for protocols with published numbers, fast for 'all' and "
         "your own)")  # fmt: skip
     add("--compat", choices=COMPATS, default=COMPATS[0], help="package that --mode exact repeats")
-    add("--channel-order", default="rgb", help="what the corruption sees; 'bgr' repeats numbers of "
-        "scripts that feed it BGR")  # fmt: skip
-    add("--seed", type=whole_from(0), default=0, help="another seed, another draw of the benchmark")
+    add("--channel-order", choices=CHANNEL_ORDERS, default="rgb",
+        help="what the corruption sees; 'bgr' repeats scripts that feed BGR")  # fmt: skip
+    add("--seed", type=whole_from(0), default=0, help="another seed, another draw")
     add("--preset", metavar="NAME", help="score a row of the paper's Table 2, 4 or 5, see "
         "--list-presets")  # fmt: skip
     add("--list-presets", action="store_true", help="print the presets and end")
-    add("--checkpoint", dest="weights", metavar="FILE", help="weights of --preset or --timm, a "
-        "file or its address (default: what timm or the preset's library fetches)")  # fmt: skip
+    add("--checkpoint", dest="weights", metavar="FILE", help="the same as CHECKPOINT, for "
+        "--preset and --timm too (default: what timm or the preset's library fetches)")  # fmt: skip
     add("--data-root", metavar="DIR", help="the data: a data set's folder in the layout that the "
         "config names; for classification the clean images' class folders")  # fmt: skip
     add("--batch-size", type=whole_from(1), metavar="N", help="images of a batch, at most; each "
@@ -89,8 +92,9 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
     add(
         "--workers",
         type=whole_from(0, MAX_WORKERS),
-        default=1,
-        help="processes that load and corrupt ahead",
+        metavar="N",
+        help="processes that make images; default: the cores that the network leaves, on a GPU "
+        "all that it may use, on the CPU 1; 0: the main process makes them",
     )
     add_custom_imports(parser)
     add_run_options(parser)

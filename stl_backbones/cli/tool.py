@@ -21,6 +21,8 @@ from stl_backbones.packages import explain
 EXIT_BUG = 70  # EX_SOFTWARE of BSD's sysexits.h: neither bad input nor a finding
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, the shell's convention
 
+PRECISIONS = ("bfloat16", "float16")  # as `stl_backbones.engine.precision`, which needs torch
+
 _CLOSING = {"(": ")", "[": "]"}
 _BUG = (
     "this is a bug in stl_backbones or in a library below it, not in what you gave; please report "
@@ -71,10 +73,10 @@ def add_amp(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--amp",
         nargs="?",
-        const="bfloat16",
-        metavar="TYPE",
-        help="mixed precision: bfloat16 (also on the CPU), or float16 (on GPUs); a detector "
-        "predicts with backbone and neck in it",
+        const=PRECISIONS[0],
+        choices=PRECISIONS,
+        help="mixed precision; bfloat16, which is meant where none is named, also on the CPU, "
+        "float16 on GPUs; a detector predicts with backbone and neck in it",
     )
 
 
@@ -248,7 +250,7 @@ def _say_error(error: Exception, prog: str, main: Callable[..., Any], *, debug: 
     """Say what was wrong with what was given, or that this is a bug; returns the exit code."""
     if isinstance(error, ModuleNotFoundError):
         error = explain(error) or error
-    if getattr(error, "told_by_main", False):  # the main process of the job says it
+    if getattr(error, "reported_by_main", False):  # the main process of the job says it
         return EXIT_USER_ERROR
     is_users = isinstance(error, UserError) or getattr(error, "errno", None) is not None
     code = getattr(main, "__code__", None)

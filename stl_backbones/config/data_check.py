@@ -25,6 +25,7 @@ from stl_backbones.metrics import IGNORE_INDEX
 _SHOWN = 5
 _IGNORED_SHARE = 1 / 3
 _NO_ITEM = "need at least one array to concatenate"  # mmengine's data set without an image
+_COCO_KEYS = ("iscrowd", "area")  # that pycocotools reads of each annotation
 _HEADS = (
     "decode_head", "auxiliary_head", "bbox_head", "mask_head", "panoptic_head",
     "roi_head.bbox_head", "roi_head.mask_head",
@@ -64,13 +65,35 @@ def check_data(model: Any, dataset: Any, *, split: str, metrics: Sequence[Any] =
         if is_coco:
             _check_categories(inner, names, split)
             is_scored = any("Panoptic" in type(metric).__name__ for metric in metrics)
-            if info.get("stuff_classes") and split != "train" and not is_scored:
-                _warn(f"{split}: panoptic quality is not scored")
+            has_stuff = any(hasattr(head, "num_stuff_classes") for head in heads.values())
+            if (info.get("stuff_classes") or has_stuff) and split != "train" and not is_scored:
+                _warn(f"{split}: panoptic quality is not scored, things alone are")
         elif seen is not None and seen.images:
             ignored, contradiction = ignored_label(model, [inner], metrics)
             if contradiction:
                 _warn(contradiction)
             _check_labels(seen, names, {ignored, getattr(inner, "ignore_index", ignored)}, split)
+
+
+def check_truth(metrics: Sequence[Any]) -> None:
+    """Refuse annotations that pycocotools, in mmdet's own metric, would fail on after the test.
+
+    Args:
+        metrics: The built metrics of a run.
+
+    Raises:
+        ValueError: If an annotation lacks a key that it reads.
+    """
+    for metric in metrics:
+        annotations = getattr(getattr(metric, "_coco_api", None), "anns", None) or {}
+        for name in getattr(metric, "truth_keys", _COCO_KEYS):
+            lacking = [str(number) for number, one in annotations.items() if name not in one]
+            if lacking:
+                raise InputError(
+                    f"{len(lacking)} of the {len(annotations)} annotations that "
+                    f"{type(metric).__name__} scores with have no '{name}' (id {_some(lacking)}): "
+                    "add it (iscrowd 0: one object), or take stl_backbones.CocoAveragePrecision"
+                )
 
 
 def ignored_label(model: Any, datasets: Sequence[Any], metrics: Sequence[Any]) -> tuple[int, str]:
@@ -149,6 +172,8 @@ def _describe_empty(dataset: Any) -> str:
     folder = next((Path(str(prefix[name])) for name in ("img_path", "img") if prefix.get(name)), "")
     listed = str(getattr(dataset, "ann_file", "") or "")
     if Path(listed).is_file():
+        if hasattr(dataset, "cat_ids"):  # names that are no category's leave no annotation
+            _check_categories(dataset, tuple(dataset.metainfo.get("classes") or ()), "train")
         return (
             f"the data set is empty: '{listed}' lists no image that passes "
             f"filter_cfg={getattr(dataset, 'filter_cfg', None)}"
@@ -172,11 +197,16 @@ def _check_number(heads: dict[str, Any], info: Mapping[str, Any], names: Sequenc
                 f"{place} has one class, the data set two ({_some(names)}): what exceeds the "
                 f"threshold {getattr(head, 'threshold', None)} counts as '{names[1]}'"
             )
-        elif found not in allowed and not _has_other_labels(place, head):
+        elif not allowed & _numbers(head) and not _has_other_labels(place, head):
             raise InputError(
                 f"the model has {found} classes ({place}), the data set {len(names)}: "
                 f"{_some(names)}; --cfg-options classes=\"('a','b')\" or num_classes=K moves both"
             )
+
+
+def _numbers(head: Any) -> set[int]:
+    """How many classes a head may be said to have: a panoptic one's things alone, too."""
+    return {head.num_classes, getattr(head, "num_things_classes", head.num_classes)}
 
 
 def _has_other_labels(place: str, head: Any) -> bool:
@@ -226,6 +256,12 @@ def _check_labels(seen: LabelsSeen, names: Sequence[str], ignored: set[int], spl
         )
     where = f"{split}: in {seen.images} of {seen.of} images looked at"
     share = sum(seen.pixels[label] for label in ignored) / max(seen.pixels.total(), 1)
+    if share == 1 and split != "train":
+        raise InputError(
+            f"{where}, all pixels are ignored ({_some(sorted(ignored))}), so nothing is scored; "
+            f"'{next(iter(seen.first_file.values()))}' is one: are these the label maps, and are "
+            "those of this split public?"
+        )
     if share > _IGNORED_SHARE:
         _warn(f"{where}, {share:.0%} of all pixels are ignored ({_some(sorted(ignored))})")
     absent = [name for label, name in enumerate(names) if not seen.pixels[label]]
@@ -273,4 +309,11 @@ def _warn(message: str) -> None:
     print_log(message, logger="current", level=logging.WARNING)
 
 
-__all__ = ["check_data", "find_heads", "ignored_label", "innermost", "naming_empty_data"]
+__all__ = [
+    "check_data",
+    "check_truth",
+    "find_heads",
+    "ignored_label",
+    "innermost",
+    "naming_empty_data",
+]

@@ -20,7 +20,12 @@ from stl_backbones.config.operators import check_operators
 from stl_backbones.config.options import check_types, find_changes
 from stl_backbones.config.packaged import LIBRARIES, config_file, near_files, packaged_bases
 from stl_backbones.config.settings import SPLITS, without_unused
-from stl_backbones.config.user_code import describe_user_code, is_ours, reason
+from stl_backbones.config.user_code import (
+    configured_library,
+    describe_user_code,
+    is_ours,
+    reason,
+)
 from stl_backbones.config.values import check_values
 from stl_backbones.config.variables import move_data_root, move_variables
 from stl_backbones.engine.safe_loaders import install_safe_loaders
@@ -137,6 +142,33 @@ def building(what: str, *, fails: str = "cannot be built from the config") -> It
 
 
 @contextmanager
+def running(what: str) -> Iterator[None]:
+    """Say in one line that a part of the config's own library fails while it runs.
+
+    Errors of the user's input and of the user's own code pass, and so do bugs: what a line of this
+    package raises itself or has a library raise.
+
+    Args:
+        what: What runs, ``'the test'``.
+
+    Raises:
+        ValueError: Instead of what the library raised.
+    """
+    try:
+        yield
+    except (UserError, OSError, EOFError):
+        raise
+    except Exception as error:  # of any part that the config names
+        library = configured_library(error)
+        if library is None or describe_user_code(error):
+            raise
+        raise InputError(
+            f"{what} failed in {library}: {reason(error, named=True)}; is it a fault of the config "
+            f"or of {library}? --debug shows where"
+        ) from error
+
+
+@contextmanager
 def without_import_notes() -> Iterator[None]:
     """Pass on what a config prints, but not what mmseg prints when a paid add-on is absent."""
     with contextlib.redirect_stdout(io.StringIO()) as printed:
@@ -187,4 +219,4 @@ def _import_modules(config: Config, path: Path) -> None:
         raise InputError(f"config '{path}': custom_imports: {cause}{advice}") from error
 
 
-__all__ = ["building", "load_config", "without_import_notes"]
+__all__ = ["building", "load_config", "running", "without_import_notes"]

@@ -22,6 +22,7 @@ _LIBRARIES = tuple(
     )
 )
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
+_CONFIGURED = frozenset({"mmcv", "mmdet", "mmengine", "mmpretrain", "mmseg"})
 _WORKER = "Original Traceback"  # in the message of an error that a DataLoader worker raised
 _FRAME = re.compile(r'^ *File "(.+)", line (\d+)', re.MULTILINE)
 
@@ -51,6 +52,22 @@ def is_ours(error: BaseException) -> bool:
     """Whether a line of this package raised the error itself."""
     frames = _frames(error)
     return bool(frames) and _owner(frames[-1][0], ()) == "ours"
+
+
+def configured_library(error: BaseException) -> str | None:
+    """The library of a config's parts that raised an error, or called what raised it.
+
+    Returns:
+        ``'mmdet'``; ``None`` if a line of this package is nearer to the error.
+    """
+    for file, _ in reversed(_frames(error)):
+        owner = _owner(file, ())
+        if owner == "ours":
+            return None
+        named = _CONFIGURED.intersection(Path(file).parts)
+        if owner == "library" and named:
+            return min(named)
+    return None
 
 
 def reason(error: BaseException, *, named: bool = False) -> str:
@@ -113,4 +130,4 @@ def _shown(file: str) -> str:
     return file
 
 
-__all__ = ["describe_user_code", "is_ours", "reason"]
+__all__ = ["configured_library", "describe_user_code", "is_ours", "reason"]

@@ -18,6 +18,7 @@ from typing import Any
 import mmengine.config.config as mmengine_config
 from mmengine.config import Config
 
+from stl_backbones.config.classes import CLASSES, NUM_CLASSES
 from stl_backbones.config.settings import MODEL_SETTINGS, RUN_SETTINGS, without_unused
 from stl_backbones.config.walk import innermost_datasets, replace_texts, walk
 from stl_backbones.errors import InputError, UnknownNameError
@@ -71,7 +72,8 @@ def move_variables(
             if isinstance(old, str) and isinstance(new, str) and "/" in f"{old}{new}":
                 _move_paths(config, old, new)
             config[moved_name] = new
-        if first[name] != config[name] and _parts(before, uses) == _parts(config, uses):
+        is_moved = _parts(before, uses) != _parts(config, uses)
+        if first[name] != config[name] and not is_moved and name not in (CLASSES, NUM_CLASSES):
             raise _no_effect(before, name, first[name], uses)
     return config
 

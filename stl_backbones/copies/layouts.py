@@ -21,7 +21,17 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from stl_backbones.copies.images import JPEG, JPEG_HENDRYCKS, OPENCV, PILLOW, PNG, Encoding
+import PIL.Image
+
+from stl_backbones.copies.images import (
+    IMAGENET_CROP,
+    JPEG,
+    JPEG_HENDRYCKS,
+    OPENCV,
+    PILLOW,
+    PNG,
+    Encoding,
+)
 from stl_backbones.copies.label_maps import is_label_map
 from stl_backbones.corruptions.seeds import check_key
 from stl_backbones.errors import InputError, MissingFileError, some_of, unknown_name
@@ -200,6 +210,8 @@ def find_sources(
     if labels:
         remarks.append(f"{len(labels)} label maps are left alone ({some_of(labels)})")
         names = sorted(set(names) - set(labels))
+    if layout.crop:
+        remarks += _small(folder / names[0])
     level = f"{folder.name}/" if layout.keeps_folder else ""
     sources = tuple(
         Source(name, folder / name, level + _target(name, layout, encoding)) for name in names
@@ -208,6 +220,21 @@ def find_sources(
     for name in names:
         check_key(name)
     return Found(sources[:limit], tuple(remarks))
+
+
+def _small(path: Path) -> list[str]:
+    """What must be said of images that are smaller than ImageNet-C's."""
+    try:
+        with PIL.Image.open(path) as image:
+            size = image.size
+    except (OSError, ValueError):
+        return []  # the run will say so
+    if min(size) >= IMAGENET_CROP:
+        return []
+    return [
+        f"the images are small ('{path.name}' is {size[0]}x{size[1]}) and are enlarged as if they "
+        "were ImageNet's, so this is no ImageNet-C; --layout classes leaves them as they are"
+    ]
 
 
 def _image_folder(root: Path, layout: Layout, split: str | None) -> Path:

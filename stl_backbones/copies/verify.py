@@ -17,8 +17,8 @@ from stl_backbones.copies.manifest import (
     read_header,
     read_rows,
 )
-from stl_backbones.copies.workplace import FOLDER
 from stl_backbones.errors import InputError
+from stl_backbones.image_files import is_clutter
 
 MISSING, ALTERED, FOREIGN = "missing", "altered", "foreign"
 _BATCH = 1024
@@ -116,7 +116,8 @@ def _files(root: Path) -> Iterator[str]:
     for place, folders, files in os.walk(root):
         below = Path(place).relative_to(root)
         if below == Path():
-            folders[:] = [name for name in folders if name != FOLDER]
             files = [name for name in files if name not in (HEADER_NAME, ROWS_NAME)]
+        folders[:] = [name for name in folders if not is_clutter(name)]
         for name in files:
-            yield (below / name).as_posix()
+            if not is_clutter(name):
+                yield (below / name).as_posix()

@@ -33,6 +33,7 @@ from stl_backbones.copies.manifest import (
 )
 from stl_backbones.copies.plan import Shard
 from stl_backbones.errors import InputError
+from stl_backbones.image_files import is_clutter
 from stl_backbones.results.lock import HeldError, locked
 
 FOLDER = ".generation"
@@ -171,7 +172,7 @@ def _check_ours(out: Path) -> None:
     if not out.exists() or (out / HEADER_NAME).is_file():
         return
     # In this order: another shard makes the folder before anything else.
-    if any(out.iterdir()) and not (out / FOLDER).is_dir():
+    if not all(is_clutter(path.name) for path in out.iterdir()) and not (out / FOLDER).is_dir():
         raise InputError(
             f"output '{out}' holds files that were not made by this tool; choose an empty folder"
         )

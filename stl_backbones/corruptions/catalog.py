@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from types import MappingProxyType
 
 import numpy as np
@@ -277,11 +278,13 @@ def check_corruption(name: str) -> None:
         raise unknown_name("corruption", name, known, more=_OR_OWN)
 
 
-def check_severity(severity: int) -> None:
-    """Refuse a severity that is not 1..5.
+def check_severity(severity: int) -> int:
+    """Refuse a severity that is not 1..5; numpy's integers become Python's.
 
     Raises:
         ValueError: If it is not.
     """
-    if isinstance(severity, bool) or not isinstance(severity, int) or severity not in SEVERITIES:
+    is_number = isinstance(severity, Integral) and not isinstance(severity, bool)
+    if not is_number or severity not in SEVERITIES:
         raise InputError(f"severity must be in 1..5, got {severity}")
+    return int(severity)

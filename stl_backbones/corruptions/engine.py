@@ -109,15 +109,14 @@ def corrupt_all(
     """
     for name in names:
         check_corruption(name)
-    for severity in severities:
-        check_severity(severity)
+    levels = [check_severity(severity) for severity in severities]
     is_reversed = engine.channel_order == "bgr"
     shown = as_rgb(image)[..., ::-1] if is_reversed else as_rgb(image)
     # Kernels are compiled for one kind of array: contiguous and writeable.
     shown = np.require(shown, requirements=("C", "W"))
     for name in names:
         kept: dict[str, Any] | None = {} if share_draws else None
-        for severity in severities:
+        for severity in levels:
             drawn = _ALL_SEVERITIES if share_draws else severity
             draw = draw_seed(key, name, drawn, seed=engine.seed)
             made = _run(shown, name, severity, draw, engine=engine, kept=kept)

@@ -11,9 +11,10 @@ from mmengine.logging import print_log
 from mmseg.datasets import CityscapesDataset
 
 from stl_backbones.datasets.integrity import drop_broken_pairs, find_lost_images
-from stl_backbones.datasets.label_ids import ID_SUFFIX, advise_missing, label_table
+from stl_backbones.datasets.label_ids import ID_SUFFIX, TRAIN_ID_SUFFIX, advise_missing, label_table
 from stl_backbones.datasets.loading import naming_the_image
 from stl_backbones.errors import MissingFileError
+from stl_backbones.image_files import has_clutter
 from stl_backbones.paths import check_folder
 from stl_backbones.registry import DATASETS
 
@@ -28,9 +29,10 @@ class CheckedCityscapesDataset(CityscapesDataset):
         classes: Names of your own, in the order of the labels 0, 1, ... of the label maps; default:
             Cityscapes' 19. Some of these 19 alone, by name: ``metainfo``, as in mmseg.
         label_ids: ``'cityscapes'`` or ``'kitti'``: the files hold these data sets' ids, of which
-            the 19 classes are made while they are read (``seg_map_suffix`` is then
-            ``_gtFine_labelIds.png``, unless given). Or the files' label of each of your classes.
-            All other labels are ignored.
+            the 19 classes are made while they are read. Or the files' label of each of your
+            classes. All other labels are ignored.
+        seg_map_suffix: How label maps' names end; default ``_gtFine_labelIds.png`` where
+            ``label_ids`` is a name, else ``_gtFine_labelTrainIds.png``.
         skip_broken: Leave out truncated files and pairs that do not fit, with a warning for each,
             instead of refusing the data set.
         **kwargs: As for mmseg's ``CityscapesDataset``.
@@ -50,6 +52,7 @@ class CheckedCityscapesDataset(CityscapesDataset):
         num_classes: int | None = None,
         classes: Sequence[str] | None = None,
         label_ids: str | Sequence[int] | None = None,
+        seg_map_suffix: str | None = None,
         skip_broken: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -62,8 +65,8 @@ class CheckedCityscapesDataset(CityscapesDataset):
         self.has_own_classes = classes is not None
         if classes is not None:
             kwargs["metainfo"] = {**info, "classes": tuple(classes), "palette": []}
-        if isinstance(label_ids, str):
-            kwargs.setdefault("seg_map_suffix", ID_SUFFIX)
+        suffix = ID_SUFFIX if isinstance(label_ids, str) else TRAIN_ID_SUFFIX
+        kwargs["seg_map_suffix"] = seg_map_suffix or suffix
         self.skipped: dict[str, str] = {}
         super().__init__(**kwargs)
 
@@ -80,7 +83,8 @@ class CheckedCityscapesDataset(CityscapesDataset):
         if self.label_table is not None:
             table = {raw: (table or {}).get(one, one) for raw, one in self.label_table.items()}
         own = {"num_classes": len(self.metainfo["classes"]), "label_map": table}
-        items = [{**item, **own} for item in super().load_data_list()]
+        listed = super().load_data_list()
+        items = [{**item, **own} for item in listed if not has_clutter(item["img_path"], folder)]
         if not items:
             raise MissingFileError(f"no '*{self.img_suffix}' file in '{folder}'; {hint}")
         if advice := advise_missing(items[0]["seg_map_path"], self.seg_map_suffix):

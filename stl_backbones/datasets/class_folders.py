@@ -54,7 +54,7 @@ class ClassFolders:
         allow_empty: bool = False,
     ) -> None:
         self.root = Path(root)
-        self.is_ordered = classes is not None and not isinstance(classes, int)
+        self.is_ordered = isinstance(classes, Sequence)
         self.classes = tuple(_choose_classes(self.root, classes))
         self._list(images_per_class)
         if self.empty and not (allow_empty and len(self)):
@@ -167,12 +167,12 @@ def _choose_classes(root: Path, classes: Sequence[str] | int | None) -> list[str
 def _named_classes(root: Path, found: list[str], classes: Sequence[str] | int | None) -> list[str]:
     if classes is None:
         return found
-    if isinstance(classes, int):
+    if not isinstance(classes, Sequence):  # a number, numpy's too
         if not 0 < classes <= len(found):
             raise InputError(
                 f"classes must be in 1..{len(found)} (the class folders in '{root}'), got {classes}"
             )
-        return found[:classes]
+        return found[: int(classes)]
     missing = [name for name in classes if name not in found]
     if missing:
         raise MissingFileError(

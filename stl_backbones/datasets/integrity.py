@@ -14,6 +14,7 @@ from typing import Any
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from stl_backbones.errors import InputError, MissingFileError
+from stl_backbones.image_files import has_clutter
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"  # the last chunk, with its checksum
@@ -217,6 +218,8 @@ def find_lost_images(data_set: Any) -> dict[str, str]:
         return {}
     lost = {}
     for label in sorted(Path(labels).rglob(f"*{data_set.seg_map_suffix}")):
+        if has_clutter(label, labels):
+            continue
         name = label.relative_to(labels).as_posix().removesuffix(data_set.seg_map_suffix)
         image = Path(images, f"{name}{data_set.img_suffix}")
         if not image.is_file():

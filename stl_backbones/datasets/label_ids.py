@@ -13,11 +13,13 @@ from stl_backbones.metrics import IGNORE_INDEX
 # cityscapesScripts. KITTI's semantic benchmark numbers its labels alike.
 CITYSCAPES = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 NAMED = MappingProxyType({"cityscapes": CITYSCAPES, "kitti": CITYSCAPES})
-ID_SUFFIX = "_gtFine_labelIds.png"  # what Cityscapes' download holds, beside *_color.png
+ID_SUFFIX = "_gtFine_labelIds.png"  # what Cityscapes' download holds
+TRAIN_ID_SUFFIX = "_gtFine_labelTrainIds.png"  # what its scripts, and mmseg's, make of them
 _LEAST_CITYSCAPES = 19  # classes
 _HIGHEST = 33
 _HINT = (
-    "to read Cityscapes' or KITTI's labelIds as trainIds give --cfg-options label_ids=cityscapes"
+    "Cityscapes' and KITTI's labelIds become trainIds with --cfg-options label_ids=cityscapes, "
+    "in a config of yours with label_ids='cityscapes' of stl_backbones.CheckedCityscapesDataset"
 )
 
 
@@ -62,4 +64,12 @@ def advise_missing(label: str | Path, suffix: str) -> str:
     return ""
 
 
-__all__ = ["CITYSCAPES", "ID_SUFFIX", "NAMED", "advise_labels", "advise_missing", "label_table"]
+__all__ = [
+    "CITYSCAPES",
+    "ID_SUFFIX",
+    "NAMED",
+    "TRAIN_ID_SUFFIX",
+    "advise_labels",
+    "advise_missing",
+    "label_table",
+]

@@ -45,8 +45,7 @@ class CorruptImage(BaseTransform):
         **engine: Any,
     ) -> None:
         check_corruption(corruption)
-        check_severity(severity)
-        self.spec = CorruptionSpec(corruption, severity, CorruptionEngine(**engine))
+        self.spec = CorruptionSpec(corruption, check_severity(severity), CorruptionEngine(**engine))
         self.image_root = image_root
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:

@@ -105,6 +105,11 @@ class DetectionMatcher:
         return self._objects[image_number]
 
     def _prepare(self, annotation: Mapping[str, Any], number: int) -> dict[str, Any]:
+        if "area" not in annotation:
+            raise InputError(
+                f"annotation {annotation.get('id')} has no 'area', which COCO's scores of small, "
+                "medium and large objects need; add it: the pixels of its mask or box"
+            )
         crowd = int(annotation.get("iscrowd", 0))
         prepared = {
             "id": number,  # COCOeval takes an object of id 0 for none

@@ -99,7 +99,11 @@ class DenseData:
         for dataset in self.innermost:
             _check_listed(self.infos, dataset)
         lost = {} if self.broken else _find_lost(self.innermost)
-        found = {str(path): reason for path in paths if (reason := _wrong_with(path, least))}
+        found = {
+            str(path): reason
+            for path, info in zip(paths, self.infos, strict=True)
+            if (reason := _wrong_with(path, least) or _wrong_with_label(info))
+        }
         whole = [index for index, path in enumerate(paths) if str(path) not in found]
         found, self.total = lost | found, self.total + len(lost)
         if found and (not options.skip_broken or not whole):
@@ -271,6 +275,18 @@ def _wrong_with(path: Path, least: int) -> str:
         return str(error)
     if min(width, height) < least:
         return f"'{path}' is {width}x{height}; expected sides of at least {least} pixels to corrupt"
+    return ""
+
+
+def _wrong_with_label(info: Mapping[str, Any]) -> str:
+    """What is wrong with an image's label map, where its file is named and there."""
+    path = info.get("seg_map_path")
+    if not isinstance(path, str) or not Path(path).is_file():
+        return ""  # the data set's own steps know
+    try:
+        check_intact(path)
+    except ValueError as error:
+        return str(error)
     return ""
 
 

@@ -78,7 +78,9 @@ class SweepOptions:
         ):  # fmt: skip
             if value is not None and value < least:
                 raise InputError(f"{name} must be at least {least}, got {value}")
-        resolved = dataclasses.replace(self, protocol=protocol, mode=mode, batch_size=batch_size)
+        resolved = dataclasses.replace(
+            self, protocol=protocol, mode=mode, batch_size=batch_size, seed=int(self.seed)
+        )
         _ = resolved.engine, resolved.cells()  # refuse what is unknown
         return resolved
 

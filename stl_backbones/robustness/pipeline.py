@@ -102,9 +102,8 @@ class Exchange:
             out = self._read(step, before, self.file)
             if np.shape(out["img"]) != np.shape(state.image):
                 raise InputError(
-                    f"'{self.file}' is loaded as {_shape(out['img'])}, the clean image as "
-                    f"{_shape(state.image)}: was the copy made of images read otherwise (EXIF "
-                    "orientation)?"
+                    f"'{self.file}' is loaded as {_shape(out['img'])}, its clean image as "
+                    f"{_shape(state.image)}: images read otherwise (EXIF orientation)?"
                 )
             return out
         if self.corrupt is None:
@@ -349,13 +348,12 @@ def add_labels(steps: list[_Watched], build: Callable[[dict[str, Any]], Any]) ->
 
 def _read_as(path: str, loaded: Pixels) -> Pixels | None:
     """The file's pixels, BGR: turned as EXIF says, unless the loader has not turned them."""
-    found = cv2.imread(path, cv2.IMREAD_COLOR)
     orders = (_Order(reverse=False), _Order(reverse=True))
-    if found is not None and not any(order.holds(loaded, found) for order in orders):
-        as_stored = np.asarray(cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION))
-        if any(order.holds(loaded, as_stored) for order in orders):
-            return as_stored
-    return found
+    for flag in (0, cv2.IMREAD_IGNORE_ORIENTATION):
+        found = cv2.imread(path, cv2.IMREAD_COLOR | flag)
+        if found is not None and any(order.holds(loaded, found) for order in orders):
+            return found
+    return cv2.imread(path, cv2.IMREAD_COLOR)  # of a step that does more than decode
 
 
 def _holds_steps(value: Any) -> bool:

@@ -1,7 +1,7 @@
 """The one loop of all sweeps: block after block of images, each in all cells, and nothing lost.
 
 A block is kept as soon as it is scored, and the cells are written when all blocks are there, so
-that each image is decoded once for all of its versions.
+that no image is decoded anew for each of its versions.
 """
 
 from __future__ import annotations
@@ -41,11 +41,7 @@ def run_blocks(
     with ExitStack() as held:
         # An error of the main process ends all of them.
         ranks.on_main(lambda: held.enter_context(store.writing(scored.provenance)))
-        finished = ranks.on_main(lambda: _finished(scored, store))
-        cells = [cell for cell in scored.cells if cell not in finished]
-        left = ranks.on_main(
-            lambda: [block for block in blocks if cells and not kept.has(block, cells)]
-        )
+        cells, left = ranks.on_main(lambda: find_left(scored, place, blocks))
         reporter = Reporter(on_progress if ranks.is_main else None, scored, cells, left)
         start = time.monotonic()
         for results in _gathered(scored, left, cells, ranks, reporter.tick):
@@ -54,7 +50,7 @@ def run_blocks(
                     kept.write(block, samples)
                 reporter.finished(results)
         if ranks.is_main:
-            resumed = len(left) < len(blocks) or bool(finished)
+            resumed = len(left) < len(blocks) or len(cells) < len(scored.cells)
             seconds = (time.monotonic() - start) / max(len(cells), 1)
             for cell, joined in kept.join(blocks, cells):
                 stored = scored.finish(store, cell, joined)
@@ -70,9 +66,15 @@ def split_blocks(count: int, block_size: int) -> list[range]:
     return [range(first, last) for first, last in itertools.pairwise(edges)]
 
 
-def _finished(scored: ScoredSet, store: CellStore) -> set[Cell]:
+def find_left(
+    scored: ScoredSet, place: Path, blocks: Sequence[range]
+) -> tuple[list[Cell], list[range]]:
+    """The cells that a sweep's folder lacks, and of the blocks those not scored in them yet."""
+    store, kept = CellStore(place), BlockStore(place, scored.provenance)
     finished = store.finished(scored.provenance, image_ids=scored.keys)
-    return {cell for cell in finished if scored.is_kept(store, cell)}
+    done = {cell for cell in finished if scored.is_kept(store, cell)}
+    cells = [cell for cell in scored.cells if cell not in done]
+    return cells, [block for block in blocks if cells and not kept.has(block, cells)]
 
 
 def _gathered(
@@ -91,4 +93,4 @@ def _gathered(
         yield [result for result in ranks.gather(own) if result is not None]
 
 
-__all__ = ["run_blocks", "split_blocks"]
+__all__ = ["find_left", "run_blocks", "split_blocks"]

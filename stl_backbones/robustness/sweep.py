@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from stl_backbones.engine.distributed import Ranks, start_distributed
+from stl_backbones.robustness.dry_run import SweepEstimate, estimate_set
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.progress import OnProgress
 from stl_backbones.robustness.runner import run_blocks
 from stl_backbones.robustness.sources import Source
-from stl_backbones.robustness.tasks import get_task
+from stl_backbones.robustness.tasks import ScoredSet, get_task
 
 
 def sweep(
@@ -40,6 +42,42 @@ def sweep(
         UnknownNameError: If model, protocol or corruption are unknown.
         MissingFileError: If something named is missing.
     """
+    place = Path(work_dir)
+    for scored, ranks in _opened(source, options, launcher):
+        run_blocks(scored, place / scored.place, ranks, on_progress)
+    return place
+
+
+def estimate_sweep(
+    source: Source, *, work_dir: str | Path, options: SweepOptions, launcher: str = "none"
+) -> list[SweepEstimate]:
+    """Say what a sweep would take, after scoring a few images; nothing is written.
+
+    Args:
+        source: The model, and what says on which data.
+        work_dir: The sweep's folder; what is finished there counts as done.
+        options: What to sweep.
+        launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+
+    Returns:
+        One estimate per data set.
+
+    Raises:
+        InputError: If model, data and options do not fit together.
+        UnknownNameError: If model, protocol or corruption are unknown.
+        MissingFileError: If something named is missing.
+    """
+    place = Path(work_dir)
+    return [
+        estimate_set(scored, place / scored.place, ranks)
+        for scored, ranks in _opened(source, options, launcher)
+    ]
+
+
+def _opened(
+    source: Source, options: SweepOptions, launcher: str
+) -> Iterator[tuple[ScoredSet, Ranks]]:
+    """Join the job, and open model and data sets."""
     start_distributed(launcher)
     ranks = Ranks()
     # The config's `custom_imports` may register the task and the protocol.
@@ -47,8 +85,7 @@ def sweep(
     resolved = task.resolved(options)
     subject = ranks.on_each(lambda: source.open(resolved, task))
     for scored in task.open(subject, resolved, ranks):
-        run_blocks(scored, Path(work_dir) / scored.place, ranks, on_progress)
-    return Path(work_dir)
+        yield scored, ranks
 
 
-__all__ = ["sweep"]
+__all__ = ["estimate_sweep", "sweep"]

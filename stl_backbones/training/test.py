@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stl_backbones.config.data_check import check_data, naming_empty_data
+from stl_backbones.config.data_check import check_data, check_truth, naming_empty_data
 from stl_backbones.config.openmmlab import contiguous_maps
-from stl_backbones.config.reading import building, load_config
+from stl_backbones.config.reading import building, load_config, running
 from stl_backbones.engine.loading import load_model_weights
 from stl_backbones.engine.precision import predict_in
 from stl_backbones.models import read_checkpoint
@@ -70,7 +70,8 @@ def evaluate(
     number_by_checkpoint(runner, raw)
     metrics = runner.test_evaluator.metrics
     check_data(model, runner.test_dataloader.dataset, split="test", metrics=metrics)
-    with predict_in(model, amp):
+    check_truth(metrics)
+    with predict_in(model, amp), running("the test"):
         return runner.test()
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from stl_backbones.config.data_check import check_data, naming_empty_data
-from stl_backbones.config.reading import building, load_config
+from stl_backbones.config.data_check import check_data, check_truth, naming_empty_data
+from stl_backbones.config.reading import building, load_config, running
 from stl_backbones.engine.precision import train_in
 from stl_backbones.models import load_checkpoint, read_checkpoint
 from stl_backbones.pretraining import STLClassifier
@@ -84,7 +84,9 @@ def train(
     with work_folder_held(config, on_start), warnings.catch_warnings():
         # The schedule counts batches; the first optimizer step may come after several of them.
         warnings.filterwarnings("ignore", r"Detected call of `scheduler.step\(\)` before")
-        _build(config, start).train()
+        runner = _build(config, start)
+        with running(_WHAT):
+            runner.train()
     return Path(config.work_dir)
 
 
@@ -116,6 +118,7 @@ def _build(config: Config, start: Any) -> Runner:
     if runner._val_loop is not None:
         metrics = runner.val_evaluator.metrics
         check_data(model, runner.val_dataloader.dataset, split="val", metrics=metrics)
+        check_truth(metrics)
     return runner
 
 

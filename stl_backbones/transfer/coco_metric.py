@@ -48,6 +48,8 @@ class CocoAveragePrecision(CocoMetric):
         ValueError: If the metric is another one.
     """
 
+    truth_keys = ("area",)  # an annotation without iscrowd is no crowd
+
     def __init__(
         self,
         *,

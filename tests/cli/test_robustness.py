@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import re
 from pathlib import Path
 from unittest import mock
 
@@ -74,6 +75,14 @@ def test_a_preset_of_tables_4_and_5_names_config_and_row():
     assert options["work_dir"] == Path("work_dirs") / name / "robustness"
 
 
+def test_a_preset_of_tables_4_and_5_fetches_its_weights():
+    with mock.patch.object(robustness, "sweep") as swept:
+        robustness.run(parse("--preset", "segformer-b0", "--data-root", "city", "--no-ema"))
+    source = swept.call_args.args[0]
+    assert re.fullmatch(r"https://.*/segformer_mit-b0_.*-[0-9a-f]{8}\.pth", source.checkpoint)
+    assert source.ema is False
+
+
 def test_presets_are_listed():
     lines = robustness.list_presets().splitlines()
     assert lines[12].split() == ["convnext-t", "ConvNeXt-T", "convnext_tiny.fb_in1k", "82.1", "%"]
@@ -85,16 +94,12 @@ def test_presets_are_listed():
         ([], "expected one model: .* got none"),
         ([MINI, "f.pth", "--timm", "resnet18"], "expected one model: .* got config and timm"),
         (["--timm", "a", "--preset", "b"], "expected one model: .* got timm and preset"),
-        ([MINI], "needs the checkpoint to score, as second word"),
-        (
-            ["--preset", "segformer-b0"],
-            "needs its weights, --checkpoint FILE; .* released https://",
-        ),
+        ([MINI], "needs one checkpoint to score, .* got none"),
         (
             ["--timm", "resnet18", "--data-root", ".", "--tta"],
             "--tta: not an option of classification",
         ),
-        ([MINI, "f.pth", "--checkpoint", "g.pth"], "a config's is the second word"),
+        ([MINI, "f.pth", "--checkpoint", "g.pth"], "got f.pth and g.pth"),
         (["--timm", "resnet18"], "need --data-root DIR"),
         (["--timm", "resnet18", "--data-root", ".", "--cfg-options", "a=1"], "have none"),
         (["--preset", "vgg", "--data-root", "."], "unknown preset 'vgg'; expected one of"),
@@ -131,6 +136,11 @@ def weights(tmp_path_factory):
         (["--std", 0, 1, 1], r"std must be above 0, got \(0.0, 1.0, 1.0\)"),
         (["--mean", 123.7, 116.3, 103.5], r"mean must be in 0\.\.1, .* by 255, got \(123.7,"),
         (["--std", 1e-9, 1, 1], r"std must be in 0.001\.\.1, .* got \(1e-09, 1.0, 1.0\)"),
+        (["--mean", 0.1, 0.2], "mean must be 1 or 3 numbers, got 2"),
+        (["--timm", "owner/net"], "Use 'hf-hub:owner/net'"),
+        (["--timm", "local-dir:/gone"], "timm's folder '/gone' does not exist"),
+        (["--checkpoint", "http://127.0.0.1:1/x.pth"], r"x\.pth' cannot be fetched .*`curl -LO"),
+        (["--checkpoint", "."], r"checkpoint '\.' is a folder; expected a file"),
         (["--protocol", "imagenet"], "unknown protocol 'imagenet'"),
         (["--corruptions", "smoke"], "unknown corruption 'smoke'"),
         (["--corruptions", "group:fog"], "'group:fog' is not part of .*, or a group: noise, blur"),
@@ -138,7 +148,6 @@ def weights(tmp_path_factory):
             ["--clean-only", "--severities", 1, "--corruptions", "fog"],
             "scores no corrupted images, so --corruptions and --severities means nothing",
         ),
-        (["--channel-order", "gbr"], "channel order must be one of rgb, bgr"),
         (["--launcher", "slurm"], "--launcher slurm needs SLURM_PROCID"),
     ],
 )

@@ -12,6 +12,7 @@ from PIL import Image
 
 from stl_backbones.config.data_check import (
     check_data,
+    check_truth,
     find_heads,
     ignored_label,
     naming_empty_data,
@@ -84,7 +85,9 @@ class TestSegmentation:
         assert warned == []
 
     def test_another_number_of_classes(self, segmentation):
-        message = r"the model has 19 classes \(decode_head\), the data set 3: road, car, sky; set"
+        message = (
+            r"the model has 19 classes \(decode_head\), the data set 3: road, car, sky; --cfg-opt"
+        )
         with pytest.raises(ValueError, match=message):
             check_data(segmentor(num_classes=19), segmentation(ALL), split="test")
 
@@ -147,6 +150,18 @@ class TestSegmentation:
             "val: in 1 of 1 images looked at, 50% of all pixels are ignored (255)",
             "val: in 1 of 1 images looked at, 1 of 3 classes do not occur: car",
         ]
+
+    @pytest.mark.parametrize("split", ["val", "test"])
+    def test_labels_that_are_all_ignored_are_no_truth(self, segmentation, split):
+        """As those of Cityscapes' test split."""
+        message = rf"{split}: in 2 of 2 images looked at, all pixels are ignored .*ann/0\.png"
+        with pytest.raises(ValueError, match=message):
+            check_data(segmentor(), segmentation(labels(255), labels(255)), split=split)
+        check_data(segmentor(), segmentation(labels(255), labels(0)), split=split)
+
+    def test_training_goes_on_where_few_images_are_labelled(self, segmentation, warned):
+        check_data(segmentor(), segmentation(labels(255), labels(255)), split="train")
+        assert "100% of all pixels are ignored" in warned[0]
 
     def test_a_few_images_of_many_need_not_hold_every_class(self, segmentation, warned):
         check_data(segmentor(), segmentation(*[labels(0, 1)] * 20), split="train")
@@ -217,7 +232,7 @@ class TestDetection:
     def coco(self, tmp_path, scope):
         scope("mmdet")
 
-        def build(categories, classes, with_box=(1,)):
+        def build(categories, classes, with_box=(1,), **settings):
             boxes = [
                 {"id": n, "image_id": 1, "category_id": n, "bbox": [1, 1, 5, 5], "area": 25,
                  "iscrowd": 0, "segmentation": [[1, 1, 5, 1, 5, 5]]}
@@ -233,7 +248,7 @@ class TestDetection:
             return DATASETS.build(
                 {"type": "CocoDataset", "ann_file": "a.json", "data_prefix": {"img": ""},
                  "data_root": str(tmp_path), "metainfo": {"classes": classes}, "test_mode": True,
-                 "pipeline": []}
+                 "pipeline": [], **settings}
             )  # fmt: skip
 
         return build
@@ -271,9 +286,30 @@ class TestDetection:
         data = coco(["a", "b"], ("a", "b"), with_box=(0, 1))
         data._metainfo.update(thing_classes=("a",), stuff_classes=("b",))
         check_data(self.detector(1), data, split="test")
-        assert warned == ["test: panoptic quality is not scored"]
+        assert warned == ["test: panoptic quality is not scored, things alone are"]
         with pytest.raises(ValueError, match=r"has 3 classes \(roi_head.bbox_head.0\), .* 2"):
             check_data(self.detector(3), data, split="test")
+
+    def test_a_panoptic_model_on_things_alone(self, coco, warned):
+        """133 classes of Mask2Former on instances of its 80 things."""
+        data = coco(["cat", "dog"], ("cat", "dog"), with_box=(0, 1))
+        head = SimpleNamespace(num_classes=5, num_things_classes=2, num_stuff_classes=3)
+        model = SimpleNamespace(panoptic_head=head, named_modules=list)
+        check_data(model, data, split="val")
+        assert warned == ["val: panoptic quality is not scored, things alone are"]
+        head.num_things_classes = 4
+        with pytest.raises(ValueError, match=r"the model has 5 classes \(panoptic_head\)"):
+            check_data(model, data, split="val")
+
+    def test_names_of_another_case_leave_no_image(self, coco):
+        """mmdet leaves out what has no object of a class; numpy then has nothing to concatenate."""
+        only_some = {"filter_empty_gt": True}
+        with (
+            pytest.raises(ValueError, match=r"no category 'PERSON' \(it has 'person'\)"),
+            building("x"),
+            naming_empty_data(),
+        ):
+            coco(["person", "bicycle"], ("PERSON",), filter_cfg=only_some, test_mode=False)
 
 
 class NoLabels:
@@ -326,9 +362,34 @@ class TestModelsOfTheLibraries:
 
     @pytest.mark.filterwarnings("ignore::UserWarning")
     def test_weights_of_a_detectors_loss(self):
-        name = "mmdet::retinanet/retinanet_r18_fpn_1x_coco.py"
-        weights = {"type": "CrossEntropyLoss", "use_sigmoid": True, "class_weight": [1.0] * 19}
-        model = self.build(name, {"num_classes": 5, "model.bbox_head.loss_cls": weights})
-        message = r"bbox_head.loss_cls: class_weight holds 19 weights for 5 classes"
+        name = "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"
+        weights = {"model.roi_head.bbox_head.loss_cls.class_weight": [1.0] * 19}
+        model = self.build(name, {"num_classes": 5, **weights})
+        message = r"roi_head.bbox_head.loss_cls: class_weight holds 19 weights for 5 classes"
         with pytest.raises(ValueError, match=message):
             check_data(model, NoLabels(5), split="train")
+
+
+class TestTruth:
+    """Annotations that mmdet's metric hands to pycocotools, which reads them after the test."""
+
+    def metric(self, *annotations, **own):
+        numbered = dict(enumerate(annotations))
+        return SimpleNamespace(_coco_api=SimpleNamespace(anns=numbered), **own)
+
+    def test_what_it_fails_on_is_said_before(self):
+        whole, lacking = {"area": 4, "iscrowd": 0}, {"area": 4}
+        check_truth([self.metric(whole), SimpleNamespace(ignore_index=255)])
+        message = r"1 of the 2 annotations that SimpleNamespace .* no 'iscrowd' \(id 1\): add it"
+        with pytest.raises(ValueError, match=message):
+            check_truth([self.metric(whole, lacking)])
+        with pytest.raises(ValueError, match=r"have no 'area' \(id 0, 1\)"):
+            check_truth([self.metric({"iscrowd": 0}, {"iscrowd": 1})])
+
+    def test_our_metric_takes_no_word_on_crowds_as_none(self):
+        from stl_backbones.transfer.coco_metric import CocoAveragePrecision
+
+        keys = CocoAveragePrecision.truth_keys
+        check_truth([self.metric({"area": 4}, truth_keys=keys)])
+        with pytest.raises(ValueError, match="no 'area'"):
+            check_truth([self.metric({}, truth_keys=keys)])

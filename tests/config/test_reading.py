@@ -66,16 +66,6 @@ def test_every_link_names_something(seg):
             assert last in node or (last == "classes" and "type" in node), (name, target)
 
 
-def test_classes_of_ones_own_change_head_and_checks(seg):
-    config = load_config(seg, options={"num_classes": 3, "classes": ("a", "b", "c")})
-    assert config.model.decode_head.num_classes == 3
-    for split in ("train", "val", "test"):
-        dataset = config[f"{split}_dataloader"].dataset
-        checks = [step for step in dataset.pipeline if step.type == "stl_backbones.CheckSegMap"]
-        assert [check.num_classes for check in checks] == [3]
-        assert dataset.classes == ("a", "b", "c")
-
-
 @pytest.mark.parametrize(
     ("option", "message"),
     [

@@ -125,12 +125,18 @@ class TestOthers:
             load_config(RTMDET, options={name: 3}, uses=("test",))
 
     def test_the_places_to_set_are_named(self, write):
+        path = write("kinds = ('a', 'b')\ntest_dataloader = dict(dataset=dict(type='A',"
+                     " metainfo=dict(kinds=('a', 'b'))))")  # fmt: skip
+        with pytest.raises(KeyError, match=r"; set test_dataloader.dataset.metainfo.kinds$"):
+            load_config(path, options={"kinds": ("c", "d")})
+        with pytest.raises(KeyError, match=r"in_channels'; it has model.decode_head.in_channels, "):
+            load_config(PSPNET, options={"in_channels": 3})
+
+    def test_classes_move_the_data_sets_though_nothing_is_spelled_from_them(self, write):
         path = write("classes = ('a', 'b')\ntest_dataloader = dict(dataset=dict(type='A',"
                      " metainfo=dict(classes=('a', 'b'))))")  # fmt: skip
-        with pytest.raises(KeyError, match=r"; set test_dataloader.dataset.metainfo.classes$"):
-            load_config(path, options={"classes": ("c", "d")})
-        with pytest.raises(KeyError, match=r"num_classes'; it has model.decode_head.num_classes, "):
-            load_config(PSPNET, options={"num_classes": 3})
+        config = load_config(path, options={"classes": ("c", "d")})
+        assert config.test_dataloader.dataset.metainfo["classes"] == ("c", "d")
 
 
 class TestUnused:

@@ -170,6 +170,15 @@ def test_reading_and_generating_take_the_same_images(tmp_path, save):
     assert sorted(found(tmp_path, "folder")) == sorted(keys)
 
 
+def test_small_images_are_no_imagenet_c(tmp_path, save, scene):
+    save(tmp_path / "small/val/frog/0.png", scene(0, height=32, width=32))
+    (remark,) = find(tmp_path / "small", "imagenet").remarks
+    assert "'0.png' is 32x32) and are enlarged" in remark
+    assert "no ImageNet-C; --layout classes" in remark
+    save(tmp_path / "large/val/frog/0.png", scene(0, height=224, width=300))
+    assert not find(tmp_path / "large", "imagenet").remarks
+
+
 LABELS = [
     ("labels/a_gtFine_labelIds.png", "L", 200),
     ("labels/a_gtFine_color.png", "RGB", 200),

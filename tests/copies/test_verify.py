@@ -68,3 +68,10 @@ def test_an_unfinished_copy_cannot_be_verified(copy):
     (copy / "manifest.json").unlink()
     with pytest.raises(FileNotFoundError, match="holds no finished corrupted copy"):
         verify(copy)
+
+
+def test_clutter_is_no_foreign_file(copy):
+    for name in (".DS_Store", "brightness/__MACOSX/x.png", "brightness/1/Thumbs.db"):
+        (copy / name).parent.mkdir(exist_ok=True)
+        (copy / name).touch()
+    assert verify(copy) == []

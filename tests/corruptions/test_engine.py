@@ -17,6 +17,8 @@ from unittest import mock
 import imagecorruptions
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 from skimage.filters import gaussian
 from skimage.util import random_noise
 
@@ -244,7 +246,12 @@ def test_shared_draws_are_those_of_severity_0(image, mode, name, monkeypatch):
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (np.zeros((64, 64, 3), np.float32), "image must be a uint8 array, got float32"),
+        (np.zeros((64, 64, 3), np.float32), "uint8 array, got float32; round values of 0..255"),
+        (torch.zeros((3, 64, 64)), r"got a torch tensor of shape \(3, 64, 64\); give one image"),
+        (Image.new("RGB", (64, 64)), "got a PIL image; give np.array"),
+        (np.zeros((5, 64, 64, 3), np.uint8), "this is a batch of 5 images: corrupt one after"),
+        (np.zeros((3, 64, 64), np.uint8), r"its channels come first .*transpose\(1, 2, 0\)"),
+        (np.zeros((1, 64, 64), np.uint8), "its channels come first"),
         (np.zeros((64, 64, 3), np.int8), "image must be a uint8 array, got int8"),
         ([[0] * 64] * 64, "image must be a uint8 array, got list"),
         (np.zeros(64, np.uint8), r"RGB or \(H, W\) grey, got shape \(64,\)"),
@@ -257,6 +264,18 @@ def test_shared_draws_are_those_of_severity_0(image, mode, name, monkeypatch):
 def test_images_that_cannot_be_corrupted(mode, bad, message):
     with pytest.raises(ValueError, match=message):
         corrupt(bad, "fog", 3, key="a.png", mode=mode)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, np.int32])
+def test_integers_of_numpy_are_integers(image, mode, kind):
+    expected = corrupt(image, "brightness", 3, key="a.png", mode=mode, seed=1)
+    made = corrupt(image, "brightness", kind(3), key="a.png", mode=mode, seed=kind(1))
+    np.testing.assert_array_equal(made, expected)
+    (variant,) = corrupt_all(image, ["brightness"], np.arange(3, 4, dtype=kind), key="a.png")
+    assert type(variant.severity) is int
+    for wrong in (kind(0), np.float64(3), np.bool_(True)):
+        with pytest.raises(ValueError, match=r"severity must be in 1\.\.5"):
+            corrupt(image, "brightness", wrong, key="a.png")
 
 
 @pytest.mark.parametrize(

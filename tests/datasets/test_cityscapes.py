@@ -95,3 +95,20 @@ def test_ids_under_the_name_of_train_ids_are_named(read):
 def test_what_is_refused(wrong):
     with pytest.raises(InputError, match="label_ids must be"):
         label_table(wrong)
+
+
+def test_clutter_is_no_image_and_no_lost_one(read, tmp_path):
+    """A notebook's copies are not listed, nor are label maps missed that they have not."""
+    read([0, 1])
+    for folder, end in (("images", "_leftImg8bit"), ("labels", "_gtFine_labelTrainIds")):
+        for clutter in (".ipynb_checkpoints", "__MACOSX"):
+            (tmp_path / folder / clutter).mkdir()
+            content = (tmp_path / folder / f"one{end}.png").read_bytes()
+            (tmp_path / folder / clutter / f"{folder}{end}.png").write_bytes(content)
+            (tmp_path / folder / clutter / f"two{end}.png").write_bytes(content)
+    data = CheckedCityscapesDataset(
+        data_root=str(tmp_path), pipeline=STEPS,
+        data_prefix={"img_path": "images", "seg_map_path": "labels"},
+    )  # fmt: skip
+    assert len(data) == 1
+    assert not data.skipped

@@ -150,7 +150,7 @@ def test_a_thousand_classes_of_ones_own_are_not_imagenets(tmp_path):
         (b"ant\nbee\nant\n", "one class name a line, got 'ant' twice"),
         (b"ant\n\nbee\n", "one class name a line, got an empty line"),
         (b"\xff\xd8\xff", "is no text"),
-        (None, "does not exist, or is no file"),
+        (None, "names.txt' is a folder; expected a file"),
     ],
 )
 def test_a_file_of_class_names_that_does_not_fit(tmp_path, text, message):

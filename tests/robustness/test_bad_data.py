@@ -68,6 +68,18 @@ def test_small_images_alone_are_refused(items):
         checked(items[1:2], skip_broken=True)
 
 
+def test_a_truncated_label_map_is_found_first(items, tmp_path):
+    label = tmp_path / "label.png"
+    Image.effect_noise((64, 40), 90).save(label)
+    label.write_bytes(label.read_bytes()[:-50])
+    items = [items[0], {"img_path": items[2]["img_path"]}]
+    items[0]["seg_map_path"] = str(label)
+    cv2.imwrite(items[1]["img_path"], np.zeros((40, 40, 3), np.uint8))
+    with pytest.raises(InputError, match=r"label\.png' is truncated.*\(1 of 2 images are broken"):
+        checked(items)
+    assert checked(items, skip_broken=True).keys == ("c.png",)
+
+
 def test_an_image_listed_twice_is_refused(items):
     with pytest.raises(InputError, match=r"holds 'a\.png' twice"):
         checked([items[0], items[0]])

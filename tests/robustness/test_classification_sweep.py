@@ -1,11 +1,13 @@
 """The classifier's sweep against an independent computation, interrupted, split, and refused."""
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -18,12 +20,14 @@ from stl_backbones.cli.robustness_options import TASK_OPTIONS
 from stl_backbones.config.reading import load_config
 from stl_backbones.copies.images import JPEG_HENDRYCKS
 from stl_backbones.corruptions import Protocol, corrupt, register_protocol
-from stl_backbones.datasets.class_folders import read_rgb
+from stl_backbones.datasets.class_folders import ClassFolders, read_rgb
 from stl_backbones.datasets.imagenet_classes import imagenet_wnids, subset_indices, subset_wnids
-from stl_backbones.datasets.views import IMAGENET_C_VIEW
+from stl_backbones.datasets.views import IMAGENET_C_VIEW, View
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.results import CellStore
 from stl_backbones.robustness.options import SweepOptions
+from stl_backbones.robustness.sources.base import Source
+from stl_backbones.robustness.sources.classifier import ViewOptions, make_classifier
 from stl_backbones.robustness.sources.config import ConfigSource
 from stl_backbones.robustness.sources.timm import TimmSource
 from stl_backbones.robustness.sweep import sweep
@@ -456,6 +460,22 @@ def test_folders_of_numbers_need_the_models_order(tmp_path, own_numbers, caplog)
     assert "12 classes, in the order of --classes" in caplog.text
 
 
+def test_a_described_network_names_its_classes(tmp_path, own_numbers):
+    """A folder as timm's ``save_for_hf`` writes it: label names settle the order."""
+    root, weights = own_numbers
+    shutil.copy(weights, tmp_path / "pytorch_model.bin")
+    names = [str(number) for number in reversed(range(12))]
+    described = {"input_size": [3, 32, 32], "fixed_input_size": False, "label_names": names,
+                 "first_conv": "conv1", "classifier": "fc", "num_classes": 12}  # fmt: skip
+    (tmp_path / "config.json").write_text(
+        json.dumps({"architecture": "test_resnet", "num_classes": 12, "pretrained_cfg": described})
+    )
+    options = SweepOptions(corruptions=("contrast",), severities=(1,), workers=0, mode="fast")
+    source = TimmSource(f"local-dir:{tmp_path}", data_root=root)
+    told = CellStore(sweep(source, work_dir=tmp_path / "x", options=options)).provenance()
+    assert told.classes == tuple(names)
+
+
 @pytest.fixture
 def own_numbers(tmp_path):
     """Images in folders 0 to 11, and weights of 12 classes."""
@@ -485,3 +505,39 @@ def test_own_classes_are_no_imagenet_a(run_sweep, imagenet, tmp_path):
 def test_limit_and_skipped_images_are_recorded(run_sweep, config, tmp_path):
     told = CellStore(run_sweep(tmp_path / "x", limit=10, severities=(1,))).provenance()
     assert (told.num_images, told.num_images_total) == (10, 40)
+
+
+class OwnSource(Source):
+    """A network of the user's own, by the Python call, as nothing names its weights."""
+
+    name, task = "mine", "classification"
+
+    def __init__(self, network, root):
+        self.network, self.root = network, root
+
+    def open(self, options, task=None):
+        return make_classifier(
+            self.network, ViewOptions(), name=self.name, num_classes=3, recorded=None,
+            folder=ClassFolders(self.root), view=View(32, 32, "bicubic"), settings={},
+            data={"mean": (0.5,) * 3, "std": (0.5,) * 3},
+        )  # fmt: skip
+
+
+def test_a_second_network_does_not_get_the_first_ones_scores(tmp_path):
+    """Also not where it differs in a buffer alone; the first one's sweep goes on."""
+    for index, name in enumerate("abc"):
+        (tmp_path / "val" / name).mkdir(parents=True)
+        Image.new("RGB", (32, 32), (80 * index,) * 3).save(tmp_path / "val" / name / "1.png")
+    torch.manual_seed(0)
+    network = timm.create_model("test_resnet", num_classes=3)
+    other = deepcopy(network)
+    other.layer1[0].bn1.running_var += 0.5
+    options = SweepOptions(corruptions=("contrast",), severities=(1,), workers=0)
+
+    def score(chosen):
+        return sweep(OwnSource(chosen, tmp_path / "val"), work_dir=tmp_path / "x", options=options)
+
+    score(network)
+    score(deepcopy(network))
+    with pytest.raises(ValueError, match=r"results of another run \(checkpoint_sha256"):
+        score(other)

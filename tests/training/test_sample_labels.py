@@ -17,7 +17,7 @@ SHORT = {"max_iters": 40, "warmup_iters": 1, "val_interval": 40, "batch_size": 1
 
 def test_the_file_of_a_label_that_comes_late_is_named(repo_root, mini_options, tmp_path):
     """In a data set of mmseg's own, of more images than are looked at before."""
-    bad = tmp_path / "gtFine/train/9_gtFine_labelTrainIds.png"
+    bad = tmp_path / "gtFine/train/8_gtFine_labelTrainIds.png"
     for split in ("train", "val"):
         for number in range(20):
             labels = np.full((64, 128), number % 5, np.uint8)

@@ -28,6 +28,9 @@ train_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         num_classes=19,
+        label_ids=None,  # "cityscapes": labelIds, as downloaded, are read as trainIds
+        img_suffix="_leftImg8bit.png",
+        seg_map_suffix=None,  # by label_ids: "_gtFine_labelTrainIds.png"
         data_root=data_root,
         data_prefix=dict(img_path="leftImg8bit/train", seg_map_path="gtFine/train"),
         pipeline=train_pipeline,
@@ -41,6 +44,9 @@ val_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         num_classes=19,
+        label_ids=None,  # "cityscapes": labelIds, as downloaded, are read as trainIds
+        img_suffix="_leftImg8bit.png",
+        seg_map_suffix=None,  # by label_ids: "_gtFine_labelTrainIds.png"
         data_root=data_root,
         data_prefix=dict(img_path="leftImg8bit/val", seg_map_path="gtFine/val"),
         pipeline=test_pipeline,
@@ -54,6 +60,9 @@ test_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         num_classes=19,
+        label_ids=None,  # "cityscapes": labelIds, as downloaded, are read as trainIds
+        img_suffix="_leftImg8bit.png",
+        seg_map_suffix=None,  # by label_ids: "_gtFine_labelTrainIds.png"
         data_root=data_root,
         data_prefix=dict(img_path="leftImg8bit/val", seg_map_path="gtFine/val"),
         pipeline=test_pipeline,

@@ -79,7 +79,7 @@ def corrupt_batch(
     """
     check_corruption(name)
     _check_parallel(name)
-    check_severity(severity)
+    severity = check_severity(severity)
     _check_images(images)
     _check_seeds(seeds, len(images))
     corruption, labels = _CORRUPTIONS[name]

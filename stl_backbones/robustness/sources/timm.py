@@ -66,6 +66,7 @@ class TimmSource(Source):
         view_options = ViewOptions.of(options.task_options)
         network, recorded = self._build(view_options.input_size)
         described = getattr(network, "pretrained_cfg", None) or {}
+        recorded = recorded or _described_classes(described, folder)
         if getattr(network, "num_classes", None) == 0:
             raise InputError(f"timm's '{self.timm_name}' has no classifier, so nothing to score")
         data = resolve_model_data_config(network)
@@ -109,12 +110,22 @@ class TimmSource(Source):
             )
         network = create_from_weights(
             self.timm_name,
-            select_state_dict(raw, ema=self.ema),
+            select_state_dict(raw, ema=self.ema, source=source),
             source=source,
             img_size=size,
             ema=self.ema,
         )
         return network, recorded_classes(raw)
+
+
+def _described_classes(
+    described: Mapping[str, Any], folder: ClassFolders | None
+) -> tuple[str, ...] | None:
+    """The label names that a model's own config states, where they are the folders' names."""
+    names = described.get("label_names")
+    if folder is None or not names or not set(folder.classes) <= set(names):
+        return None
+    return tuple(map(str, names))
 
 
 def _columns(
