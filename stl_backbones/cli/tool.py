@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from stl_backbones.cli.device import add_device
 from stl_backbones.cli.interrupts import has_run_begun, interruptible, leave_at_once
 from stl_backbones.cli.lost_processes import describe_lost_process
 from stl_backbones.cli.parser import EXIT_USER_ERROR, Parser
@@ -63,6 +64,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 def add_config_run(parser: argparse.ArgumentParser) -> None:
     """Add what train, pretrain and test share: precision, data, and the options of a run."""
     add_amp(parser)
+    add_device(parser)
     add_data_root(parser)
     add_run_options(parser)
     add_trust_checkpoint(parser)
