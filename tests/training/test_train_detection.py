@@ -102,6 +102,7 @@ def test_scores_the_checkpoint_in_percent(scores):
     assert math.isnan(scores["coco/bbox_mAP_l"])  # no object is that large in 128x64
 
 
+@pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # mmdet draws with NumPy 1
 def test_detections_are_kept_as_openmmlab_does(trained, config, options, scores, tmp_path):
     """One record for each image, and a drawing; the scores are the same."""
     out, show = tmp_path / "found.pkl", tmp_path / "show"
