@@ -262,7 +262,7 @@ def _say_error(error: Exception, prog: str, main: Callable[..., Any], *, debug: 
     """Say what was wrong with what was given, or that this is a bug; returns the exit code."""
     if isinstance(error, ModuleNotFoundError):
         error = explain(error) or error
-    if getattr(error, "told_by_main", False):  # the main process of the job says it
+    if getattr(error, "reported_by_main", False):  # the main process of the job says it
         return EXIT_USER_ERROR
     is_users = isinstance(error, UserError) or getattr(error, "errno", None) is not None
     code = getattr(main, "__code__", None)

@@ -144,7 +144,6 @@ def weights(tmp_path_factory):
             ["--clean-only", "--severities", 1, "--corruptions", "fog"],
             "scores no corrupted images, so --corruptions and --severities means nothing",
         ),
-        (["--channel-order", "gbr"], "channel order must be one of rgb, bgr"),
         (["--launcher", "slurm"], "--launcher slurm needs SLURM_PROCID"),
     ],
 )
