@@ -56,7 +56,7 @@ _CORRUPTIONS: Wrong = {
     "--limit": (*_NOT_WHOLE, *_COUNT),
     "--mode": (("slow", "'slow'"), ("''", "''")),
     "--compat": (("other", "imaug-1.1.5"),),
-    "--channel-order": (("gbr", "'rgb' or 'bgr', got 'gbr'"), ("''", "got ''")),
+    "--channel-order": (("gbr", "'gbr'"), ("''", "''")),
     "--seed": _SEED,
     "--custom-imports": _MODULES,
 }  # fmt: skip
@@ -72,7 +72,8 @@ _CHANGES = (
     ("data_root=/nosuch", "/nosuch"),
 )  # fmt: skip
 _AMP = (
-    ("float64", "one of bfloat16, float16"), ("float16", "needs a GPU"), ("''", "some text"),
+    ("float64", "takes bfloat16 or float16"), ("float16", "needs a GPU"),
+    ("''", "some text"),
 )  # fmt: skip
 _LAUNCHER = (
     ("ssh", "invalid choice: 'ssh'"),
@@ -85,7 +86,7 @@ WRONG: Mapping[str, Wrong] = {
         "--corrupted-root": (("/nosuch", "/nosuch"), ("{folder}/file.txt", "file.txt"),
                              ("{folder}/empty", "empty")),
         "--preset": (("nosuch", "one model"), ("segformer-b0", "one model")),
-        "--checkpoint": (("{folder}/file.txt", "a config's is the second word"),),
+        "--checkpoint": (("{folder}/file.txt", "needs one checkpoint"),),
         "--data-root": (("/nosuch", "/nosuch"), ("{folder}/file.txt", "file.txt"),
                         ("{folder}/empty", "empty")),
         "--batch-size": (*_NOT_WHOLE, *_COUNT),
@@ -386,9 +387,9 @@ def _contradictions(material: Material, folder: Path) -> Iterator[BadInput]:
             ["robustness.py", "--preset", "convnext-t", "--timm", "resnet18"], "timm and preset"),
         "a preset of Table 4 without weights": (
             ["robustness.py", "--preset", "segformer-b0", "--data-root", data], "--checkpoint"),
-        "a config without checkpoint": (["robustness.py", config], "second word"),
+        "a config without checkpoint": (["robustness.py", config], "needs one checkpoint"),
         "a config with --checkpoint": (
-            ["robustness.py", config, weights, "--checkpoint", weights], "second word"),
+            ["robustness.py", config, weights, "--checkpoint", weights], "needs one checkpoint"),
         "timm without data": (["robustness.py", "--timm", "resnet18"], "--data-root"),
         "timm with --cfg-options": (
             ["robustness.py", "--timm", "resnet18", "--data-root", classes, "--cfg-options", "a=1"],

@@ -132,7 +132,9 @@ class Provenance:
         checkpoint_sha256: Hash of the weights and buffers that predicted, not of a file.
         inference: For example ``'whole'``, ``'slide crop=1024x1024 stride=768x768'`` or
             ``'center crop 224 of 256 bicubic, scoring cls'``.
-        corruption_source: ``'on-the-fly'`` or ``'folder:<name>'``.
+        corruption_source: ``'on-the-fly'``; the same with `` (jpeg quality=85)``;
+            ``'folder:<name>'`` of a copy without a manifest; the same with `` (<format>)``
+            of its images where there is one; ``'none'`` of natural images (ImageNet-A, -R).
         corruption_mode: Engine mode; ``'files'`` where images came from a folder that does not say.
         corruption_package: Implementation and version, for example
             ``'imagecorruptions-imaug 1.1.5'``.

@@ -37,10 +37,10 @@ class Parser(argparse.ArgumentParser):
         Else a config after a bare ``--amp`` would be taken for its value.
         """
         words = []
-        for word, following in itertools.zip_longest(self._given, self._given[1:], fillvalue=""):
+        for word, following in itertools.zip_longest(self._given, self._given[1:], fillvalue="-"):
             action = self._option_string_actions.get(word)
             is_bare = action is not None and action.nargs == "?" and action.choices is not None
-            if action is not None and is_bare and following not in (action.choices or ()):
+            if action is not None and is_bare and following not in ("", *(action.choices or ())):
                 words.append(f"{word}={action.const}")
             else:
                 words.append(word)

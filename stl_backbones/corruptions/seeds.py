@@ -39,8 +39,8 @@ def check_key(key: str) -> None:
     try:
         key.encode()
     except UnicodeEncodeError:
-        told = key.encode(errors="backslashreplace").decode()
-        raise InputError(f"the image name '{told}' is no UTF-8; rename the file") from None
+        shown = key.encode(errors="backslashreplace").decode()
+        raise InputError(f"the image name '{shown}' is no UTF-8; rename the file") from None
     if leads_out(key):
         raise InputError(f"the image name '{key}' leads out of the image folder")
 

@@ -140,7 +140,7 @@ class Ranks:
 
     def _marked(self, error: Exception) -> Exception:
         # The command line prints an error once, not once per process.
-        error.told_by_main = not self.is_main  # type: ignore[attr-defined]
+        error.reported_by_main = not self.is_main  # type: ignore[attr-defined]
         return error
 
     def gather(self, mine: T) -> list[T]:

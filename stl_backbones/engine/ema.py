@@ -16,7 +16,7 @@ from torch import nn
 from stl_backbones.errors import InputError
 from stl_backbones.registry import HOOKS, LOOPS, MODELS
 
-WARMUP = 10  # timm's ModelEmaV3: decay = min(decay, (1 + steps) / (10 + steps))
+WARMUP = 10  # decay = min(decay, (1 + steps) / (10 + steps)), TensorFlow's and torch_ema's rule
 
 
 @MODELS.register_module()

@@ -112,7 +112,7 @@ def _better(one: Aggregate) -> str:
 
 def _provenance(findings: Findings, run: Run) -> dict[str, list[str]]:
     """What lines were measured with: of the sweep (the empty name) and of sets of other images."""
-    told = ". ".join(remarks([run], findings.protocol))
+    remarked = ". ".join(remarks([run], findings.protocol))
 
     def texts(name: str, record: Provenance) -> list[str]:
         known = {
@@ -120,7 +120,7 @@ def _provenance(findings: Findings, run: Run) -> dict[str, list[str]]:
             "versions": listed_versions(record.versions),
             "custom_versions": listed_versions(record.custom_versions),
             "notes": " ".join(record.notes),
-            "remarks": told,
+            "remarks": remarked,
         }
         values = (known[n] if n in known else getattr(record, n) for n in _PROVENANCE)
         return [plain(str(value)) for value in values]
@@ -137,5 +137,5 @@ def _set_of(run: Run, one: Aggregate) -> str:
 def _set_notes(run: Run) -> str:
     """The images of a line's columns that are of other sets."""
     records = {name: one.provenance for name, one in run.sets.items()}
-    told = [f"{n}: {images(r)}, fingerprint {r.dataset_fingerprint}" for n, r in records.items()]
-    return plain("; ".join(told))
+    notes = [f"{n}: {images(r)}, fingerprint {r.dataset_fingerprint}" for n, r in records.items()]
+    return plain("; ".join(notes))

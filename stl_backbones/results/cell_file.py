@@ -1,9 +1,10 @@
-"""The bytes of a finished cell: no change to them passes for a result.
+"""The bytes of a finished cell: damage, and a change by hand or by a tool, is noticed.
 
 A zip archive of NumPy arrays: the samples, the images' ids, and a record as JSON with the number of
 the format, the cell, its provenance and a hash over all of it. The archive's comment is a hash over
 the file's bytes, so that what zip readers skip (time stamps, say) is covered too. Files of format 1
-have no comment.
+have no comment. The hashes have no key: who computes them anew can write any file, so they are no
+proof against forgery.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ The lock is the kernel's (``fcntl.lockf``): it goes with the process that holds 
 process ends, is not inherited by forked workers, and reaches over NFS. It also goes when the holder
 closes any other handle of that file, so nothing else may open it. Where a file system has no locks,
 a file that its holder rewrites every few seconds takes their place; a holder that has
-stopped doing so is dead, whatever host it was on and whatever the clocks say.
+stopped doing so counts as dead, whatever host it was on and whatever the clocks say.
 """
 
 from __future__ import annotations

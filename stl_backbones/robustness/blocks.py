@@ -1,7 +1,7 @@
 """What a sweep over images, rather than over cells, has finished: one file per block of images.
 
-All cells of a sweep end together, so that each image is decoded once. A killed sweep would lose
-everything but for these files, which are gone once the cells are written.
+All cells of a sweep end together, so that no image is decoded anew for each cell. A killed sweep
+would lose everything but for these files, which are gone once the cells are written.
 """
 
 from __future__ import annotations

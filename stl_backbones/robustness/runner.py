@@ -1,7 +1,7 @@
 """The one loop of all sweeps: block after block of images, each in all cells, and nothing lost.
 
 A block is kept as soon as it is scored, and the cells are written when all blocks are there, so
-that each image is decoded once for all of its versions.
+that no image is decoded anew for each of its versions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every cell's version of every image, each image decoded once for all of its versions."""
+"""Every cell's version of every image, made from the image as it was loaded once."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def load_versions(
     """Yield every cell's versions of the first group of images, then of the second, and so on.
 
     Each worker makes its share of every group, the same images in all cells, since the loader hands
-    items to its workers in turn: an image is decoded in one worker, once, and few versions are in
+    items to its workers in turn: an image is loaded in one worker, once, and few versions are in
     memory.
 
     Args:

@@ -11,7 +11,7 @@ from stl_backbones.cli.training import make_training_parser
 from stl_backbones.engine import precision
 
 # What it is by its tool: a default folder, a value that stays `None` where another tool fills it.
-OWN_DEFAULTS = {"--out", "--protocol", "--mode", "--size"}
+OWN_DEFAULTS = {"--out", "--mode", "--size", "--mean"}
 OWN_FORM = {
     "--mean",  # report.py: a mean over corruptions
     "--size",  # two sides of an ONNX file, WxH of scenes, one side of a view
@@ -25,7 +25,10 @@ def options(repo_root):
     for path in sorted((repo_root / "tools").glob("*.py")):
         tool = runpy.run_path(str(path), run_name="imported")
         make = tool.get("parse") or tool.get("build_parser")
-        parser = make() if make else make_robustness_parser("")
+        if path.name == "robustness.py":
+            parser = make_robustness_parser("")
+        elif make is not None:  # make_mini_data.py shares none
+            parser = make()
         for name, action in parser._option_string_actions.items():
             found[name][path.name] = action
     return found

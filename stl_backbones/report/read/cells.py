@@ -124,7 +124,7 @@ def measure(
 
 @dataclass(frozen=True)
 class _Scored:
-    """One cell: its scores, and what tells whether two cells hold the same images."""
+    """One cell: its scores, and what decides whether two cells hold the same images."""
 
     scores: CellScores
     images: int

@@ -29,7 +29,7 @@ class CellMetric:
         definition: One sentence: how it is computed.
         unit: ``'fraction'``, printed as percent, or what it is measured in, ``'nats'`` for example.
         lower_is_better: As for errors.
-        has_retention: Whether the share of it that corruptions leave is told.
+        has_retention: Whether the share of it that corruptions leave is reported.
         needs: What only some models give, ``'masks'`` for example; the others have no such number.
     """
 
@@ -132,10 +132,10 @@ class TaskMetrics:
         class_score: What scores by class are called; empty where there are none.
         wording: How its means are called.
         aliases: Other names of aggregates in requirements -> their key.
-        companions: Protocols whose means are told beside the report's own, where their cells
+        companions: Protocols whose means are reported beside the report's own, where their cells
             were measured.
         sets: Sub-folder -> title of the set of other images in it, see `sets`.
-        has_corruption_error: Whether mCE is told.
+        has_corruption_error: Whether mCE is reported.
         resamples: How many a report makes when none are asked for.
         image_samples: Samples of one number an image, which the file of images shows as they are.
     """

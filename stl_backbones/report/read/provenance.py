@@ -11,7 +11,7 @@ from stl_backbones.report.read.metrics import CellMetric, TaskMetrics
 from stl_backbones.report.read.runs import APPROXIMATE_MODES, Run
 from stl_backbones.report.read.text import listed, listed_versions, plain
 
-_SHA_SHOWN = 12  # hex digits; git's habit, enough to tell checkpoints apart
+_SHA_SHOWN = 12  # hex digits; git's habit, enough to distinguish checkpoints
 
 # Told per model even where all models agree.
 _BY_MODEL = ("Folder", "Checkpoint", "Cells")
@@ -23,17 +23,21 @@ def warnings(runs: Sequence[Run], protocol: Protocol) -> list[str]:
     """What must not be overlooked: limits, skipped files, missing cells, other settings, notes."""
 
     def incomplete(run: Run) -> str:
-        missing = listed([cell.name for cell in run.missing(protocol)])
+        missing = listed([cell.name for cell in run.missing(protocol)], limit=5)
         return f"{_incomplete(run, protocol)}; missing {missing}"
 
-    limits = _told(runs, lambda run: _limits(run, protocol, name_files=True))
-    return [*limits, *map(incomplete, _partial(runs, protocol)), *_told(runs, _notes)]
+    limits = _sentences(runs, lambda run: _limits(run, protocol, name_files=True))
+    return [*limits, *map(incomplete, _partial(runs, protocol)), *_sentences(runs, _notes)]
 
 
 def remarks(runs: Sequence[Run], protocol: Protocol) -> list[str]:
     """The same in short, for every single table."""
     partial = [_incomplete(run, protocol) for run in _partial(runs, protocol)]
-    return [*_told(runs, lambda run: _limits(run, protocol)), *partial, *_told(runs, _notes)]
+    return [
+        *_sentences(runs, lambda run: _limits(run, protocol)),
+        *partial,
+        *_sentences(runs, _notes),
+    ]
 
 
 def sources(runs: Sequence[Run], protocol: Protocol) -> tuple[str, ...]:
@@ -47,11 +51,11 @@ def sources(runs: Sequence[Run], protocol: Protocol) -> tuple[str, ...]:
     ]
     shared = _common(every)
     named = {"Protocol": protocol.name} if any(run.swept for run in runs) else {}
-    told = [f"Measured: {_phrase({**named, **shared})}."]
+    sentences = [f"Measured: {_phrase({**named, **shared})}."]
     for run, facts in zip(runs, every, strict=True):
         own = {label: text for label, text in facts.items() if label not in shared}
-        told += [f"{run.label}: {_phrase(own)}."] if own else []
-    return tuple(told)
+        sentences += [f"{run.label}: {_phrase(own)}."] if own else []
+    return tuple(sentences)
 
 
 def _common(every: Sequence[Mapping[str, str]]) -> dict[str, str]:
@@ -66,7 +70,7 @@ def _phrase(facts: Mapping[str, str]) -> str:
     )
 
 
-def _told(runs: Sequence[Run], say: Callable[[Run], Iterable[str]]) -> list[str]:
+def _sentences(runs: Sequence[Run], say: Callable[[Run], Iterable[str]]) -> list[str]:
     """Sentences, each of them once; what some models alone say, with their names."""
     return [
         sentence if len(labels) == len(runs) else f"{', '.join(labels)}: {sentence}"
@@ -132,7 +136,7 @@ def _incomplete(run: Run, protocol: Protocol) -> str:
 
 
 def _notes(run: Run) -> Iterator[str]:
-    """What the scoring said that every table must tell."""
+    """What the scoring said that every table must say."""
     for record in (run.provenance, *(one.provenance for one in run.sets.values())):
         for note in record.notes:
             yield plain(note).rstrip(".")

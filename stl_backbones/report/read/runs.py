@@ -35,12 +35,12 @@ class IncompleteRunsError(IncompleteCellsError):
 
     def __init__(self, missing: Mapping[str, Sequence[Cell]], protocol: str) -> None:
         super().__init__([cell for cells in missing.values() for cell in cells])
-        told = "; ".join(
+        lacking = "; ".join(
             f"'{label}' lacks {len(cells)}: {', '.join(cell.name for cell in cells)}"
             for label, cells in missing.items()
         )
         self.args = (
-            f"cells of protocol '{protocol}' are missing: {told}. "
+            f"cells of protocol '{protocol}' are missing: {lacking}. "
             "Measure them, or use --partial, which prints dashes (missing is never zero)",
         )
 
@@ -176,9 +176,9 @@ def _check_versions(provenances: Mapping[Path, Provenance], protocol: Protocol) 
             if name in provenance.custom_versions:
                 found.setdefault(provenance.custom_versions[name], folder)
         if len(found) > 1:
-            told = " and ".join(f"{version} ('{folder}')" for version, folder in found.items())
+            both = " and ".join(f"{version} ('{folder}')" for version, folder in found.items())
             raise InputError(
-                f"corruption '{name}' was measured in versions {told}, so one table cannot hold "
+                f"corruption '{name}' was measured in versions {both}, so one table cannot hold "
                 "both; measure again, or make a report of each"
             )
 
@@ -202,7 +202,7 @@ def _choose_protocol(provenances: Mapping[Path, Provenance], name: str | None) -
 def _labels(
     folders: Sequence[Path], provenances: Sequence[Provenance], names: Sequence[str] | None
 ) -> list[str]:
-    """Names for the rows; equal model names are told apart by the end of the folder's path."""
+    """Names for the rows; equal model names are distinguished by the end of the folder's path."""
     if names is not None:
         return _given_labels(folders, names)
     models = [plain(provenance.model) or "unnamed" for provenance in provenances]
@@ -293,6 +293,6 @@ def are_imagenet_val(provenance: Provenance, image_ids: Sequence[str]) -> bool:
 
 
 def wanted_cells(protocol: Protocol, task: TaskMetrics) -> tuple[Cell, ...]:
-    """The protocol's cells, then those of the protocols whose means are told beside it."""
+    """The protocol's cells, then those of the protocols whose means are reported beside it."""
     companions = (get_protocol(name).cells() for name in task.companions)
     return tuple(dict.fromkeys((*protocol.cells(), *(c for cells in companions for c in cells))))

@@ -174,19 +174,19 @@ class _Detection(Task):
             return
         masks = [run.label for run, one in findings.pairs if not one["mask_ap:clean"].is_absent]
         others = [run.label for run in findings.runs if run.label not in masks]
-        told = (f"Without masks: {', '.join(others)}.",) if masks and others else ()
+        remarks = (f"Without masks: {', '.join(others)}.",) if masks and others else ()
         main = self.main_table(findings)
-        yield self._layout_of_table_5(findings, told, has_masks=bool(masks))
+        yield self._layout_of_table_5(findings, remarks, has_masks=bool(masks))
         yield main
         if masks:
-            yield self._mask_table(findings, told)
+            yield self._mask_table(findings, remarks)
 
     def published(self, protocol: str) -> tuple[Sequence[Row], Sequence[str]]:
         self.check_paper(protocol)
         return (), [NOT_CORRUPTED]
 
     def _layout_of_table_5(
-        self, findings: Findings, told: Sequence[str], *, has_masks: bool
+        self, findings: Findings, remarks: Sequence[str], *, has_masks: bool
     ) -> Table:
         """Size of the encoder, clean AP, mPC and rPC of boxes and masks."""
         masks = self._scores(self._masks, "Mask") if has_masks else ()
@@ -194,19 +194,19 @@ class _Detection(Task):
         title = f"Detection (layout of Table 5): AP (%), protocol {findings.protocol.name}"
         rows, notes = (_table_5_rows(columns), [TABLE_5_NOTE]) if findings.paper else ((), [])
         return model_table(findings, title, columns, rows, file="detection",
-                           notes=(MPC_NOTE, MARKS_NOTE, *told, *notes))  # fmt: skip
+                           notes=(MPC_NOTE, MARKS_NOTE, *remarks, *notes))  # fmt: skip
 
-    def _mask_table(self, findings: Findings, told: Sequence[str]) -> Table:
+    def _mask_table(self, findings: Findings, remarks: Sequence[str]) -> Table:
         """Mask AP by corruption, in the layout of Table 13."""
         metric, protocol = self._masks, findings.protocol
         columns = self._scores(metric, "") + corruption_columns(self, metric, protocol)
         title = f"{metric.name} (%), protocol {protocol.name}"
         notes = [NOT_CORRUPTED] if findings.paper else []
         return model_table(findings, title, columns, file="masks",
-                           notes=(MARKS_NOTE, *told, *notes))  # fmt: skip
+                           notes=(MARKS_NOTE, *remarks, *notes))  # fmt: skip
 
     def _scores(self, metric: CellMetric, group: str) -> tuple[Column, ...]:
-        told = {
+        heads = {
             CLEAN_KEY: (
                 "mAP" if group else "Clean",
                 "AP on clean images, mean over IoU and classes",
@@ -214,7 +214,7 @@ class _Detection(Task):
             AVERAGE: ("mPC", AVERAGE_MEANING),
             RETENTION: ("rPC", "mPC divided by clean"),
         }
-        return tuple(score_column(self, metric, key, *head, group) for key, head in told.items())
+        return tuple(score_column(self, metric, key, *head, group) for key, head in heads.items())
 
     @property
     def _masks(self) -> CellMetric:
