@@ -15,7 +15,11 @@ def runner(repo_root):
     config = load_config(repo_root / "configs/seg/stl_fan_t_mini.py")
     init_default_scope("mmseg")
     torch.manual_seed(0)
-    return SimpleNamespace(model=MODELS.build(config.model))
+    hooks = []
+    return SimpleNamespace(
+        model=MODELS.build(config.model),
+        register_hook=lambda hook, priority: hooks.append((priority, hook)),
+    )
 
 
 def without(weights, *names):
