@@ -45,8 +45,9 @@ def convert_checkpoint(
         ValueError: If the source is no whole FAN, lacks classifiers that are to be kept, or is the
             target.
     """
-    source, target = local_file(source), Path(target)
+    target = Path(target)
     check_folder(target.parent, "the converted file's folder")
+    source = local_file(source)
     if target.is_dir() or (target.exists() and target.samefile(source)):
         raise InputError(f"'{target}' must be a new file, not a folder and not the source")
     content = read_checkpoint(source)
