@@ -141,3 +141,9 @@ def test_a_bug_shows_its_traceback_and_says_so(capsys):
     told = capsys.readouterr().err
     assert "IndexError: our fault" in told
     assert "this is a bug in stl_backbones" in told.splitlines()[-1]
+
+
+def test_names_keep_their_spaces():
+    """mmengine drops them; a class of that name would then be found nowhere."""
+    options = parse_options(["a=('traffic light','car')", "b=[traffic light,car]", "c=(1,)"])
+    assert options == {"a": ("traffic light", "car"), "b": ["trafficlight", "car"], "c": (1,)}
