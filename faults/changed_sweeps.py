@@ -183,6 +183,8 @@ def other_value(value: Any) -> Any:
     """Another value of the same kind."""
     if isinstance(value, str):
         return f"more {value}"
+    if value is None or isinstance(value, bool):
+        return not value
     if isinstance(value, int):
         return value + 1
     if isinstance(value, Mapping):

@@ -40,8 +40,12 @@ from stl_backbones.results.detections import detections_path
 from stl_backbones.results.run_record import encode_run
 
 FIELDS = tuple(entry.name for entry in dataclasses.fields(Provenance))
-# What cells of one folder may differ in: they are cells of several protocols, measured alike.
-_UNION = ("protocol", "custom_versions", "parameters", "encoder_parameters", "macs")
+# What cells of one folder may differ in: they are cells of several protocols, measured alike, of
+# data that may have moved.
+_UNION = (
+    "protocol", "dataset", "custom_versions", "parameters", "encoder_parameters", "macs",
+    "imagenet_val", "copy_digests",
+)  # fmt: skip
 # What rows of one table may differ in, if it is said there.
 _SAID = ("checkpoint_sha256", "config_sha256", "inference", "device", "versions", "notes")
 _FLIPS = 60  # bytes of a file that are changed, one at a time

@@ -24,6 +24,20 @@ def parse() -> argparse.ArgumentParser:
     parser.add_argument("checkpoint", help="checkpoint that tools/train.py wrote")
     add_config_run(parser)
     add_no_ema(parser)
+    parser.add_argument(
+        "--tta",
+        action="store_true",
+        help="test-time augmentation, as the config, or mmdet, states it",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="PATH",
+        help="keep the predictions: of segmentation a folder of PNG label maps, of detection a "
+        ".pkl file",
+    )
+    parser.add_argument(
+        "--show-dir", metavar="DIR", help="draw truth and prediction of each image there"
+    )
     return parser
 
 
@@ -41,6 +55,9 @@ def test(args: argparse.Namespace) -> None:
         launcher=args.launcher,
         skip_broken=args.skip_broken,
         ema=not args.no_ema,
+        tta=args.tta,
+        out=args.out,
+        show_dir=args.show_dir,
     )
     if is_main_process():
         print(describe_scores(metrics))

@@ -38,6 +38,7 @@ test_dataloader = dict(num_workers=1, dataset=dict(data_root=data_root, pipeline
 optim_wrapper = dict(
     optimizer=dict(lr=1e-3), paramwise_cfg=dict(_delete_=True, norm_decay_mult=0.0)
 )
+auto_scale_lr = dict(base_batch_size=4)
 param_scheduler = [
     dict(type="LinearLR", start_factor=1e-3, by_epoch=False, begin=0, end=warmup_iters),
     dict(type="CosineAnnealingLR", eta_min=0.0, by_epoch=False, begin=warmup_iters, end=max_iters),

@@ -16,7 +16,7 @@ from stl_backbones.cli.robustness_options import TASK_OPTIONS
 from stl_backbones.cli.tool import parse_options
 from stl_backbones.copies.estimate import size_text
 from stl_backbones.copies.request import choose_workers
-from stl_backbones.corruptions import get_protocol
+from stl_backbones.corruptions import PROTOCOLS, get_protocol
 from stl_backbones.errors import InputError, unknown_name
 from stl_backbones.models.presets import PRESETS, get_preset
 from stl_backbones.report.tasks import TASKS
@@ -151,9 +151,23 @@ def report_command(args: argparse.Namespace, folder: Path) -> str:
         words += ["--protocol", protocol]
     if set(get_protocol(protocol).cells()) - set(store.cells()):
         words.append("--partial")
-    if args.custom_imports:
-        words += ["--custom-imports", *args.custom_imports]
+    modules = args.custom_imports or _config_modules(args, protocol)
+    if modules:
+        words += ["--custom-imports", *modules]
     return shlex.join(words)
+
+
+def _config_modules(args: argparse.Namespace, protocol: str) -> list[str]:
+    """The modules that a config imports, where one of them registers the protocol."""
+    if args.config is None or protocol in PROTOCOLS:
+        return []
+    from stl_backbones.robustness.sources.config import ConfigSource
+
+    source = _find_model(args).source
+    if not isinstance(source, ConfigSource):
+        return []
+    imports = dict(source.config.get("custom_imports") or {}).get("imports") or []
+    return [imports] if isinstance(imports, str) else list(imports)
 
 
 def list_presets() -> str:

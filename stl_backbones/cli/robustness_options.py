@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from stl_backbones.cli.device import add_device
 from stl_backbones.cli.parser import whole_from
 from stl_backbones.cli.tool import (
     add_amp,
@@ -86,6 +87,7 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
         "batch is scored in all cells, then kept (default: 1; classifiers: 16, on a GPU "
         "128)")  # fmt: skip
     add_amp(parser)
+    add_device(parser)
     add("--tta", action="store_const", const=True, help="test-time augmentation, as the config, or "
         "mmdet, states it")  # fmt: skip
     add("--name", help="the model's name in tables; default: the config's or timm's name")

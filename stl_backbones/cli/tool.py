@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import contextlib
 import os
 import shlex
@@ -11,6 +12,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from stl_backbones.cli.device import add_device
 from stl_backbones.cli.interrupts import has_run_begun, interruptible, leave_at_once
 from stl_backbones.cli.lost_processes import describe_lost_process
 from stl_backbones.cli.parser import EXIT_USER_ERROR, Parser
@@ -63,6 +65,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 def add_config_run(parser: argparse.ArgumentParser) -> None:
     """Add what train, pretrain and test share: precision, data, and the options of a run."""
     add_amp(parser)
+    add_device(parser)
     add_data_root(parser)
     add_run_options(parser)
     add_trust_checkpoint(parser)
@@ -176,12 +179,21 @@ def parse_options(pairs: Sequence[str] | None) -> dict[str, Any]:
         try:
             if value[:1] in _CLOSING and value[-1:] != _CLOSING[value[:1]]:
                 raise InputError(f"'{value}' is not closed")  # one value alone would be a text
-            options[name] = DictAction._parse_iterable(value)
+            options[name] = _read_list(value) or DictAction._parse_iterable(value)
         except (AssertionError, ValueError, IndexError, RecursionError) as error:
             raise InputError(
                 f"--cfg-options {name}: '{value}' cannot be read: brackets that do not match?"
             ) from error
     return options
+
+
+def _read_list(value: str) -> list[Any] | tuple[Any, ...] | None:
+    """A list or tuple as Python writes it, with the spaces of its texts, which mmengine drops."""
+    if value[:1] in _CLOSING:
+        with contextlib.suppress(ValueError, SyntaxError, MemoryError):
+            found = ast.literal_eval(value)
+            return found if isinstance(found, list | tuple) else None
+    return None
 
 
 def is_main_process() -> bool:

@@ -32,6 +32,12 @@ def make_training_parser(
         metavar="FILE",
         help="go on from FILE, or without one from the newest checkpoint in the work folder",
     )
+    parser.add_argument(
+        "--auto-scale-lr",
+        action="store_true",
+        help="scale the learning rate with the batch, from the config's "
+        "auto_scale_lr.base_batch_size (configs/cls do so anyway)",
+    )
     add_config_run(parser)
     return parser
 
@@ -49,6 +55,7 @@ def run_training(args: argparse.Namespace) -> None:
         data_root=args.data_root,
         launcher=args.launcher,
         skip_broken=args.skip_broken,
+        auto_scale_lr=args.auto_scale_lr,
         on_start=run_begins,
     )
     if is_main_process():

@@ -18,8 +18,10 @@ from typing import Any
 from mmengine.logging import print_log
 
 from stl_backbones.config.labels_seen import LabelsSeen, look_at_labels
+from stl_backbones.datasets.integrity import find_unlisted
 from stl_backbones.datasets.label_ids import advise_labels
 from stl_backbones.errors import InputError
+from stl_backbones.image_files import left_out_text
 from stl_backbones.metrics import IGNORE_INDEX
 
 _SHOWN = 5
@@ -69,10 +71,16 @@ def check_data(model: Any, dataset: Any, *, split: str, metrics: Sequence[Any] =
             if (info.get("stuff_classes") or has_stuff) and split != "train" and not is_scored:
                 _warn(f"{split}: panoptic quality is not scored, things alone are")
         elif seen is not None and seen.images:
+            _warn_of_unlisted(inner, split)
             ignored, contradiction = ignored_label(model, [inner], metrics)
             if contradiction:
                 _warn(contradiction)
             _check_labels(seen, names, {ignored, getattr(inner, "ignore_index", ignored)}, split)
+
+
+def _warn_of_unlisted(dataset: Any, split: str) -> None:
+    if others := find_unlisted(dataset):
+        _warn(f"{split}: {left_out_text(others)}: img_suffix is '{dataset.img_suffix}'")
 
 
 def check_truth(metrics: Sequence[Any]) -> None:

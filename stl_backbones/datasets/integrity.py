@@ -6,6 +6,7 @@ import os
 import struct
 import warnings
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +15,7 @@ from typing import Any
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from stl_backbones.errors import InputError, MissingFileError
-from stl_backbones.image_files import has_clutter
+from stl_backbones.image_files import ending, has_clutter, is_image
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"  # the last chunk, with its checksum
@@ -225,6 +226,28 @@ def find_lost_images(data_set: Any) -> dict[str, str]:
         if not image.is_file():
             lost[str(image)] = f"label map '{label}' has no image: expected the file '{image}'"
     return lost
+
+
+def find_unlisted(data_set: Any) -> Counter[str]:
+    """Count the images in an mmseg data set's folder that its ``img_suffix`` leaves out.
+
+    Args:
+        data_set: A built data set of mmseg.
+
+    Returns:
+        Ending -> how many; nothing where a file lists the images, or labels lie among them.
+    """
+    prefix = getattr(data_set, "data_prefix", None) or {}
+    folder, suffix = prefix.get("img_path"), getattr(data_set, "img_suffix", "")
+    is_listed = bool(getattr(data_set, "ann_file", "")) and Path(data_set.ann_file).is_file()
+    if is_listed or not folder or not suffix or folder == prefix.get("seg_map_path"):
+        return Counter()
+    names = (path for path in Path(folder).rglob("*") if is_image(path.name))
+    return Counter(
+        ending(path.name)
+        for path in names
+        if not path.name.endswith(suffix) and not has_clutter(path, folder)
+    )
 
 
 def drop_broken_pairs(

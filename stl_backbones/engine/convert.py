@@ -45,12 +45,13 @@ def convert_checkpoint(
         ValueError: If the source is no whole FAN, lacks classifiers that are to be kept, or is the
             target.
     """
-    source, target = local_file(source), Path(target)
+    target = Path(target)
     check_folder(target.parent, "the converted file's folder")
+    source = local_file(source)
     if target.is_dir() or (target.exists() and target.samefile(source)):
         raise InputError(f"'{target}' must be a new file, not a folder and not the source")
     content = read_checkpoint(source)
-    weights = clean_state_dict(select_state_dict(content, ema=ema), ema=ema)
+    weights = clean_state_dict(select_state_dict(content, ema=ema, source=source), ema=ema)
     variant, has_token_head = infer_variant(weights)
     classes = len(weights["head.weight"]) if "head.weight" in weights else 0
     model = FAN(variant, num_classes=classes, token_head=has_token_head)

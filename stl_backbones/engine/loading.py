@@ -26,7 +26,7 @@ def load_model_weights(model: nn.Module, path: str | Path, *, ema: bool = True) 
         ValueError: If it cannot be read safely, or a key is missing, unexpected or of another
             shape: a checkpoint of another architecture.
     """
-    weights = whole_model_weights(model, read_checkpoint(path), ema=ema)
+    weights = whole_model_weights(model, read_checkpoint(path), path, ema=ema)
     check_values(model, weights, path)
     try:
         check_fit(model, weights, path)
@@ -51,19 +51,22 @@ def _load_older_names(model: nn.Module, weights: Mapping[str, Tensor]) -> bool:
     return True
 
 
-def whole_model_weights(model: nn.Module, checkpoint: Any, *, ema: bool) -> dict[str, Tensor]:
+def whole_model_weights(
+    model: nn.Module, checkpoint: Any, path: str | Path, *, ema: bool
+) -> dict[str, Tensor]:
     """A checkpoint's weights by the names of a whole model, not checked any further.
 
     Args:
         model: The model; what wrapped it goes, and its backbone's older names become today's.
         checkpoint: What the file holds.
+        path: The file, for errors.
         ema: Prefer the averaged weights.
 
     Raises:
         ValueError: If there are none.
     """
     names = model.state_dict().keys()
-    renamed = unwrapped(select_state_dict(checkpoint, ema=ema), names, ema=ema)
+    renamed = unwrapped(select_state_dict(checkpoint, ema=ema, source=path), names, ema=ema)
     for name, part in model.named_modules():
         rename = getattr(part, "rename_released", None)
         if name and rename is not None:

@@ -6,11 +6,12 @@ import functools
 import os
 import pickle
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import mmengine.runner.checkpoint as mmengine_loading
+import torch
 import yaml
 from mmengine.fileio import register_handler
 from mmengine.fileio.handlers import PickleHandler, YamlHandler
@@ -18,7 +19,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 
 from stl_backbones.errors import InputError
-from stl_backbones.models import read_checkpoint
+from stl_backbones.models import read_checkpoint, select_state_dict
 from stl_backbones.models.checkpoint_files import TRUST_OPTION, are_checkpoints_trusted
 from stl_backbones.models.fetching import local_file
 from stl_backbones.models.safe_types import PickledArray, PickledHistory
@@ -77,7 +78,8 @@ def load_from_local(filename: str | Path, map_location: Any = None) -> Any:
     """Read a checkpoint for mmengine, with the real types of a history; see `install_safe_loaders`.
 
     What mmengine would act on goes: a config's text in ``meta``, which it would execute, and paths
-    of files to be deleted, unless they are best checkpoints beside this one.
+    of files to be deleted, unless they are best checkpoints beside this one. Weights under another
+    key than mmengine's ``state_dict`` are put there as well.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -87,6 +89,8 @@ def load_from_local(filename: str | Path, map_location: Any = None) -> Any:
     checkpoint = read_checkpoint(path, map_location=map_location)
     if not isinstance(checkpoint, dict):
         return checkpoint
+    if not _is_known_to_mmengine(checkpoint):
+        checkpoint["state_dict"] = select_state_dict(checkpoint, source=path)
     if isinstance(checkpoint.get("meta"), dict):
         checkpoint["meta"].pop("config", None)
     hub = checkpoint.get("message_hub")
@@ -96,6 +100,12 @@ def load_from_local(filename: str | Path, map_location: Any = None) -> Any:
         return _without_stand_ins(checkpoint)
     except RecursionError as error:
         raise InputError(f"checkpoint '{path}' holds itself or is nested too deep") from error
+
+
+def _is_known_to_mmengine(checkpoint: Mapping[str, Any]) -> bool:
+    """Whether mmengine finds the weights; under another key it would load none, and warn of it."""
+    bare = (isinstance(value, torch.Tensor) for value in checkpoint.values())
+    return "state_dict" in checkpoint or any(bare)
 
 
 def _keep_beside(info: dict[str, Any], folder: Path) -> None:

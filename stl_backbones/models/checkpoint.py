@@ -82,7 +82,9 @@ def load_checkpoint(model: nn.Module, path: str | Path, *, ema: bool = True) -> 
         ValueError: If the file cannot be read safely, or a backbone key is missing or has another
             shape.
     """
-    weights = clean_state_dict(select_state_dict(read_checkpoint(path), ema=ema), ema=ema)
+    weights = clean_state_dict(
+        select_state_dict(read_checkpoint(path), ema=ema, source=path), ema=ema
+    )
     return load_weights(model, weights, source=str(path))
 
 

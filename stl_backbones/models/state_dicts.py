@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -31,13 +32,16 @@ _COUNTERS = ("n_averaged", "steps")
 _SHOWN = 8
 
 
-def select_state_dict(checkpoint: Any, *, ema: bool = True) -> dict[str, Tensor]:
+def select_state_dict(
+    checkpoint: Any, *, ema: bool = True, source: str | Path | None = None
+) -> dict[str, Tensor]:
     """Pick the weights out of a checkpoint.
 
     Args:
         checkpoint: A state dict, or a dict that holds one, or a module, under one of the usual
             keys: ``state_dict``, ``model``, ``model_state_dict``, ``state_dict_ema``, ...
         ema: Prefer the averaged weights, which the paper reports.
+        source: The file, for errors.
 
     Returns:
         Parameter name -> tensor, by the names of the file: see `unwrapped`.
@@ -49,10 +53,11 @@ def select_state_dict(checkpoint: Any, *, ema: bool = True) -> dict[str, Tensor]
     found = _find(checkpoint, ema=ema)
     if found:
         return found
+    title = "the checkpoint" if source is None else f"checkpoint '{source}'"
     if not ema and _find(checkpoint, ema=True):
-        raise InputError("the checkpoint holds averaged weights only; leave --no-ema out")
+        raise InputError(f"{title} holds averaged weights only; leave --no-ema out")
     raise InputError(
-        "the checkpoint holds no weights: expected a state dict of tensors, alone or as one of "
+        f"{title} holds no weights: expected a state dict of tensors, alone or as one of "
         f"{', '.join(_RAW[:3])}, {_AVERAGED[0]}, ...; it holds {_contents(checkpoint)}"
     )
 

@@ -200,7 +200,7 @@ def _open_maps(name: str, checkpoint: str | Path | None, *, ema: bool) -> Source
     if checkpoint is None:
         return Source(name, DenseMaps(_untrained(name, num_classes=0)), None, **_UNTRAINED)
     install_safe_loaders()
-    weights = select_state_dict(read_checkpoint(checkpoint), ema=ema)
+    weights = select_state_dict(read_checkpoint(checkpoint), ema=ema, source=checkpoint)
     card = _meta(checkpoint).get(CARD)
     if card is None and any(k.endswith("cls_token") and "backbone." in k for k in weights):
         raise InputError(

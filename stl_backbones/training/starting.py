@@ -52,7 +52,7 @@ def check_start(runner: Runner, checkpoint: Any, path: str, *, resume: bool) -> 
     # A run goes on from its `state_dict`, whatever EMA hooks put there; they know how to part it.
     is_state = resume and isinstance(checkpoint, Mapping) and "state_dict" in checkpoint
     held = checkpoint["state_dict"] if is_state else checkpoint
-    weights = whole_model_weights(model, held, ema=True)
+    weights = whole_model_weights(model, held, path, ema=True)
     runner.register_hook(_StartWeights(weights), priority="HIGHEST")
     if resume:
         check_fit(model, weights, path)

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from stl_backbones.config.data_check import check_data, check_truth, naming_empty_data
-from stl_backbones.config.openmmlab import contiguous_maps
+from stl_backbones.config.openmmlab import contiguous_maps, with_tta
 from stl_backbones.config.reading import building, load_config, running
+from stl_backbones.config.tasks import task_of
 from stl_backbones.engine.loading import load_model_weights
 from stl_backbones.engine.precision import predict_in
 from stl_backbones.models import read_checkpoint
+from stl_backbones.training.predictions import keep_predictions
 from stl_backbones.training.pretraining import number_by_checkpoint
 from stl_backbones.training.runs import build_runner, prepare_run
 from stl_backbones.training.starting import bare_model, check_parts
@@ -30,6 +32,9 @@ def evaluate(
     launcher: str = "none",
     skip_broken: bool = False,
     ema: bool = True,
+    tta: bool = False,
+    out: str | Path | None = None,
+    show_dir: str | Path | None = None,
 ) -> dict[str, float]:
     """Score a checkpoint on the config's test data.
 
@@ -43,6 +48,9 @@ def evaluate(
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
         skip_broken: Leave out broken images instead of refusing the data set.
         ema: Prefer the averaged weights of the checkpoint.
+        tta: Test-time augmentation, as the config, or mmdet, states it.
+        out: Where predictions go, see `stl_backbones.training.predictions`.
+        show_dir: Where drawings of them go.
 
     Returns:
         Metric name -> value, as the config's test evaluator names and scales them.
@@ -53,6 +61,7 @@ def evaluate(
     """
     config = load_config(config_path, options=options, data_root=data_root, uses=_USES)
     check_parts(config, "test_dataloader", "test_evaluator")
+    config = with_tta(config) if tta else config
     prepare_run(
         config, config_path, work_dir=work_dir, launcher=launcher, uses=_USES,
         skip_broken=skip_broken,
@@ -71,6 +80,7 @@ def evaluate(
     metrics = runner.test_evaluator.metrics
     check_data(model, runner.test_dataloader.dataset, split="test", metrics=metrics)
     check_truth(metrics)
+    keep_predictions(runner, task_of(config), out=out, show_dir=show_dir)
     with predict_in(model, amp), running("the test"):
         return runner.test()
 

@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from stl_backbones.config.data_check import check_data, check_truth, naming_empty_data
 from stl_backbones.config.reading import building, load_config, running
 from stl_backbones.engine.precision import train_in
+from stl_backbones.errors import InputError
 from stl_backbones.models import load_checkpoint, read_checkpoint
 from stl_backbones.pretraining import STLClassifier
 from stl_backbones.training.pretraining import (
@@ -49,6 +50,7 @@ def train(
     data_root: str | Path | None = None,
     launcher: str = "none",
     skip_broken: bool = False,
+    auto_scale_lr: bool = False,
     on_start: Callable[[], object] | None = None,
 ) -> Path:
     """Train the model of a config: a segmentation model, a detector, or a classifier of STL.
@@ -62,6 +64,7 @@ def train(
         data_root: Where the data set lies instead.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
         skip_broken: Leave out broken images instead of refusing the data set.
+        auto_scale_lr: Scale the learning rate with the batch.
         on_start: Called on the main process once the run can be resumed.
 
     Returns:
@@ -78,6 +81,8 @@ def train(
         skip_broken=skip_broken,
     )  # fmt: skip
     train_in(config, amp)
+    if auto_scale_lr:
+        _scale_rate(config)
     choose_resume(config, resume)
     # What cannot be read is reported before anything is built.
     start = read_checkpoint(config.load_from) if config.get("load_from") else None
@@ -88,6 +93,17 @@ def train(
         with running(_WHAT):
             runner.train()
     return Path(config.work_dir)
+
+
+def _scale_rate(config: Config) -> None:
+    """Switch mmengine's scaling of the learning rate on."""
+    rule = config.get("auto_scale_lr") or {}
+    if not rule.get("base_batch_size"):
+        raise InputError(
+            "--auto-scale-lr: the config does not say which batch its learning rate belongs to; "
+            "give --cfg-options auto_scale_lr.base_batch_size=N"
+        )
+    rule["enable"] = True
 
 
 def _build(config: Config, start: Any) -> Runner:

@@ -1,6 +1,7 @@
 """The command line of the sweep: what it means, and one wrong input for each option."""
 
 import argparse
+import dataclasses
 import re
 from pathlib import Path
 from unittest import mock
@@ -15,7 +16,10 @@ from stl_backbones.cli.robustness_options import (
     SCORINGS,
     make_robustness_parser,
 )
+from stl_backbones.corruptions import import_modules
 from stl_backbones.evaluation import classified
+from stl_backbones.results import CellStore
+from stl_backbones.results.run_record import decode_run
 from stl_backbones.robustness import classifier_versions
 from stl_backbones.robustness.options import SweepOptions
 
@@ -183,3 +187,20 @@ def test_the_tool_lists_presets(run_tool):
     done = run_tool("robustness.py", "--list-presets")
     assert done.returncode == 0
     assert done.stdout.splitlines()[1].startswith("resnet18 ")
+
+
+def test_the_report_of_a_configs_own_protocol_imports_what_the_config_does(
+    tmp_path, repo_root, own_catalog, monkeypatch
+):
+    """Without it, the command that a sweep prints would not know the protocol."""
+    config = tmp_path / "own.py"
+    base = f"_base_ = ['{repo_root / SEGMENTATION}']"
+    config.write_text(f"{base}\ncustom_imports = dict(imports=['rain_streaks'])\n")
+    monkeypatch.syspath_prepend(repo_root / "docs/examples")
+    import_modules(["rain_streaks"])
+    record = decode_run(repo_root / "tests/data/sweeps_0/seg/run.json")
+    store = CellStore(tmp_path / "sweep")
+    with store.writing(dataclasses.replace(record, protocol="rain")):
+        args = parse(config, "f.pth", "--protocol", "rain")
+        command = robustness.report_command(args, store.folder)
+    assert command.endswith(" --partial --custom-imports rain_streaks")

@@ -163,6 +163,17 @@ class TestSegmentation:
         check_data(segmentor(), segmentation(labels(255), labels(255)), split="train")
         assert "100% of all pixels are ignored" in warned[0]
 
+    def test_images_of_another_suffix_are_counted(self, segmentation, warned, tmp_path):
+        data = segmentation(ALL)
+        for name in ("9.png", "deeper/8.png", "7.tif", "._6.png", "__MACOSX/5.png", "note.txt"):
+            (tmp_path / "img" / name).parent.mkdir(exist_ok=True)
+            (tmp_path / "img" / name).touch()
+        check_data(segmentor(), data, split="test")
+        (said,) = warned
+        assert said.startswith("test: 3 files left out (")
+        assert "2 .png" in said
+        assert said.endswith(": img_suffix is '.jpg'")
+
     def test_a_few_images_of_many_need_not_hold_every_class(self, segmentation, warned):
         check_data(segmentor(), segmentation(*[labels(0, 1)] * 20), split="train")
         assert warned == []

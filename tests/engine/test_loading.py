@@ -121,6 +121,15 @@ def test_a_released_files_options_load_through_mmengine(tmp_path, make_checkpoin
     assert load_checkpoint(fresh, str(tmp_path / "released.pth"))["args"].lr == 0.5
 
 
+@pytest.mark.parametrize("key", ["model", "model_state_dict", "model_ema"])
+def test_mmengine_finds_weights_under_other_keys(tmp_path, make_model, fresh, key):
+    """As backbones of OpenMMLab load their ``init_cfg``; it would take none of them, and go on."""
+    torch.save({key: make_model().state_dict(), "epoch": 3}, tmp_path / "other.pth")
+    install_safe_loaders()
+    load_checkpoint(fresh, str(tmp_path / "other.pth"))
+    assert_same_weights(fresh, make_model())
+
+
 def test_trust_lasts_over_both_ways_of_loading(file, make_model, fresh):
     install_safe_loaders()
     for load in (load_model_weights, load_checkpoint) * 2:

@@ -278,7 +278,11 @@ def test_a_full_disk_leaves_nothing(open_small, target):
         ({"checkpoint": "gone.pth"}, FileNotFoundError, "checkpoint 'gone.pth' does not exist"),
         ({"checkpoint": "setup.py"}, ValueError, "truncated or no checkpoint"),
         ({"target": "weights.pth"}, ValueError, r"must end in \.onnx, got 'weights.pth'"),
-        ({"target": "gone/x.onnx"}, FileNotFoundError, "folder 'gone' for the ONNX file"),
+        (
+            {"target": "gone/x.onnx"},
+            FileNotFoundError,
+            "the ONNX file's folder 'gone' does not exist",
+        ),
         ({"size": (0, 64)}, ValueError, "at least 1, got 0x64"),
         ({"size": (16, 64)}, ValueError, "at least 32, got 16x64"),
         ({"batch": 0}, ValueError, "at least 1 image, got 0"),

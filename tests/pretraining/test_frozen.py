@@ -24,6 +24,23 @@ def resnet_file(tmp_path_factory):
     return path
 
 
+@pytest.mark.parametrize("prefix", ["module._orig_mod.", "model."])
+@pytest.mark.parametrize("name", [None, "resnet18"])
+def test_what_wrapped_a_labeler_goes(resnet_file, labeler_file, tmp_path, name, prefix):
+    """Lightning's key and prefix, and data parallel's over a compiled network's."""
+    plain = labeler_file if name is None else resnet_file
+    content = torch.load(plain, weights_only=True)
+    weights = content.get("state_dict", content)
+    wrapped = {f"{prefix}{k.removeprefix('backbone.')}": v for k, v in weights.items()}
+    kept = {"meta": content["meta"]} if "meta" in content else {}
+    torch.save({"model_state_dict": wrapped, **kept}, tmp_path / "wrapped.ckpt")
+    one, other = (
+        load_labeler(file, timm_name=name).token_logits(images(height=64, width=96), grid=(4, 6))
+        for file in (plain, tmp_path / "wrapped.ckpt")
+    )
+    assert torch.equal(one, other)
+
+
 class TestFAN:
     def test_answers_token_by_token(self, labeler_file):
         fan = FAN(get_variant("tiny_vit"), num_classes=3, token_head=True, released_norm=False)

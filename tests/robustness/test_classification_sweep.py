@@ -137,7 +137,7 @@ def test_provenance_says_what_was_done(swept, mini_data):
     assert set(store.cells()) == set(CELLS)
     told = store.provenance()
     assert told.task == "classification"
-    assert told.dataset == "imagenet (10 classes)"
+    assert told.dataset == "mini/imagenet (10 classes)"
     assert told.inference == "center crop 64 of 64 bicubic, scoring cls"
     assert (told.corruption_source, told.corruption_mode) == ("on-the-fly", "fast")
     assert told.num_images == told.num_images_total == 40
@@ -369,6 +369,26 @@ def test_cells_that_are_not_whole_are_left_out_and_noted(run_timm, copy, tmp_pat
         FileNotFoundError, match="none of the 1 cells asked for is whole; cell 'con"
     ):
         run_timm(tmp_path / "y", **{**chosen, "corruptions": ("contrast",), "severities": (4,)})
+
+
+def test_another_copy_of_the_same_name_is_refused(run_timm, copy, tmp_path):
+    chosen = {"corruptions": ("contrast",), "severities": (1,)}
+    run_timm(tmp_path / "x", corrupted_root=copy, **chosen)
+    other = shutil.copytree(copy, tmp_path / "imagenet-c")
+    run_timm(tmp_path / "x", corrupted_root=other, **chosen)  # moved, the same files
+    write_image(other / "gaussian_noise/4" / BOTH / "ILSVRC2012_val_00000000.JPEG", 7, (224, 224))
+    chosen["corruptions"] = ("gaussian_noise",)  # other cells than those that are there
+    with pytest.raises(ValueError, match=r"results of another run \(copy_digests: "):
+        run_timm(tmp_path / "x", corrupted_root=other, **chosen)
+
+
+def test_a_truncated_file_of_a_copy_ends_the_sweep_before_it_begins(run_timm, copy, tmp_path):
+    root = shutil.copytree(copy, tmp_path / "c")
+    last = max((root / "contrast/4").rglob("*.JPEG"))
+    last.write_bytes(last.read_bytes()[:-200])
+    with pytest.raises(ValueError, match=f"'{last}' is truncated"):
+        run_timm(tmp_path / "x", corrupted_root=root)
+    assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.parametrize("name", ["ImageNet-A", "ImageNet-R"])

@@ -34,7 +34,11 @@ def test_help(run_tool, tool):
         ("report.py", ["x", "--custom-imports", "gone.py"], "module file 'gone.py' does not exist"),
         ("convert_checkpoint.py", ["gone.tar", "x.pth"], "checkpoint 'gone.tar' does not exist"),
         ("convert_checkpoint.py", ["setup.py", "x.pth"], "truncated or no checkpoint"),
-        ("convert_checkpoint.py", ["setup.py", "gone/x.pth"], "folder 'gone' for the converted"),
+        (
+            "convert_checkpoint.py",
+            ["setup.py", "gone/x.pth"],
+            "converted file's folder 'gone' does not",
+        ),
         ("report.py", ["gone"], "'gone' holds no sweep"),
     ],
 )

@@ -133,7 +133,19 @@ def test_two_processes_train_one_model(config, words, tmp_path, run_tool, torchr
     assert (tmp_path / "iter_2.pth").is_file()
 
 
+def test_the_rate_follows_the_batch_where_asked_to(config, options, tmp_path):
+    """The config's 1e-3 is of 4 images a step; a batch of 2 has half of it."""
+    folder = train(config, work_dir=tmp_path, options=options, auto_scale_lr=True)
+    groups = read_checkpoint(folder / "iter_2.pth")["optimizer"]["param_groups"]
+    assert {group["initial_lr"] for group in groups} == {5e-4}
+
+
 class TestRefusals:
+    def test_a_rate_of_no_known_batch(self, config, options, tmp_path):
+        unknown = {**options, "auto_scale_lr.base_batch_size": None}
+        with pytest.raises(UserError, match=r"give --cfg-options auto_scale_lr.base_batch_size=N"):
+            train(config, work_dir=tmp_path, options=unknown, auto_scale_lr=True)
+
     def test_a_missing_data_root(self, config, options, tmp_path):
         with pytest.raises(FileNotFoundError, match=r"does not exist; give the data set's folder"):
             train(config, work_dir=tmp_path, options={**options, "data_root": "/nowhere"})

@@ -2,7 +2,9 @@
 
 import json
 import math
+import pickle
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -98,6 +100,24 @@ def test_scores_the_checkpoint_in_percent(scores):
     assert set(scores) == NAMES
     assert 0 <= scores["coco/bbox_mAP"] < 50
     assert math.isnan(scores["coco/bbox_mAP_l"])  # no object is that large in 128x64
+
+
+@pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # mmdet draws with NumPy 1
+def test_detections_are_kept_as_openmmlab_does(trained, config, options, scores, tmp_path):
+    """One record for each image, and a drawing; the scores are the same."""
+    out, show = tmp_path / "found.pkl", tmp_path / "show"
+    path = trained / "epoch_1.pth"
+    kept = evaluate(config, path, work_dir=tmp_path, options=options, out=out, show_dir=show)
+    assert kept == pytest.approx(scores, nan_ok=True)
+    records = pickle.loads(out.read_bytes())
+    assert [sorted(record["pred_instances"]) for record in records] == 4 * [
+        ["bboxes", "labels", "masks", "scores"]
+    ]
+    assert {path.stem for path in show.glob("*.png")} == {
+        Path(record["img_path"]).stem for record in records
+    }
+    with pytest.raises(UserError, match=r"predictions go into a .pkl file"):
+        evaluate(config, path, work_dir=tmp_path, options=options, out=tmp_path / "folder")
 
 
 def test_scores_in_bfloat16_nearly_the_same(trained, config, options, scores, tmp_path):

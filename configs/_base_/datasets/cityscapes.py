@@ -20,6 +20,26 @@ test_pipeline = [
     dict(type="stl_backbones.CheckSegMap"),
     dict(type="PackSegInputs"),
 ]
+# --tta: mmseg's six sizes and the mirror image; the twelve softmaxes are averaged.
+tta_model = dict(type="SegTTAModel")
+tta_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(
+        type="TestTimeAug",
+        transforms=[
+            [
+                dict(type="Resize", scale_factor=factor, keep_ratio=True)
+                for factor in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+            ],
+            [
+                dict(type="RandomFlip", prob=0.0, direction="horizontal"),
+                dict(type="RandomFlip", prob=1.0, direction="horizontal"),
+            ],
+            [dict(type="LoadAnnotations")],
+            [dict(type="PackSegInputs")],
+        ],
+    ),
+]
 train_dataloader = dict(
     batch_size=8,  # the paper's, over all processes: divide it by their number
     num_workers=4,

@@ -19,6 +19,8 @@ optim_wrapper = dict(
         },
     ),
 )
+# lr belongs to 8 images a step; --auto-scale-lr scales it to another batch.
+auto_scale_lr = dict(enable=False, base_batch_size=8)
 param_scheduler = [
     dict(type="LinearLR", start_factor=1e-6, by_epoch=False, begin=0, end=warmup_iters),
     dict(type="PolyLR", power=1.0, eta_min=0.0, by_epoch=False, begin=warmup_iters, end=max_iters),

@@ -23,7 +23,7 @@ def warnings(runs: Sequence[Run], protocol: Protocol) -> list[str]:
     """What must not be overlooked: limits, skipped files, missing cells, other settings, notes."""
 
     def incomplete(run: Run) -> str:
-        missing = listed([cell.name for cell in run.missing(protocol)])
+        missing = listed([cell.name for cell in run.missing(protocol)], limit=5)
         return f"{_incomplete(run, protocol)}; missing {missing}"
 
     limits = _sentences(runs, lambda run: _limits(run, protocol, name_files=True))

@@ -122,7 +122,7 @@ def _check_card(card: Mapping[str, Any], own: Mapping[str, Any], path: str | Pat
 
 
 def _fill(model: STLClassifier, raw: Any, path: str | Path, *, ema: bool) -> None:
-    weights = clean_state_dict(select_state_dict(raw, ema=ema), ema=ema)
+    weights = clean_state_dict(select_state_dict(raw, ema=ema, source=path), ema=ema)
     report = load_weights(model.backbone, weights, source=str(path))
     heads = [name for name in (*report.missing, *report.reshaped) if name.startswith(HEAD_PREFIXES)]
     if heads:

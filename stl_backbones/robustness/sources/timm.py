@@ -110,7 +110,7 @@ class TimmSource(Source):
             )
         network = create_from_weights(
             self.timm_name,
-            select_state_dict(raw, ema=self.ema),
+            select_state_dict(raw, ema=self.ema, source=source),
             source=source,
             img_size=size,
             ema=self.ema,
