@@ -413,7 +413,8 @@ def _unusual_in_generation(desks: Desks) -> Iterator[BadInput]:
     ):  # fmt: skip
         desk = _twin(desks, "classifier", name)
         what, check = f"generation, {layout}: {name}", partial(_check_same_files, desk)
-        yield documented("unusual images", what, generate(desk, layout), check)
+        more = ("--label-maps",) if name == "1 bit" else ()  # else it is taken for a label map
+        yield documented("unusual images", what, generate(desk, layout, *more), check)
     for layout, name, says in (
         ("folder", "RGBA", "transparency"), ("folder", "16 bit RGB", "16 bits"),
         ("folder", "animated PNG", "2 frames"), ("imagenet", "LA", "transparency"),
@@ -592,9 +593,14 @@ def _class_folders(desks: Desks) -> Iterator[BadInput]:
         folder = desk.images[1].parent
         folder.rename(folder.with_name(folder.name.upper()))
 
+    for change in (empty, nested):
+        desk = desks.lay("classes")
+        change(desk)
+        what = f"classifier's sweep with --allow-missing: a class folder is {change.__name__}"
+        check = partial(_check_cells, desk)
+        yield documented("folders", what, sweep(desk, "classifier"), check)
     for change, says in (
-        (foreign, "n99999999"), (empty, "hold no image"), (nested, "hold no image"),
-        (the_only_one, "two"), (in_upper_case, "N0"),
+        (foreign, "n99999999"), (the_only_one, "two"), (in_upper_case, "N0"),
     ):  # fmt: skip
         desk = desks.lay("classes")
         change(desk)

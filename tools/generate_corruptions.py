@@ -83,7 +83,6 @@ def generate(args: argparse.Namespace) -> int:
     chosen = {name: getattr(args, name) for name in names}
     plan = request.plan_copy(args.src, args.out, request.GenerateOptions(**chosen, engine=engine))
     show = Display(shard.number == 1 or args.shard is not None)
-    show.line("preparing the corruptions (the first time they are compiled, in minutes)")
     needed = request.estimate_copy(plan, args.out)
     show.line(request.describe(plan, needed, workers=workers, shard=shard))
     if args.layout == "coco" and args.format == "jpeg":
