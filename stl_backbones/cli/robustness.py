@@ -82,8 +82,8 @@ def _describe_estimate(one: SweepEstimate, *, size: int) -> str:
     gpu = f", {size_text(one.gpu_memory)} on the GPU" if one.gpu_memory else ""
     return (
         f"{one.dataset}: {one.images} images x {one.cells} cells to score, {hours} hours "
-        f"(by single images {least} to {most}), from {one.sampled} timed with {size} worker(s); "
-        f"memory at most {size_text(one.memory)}{gpu}"
+        f"(by single batches {least} to {most}), from {one.sampled} images timed with "
+        f"{size} worker(s); memory at most {size_text(one.memory)}{gpu}"
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from stl_backbones.engine.distributed import Ranks
@@ -34,7 +35,7 @@ class SweepEstimate:
         cells: Cells that are left.
         sampled: Images that were timed.
         seconds: Time for all of it.
-        least_seconds: The same, if all images were as quick as the quickest of the sampled.
+        least_seconds: The same, if all were as quick as the quickest batch of the sampled.
         most_seconds: If all were as slow as the slowest.
         memory: Peak memory of this process and its workers in the trial, in bytes. What workers
             share with this process counts in each, so it is an upper bound.
@@ -63,13 +64,13 @@ def estimate_set(scored: ScoredSet, place: Path, ranks: Ranks) -> SweepEstimate:
     blocks = split_blocks(len(scored.keys), scored.block_size)
     cells, left = ranks.on_main(lambda: find_left(scored, place, blocks))
     images = sum(map(len, left))
-    times = _time_images(scored, left, cells) if left else np.zeros(0)
+    times, sampled = _time_batches(scored, left, cells) if left else (np.zeros(0), 0)
     versions = images * len(cells) / ranks.size
     return SweepEstimate(
         dataset=scored.title,
         images=images,
         cells=len(cells),
-        sampled=len(times),
+        sampled=sampled,
         seconds=versions * float(times.mean()) if len(times) else 0.0,
         least_seconds=versions * float(times.min(initial=np.inf)) if len(times) else 0.0,
         most_seconds=versions * float(times.max(initial=0.0)),
@@ -78,10 +79,10 @@ def estimate_set(scored: ScoredSet, place: Path, ranks: Ranks) -> SweepEstimate:
     )
 
 
-def _time_images(
+def _time_batches(
     scored: ScoredSet, left: Sequence[range], cells: Sequence[Cell]
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Seconds per version, of each timed image."""
+) -> tuple[npt.NDArray[np.float64], int]:
+    """Seconds per version, of each timed batch, and how many images they hold."""
     start = time.perf_counter()
     warm_up = list(scored.score(left[:1], cells[:1], lambda _: None))
     once = (time.perf_counter() - start) * max(scored.options.workers, 1) / len(warm_up)
@@ -100,7 +101,8 @@ def _time_images(
         (moments[last - 1] - moments[begin - 1]) / done[begin:last].sum()
         for begin, last in itertools.pairwise(edges)
     ]
-    return np.array(times or [once])
+    timed = chosen[size:] or chosen
+    return np.array(times or [once]), sum(map(len, timed))
 
 
 def _some_cells(cells: Sequence[Cell], count: int) -> list[Cell]:
