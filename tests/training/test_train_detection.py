@@ -103,6 +103,7 @@ def test_scores_the_checkpoint_in_percent(scores):
 
 
 @pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # mmdet draws with NumPy 1
+@pytest.mark.filterwarnings("ignore:Warning. The .* is out of bounds:UserWarning")
 def test_detections_are_kept_as_openmmlab_does(trained, config, options, scores, tmp_path):
     """One record for each image, and a drawing; the scores are the same."""
     out, show = tmp_path / "found.pkl", tmp_path / "show"
