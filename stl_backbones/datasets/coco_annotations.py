@@ -186,6 +186,40 @@ def check_annotation(
         )
 
 
+def coco_of_items(items: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, Any]:
+    """The items of a data set of mmdet in COCO's format, as mmdet's ``CocoMetric`` converts them.
+
+    Args:
+        items: With ``img_path``, ``height``, ``width`` and ``instances``: ``bbox`` [left, top,
+            right, bottom] in pixels, ``bbox_label``, and ``ignore_flag``, 1 for what is neither
+            found nor missed.
+        names: The classes, in the order of the labels.
+
+    Returns:
+        Images numbered from 1, categories from 0.
+    """
+    annotations = []
+    for number, item in enumerate(items, start=1):
+        for instance in item["instances"]:
+            left, top, right, bottom = map(float, instance["bbox"])
+            annotations.append(
+                {
+                    "id": len(annotations) + 1, "image_id": number,
+                    "category_id": int(instance["bbox_label"]),
+                    "bbox": [left, top, right - left, bottom - top],
+                    "area": (right - left) * (bottom - top),
+                    "iscrowd": int(instance.get("ignore_flag", 0)),
+                }
+            )  # fmt: skip
+    images = [
+        {"id": number, "width": item["width"], "height": item["height"],
+         "file_name": Path(item["img_path"]).name}
+        for number, item in enumerate(items, start=1)
+    ]  # fmt: skip
+    categories = [{"id": label, "name": name} for label, name in enumerate(names)]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
 def check_scored(annotation: Mapping[str, Any], image: Mapping[str, Any], *, masks: bool) -> None:
     """Check what pycocotools reads of an annotation: its box, area and, if need be, its mask.
 
@@ -295,6 +329,8 @@ def _is_finite(number: Any) -> TypeGuard[float]:
 __all__ = [
     "check_annotation",
     "check_image",
+    "check_scored",
+    "coco_of_items",
     "group_by_image",
     "is_too_small",
     "match_categories",

@@ -4,17 +4,28 @@ The detector finds what has the colours of the things drawn, so that AP is neith
 """
 
 import contextlib
+import itertools
 import json
 from functools import partial
 
 import numpy as np
 import pytest
 from foreign_detection import COLOURS
-from harness import Case, check, check_test_tool, spying, write_config, write_png
+from harness import (
+    Case,
+    check,
+    check_test_tool,
+    spying,
+    sweep,
+    write_config,
+    write_png,
+    write_weights,
+)
 from pycocotools import mask as coco_mask
 from pycocotools.cocoeval import COCOeval
 
 from stl_backbones.report.tasks import DETECTION
+from stl_backbones.results import CellStore
 
 SIZES = ((96, 64), (70, 90), (101, 67), (64, 64))  # width, height
 ANNOTATIONS = "truth.json"
@@ -285,6 +296,48 @@ CASES = {
     "RetinaNet": detection(network=RETINANET),
 }
 
+
+def voc(*, evaluator, pipeline, **case):
+    """A case in the layout of Pascal VOC; every fifth object is difficult."""
+
+    def write(folder):
+        root = folder / "data/VOC2007"
+        count = itertools.count()
+        for number, (image, found) in enumerate(things()):
+            name = f"2007_{number:06d}"
+            write_png(root / f"JPEGImages/{name}.jpg", image)
+            objects = "".join(
+                f"<object><name>{CLASSES[label]}</name><difficult>{next(count) % 5 == 0:d}"
+                f"</difficult><bndbox><xmin>{left + 1}</xmin><ymin>{top + 1}</ymin>"
+                f"<xmax>{left + wide + 1}</xmax><ymax>{top + high + 1}</ymax></bndbox></object>"
+                for label, (left, top, wide, high) in found
+            )
+            height, width = image.shape[:2]
+            size = f"<size><width>{width}</width><height>{height}</height></size>"
+            path = root / f"Annotations/{name}.xml"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"<annotation>{size}{objects}</annotation>")
+        names = "".join(f"2007_{number:06d}\n" for number in range(len(SIZES)))
+        (folder / "data/test.txt").write_text(names)
+        dataset = {
+            "type": "VOCDataset", "metainfo": {"classes": CLASSES}, "ann_file": "test.txt",
+            "data_root": str(folder / "data"), "data_prefix": {"sub_data_root": "VOC2007/"},
+            "test_mode": True, "pipeline": pipeline,
+        }  # fmt: skip
+        loader = {
+            "batch_size": 1, "num_workers": 0, "dataset": dataset,
+            "sampler": {"type": "DefaultSampler", "shuffle": False},
+        }  # fmt: skip
+        write_config(folder, {**SHARED, "model": {"type": "ColourDetector"},
+                              "test_dataloader": loader, "test_evaluator": evaluator})  # fmt: skip
+
+    return Case(write, images="data/VOC2007/JPEGImages", keys="data/VOC2007", **case)
+
+
+CASES["Pascal VOC"] = voc(
+    evaluator={"type": "CocoMetric", "metric": "bbox"},
+    pipeline=[LOAD, RESIZE, {**PACK, "meta_keys": (*META, "instances")}],
+)
 NEW_STYLE = """
 from mmcv.transforms import LoadImageFromFile
 from mmdet.datasets import CocoDataset
@@ -369,6 +422,14 @@ def numbers(result):
 @pytest.mark.parametrize("name", CASES)
 def test_average_precision_is_the_same(name, tmp_path):
     check(CASES[name], tmp_path, count=coco_numbers, counted=numbers)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_voc_metric_is_named(tmp_path):
+    voc(evaluator={"type": "VOCMetric", "metric": "mAP"}, pipeline=PIPELINE).write(tmp_path)
+    write_weights(tmp_path)
+    notes = CellStore(sweep(tmp_path, tmp_path / "sweep")).provenance().notes
+    assert [note for note in notes if "VOCMetric computes another number" in note]
 
 
 @pytest.mark.filterwarnings("ignore")

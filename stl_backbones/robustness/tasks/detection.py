@@ -14,7 +14,7 @@ import numpy as np
 from mmengine.logging import print_log
 from pycocotools.coco import COCO
 
-from stl_backbones.datasets.coco_annotations import check_scored, read_annotations
+from stl_backbones.datasets.coco_annotations import check_scored, coco_of_items, read_annotations
 from stl_backbones.errors import InputError
 from stl_backbones.evaluation.coco_results import encode_file, encode_image, to_coco_results
 from stl_backbones.evaluation.detection import KINDS, MAX_DETECTIONS, DetectionMatcher
@@ -38,7 +38,9 @@ class DetectionSet(DenseSet):
     """A detector on its images, see `ScoredSet`.
 
     The truth is the annotation file that the config's evaluator reads, else the data set's. The
-    categories are those that mmdet's data set found by the class names.
+    categories are those that mmdet's data set found by the class names. Of a data set in another
+    format, such as VOC's, it is the objects of its items, as mmdet's ``CocoMetric`` converts them:
+    what is difficult is ignored.
     """
 
     metric, is_share = "detections an image", False
@@ -55,18 +57,17 @@ class DetectionSet(DenseSet):
                 "for detection, so inherit the config with _base_ and a test_dataloader of one"
             )
         dataset = self.data.innermost[0]
-        if not hasattr(dataset, "cat_ids"):
-            raise InputError(
-                f"expected a data set in COCO's format, got {type(dataset).__name__}; "
-                "give the config a test_dataloader.dataset of type CocoDataset"
-            )
         self.kinds = self._find_kinds()
-        self.path = Path(next(self._stated_files(), dataset.ann_file))
         self.truth = COCO()
-        self.truth.dataset = read_annotations(self.path)
+        if hasattr(dataset, "cat_ids"):
+            self.path = Path(next(self._stated_files(), dataset.ann_file))
+            self.truth.dataset = read_annotations(self.path)
+            self.category_ids = tuple(int(number) for number in dataset.cat_ids)
+            self._numbers = {info["img_id"]: int(info["img_id"]) for info in self.data.all_infos}
+        else:
+            self._convert(dataset)
         with contextlib.redirect_stdout(io.StringIO()):
             self.truth.createIndex()
-        self.category_ids = tuple(int(number) for number in dataset.cat_ids)
         absent = [number for number in self.category_ids if number not in self.truth.cats]
         if absent or not self.category_ids:
             raise InputError(
@@ -75,6 +76,20 @@ class DetectionSet(DenseSet):
                 "do the test_evaluator's and the data set's ann_file belong together?"
             )
         return tuple(str(self.truth.cats[number]["name"]) for number in self.category_ids)
+
+    def _convert(self, dataset: Any) -> None:
+        """Take the objects of the items of a data set that is not in COCO's format."""
+        infos = self.data.all_infos
+        if not all("instances" in info for info in infos) or "segm" in self.kinds:
+            raise InputError(
+                f"{type(dataset).__name__} is not in COCO's format: expected 'instances' in its "
+                "items and an evaluator of boxes, or a test_dataloader.dataset of type CocoDataset"
+            )
+        self.path = Path(dataset.ann_file)
+        names = dataset.metainfo["classes"]
+        self.category_ids = tuple(range(len(names)))
+        self._numbers = {info["img_id"]: number for number, info in enumerate(infos, start=1)}
+        self.truth.dataset = coco_of_items(infos, names)
 
     def _stated_files(self) -> Iterator[str | Path]:
         """Annotation files of the config's evaluators."""
@@ -85,14 +100,14 @@ class DetectionSet(DenseSet):
 
     def check(self) -> None:
         """Refuse an evaluator that counts other images than the data set gives."""
-        self.image_numbers = [int(info["img_id"]) for info in self.data.infos]
+        self.image_numbers = [self._numbers[info["img_id"]] for info in self.data.infos]
         self.matcher = DetectionMatcher(
             self.truth,
             category_ids=self.category_ids,
             kinds=self.kinds,
             max_detections=self._max_detections(),
         )
-        given = {int(info["img_id"]) for info in self.data.all_infos}
+        given = set(self._numbers.values())
         counted = set(self.truth.imgs)
         unknown = given - counted
         if unknown:
@@ -153,6 +168,9 @@ class DetectionSet(DenseSet):
         """The images and the annotation file."""
         yield from super().files()
         yield "annotations", self.path
+        for info, key in zip(self.data.infos, self.keys, strict=True):
+            if info.get("xml_path"):
+                yield f"{key} objects", Path(info["xml_path"])
 
     def record(self, image: int, sample: Any) -> Samples:
         """What `DetectionMatcher.match` gives, and the packed detections ``(bytes,)`` uint8."""
