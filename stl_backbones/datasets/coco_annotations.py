@@ -198,7 +198,7 @@ def coco_of_items(items: Sequence[Mapping[str, Any]], names: Sequence[str]) -> d
     Returns:
         Images numbered from 1, categories from 0.
     """
-    annotations = []
+    annotations: list[dict[str, Any]] = []
     for number, item in enumerate(items, start=1):
         for instance in item["instances"]:
             left, top, right, bottom = map(float, instance["bbox"])

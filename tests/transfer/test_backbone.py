@@ -47,7 +47,7 @@ def test_mmengine_builds_it_in_any_scope(default_scope, scope, name):
 
 
 def test_unknown_arch_lists_the_known_ones():
-    with pytest.raises(KeyError, match="unknown FAN arch 'tiny'; .*xpected one of tiny_hybrid"):
+    with pytest.raises(KeyError, match=r"unknown FAN arch 'tiny'; .*xpected one of tiny_hybrid"):
         FANBackbone("tiny")
 
 
