@@ -73,7 +73,7 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
         "your own)")  # fmt: skip
     add("--compat", choices=COMPATS, default=COMPATS[0], help="package that --mode exact repeats")
     add("--channel-order", choices=CHANNEL_ORDERS, default="rgb",
-        help="what the corruption sees; 'bgr' repeats numbers of scripts that feed BGR")  # fmt: skip
+        help="what corruptions see; 'bgr' repeats numbers of scripts that feed BGR")  # fmt: skip
     add("--seed", type=whole_from(0), default=0, help="another seed, another draw")
     add("--preset", metavar="NAME", help="score a row of the paper's Table 2, 4 or 5, see "
         "--list-presets")  # fmt: skip
