@@ -120,7 +120,7 @@ def _open_main(folder: ClassFolders, classes: tuple[str, ...], describer: _Descr
         folder, classes, "ImageNet-1K" if describer.is_imagenet else "the model"
     )
     own_title = f"{data_name(folder.root)} ({len(classes)} classes)"
-    title = "ImageNet-1K" if images.imagenet_val else own_title
+    title = "ImageNet-1K" if describer.are_imagenet_val(images) else own_title
     cells = options.cells()
     found = None
     if options.corrupted_root is not None:
@@ -214,6 +214,10 @@ class _Describer:
         self.parameters = count_parameters(classifier.network)
         self.macs = count_macs(classifier.network, classifier.view.size, classifier.channels)
 
+    def are_imagenet_val(self, images: LabelledImages) -> bool:
+        """Whether scores are ImageNet-1K's: its validation images, and all its classes."""
+        return self.is_imagenet and images.imagenet_val
+
     def find(self, folder: ClassFolders, classes: Sequence[str], kind: str) -> LabelledImages:
         options = self.asked.options
         images = find_images(
@@ -250,7 +254,7 @@ class _Describer:
             "parameters": self.parameters,
             "macs": self.macs,
             "notes": (*notes, *classifier.notes, *_data_notes(images)),
-            "imagenet_val": images.imagenet_val,
+            "imagenet_val": self.are_imagenet_val(images),
             **corruption,
         }
         return describe(options, libraries=("timm",), **fields)

@@ -517,6 +517,17 @@ def test_only_validation_images_are_called_imagenet(run_timm, imagenet, tmp_path
     assert not any("ImageNet" in note for note in told.notes)
 
 
+def test_a_network_of_some_classes_is_not_imagenets(imagenet, tmp_path):
+    """To choose among four classes is easier than among 1000: AlexNet's errors are no measure."""
+    network = timm.create_model("test_resnet", num_classes=4)
+    torch.save(network.state_dict(), tmp_path / "weights.pth")
+    options = SweepOptions(corruptions=("contrast",), severities=(1,), workers=0, mode="fast")
+    source = TimmSource("test_resnet", tmp_path / "weights.pth", data_root=imagenet / "val")
+    told = CellStore(sweep(source, work_dir=tmp_path / "x", options=options)).provenance()
+    assert "(4 classes)" in told.dataset
+    assert not told.imagenet_val
+
+
 def test_own_classes_are_no_imagenet_a(run_sweep, imagenet, tmp_path):
     with pytest.raises(ValueError, match="ImageNet-A is scored by the logits of ImageNet-1K's"):
         run_sweep(tmp_path / "x", imagenet_a=imagenet / "a")

@@ -231,6 +231,18 @@ def test_layers_are_part_of_the_settings(timm_file):
     assert changed.config_sha256 != one.config_sha256
 
 
+def test_so_are_the_layers_numbers(timm_file):
+    """The same kinds of layers with another slope predict otherwise."""
+    one = open_timm_classifier("test_resnet", timm_file)
+    name = next(n for n, layer in one.network.named_modules() if isinstance(layer, torch.nn.ReLU))
+    hashes = []
+    for slope in (0.01, 0.9):
+        network = copy.deepcopy(one.network)
+        network.set_submodule(name, torch.nn.LeakyReLU(slope))
+        hashes.append(dataclasses.replace(one, network=network).config_sha256)
+    assert hashes[0] != hashes[1]
+
+
 def test_raw_weights_are_another_model(timm_file, tmp_path):
     weights = torch.load(timm_file, weights_only=True)
     averaged = {k: v + 1 if v.is_floating_point() else v for k, v in weights.items()}

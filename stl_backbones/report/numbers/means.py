@@ -36,7 +36,8 @@ def parse_means(texts: Sequence[str], protocol: Protocol) -> dict[str, tuple[str
                 f"'winter=snow,frost'; got '{text}'"
             )
         name, members = match.groups()
-        if name in (*RESERVED_NAMES, *CORRUPTIONS, *protocol.corruptions, MEASURED, *found):
+        taken = (*RESERVED_NAMES, *CORRUPTIONS, *protocol.corruptions, MEASURED, *found)
+        if name.lower() in map(str.lower, taken):
             raise InputError(f"--mean {name}: another number has this name; choose another one")
         found[name] = protocol.choose([one.strip() for one in members.split(",")])
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,6 +23,7 @@ from stl_backbones.models.hashing import weights_sha256
 from stl_backbones.robustness.sources.base import default_device
 
 _LEAST_CROP = 0.05  # an image 20 times as large as what is seen of it
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of a function among a layer's numbers
 _LEAST_STD = 1e-3  # a quarter of a step of 8-bit pixels
 VIEW_OPTIONS = ("input_size", "crop_pct", "interpolation", "mean", "std")
 
@@ -100,9 +102,10 @@ class Classifier:
 
     @cached_property
     def config_sha256(self) -> str:
-        """Hash of what decides predictions beside the weights: settings, and kinds of layers."""
+        """Hash of what decides predictions beside the weights: settings, layers, their numbers."""
         kinds = [
-            f"{name} {type(layer).__qualname__}" for name, layer in self.network.named_modules()
+            f"{name} {type(layer).__qualname__}({_ADDRESS.sub('', layer.extra_repr())})"
+            for name, layer in self.network.named_modules()
         ]
         resolved = {
             **self.settings, "view": str(self.view), "mean": self.mean, "std": self.std,
