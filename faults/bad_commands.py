@@ -27,6 +27,7 @@ LABELER = ROOT / "configs/cls/stl_fan_t_mini_labeler.py"
 
 _BRIEF = ("--corruptions", "contrast", "--severities", "1")
 
+_DEVICE = (("tpu", "got 'tpu'"), ("cuda:x", "got 'cuda:x'"))
 # Option -> wrong values and what the line must say of them, a pair of texts each. In the texts
 # stand for themselves: {folder} the place of generated files, {data} the data sets.
 Wrong = Mapping[str, tuple[tuple[str, str], ...]]
@@ -99,7 +100,7 @@ WRONG: Mapping[str, Wrong] = {
         "--timm": (("resnet18", "one model"),),
         "--classes": (("{data}/imagenet/val", "not an option"),),
         "--imagenet-a": (("{data}/imagenet/val", "not an option"),),
-        "--amp": _AMP,
+        "--amp": _AMP, "--device": _DEVICE,
         "--imagenet-r": (("{data}/imagenet/val", "not an option"),),
         "--scoring": (("sum", "invalid choice: 'sum'"), ("cls", "not an option")),
         "--input-size": (("64", "not an option"), ("x", "got 'x'")),
@@ -121,7 +122,7 @@ WRONG: Mapping[str, Wrong] = {
                     ("''", "some text"), ("-1/3", "--shard"), ("²/3", "²/3")),
     },
     "train.py": {
-        "--amp": _AMP,
+        "--amp": _AMP, "--device": _DEVICE,
         "--data-root": (("/nosuch", "/nosuch"), ("{folder}/empty", "empty")),
         "--resume": (("/nosuch.pth", "/nosuch.pth"), ("", "nothing to resume"),
                      ("{folder}/empty", "empty"), ("{folder}/file.txt", "no checkpoint")),
@@ -130,14 +131,16 @@ WRONG: Mapping[str, Wrong] = {
         "--launcher": _LAUNCHER,
     },
     "test.py": {
-        "--amp": _AMP,
+        "--out": (("{folder}/found.pkl", "go into a folder"),),
+        "--show-dir": (("{folder}/file.txt", "file.txt"),),
+        "--amp": _AMP, "--device": _DEVICE,
         "--data-root": (("/nosuch", "/nosuch"), ("{folder}/empty", "empty")),
         "--work-dir": _PLACE, "--cfg-options": _CHANGES, "--launcher": _LAUNCHER,
     },
     "pretrain.py": {
         "--resume": (("/nosuch.pth", "/nosuch.pth"), ("", "nothing to resume"),
                      ("{folder}/file.txt", "no checkpoint")),
-        "--amp": _AMP,
+        "--amp": _AMP, "--device": _DEVICE,
         "--data-root": (("/nosuch", "/nosuch"), ("{folder}/empty", "empty")),
         "--work-dir": _PLACE,
         "--cfg-options": (("epocs=3", "did you mean epochs"), ("data_root=/nosuch", "/nosuch"),

@@ -286,5 +286,5 @@ def check_severity(severity: int) -> int:
     """
     is_number = isinstance(severity, Integral) and not isinstance(severity, bool)
     if not is_number or severity not in SEVERITIES:
-        raise InputError(f"severity must be in 1..5, got {severity}")
+        raise InputError(f"severity must be a whole number in 1..5, got {severity}")
     return int(severity)

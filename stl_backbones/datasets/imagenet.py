@@ -79,8 +79,8 @@ class ImageNetFolder(ClassFolders, Dataset):
         if num_classes is not None and len(self.classes) > num_classes:
             raise InputError(
                 f"'{self.root}' holds {len(self.classes)} classes, labels "
-                f"0..{len(self.classes) - 1}, but the model has {num_classes}; set "
-                f"num_classes={len(self.classes)}, or fewer classes"
+                f"0..{len(self.classes) - 1}, but the model has {num_classes}: train with "
+                f"all of them, num_classes={len(self.classes)}, or take class folders out"
             )
         # Shared, so that what a worker finds and what it is told is known in every process.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()

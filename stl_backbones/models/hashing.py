@@ -19,9 +19,14 @@ def file_sha256(path: str | Path) -> str:
 
 
 def weights_sha256(network: nn.Module) -> str:
-    """sha256 of a network's weights and buffers, hexadecimal, by name, type, shape and value."""
+    """sha256 of a network's weights and buffers, hexadecimal, by name, type, shape and value.
+
+    Buffers that no checkpoint keeps are among them. Numbers that a layer keeps as plain Python
+    attributes are not seen.
+    """
     digest = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
+    held = {**dict(network.named_buffers()), **network.state_dict()}
+    for name, value in sorted(held.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

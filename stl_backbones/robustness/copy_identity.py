@@ -8,6 +8,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from stl_backbones.copies import LAYOUTS, ManifestHeader, Row, read_header
 from stl_backbones.copies.images import OPENCV
 from stl_backbones.copies.manifest import ROWS_NAME
@@ -16,12 +19,13 @@ from stl_backbones.errors import InputError, some_of
 from stl_backbones.image_files import is_clutter, is_image
 from stl_backbones.records import Cell
 
+Sizes = dict[Cell, npt.NDArray[np.int64]]  # bytes of the images' files
 _SIZE = 8  # bytes of a cell's digest
 
 
 def read_manifest(
     root: str | Path, cells: Collection[Cell], keys: Sequence[str]
-) -> tuple[ManifestHeader | None, dict[str, str]]:
+) -> tuple[ManifestHeader | None, dict[str, str], Sizes]:
     """What a corrupted copy says of itself.
 
     Args:
@@ -30,8 +34,9 @@ def read_manifest(
         keys: The ids of the images that are scored.
 
     Returns:
-        The header, and name of a cell -> digest of its rows, of every cell that the copy has;
-        ``None`` and nothing where there is no manifest.
+        The header; name of a cell -> digest of its rows, of every cell that the copy has; and the
+        bytes of each image's file by cell, ``(keys,)``, of the cells that are read. ``None`` and
+        nothing where there is no manifest.
 
     Raises:
         InputError: If the manifest is damaged, or does not list a cell or an image: then it says
@@ -41,27 +46,28 @@ def read_manifest(
     try:
         manifest = read_header(root)
     except FileNotFoundError:  # made by another tool
-        return None, {}
+        return None, {}, {}
     for cell in cells:
         if cell.severity not in manifest.cells.get(cell.corruption, ()):
             raise InputError(
                 f"the manifest of '{root}' does not list cell '{cell.name}', whose folder is "
                 "there: was it made by another tool? Give it a folder of its own"
             )
-    digests, whole = {}, hashlib.blake2b(digest_size=16)
+    digests, sizes, whole = {}, {}, hashlib.blake2b(digest_size=16)
     for cell, rows in groupby(_rows(root / ROWS_NAME, whole), key=lambda pair: pair[1].cell):
-        digest, ids = hashlib.blake2b(digest_size=_SIZE), set()
+        digest, own = hashlib.blake2b(digest_size=_SIZE), dict[str, int]()
         for line, row in rows:
             digest.update(line)
-            ids.add(row.id)
+            own[row.id] = row.size
         digests[cell.name] = digest.hexdigest()
         if cell in cells:
-            _check_ids(root, cell, ids, keys)
+            _check_ids(root, cell, own, keys)
+            sizes[cell] = np.array([own[key] for key in keys], np.int64)
     if whole.hexdigest() != manifest.rows_blake2b:
         raise InputError(
             f"'{root / ROWS_NAME}' is missing or was altered; the header has another blake2b"
         )
-    return manifest, digests
+    return manifest, digests, sizes
 
 
 def _rows(path: Path, whole: hashlib.blake2b) -> Iterator[tuple[bytes, Row]]:

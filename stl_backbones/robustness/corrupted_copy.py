@@ -8,6 +8,7 @@ below the severity.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 from collections.abc import Mapping, Sequence, Set
@@ -22,7 +23,12 @@ from stl_backbones.errors import InputError, MissingFileError, some_of
 from stl_backbones.image_files import is_clutter, is_image
 from stl_backbones.paths import check_folder
 from stl_backbones.records import Cell
-from stl_backbones.robustness.copy_identity import check_reader, files_digests, read_manifest
+from stl_backbones.robustness.copy_identity import (
+    Sizes,
+    check_reader,
+    files_digests,
+    read_manifest,
+)
 
 _LOGGER = logging.getLogger(__name__)
 _SUFFIXES = (".png", ".jpg", ".JPEG")  # of a copy whose files are not named like the images
@@ -105,7 +111,7 @@ def find_copy(
             f"--corrupted-root '{root}' is incomplete: cell '{cell.name}' {lack}; "
             f"{len(lacking)} of {len(cells)} cells are not whole" + (hint if folders else "")
         )
-    manifest, digests = read_manifest(root, folders, keys)
+    manifest, digests, sizes = read_manifest(root, folders, keys)
     if manifest is None:
         digests = files_digests(
             {Cell(name, level): place / str(level) for name, place in places.items()
@@ -113,7 +119,7 @@ def find_copy(
         )  # fmt: skip
     elif clean is not None:
         check_reader(root, manifest, [(key, clean / key) for key in keys], reader=reader)
-    _check_files(folders, keys, clean if same_size else None)
+    _check_files(folders, keys, clean if same_size else None, sizes)
     return CorruptedCopy(folders, lacking, manifest, digests)
 
 
@@ -187,22 +193,33 @@ def _check_cell(
         refuse_clean_copy(copy_path(folder, keys[0]), clean / keys[0])
 
 
-def _check_files(folders: Mapping[Cell, Path], keys: Sequence[str], clean: Path | None) -> None:
-    """Look at head and end of every file, and at its size where there is a clean folder."""
+def _check_files(
+    folders: Mapping[Cell, Path], keys: Sequence[str], clean: Path | None, sizes: Sizes
+) -> None:
+    """Look at head and end of every file, at its bytes where a manifest says how many it has.
+
+    And at its width and height where there is a clean folder.
+    """
     if len(folders) * len(keys) > _MANY:
         _LOGGER.warning("looking at the heads and ends of %d files", len(folders) * len(keys))
 
-    def check(folder: Path, key: str) -> None:
+    def check(folder: Path, key: str, size: int | None) -> None:
         path = copy_path(folder, key)
         check_whole(path)
+        if size is not None and path.stat().st_size != size:
+            raise InputError(
+                f"'{path}' has {path.stat().st_size} bytes, but {size} in its manifest: it was "
+                "replaced or altered; make the copy anew"
+            )
         if clean is not None:
             _check_size(path, clean / key)
         elif not _is_checked(path):
             image_header(path)
 
     with ThreadPoolExecutor(_THREADS) as threads:
-        for folder in folders.values():
-            for _ in threads.map(lambda key, folder=folder: check(folder, key), keys):
+        for cell, folder in folders.items():
+            own = sizes[cell].tolist() if cell in sizes else itertools.repeat(None)
+            for _ in threads.map(check, itertools.repeat(folder), keys, own):
                 pass
 
 

@@ -186,6 +186,7 @@ LABELS = [
     ("labels/a.png", "P", 20),
     ("labels/a.bmp", "L", 3),
     ("labels/a.tif", "1", 2),
+    ("labels/a_gray.png", "RGB", 9),
 ]
 
 

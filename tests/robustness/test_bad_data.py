@@ -119,8 +119,11 @@ def listed(tmp_path):
 
 def test_a_manifest_that_does_not_list_a_cell(listed):
     root, header = listed
-    found, digests = read_manifest(root, [Cell("fog", 1), Cell("fog", 2)], ["a.png"])
+    found, digests, sizes = read_manifest(root, [Cell("fog", 1), Cell("fog", 2)], ["a.png"])
     assert found == header
+    assert {cell: own.tolist() for cell, own in sizes.items()} == {
+        Cell("fog", 1): [9], Cell("fog", 2): [9],
+    }  # fmt: skip
     assert list(digests) == ["fog-1", "fog-2"]
     for cell in (Cell("fog", 3), Cell("snow", 1)):
         with pytest.raises(ValueError, match=f"does not list cell '{cell.name}'"):
@@ -139,7 +142,7 @@ def test_a_manifest_whose_rows_are_altered(listed):
 
 
 def test_a_copy_without_manifest_says_nothing(tmp_path):
-    assert read_manifest(tmp_path, [Cell("fog", 1)], ["a.png"]) == (None, {})
+    assert read_manifest(tmp_path, [Cell("fog", 1)], ["a.png"]) == (None, {}, {})
 
 
 @pytest.mark.parametrize(

@@ -496,6 +496,20 @@ def test_a_described_network_names_its_classes(tmp_path, own_numbers):
     assert told.classes == tuple(names)
 
 
+def test_a_checkpoint_with_class_to_idx_names_its_classes(tmp_path, own_numbers):
+    root, weights = own_numbers
+    content = {"state_dict": torch.load(weights), "class_to_idx": {str(n): n for n in range(12)}}
+    torch.save(content, weights)
+    options = SweepOptions(corruptions=("contrast",), severities=(1,), workers=0, mode="fast",
+                           task_options={"input_size": 32})  # fmt: skip
+    source = TimmSource("test_resnet", weights, data_root=root)
+    told = CellStore(sweep(source, work_dir=tmp_path / "x", options=options)).provenance()
+    assert told.classes == tuple(map(str, range(12)))
+    torch.save({**content, "class_to_idx": {str(n): n + 1 for n in range(12)}}, weights)
+    with pytest.raises(ValueError, match="class_to_idx does not number its classes from 0 on"):
+        sweep(source, work_dir=tmp_path / "y", options=options)
+
+
 @pytest.fixture
 def own_numbers(tmp_path):
     """Images in folders 0 to 11, and weights of 12 classes."""

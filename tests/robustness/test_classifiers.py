@@ -218,6 +218,11 @@ def test_hashes_come_from_the_network(timm_file):
     changed = dataclasses.replace(one, network=other)
     assert changed.checkpoint_sha256 != one.checkpoint_sha256
     assert changed.config_sha256 == one.config_sha256
+    before = changed.checkpoint_sha256
+    other.register_buffer("shift", torch.zeros(1), persistent=False)
+    with_buffer = changed.checkpoint_sha256  # computed whenever it is asked for
+    other.shift += 1
+    assert len({before, with_buffer, changed.checkpoint_sha256}) == 3
 
 
 def test_layers_are_part_of_the_settings(timm_file):

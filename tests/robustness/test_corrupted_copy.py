@@ -161,6 +161,12 @@ def test_a_copy_made_a_folder_too_high_is_refused(images, tmp_path):
     make(images, tmp_path / "right-c", "folder")
     found = find_tree(tmp_path / "right-c", BRIGHT, images)
     assert list(found.digests) == ["brightness-1"]
+    replaced = copy_path(tmp_path / "right-c/brightness/1", NAMES[1])
+    size = replaced.stat().st_size
+    write(replaced, 7)  # of another copy, say
+    assert replaced.stat().st_size != size
+    with pytest.raises(ValueError, match=rf"bytes, but {size} in its manifest: it was replaced"):
+        find_tree(tmp_path / "right-c", BRIGHT, images)
 
 
 def test_a_copy_of_other_ids_is_refused(images, tmp_path):

@@ -21,6 +21,7 @@ from stl_backbones.results import CellStore
 
 # Their numbers are the package's in distribution only: named where published rows stand beside.
 APPROXIMATE_MODES = ("fast", "torch")
+_IMAGENET_IMAGES, _IMAGENET_CLASSES = 50_000, 1000
 _WNID = re.compile(r"n\d{8}")
 _VALIDATION_IMAGE = re.compile(r"n\d{8}/ILSVRC2012_val_\d{8}(?!\d).*")
 # What rows of one table must share; model, settings, checkpoint, device and versions may differ.
@@ -288,8 +289,10 @@ def are_imagenet_val(provenance: Provenance, image_ids: Sequence[str]) -> bool:
     By the archive's file names, or by count and names of classes.
     """
     are_wnids = all(_WNID.fullmatch(name) for name in provenance.classes)
-    is_whole = (provenance.num_images_total, len(provenance.classes)) == (50_000, 1000)
-    return are_wnids and (is_whole or all(map(_VALIDATION_IMAGE.fullmatch, image_ids)))
+    if not are_wnids or len(provenance.classes) != _IMAGENET_CLASSES:
+        return False
+    is_whole = provenance.num_images_total == _IMAGENET_IMAGES
+    return is_whole or all(map(_VALIDATION_IMAGE.fullmatch, image_ids))
 
 
 def wanted_cells(protocol: Protocol, task: TaskMetrics) -> tuple[Cell, ...]:

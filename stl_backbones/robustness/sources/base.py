@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -63,7 +62,7 @@ class DenseModel:
     model: nn.Module
     config_sha256: str
 
-    @cached_property
+    @property
     def checkpoint_sha256(self) -> str:
         """Hash of the weights and buffers in use, whatever file they came from."""
         return weights_sha256(self.inner)

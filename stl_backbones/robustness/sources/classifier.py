@@ -114,7 +114,7 @@ class Classifier:
         text = json.dumps(resolved, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    @cached_property
+    @property
     def checkpoint_sha256(self) -> str:
         """Hash of the weights and buffers in use, whatever file they came from."""
         return weights_sha256(self.network)

@@ -157,9 +157,17 @@ def meta_of(raw: Any) -> Mapping[str, Any]:
 
 
 def recorded_classes(raw: Any) -> tuple[str, ...] | None:
-    """The class names that a checkpoint of mmengine states, in the order of its logits."""
+    """The class names that a checkpoint states, in the order of its logits.
+
+    As ``meta.dataset_meta.classes``, mmengine's, or as ``class_to_idx``, torchvision's.
+    """
     stated = meta_of(raw).get("dataset_meta")
     names = stated.get("classes") if isinstance(stated, Mapping) else None
+    numbers = raw.get("class_to_idx") if isinstance(raw, Mapping) else None
+    if names is None and isinstance(numbers, Mapping):
+        if sorted(numbers.values()) != list(range(len(numbers))):
+            raise InputError("the checkpoint's class_to_idx does not number its classes from 0 on")
+        names = sorted(numbers, key=numbers.__getitem__)
     return None if names is None else tuple(map(str, names))
 
 
