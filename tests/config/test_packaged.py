@@ -166,7 +166,7 @@ def test_preset_lines_name_config_scores_and_weights():
 def test_the_nearest_config_file_is_offered(repo_root, monkeypatch, wrong, right):
     monkeypatch.chdir(repo_root)
     hint = near_files(Path(wrong))
-    assert hint.startswith(f"; did you mean {right}") if right else hint == ""
+    assert hint.startswith(f"did you mean {right}") if right else hint == ""
     assert "_base_" not in hint
 
 
