@@ -11,7 +11,7 @@ from stl_backbones.cli.training import make_training_parser
 from stl_backbones.engine import precision
 
 # What it is by its tool: a default folder, a value that stays `None` where another tool fills it.
-OWN_DEFAULTS = {"--out", "--mode", "--size", "--mean"}
+OWN_DEFAULTS = {"--out", "--mode", "--size", "--mean", "--tta"}
 OWN_FORM = {
     "--mean",  # report.py: a mean over corruptions
     "--size",  # two sides of an ONNX file, WxH of scenes, one side of a view

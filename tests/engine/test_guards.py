@@ -24,7 +24,8 @@ class Model(nn.Module):
 
 
 def runner(model, **kwargs):
-    return SimpleNamespace(model=model, epoch=2, iter=41, **kwargs)
+    data = SimpleNamespace(dataset=SimpleNamespace(metainfo={"classes": ("a", "b")}))
+    return SimpleNamespace(model=model, epoch=2, iter=41, train_dataloader=data, **kwargs)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -31,7 +31,9 @@ from stl_backbones.report.read.text import listed
 
 # Which table it belongs to: the short one of the page's head, or the long one by corruption; what
 # is shown in neither is in the CSV file.
-NO_RATIO = "AlexNet's errors are of ImageNet-1K's validation images and classes, and these are others"
+NO_RATIO = (
+    "AlexNet's errors are of ImageNet-1K's validation images and classes, and these are others"
+)
 Place = Literal["summary", "corruption", "detail"]
 
 
