@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from stl_backbones.errors import InputError
 from stl_backbones.records import Cell, CellResult, Provenance
+from stl_backbones.results.arrays import read_arrays
 
 FORMAT = 2
 REMEDY = "delete that file and measure it again"
@@ -95,9 +96,7 @@ def decode_cell(path: Path) -> CellResult:
     """
     try:
         content = path.read_bytes()
-        # numpy leaves a damaged file open when it opened it itself.
-        with io.BytesIO(content) as stream, np.load(stream, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_arrays(content)
         record = json.loads(arrays.pop(_RECORD).tobytes())
         check_format(record["format"], path)
         digest = record.pop("digest")

@@ -1,0 +1,54 @@
+"""The arrays of an ``.npz`` archive, read by several threads at once.
+
+numpy reads the header of an array with `ast`, whose depth counter the threads of Python 3.11 share:
+two that parse at once end in ``SystemError: AST constructor recursion depth mismatch``.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import threading
+import zipfile
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib import format as _npy
+
+npy: Any = _npy  # it has no types
+_parsing = threading.Lock()
+
+
+def read_arrays(content: bytes) -> dict[str, npt.NDArray[Any]]:
+    """Read all arrays of an archive that `numpy.savez` wrote.
+
+    Args:
+        content: The archive's bytes.
+
+    Returns:
+        Name -> array.
+
+    Raises:
+        ValueError: If a member is no array of plain values, or is cut off.
+        zipfile.BadZipFile: If the archive is damaged; zlib.error, EOFError or RuntimeError too.
+    """
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return {name.removesuffix(".npy"): _read(archive, name) for name in archive.namelist()}
+
+
+def _read(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
+    with archive.open(name) as stream:
+        with _parsing:
+            version = npy.read_magic(stream)
+            is_short = version == (1, 0)
+            read_header = npy.read_array_header_1_0 if is_short else npy.read_array_header_2_0
+            shape, is_fortran, dtype = read_header(stream)
+        data = bytearray(stream.read())  # to its end, where the checksum is compared
+    if dtype.hasobject or len(data) != math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"'{name}' is cut off, or holds no plain values")
+    flat = np.frombuffer(data, dtype) if data else np.empty(math.prod(shape), dtype)
+    return flat.reshape(shape, order="F" if is_fortran else "C")
+
+
+__all__ = ["read_arrays"]

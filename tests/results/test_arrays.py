@@ -1,0 +1,53 @@
+"""Arrays of an archive, as numpy reads them, with one header at a time."""
+
+import io
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from stl_backbones.results import arrays
+from stl_backbones.results.arrays import read_arrays
+
+ARRAYS = {
+    "numbers": np.arange(24, dtype=np.float32).reshape(2, 3, 4),
+    "columns first": np.asfortranarray(np.arange(6).reshape(2, 3)),
+    "names": np.array(["a.png", "b/c.png"]),
+    "nothing": np.empty((0, 4), np.uint16),
+    "no names": np.array([], dtype=np.str_),
+    "one": np.array(7),
+    "flags": np.array([True, False]),
+}
+
+
+def packed(**content):
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **content)
+    return buffer.getvalue()
+
+
+def test_arrays_are_numpys():
+    found = read_arrays(packed(**ARRAYS))
+    assert found.keys() == ARRAYS.keys()
+    for name, array in ARRAYS.items():
+        np.testing.assert_array_equal(found[name], array)
+        assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape)
+
+
+def test_headers_are_parsed_one_at_a_time():
+    """Threads that parse at once end in a SystemError of Python 3.11."""
+    seen = []
+
+    def read(stream):
+        seen.append(arrays._parsing.locked())
+        return header(stream)
+
+    header = arrays.npy.read_array_header_1_0
+    with mock.patch.object(arrays.npy, "read_array_header_1_0", read):
+        read_arrays(packed(**ARRAYS))
+    assert seen == [True] * len(ARRAYS)
+
+
+def test_objects_are_refused():
+    with pytest.raises(ValueError, match="holds no plain values"):
+        read_arrays(packed(things=np.array([{}], dtype=object)))
