@@ -148,10 +148,7 @@ def check_readable(size: tuple[int, int], mode: str, path: str | Path) -> None:
 
 
 def _choose_classes(root: Path, classes: Sequence[str] | int | None) -> list[str]:
-    advice = (
-        "expected one folder per class in it (give the data set's folder with --cfg-options "
-        "data_root=DIR)"
-    )
+    advice = "expected one folder per class in it (give the data set's folder with --data-root DIR)"
     check_folder(root, "image folder", hint=advice)
     found = sorted(entry.name for entry in os.scandir(root) if _is_class(entry))
     if not found:

@@ -117,7 +117,8 @@ def _fill(
         raise _no_size(name, img_size, error) from error
     except _MISFITS as error:
         raise InputError(
-            f"'{source}' does not fit timm's '{name}' with {classes} classes: {_first(error)}"
+            f"'{source}' does not fit timm's '{name}' with {classes} classes, is it another "
+            f"network's? {_first(error)}"
         ) from error
     network.pretrained_cfg.pop("state_dict", None)  # else it keeps a second copy of the weights
     return network
