@@ -146,7 +146,9 @@ def test_unknown_corruption_offers_the_nearest():
 
 @pytest.mark.parametrize("severity", [0, 6, -1, 2.5, "3"])
 def test_unknown_severity(severity):
-    with pytest.raises(ValueError, match=rf"severity must be in 1\.\.5, got {severity}"):
+    with pytest.raises(
+        ValueError, match=rf"severity must be a whole number in 1\.\.5, got {severity}"
+    ):
         check_severity(severity)
 
 

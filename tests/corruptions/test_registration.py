@@ -164,7 +164,11 @@ class TestProtocols:
             ({"columns": {"a": ("fog",), "b": ("fog",)}}, ValueError, "has fog more than once"),
             ({"severities": {"fog": ()}}, ValueError, "severities of 'fog' must be different"),
             ({"severities": {"fog": (1, 1)}}, ValueError, "different and at least one"),
-            ({"severities": {"fog": (0,)}}, ValueError, r"severity must be in 1\.\.5, got 0"),
+            (
+                {"severities": {"fog": (0,)}},
+                ValueError,
+                r"severity must be a whole number in 1\.\.5, got 0",
+            ),
             ({"severities": {"fog": 3}}, ValueError, "'fog' needs a list, got 3"),
             ({"severities": {"snow": (1,)}}, ValueError, "of 'snow', which is in no column"),
         ],

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
+from stl_backbones.datasets.imagenet_classes import imagenet_wnids
 from stl_backbones.records import CLEAN
 from stl_backbones.report.contents import make_contents
 from stl_backbones.report.read.runs import are_imagenet_val, read_runs
@@ -286,9 +287,10 @@ def test_other_images_than_imagenets_have_their_own_name_and_no_mce(make_classif
 @pytest.mark.parametrize(
     ("classes", "name", "is_imagenet"),
     [
-        (("n01440764", "n01443537"), "n01440764/ILSVRC2012_val_{:08d}.JPEG", True),
-        (("n01440764", "n01443537"), "n01440764/{}.JPEG", False),  # an own set in its folders
-        (("0", "1"), "0/ILSVRC2012_val_{:08d}.JPEG", False),
+        (imagenet_wnids(), "n01440764/ILSVRC2012_val_{:08d}.JPEG", True),
+        (imagenet_wnids(), "n01440764/{}.JPEG", False),  # an own set in its folders
+        (("n01440764", "n01443537"), "n01440764/ILSVRC2012_val_{:08d}.JPEG", False),  # some classes
+        (tuple(map(str, range(1000))), "0/ILSVRC2012_val_{:08d}.JPEG", False),
     ],
 )
 def test_sweeps_of_before_are_imagenets_by_their_names(make_classified, classes, name, is_imagenet):

@@ -271,7 +271,7 @@ def test_a_copy_with_a_manifest_says_how_it_was_made(swept, run_sweep, corrupted
     for path in sorted(corrupted_root.rglob("*.png")):
         name, level, *inner = path.relative_to(corrupted_root).parts
         key = "/".join(inner).removeprefix("val/")
-        rows += Row(key, name, int(level), path.name, 9, 8, 8, "0").to_line()
+        rows += Row(key, name, int(level), path.name, path.stat().st_size, 8, 8, "0").to_line()
     (corrupted_root / "manifest.jsonl").write_text(rows)
     header = dataclasses.replace(header, rows_blake2b=digest(rows.encode()))
     (corrupted_root / "manifest.json").write_bytes(header.to_json())
