@@ -20,16 +20,9 @@ CHANNEL_ORDERS = ("rgb", "bgr")
 _LISTS = ("skipped", "classes", "notes")  # of a provenance: JSON has no tuples
 # Older records lack them.
 _LATER = frozenset(
-    {
-        "custom_versions",
-        "parameters",
-        "encoder_parameters",
-        "macs",
-        "notes",
-        "imagenet_val",
-        "copy_digests",
-    }
-)
+    {"custom_versions", "parameters", "encoder_parameters", "macs", "notes", "imagenet_val",
+     "copy_digests"}
+)  # fmt: skip
 _OF_SOME_CELLS = ("custom_versions", "copy_digests")  # compared where both have an entry
 _NO_DIFFERENCE = frozenset(
     {"protocol", "dataset", "parameters", "encoder_parameters", "macs", "imagenet_val"}

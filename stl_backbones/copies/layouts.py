@@ -195,10 +195,10 @@ def find_sources(
     names, left_out = _list_images(folder, layout)
     if not names:
         below = "" if layout.depth is None else f" {layout.depth} folders down"
-        told = f"; {left_out_text(left_out)}" if left_out else ""
+        rest = f"; {left_out_text(left_out)}" if left_out else ""
         raise MissingFileError(
             f"'{folder}' holds no images: expected {' '.join(sorted(layout.suffixes))}{below} "
-            f"for layout '{layout.name}'{told}"
+            f"for layout '{layout.name}'{rest}"
         )
     labels = [] if label_maps else [name for name in names if is_label_map(folder / name)]
     if len(labels) == len(names):

@@ -215,8 +215,8 @@ def read_class_names(path: str | Path) -> tuple[str, ...]:
     names = tuple(line.strip() for line in lines)
     if not all(names) or len(set(names)) < len(names):
         twice = next((name for name in names if names.count(name) > 1), "")
-        told = f"'{twice}' twice" if twice else "an empty line"
-        raise InputError(f"--classes '{path}': expected one class name a line, got {told}")
+        wrong = f"'{twice}' twice" if twice else "an empty line"
+        raise InputError(f"--classes '{path}': expected one class name a line, got {wrong}")
     return names
 
 

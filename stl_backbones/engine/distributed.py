@@ -24,7 +24,7 @@ _VARIABLES = {
     "mpi": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
 }
 # The main process may hash a large data set, or write a sweep's cells, while the others wait for
-# it. A process that died is noticed at once, by its closed connection.
+# it over gloo, which notices a process that died at once, by its closed connection.
 _WAIT = timedelta(hours=6)
 
 
@@ -58,7 +58,7 @@ def start_distributed(launcher: str) -> None:
         backend = "nccl"
         # A launcher may show each process one GPU alone, whatever its number on the host.
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-    dist.init_process_group(backend, timeout=_WAIT)
+    dist.init_process_group(backend)
 
 
 def _first_host(launcher: str) -> str:

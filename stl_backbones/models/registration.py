@@ -47,8 +47,8 @@ default_cfgs = generate_default_cfgs({name: _config(name) for name in NAMES})
 
 def _brings_weights(arguments: Mapping[str, Any]) -> bool:
     """Whether the caller of timm's ``create_model(pretrained=True)`` says where they are."""
-    told = (arguments.get("pretrained_cfg"), arguments.get("pretrained_cfg_overlay"))
-    configs = (c if isinstance(c, Mapping) else getattr(c, "__dict__", {}) for c in told)
+    stated = (arguments.get("pretrained_cfg"), arguments.get("pretrained_cfg_overlay"))
+    configs = (c if isinstance(c, Mapping) else getattr(c, "__dict__", {}) for c in stated)
     return any(c.get(key) for c in configs for key in ("state_dict", "file", "url", "hf_hub_id"))
 
 

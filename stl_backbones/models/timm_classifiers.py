@@ -279,8 +279,9 @@ def _rows(weights: Mapping[str, Tensor], classifier: Any) -> int:
 def _first(error: BaseException) -> str:
     """The first sentence of torch's or the hub's long message that says something."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = lines[1] if len(lines) > 1 and lines[0].startswith("Error(s) in loading") else lines[0]
-    return told.rstrip(".") if len(told) <= 200 else f"{told[:197]}..."
+    lines = lines or [type(error).__name__]  # an assertion, say, without a word
+    text = lines[1] if len(lines) > 1 and lines[0].startswith("Error(s) in loading") else lines[0]
+    return text.rstrip(".") if len(text) <= 200 else f"{text[:197]}..."
 
 
 def _is_cached(hub_id: str) -> bool:
