@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-NOTHING_FOUND = "no scores: nothing was detected in any image, which is an AP of 0"
+NOTHING_FOUND = (
+    "the evaluator gives no scores; mmdet's gives none where nothing was detected, an AP of 0"
+)
 
 
 def describe_scores(metrics: Mapping[str, float]) -> str:

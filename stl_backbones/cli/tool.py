@@ -144,9 +144,8 @@ class _TrustCheckpoint(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, default=False, **kwargs)
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: Any, *_: Any) -> None:
-        from stl_backbones.models.checkpoint_files import (
-            trust_checkpoints,
-        )  # heavy: only when asked for
+        # Heavy: only when asked for.
+        from stl_backbones.models.checkpoint_files import trust_checkpoints
 
         setattr(namespace, self.dest, True)
         trust_checkpoints()
