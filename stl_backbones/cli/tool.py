@@ -83,6 +83,15 @@ def add_amp(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_tf32(parser: argparse.ArgumentParser) -> None:
+    """Add TF32, for tools that score."""
+    parser.add_argument(
+        "--tf32",
+        action="store_true",
+        help="let a GPU round float32 to TF32: faster, and less exact than what is scored else",
+    )
+
+
 def add_data_root(parser: argparse.ArgumentParser) -> None:
     """Add where the data set of a config lies."""
     parser.add_argument("--data-root", metavar="DIR", help="where the config's data set lies")
