@@ -35,7 +35,9 @@ def describe_lost_process(error: BaseException) -> str | None:
         )
     if isinstance(error, ConnectionError | EOFError) and _is_between_processes(error):
         return "a process that loads data was killed; fewer of them, or a smaller batch, need less"
-    if _is_distributed() and _PEER.search(message):
+    if is_distributed() and "Timed out" in message:
+        return "another process of this job does not answer: it is stopped, or its host is cut off"
+    if is_distributed() and _PEER.search(message):
         return "another process of this job has ended, see its own last words"
     return None
 
@@ -50,9 +52,10 @@ def _is_between_processes(error: BaseException) -> bool:
     return False
 
 
-def _is_distributed() -> bool:
+def is_distributed() -> bool:
+    """Whether this process has joined others."""
     distributed = sys.modules.get("torch.distributed")
     return distributed is not None and distributed.is_initialized()
 
 
-__all__ = ["describe_lost_process"]
+__all__ = ["describe_lost_process", "is_distributed"]

@@ -14,7 +14,7 @@ from typing import Any
 
 from stl_backbones.cli.device import add_device
 from stl_backbones.cli.interrupts import has_run_begun, interruptible, leave_at_once
-from stl_backbones.cli.lost_processes import describe_lost_process
+from stl_backbones.cli.lost_processes import describe_lost_process, is_distributed
 from stl_backbones.cli.parser import EXIT_USER_ERROR, Parser
 from stl_backbones.config.user_code import describe_user_code, reason
 from stl_backbones.errors import InputError, UserError
@@ -258,7 +258,8 @@ def run_tool(
     except Exception as error:
         lost = describe_lost_process(error)
         if lost is None:
-            return _say_error(error, parser.prog, main, debug=args.debug)
+            code = _say_error(error, parser.prog, main, debug=args.debug)
+            return leave(code) if is_distributed() else code  # torch may abort at Python's own end
         line = f"{parser.prog}: error: {lost}; {after_interrupt}; {again()}"
         print(*(traceback.format_exception(error) if args.debug else ()), line, file=sys.stderr)
         return leave(EXIT_USER_ERROR)  # at once: torch would wait for the process
