@@ -143,6 +143,14 @@ class Ranks:
         error.reported_by_main = not self.is_main  # type: ignore[attr-defined]
         return error
 
+    def gather_on_main(self, mine: T) -> list[T] | None:
+        """All processes' objects, in rank order, on the main process; ``None`` on the others."""
+        if self.size == 1:
+            return [mine]
+        everyone: list[Any] | None = [None] * self.size if self.is_main else None
+        dist.gather_object(mine, everyone, dst=0, group=self._group)
+        return everyone
+
     def gather(self, mine: T) -> list[T]:
         """All processes' objects, in rank order, on every process."""
         if self.size == 1:
