@@ -7,14 +7,17 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 PROGRAM = """
 import json
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
+from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import EMAHook
 from torch import nn
@@ -26,7 +29,10 @@ from stl_backbones.engine.distributed import Ranks, leave, start_distributed
 from stl_backbones.engine.ema import WarmedUpEMA
 from stl_backbones.engine.guards import StopOnBadLoss
 from stl_backbones.engine.shared_buffers import SharedBuffersHook
-from stl_backbones.errors import InputError
+from stl_backbones.errors import InputError, MissingFileError
+from stl_backbones.results.lock import HeldError, locked
+from stl_backbones.training.resuming import choose_resume
+from stl_backbones.training.runs import work_folder_held
 
 start_distributed("pytorch")
 ranks = Ranks()
@@ -110,6 +116,23 @@ try:
     guard.before_checkpoint(Runner)
 except InputError as error:
     found["stopped"] = [str(error), error.reported_by_main]
+# Rank 1 sees another folder, as of another moment.
+found["resume"] = []
+folders = [[out / "with", out / "without"], [out / "without", out / "with"]]
+for folder in folders:
+    config = Config({"work_dir": str(folder[rank])})
+    try:
+        choose_resume(config, "auto", ranks)
+        found["resume"].append([config.resume, Path(config.load_from).name])
+    except MissingFileError as error:
+        found["resume"].append([str(error).split(":")[0], error.reported_by_main])
+try:
+    with locked(out / "with") if rank == 0 else nullcontext():
+        ranks.gather(None)
+        with work_folder_held(Config({"work_dir": str(out / "with")}), ranks, None):
+            pass
+except HeldError as error:
+    found["held"] = error.reported_by_main
 (out / f"{rank}.json").write_text(json.dumps(found))
 leave(0)
 """
@@ -121,6 +144,9 @@ def found(tmp_path_factory, torchrun):
     out = tmp_path_factory.mktemp("two")
     for rank in ("0", "1"):
         (out / rank).mkdir()
+    for folder in ("with", "without"):
+        (out / folder).mkdir()
+    torch.save({}, out / "with/iter_4.pth")
     (out / "program.py").write_text(PROGRAM)
     root = Path(__file__).parents[2]
     done = subprocess.run(
@@ -166,3 +192,15 @@ def test_all_stop_before_a_checkpoint_when_one_has_a_bad_loss(found):
     assert message == same
     assert message.startswith("the loss is nan in epoch 1, step 1")
     assert (by_main, on_other) == (False, True)
+
+
+def test_the_main_process_chooses_what_to_resume_and_reports_once(found):
+    chosen = [True, "iter_4.pth"]
+    assert [one["resume"][0] for one in found] == [chosen, chosen]
+    (message, by_main), (same, on_other) = (one["resume"][1] for one in found)
+    assert (message, by_main, on_other) == ("nothing to resume", False, True)
+    assert same == message
+
+
+def test_no_process_goes_on_in_a_folder_that_another_run_holds(found):
+    assert [one["held"] for one in found] == [False, True]
