@@ -23,6 +23,11 @@ class DeviceNumber:
                 self._copied.record()
         self._value = value
 
+    @property
+    def is_there(self) -> bool:
+        """Whether reading it waits for nothing."""
+        return self._copied is None or self._copied.query()
+
     def read(self) -> float:
         """The number, once the device has computed it."""
         if self._copied is not None:

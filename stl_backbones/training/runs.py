@@ -42,6 +42,11 @@ _NOTES = (
     "since its requires_grad=False", '"FileClient" will be deprecated',
     '"HardDiskBackend" is the alias',
 )  # fmt: skip
+# Hooks of mmengine -> those of ours that do the same, and more.
+_OUR_HOOKS = {
+    "CheckpointHook": "stl_backbones.SafeCheckpointHook",
+    "RuntimeInfoHook": "stl_backbones.LateRuntimeInfoHook",
+}
 
 
 @contextmanager
@@ -96,9 +101,7 @@ def prepare_run(
     Path(config.work_dir).mkdir(parents=True, exist_ok=True)
     if not os.access(config.work_dir, os.W_OK):
         raise InputError(f"work folder '{config.work_dir}' is not writable")
-    saving = config.get("default_hooks", {}).get("checkpoint")
-    if saving and saving.type == "CheckpointHook":
-        saving.type = "stl_backbones.SafeCheckpointHook"
+    _use_our_hooks(config)
     if launcher != "none" and not torch.cuda.is_available():
         config.model_wrapper_cfg = {"type": "stl_backbones.CPUDistributedDataParallel"}
         for part in parts(config.model):
@@ -108,11 +111,7 @@ def prepare_run(
     config.randomness = {"seed": None, "diff_rank_seed": True, **(config.get("randomness") or {})}
     workers = free_cores(ranks)
     for loader in filter(None, (config.get(f"{split}_dataloader") for split in uses)):
-        if loader.get("num_workers") is None:
-            loader.num_workers = workers
-        loader.setdefault("pin_memory", True)
-        if not torch.cuda.is_available():
-            loader.pin_memory = False  # torch warns about it without a GPU
+        _prepare_loader(loader, workers=workers)
         if skip_broken:
             _skip_broken(loader.dataset, config.get("default_scope"))
     return ranks
@@ -136,6 +135,23 @@ def build_runner(config: Config, uses: Sequence[str]) -> Runner:
     runner.dump_config()
     runner.logger.info(f"environment, config and all messages: {runner._log_dir}")
     return runner
+
+
+def _use_our_hooks(config: Config) -> None:
+    stated = config.get("default_hooks") or {}
+    config.default_hooks = {"runtime_info": {"type": "RuntimeInfoHook"}, **stated}
+    for hook in config.default_hooks.values():
+        if isinstance(hook, Mapping) and hook.get("type") in _OUR_HOOKS:
+            hook["type"] = _OUR_HOOKS[hook["type"]]
+
+
+def _prepare_loader(loader: Any, *, workers: int) -> None:
+    """State what a config leaves open: workers as there are cores, pinned memory for a GPU."""
+    if loader.get("num_workers") is None:
+        loader.num_workers = workers
+    loader.setdefault("pin_memory", True)
+    if not torch.cuda.is_available():
+        loader.pin_memory = False  # torch warns about it without a GPU
 
 
 def _skip_broken(settings: Any, scope: str | None) -> None:
