@@ -58,6 +58,17 @@ class Collectives:
         self._run(lambda: dist.all_gather_object(everyone, mine, group=self.group))
         return everyone
 
+    def gather_on_main(self, mine: T) -> list[T] | None:
+        """All processes' objects, in rank order, on process 0; ``None`` on the others.
+
+        Raises:
+            RuntimeError: If another process was lost.
+        """
+        is_main = dist.get_rank(self.group) == 0
+        everyone: list[Any] | None = [None] * dist.get_world_size(self.group) if is_main else None
+        self._run(lambda: dist.gather_object(mine, everyone, dst=0, group=self.group))
+        return everyone
+
     def end(self) -> None:
         """Wait for all processes to end this."""
         self._run(None)

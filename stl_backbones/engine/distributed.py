@@ -209,6 +209,12 @@ class Ranks:
             raise _marked(error if own else errors[0], is_main=self.is_main)
         return results[0]
 
+    def gather_on_main(self, mine: T) -> list[T] | None:
+        """All processes' objects, in rank order, on the main process; ``None`` on the others."""
+        if self.size == 1:
+            return [mine]
+        return _collectives().gather_on_main(mine)
+
     def gather(self, mine: T) -> list[T]:
         """All processes' objects, in rank order, on every process."""
         if self.size == 1:
