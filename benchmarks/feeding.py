@@ -126,7 +126,7 @@ class SleepingDetector(BaseDetector):
             shape = sample.ori_shape[:2]
             if shape not in self.found:
                 self.found[shape] = instances(*shape, classes=self.classes)
-            sample.pred_instances = self.found[shape].clone()
+            sample.pred_instances = self.found[shape]
         self.gpu.compute()
         return data["data_samples"]
 
@@ -307,16 +307,16 @@ def measure(case: Case, mode: str, workers: int, place: Path) -> dict[str, float
     return watch.per_version()
 
 
-def row(task: str, mode: str, found: dict[str, float], args: argparse.Namespace) -> str:
+def row(case: Case, mode: str, found: dict[str, float], args: argparse.Namespace) -> str:
     """A line of the table."""
-    model, main = found["slept"], max(found["main"], 0.0)
+    model, main = case.gpu.seconds / case.per_call, max(found["main"], 0.0)
     fed = found["loader"] + found["records"]
     there = max(model + main, fed / (args.cores - 1))
     waits = 1 - model / there
     return (
-        f"| {task} | {mode} | {1000 * model:.2f} | {1000 * found['loader']:.1f} | "
+        f"| {case.source.task} | {mode} | {1000 * model:.2f} | {1000 * found['loader']:.1f} | "
         f"{1000 * found['records']:.1f} | {1000 * main:.2f} | {1 / fed:.1f} | "
-        f"{1000 * found['wall']:.1f} | {1 - model / found['wall']:.0%} | "
+        f"{1000 * found['wall']:.1f} | {1 - found['slept'] / found['wall']:.0%} | "
         f"{(args.cores - 1) / fed:.0f} of {1 / model:.0f} | {waits:.0%} | "
         f"{'yes' if waits < TARGET else 'no'} |"
     )
@@ -345,13 +345,14 @@ def main() -> None:
         "versions/s a worker feeds", "sweep here", "model waits here",
         f"fed of needed versions/s, {args.cores} cores", "model waits", f"below {TARGET:.0%}",
     )  # fmt: skip
-    print(f"| {' | '.join(heads)} |\n|---|---|{'--:|' * 9}---|")
+    rows = [f"| {' | '.join(heads)} |\n|---|---|{'--:|' * 9}---|"]
     with tempfile.TemporaryDirectory() as place:
         for task in args.tasks:
             case = CASES[task](Path(place) / task, args)
             for mode in args.modes:
                 found = measure(case, mode, args.workers, Path(place) / f"{task} {mode}")
-                print(row(task, mode, found, args), flush=True)
+                rows.append(row(case, mode, found, args))
+    print(*rows, sep="\n")
     peaks = [
         resource.getrusage(who).ru_maxrss / 1024
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)

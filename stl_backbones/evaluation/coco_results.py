@@ -146,13 +146,15 @@ def _shortest(value: np.float32) -> float:
 
 
 def encode_image(detections: Sequence[Mapping[str, Any]]) -> bytes:
-    """One image's detections as compressed lines of JSON, one per detection."""
+    """One image's detections as compressed JSON, one per line, with commas between them."""
     lines = [json.dumps(found, separators=(",", ":")) for found in detections]
-    return gzip.compress("\n".join(lines).encode(), compresslevel=6, mtime=0)
+    return _compressed(",\n".join(lines))
 
 
 def encode_file(images: Iterable[bytes]) -> bytes:
     """The file of a cell: a list in COCO's result format, as compressed JSON.
+
+    Nothing is compressed anew: gzip's files may be put one after the other, and read as one.
 
     Args:
         images: `encode_image` of each image.
@@ -160,9 +162,13 @@ def encode_file(images: Iterable[bytes]) -> bytes:
     Returns:
         Bytes that depend on the detections alone. ``json.load(gzip.open(path))`` reads them.
     """
-    texts = (gzip.decompress(packed).decode() for packed in images)
-    lines = [line for text in texts for line in text.split("\n") if line]
-    return gzip.compress(f"[{(',' + chr(10)).join(lines)}]\n".encode(), compresslevel=6, mtime=0)
+    empty, comma = _compressed(""), _compressed(",\n")
+    found = comma.join(packed for packed in images if packed != empty)
+    return _compressed("[") + found + _compressed("]\n")
+
+
+def _compressed(text: str) -> bytes:
+    return gzip.compress(text.encode(), compresslevel=6, mtime=0)
 
 
 __all__ = ["encode_file", "encode_image", "instances_of", "pack_rows", "to_coco_results"]

@@ -1,5 +1,7 @@
 """Predictions as they leave a device, against pycocotools on the masks themselves."""
 
+import gzip
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +10,13 @@ import torch
 from pycocotools import mask as coco_mask
 
 from stl_backbones.engine.to_host import to_host
-from stl_backbones.evaluation.coco_results import instances_of, pack_rows, to_coco_results
+from stl_backbones.evaluation.coco_results import (
+    encode_file,
+    encode_image,
+    instances_of,
+    pack_rows,
+    to_coco_results,
+)
 
 
 class Instances(SimpleNamespace):
@@ -55,3 +63,11 @@ def test_no_detections(shape):
 def test_a_mask_may_have_a_score_of_its_own():
     found = results(torch.ones(1, 2, 2), mask_scores=torch.tensor([0.3]))
     assert found[0]["mask_score"] == 0.3
+
+
+@pytest.mark.parametrize("counts", [(), (0,), (0, 0), (2, 0, 1), (0, 1)])
+def test_a_file_holds_all_images_detections_in_order(counts):
+    images = [[{"image_id": i, "score": n / 4} for n in range(c)] for i, c in enumerate(counts)]
+    content = encode_file(encode_image(found) for found in images)
+    assert json.loads(gzip.decompress(content)) == [one for found in images for one in found]
+    assert content == encode_file(encode_image(found) for found in images)
