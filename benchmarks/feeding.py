@@ -324,7 +324,7 @@ def row(case: Case, mode: str, found: dict[str, float], args: argparse.Namespace
 
 # What is the GPU's work where there is one.
 DEVICE_PART = {
-    "segmentation": (segmentation_task, "sample_confusion"),
+    "segmentation": (segmentation_task, "count_pixels"),
     "detection": (coco_results, "pack_rows"),
     "classification": (Classifier, "scores"),
 }

@@ -11,10 +11,11 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkProcess
 from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-defined]
 from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeVar
+
+from stl_backbones.datasets import loading
 
 Item = TypeVar("Item")
 Record = TypeVar("Record")
@@ -24,19 +25,18 @@ _LOOK = 1.0  # seconds after which a process looks whether the main one is still
 
 
 class _Worker(NamedTuple):
-    process: ForkProcess
+    process: Any
     connection: Connection
 
 
 class RecordPool:
     """Calls a function in other processes, a few items ahead of who wants the results.
 
-    One thread of this process waits for each of them. The processes are forked: the function need
-    not be importable, a script needs no main guard, and what is in memory is shared. So the
-    function must use neither the model's device nor torch.
+    One thread of this process waits for each of them. Forked processes share the memory of this
+    one, a GPU's apart: the function must use neither the model's device nor torch.
 
     Args:
-        make: Item -> record.
+        make: Item -> record; picklable, for systems that start processes anew.
         workers: Processes; 0 calls the function here.
     """
 
@@ -92,10 +92,12 @@ class RecordPool:
         self._workers.clear()
 
     def _start(self) -> _Worker:
-        context = multiprocessing.get_context("fork")
+        context: Any = multiprocessing.get_context(loading.START_METHOD)
         ours, theirs = context.Pipe()
-        # A process that held another's pipe open would keep it waiting for a dead main process.
-        inherited = [ours, *(worker.connection for worker in self._workers)]
+        inherited = []
+        if loading.START_METHOD == "fork":
+            # Held open by another process, a pipe would outlive the main one.
+            inherited = [ours, *(worker.connection for worker in self._workers)]
         process = context.Process(
             target=_work,
             args=(theirs, inherited, self._make),

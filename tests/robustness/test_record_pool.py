@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from stl_backbones.cli.lost_processes import describe_lost_process
+from stl_backbones.datasets import loading
 from stl_backbones.errors import InputError
 from stl_backbones.robustness.record_pool import RecordPool
 
@@ -26,7 +27,9 @@ def records(pool, items):
     return [future.result() for future in [pool.submit(lambda i=i: i) for i in items]]
 
 
-def test_records_are_made_elsewhere_and_come_in_order():
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_records_are_made_elsewhere_and_come_in_order(monkeypatch, method):
+    monkeypatch.setattr(loading, "START_METHOD", method)
     with RecordPool(square, workers=2) as pool:
         made = records(pool, range(30))
     assert [value for value, _ in made] == [number * number for number in range(30)]

@@ -7,7 +7,6 @@ import hashlib
 import io
 import logging
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -183,11 +182,11 @@ class DetectionSet(DenseSet):
     def score(self, blocks: Sequence[range], cells: Sequence[Cell], tick: Tick) -> Iterator[Scored]:
         """As every task's, with processes that make records beside those that make versions."""
         make = RecordMaker(self.matcher, category_ids=self.category_ids, kinds=self.kinds)
-        workers = self.options.workers if blocks and cells else 0
+        workers = self.workers if blocks and cells else 0
         with RecordPool(make, workers=workers) as self._pool:
             yield from super().score(blocks, cells, tick)
 
-    def score_block(self, block: range, versions: Sequence[Any]) -> list[Future[Samples]]:
+    def score_block(self, block: range, versions: Sequence[Any]) -> Any:
         """Predict the images, and have their records made."""
         predicted = zip(block, self._predict(versions), strict=True)
         return [self.record(image, sample) for image, sample in predicted]
@@ -201,7 +200,7 @@ class DetectionSet(DenseSet):
             raise InputError(f"'{name}': {error}") from error
         return self._pool.submit(lambda: (name, number, arrived()))
 
-    def collect(self, block: range, kept: list[Future[Samples]]) -> Samples:
+    def collect(self, block: range, kept: Any) -> Samples:
         """Wait for the records, and join them."""
         del block
         return join_images([record.result() for record in kept])
