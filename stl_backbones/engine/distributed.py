@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
+from stl_backbones.engine.network import choose_interface, notice_silence
 from stl_backbones.errors import InputError
 
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
@@ -53,12 +54,21 @@ def start_distributed(launcher: str) -> None:
     if "MASTER_ADDR" not in os.environ:
         os.environ["MASTER_ADDR"] = _first_host(launcher)
     os.environ.setdefault("MASTER_PORT", "29500")
+    choose_interface(os.environ["MASTER_ADDR"])
     backend = "gloo"
     if torch.cuda.is_available():
         backend = "nccl"
         # A launcher may show each process one GPU alone, whatever its number on the host.
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-    dist.init_process_group(backend)
+    try:
+        dist.init_process_group(backend)
+    except RuntimeError as error:  # torch's errors of store and network among them
+        place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise InputError(
+            f"process {os.environ['RANK']} of {os.environ['WORLD_SIZE']} does not reach the others "
+            f"by way of {place}: {str(error).splitlines()[0]}; see docs/several_hosts.md"
+        ) from error
+    notice_silence()
 
 
 def _first_host(launcher: str) -> str:
@@ -104,6 +114,7 @@ class Ranks:
         self.rank = dist.get_rank() if dist.is_initialized() else 0
         # Python objects travel over gloo, whatever the tensors use.
         self._group = dist.new_group(backend="gloo", timeout=_WAIT) if self.size > 1 else None
+        notice_silence()
 
     @property
     def is_main(self) -> bool:
