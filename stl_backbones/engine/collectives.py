@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
+from stl_backbones.engine.network import notice_silence
+
 T = TypeVar("T")
 BEAT = 5.0  # seconds
 # Longer than a living process ever keeps its threads from running, for example while it compiles.
@@ -36,6 +38,7 @@ class Collectives:
     def __init__(self) -> None:
         # Over gloo, whatever the tensors use.
         self.group = dist.new_group(backend="gloo", timeout=SILENCE)
+        notice_silence()  # of its connections
         self._asked: queue.SimpleQueue[_Asked] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="collectives", daemon=True)
         self._thread.start()
