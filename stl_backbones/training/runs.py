@@ -183,7 +183,7 @@ class _OurRunner(Runner):
                 handler.addFilter(_is_for_terminal)
         return logger
 
-    def build_dataloader(  # type: ignore[override]  # mmengine calls it on the runner
+    def build_dataloader(  # mmengine, which has a static method, calls it on the runner
         self, dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
         """Build a loader: its sampler has the job's seed, its workers what they need.

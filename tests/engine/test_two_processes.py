@@ -115,7 +115,7 @@ guard.after_train_iter(Runner, 0, None, {"loss": torch.tensor(bad)})
 try:
     guard.before_checkpoint(Runner)
 except InputError as error:
-    found["stopped"] = [str(error), error.reported_by_main]
+    found["stopped"] = [str(error), getattr(error, "reported_by_main", None)]
 # Rank 1 sees another folder, as of another moment.
 found["resume"] = []
 folders = [[out / "with", out / "without"], [out / "without", out / "with"]]
@@ -125,14 +125,14 @@ for folder in folders:
         choose_resume(config, "auto", ranks)
         found["resume"].append([config.resume, Path(config.load_from).name])
     except MissingFileError as error:
-        found["resume"].append([str(error).split(":")[0], error.reported_by_main])
+        found["resume"].append([str(error).split(":")[0], getattr(error, "reported_by_main", None)])
 try:
     with locked(out / "with") if rank == 0 else nullcontext():
         ranks.gather(None)
         with work_folder_held(Config({"work_dir": str(out / "with")}), ranks, None):
             pass
 except HeldError as error:
-    found["held"] = error.reported_by_main
+    found["held"] = getattr(error, "reported_by_main", None)
 (out / f"{rank}.json").write_text(json.dumps(found))
 leave(0)
 """
