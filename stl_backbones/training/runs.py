@@ -25,7 +25,7 @@ from stl_backbones.config.walk import innermost_datasets, parts
 from stl_backbones.engine.checkpointing import write_whole_files
 from stl_backbones.engine.collecting import collect_through_group
 from stl_backbones.engine.data_workers import equip_workers, free_cores
-from stl_backbones.engine.distributed import Ranks, start_distributed
+from stl_backbones.engine.distributed import Ranks, check_own_gpu, start_distributed
 from stl_backbones.engine.guards import StopOnBadLoss
 from stl_backbones.engine.safe_loaders import install_safe_loaders
 from stl_backbones.engine.shared_buffers import SharedBuffersHook
@@ -89,9 +89,12 @@ def prepare_run(
         The processes.
 
     Raises:
-        ValueError: If the launcher did not start this process, or the work folder is read-only.
+        ValueError: If the launcher did not start this process, the work folder is read-only, or
+            processes that train share a GPU.
     """
     start_distributed(launcher)
+    if "train" in uses:
+        check_own_gpu()
     ranks = Ranks()
     collect_through_group(ranks)
     install_safe_loaders()
