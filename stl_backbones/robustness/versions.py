@@ -118,8 +118,19 @@ def load_versions(
     Yields:
         What `Versions.pack` returns for a group's images in one cell, on the device.
     """
-    make = _made_here if in_this_process else _made_by_workers
-    made = make(versions, groups, cells, workers, putting_on(device))
+    # Loaders start their workers here: one forked in a thread of a pool fails when it ends.
+    put = putting_on(device)
+    if in_this_process:
+        flat = [index for group in groups for index in group]
+        loaded = _loader(_Loaded(versions), flat, workers)
+        made = _made_here(versions, groups, cells, loaded, put)
+    else:
+        shares = max(workers, 1)
+        parts = [
+            Part(share, cell) for group in groups for cell in cells for share in _cut(group, shares)
+        ]
+        shared = _loader(_Made(versions), parts, workers)
+        made = _joined(versions, shared, len(parts) // shares, shares, put)
     yield from one_ahead(made, device) if in_this_process or device != CPU else made
 
 
@@ -127,29 +138,19 @@ def _made_here(
     versions: Versions,
     groups: Sequence[tuple[int, ...]],
     cells: Sequence[Cell],
-    workers: int,
+    loaded: Iterator[Any],
     put: Put,
 ) -> Iterator[Any]:
-    loaded = _loader(_Loaded(versions), [index for group in groups for index in group], workers)
     for group in groups:
         versions.keep(group, [next(loaded) for _ in group])
         for cell in cells:
             yield versions.send(versions[Part(group, cell)], put)
 
 
-def _made_by_workers(
-    versions: Versions,
-    groups: Sequence[tuple[int, ...]],
-    cells: Sequence[Cell],
-    workers: int,
-    put: Put,
+def _joined(
+    versions: Versions, made: Iterator[Any], groups: int, shares: int, put: Put
 ) -> Iterator[Any]:
-    shares = max(workers, 1)
-    parts = [
-        Part(share, cell) for group in groups for cell in cells for share in _cut(group, shares)
-    ]
-    made = _loader(_Made(versions), parts, workers)
-    for _ in range(len(parts) // shares):
+    for _ in range(groups):
         yield _join([versions.send(next(made), put) for _ in range(shares)])
 
 

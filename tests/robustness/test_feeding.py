@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from stl_backbones.records import CLEAN, Cell
-from stl_backbones.robustness import feeding
+from stl_backbones.robustness import feeding, versions
 from stl_backbones.robustness.feeding import map_tensors, one_ahead, putting_on
 from stl_backbones.robustness.versions import Versions, load_versions
 
-CPU, GPU, META = torch.device("cpu"), torch.device("cuda", 0), torch.device("meta")
+CPU, GPU, META = torch.device("cpu"), torch.device("cuda", 3), torch.device("meta")
 
 
 class Numbers(Versions):
@@ -97,6 +97,24 @@ def test_the_next_item_is_prepared_meanwhile():
     assert list(made) == [2]
 
 
+@pytest.mark.parametrize("in_this_process", [False, True])
+def test_workers_start_in_the_main_thread(in_this_process):
+    """Forked in a pool's own thread they would end with an error, which torch reports at times."""
+    begun = []
+
+    class Noticing(versions.DataLoader):
+        def __iter__(self):
+            begun.append(threading.current_thread() is threading.main_thread())
+            return super().__iter__()
+
+    with mock.patch.object(versions, "DataLoader", Noticing):
+        made = load_versions(
+            Numbers(), [(0,)], [CLEAN], workers=1, in_this_process=in_this_process
+        )  # fmt: skip
+        assert [part.tolist() for part in made] == [[0]]
+    assert begun == [True]
+
+
 class Stream:
     """Keeps what is asked of a stream of a GPU."""
 
@@ -134,10 +152,13 @@ def test_a_gpu_copies_beside_the_model_and_has_two_items_at_most(monkeypatch):
             assert inside.stream is copies  # of the thread that prepares
             yield torch.tensor(number)
 
-    monkeypatch.setattr(torch.cuda, "Stream", lambda device: copies)
+    asked = []
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: asked.append(device) or copies)
     monkeypatch.setattr(torch.cuda, "stream", entered)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: model)
+    # A thread begins on the first GPU; entering the stream takes it to the stream's.
     log.extend(f"model works on {int(item)}" for item in one_ahead(items(), GPU))
+    assert asked == [GPU]
     assert log == [
         "model waits for copy 1", "model works on 0",
         "model waits for copy 2", "model works on 1", "host waits for model 1",

@@ -23,7 +23,7 @@ from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS
 from stl_backbones.corruptions import Protocol, register_corruption, register_protocol
 
-@TRANSFORMS.register_module()
+@TRANSFORMS.register_module(force=True)
 class HalfAsBright(BaseTransform):
     def transform(self, results):
         results["img"] = results["img"] // 2
@@ -63,8 +63,8 @@ def own_sweep(own_catalog, repo_root, mini_checkpoint, mini_options, tmp_path, m
     config = tmp_path / "own.py"
     config.write_text(
         f"_base_ = ['{repo_root}/configs/seg/stl_fan_t_mini.py']\n"
-        "test_pipeline = [dict(type='LoadImageFromFile'), dict(type='HalfAsBright'),\n"
-        "    dict(type='Resize', scale=(128, 64), keep_ratio=False),\n"
+        "test_pipeline = [dict(type='LoadImageFromFile'),\n"
+        "    dict(type='Resize', scale=(128, 64), keep_ratio=False), dict(type='HalfAsBright'),\n"
         "    dict(type='LoadAnnotations'), dict(type='PackSegInputs')]\n"
         "test_dataloader = dict(dataset=dict(pipeline=test_pipeline))\n"
     )
