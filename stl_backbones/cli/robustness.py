@@ -105,6 +105,7 @@ def _prepared(args: argparse.Namespace) -> tuple[Source, Path, SweepOptions]:
         workers=_workers(args.workers),
         batch_size=args.batch_size,
         amp=args.amp,
+        tf32=args.tf32,
         task_options={
             name: getattr(args, name) for name in TASK_OPTIONS if getattr(args, name) is not None
         },

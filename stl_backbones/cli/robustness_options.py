@@ -11,6 +11,7 @@ from stl_backbones.cli.tool import (
     add_custom_imports,
     add_no_ema,
     add_run_options,
+    add_tf32,
     add_trust_checkpoint,
     make_parser,
 )
@@ -87,6 +88,7 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
         "batch is scored in all cells, then kept (default: 1; classifiers: 16, on a GPU "
         "128)")  # fmt: skip
     add_amp(parser)
+    add_tf32(parser)
     add_device(parser)
     add("--tta", action="store_const", const=True, help="test-time augmentation, as the config, or "
         "mmdet, states it")  # fmt: skip

@@ -37,6 +37,7 @@ class SweepOptions:
         batch_size: Images of a batch, at most, and of the work lost when the process is killed;
             default: the task's. Only images of one size share a batch.
         amp: Mixed precision, ``'bfloat16'`` or ``'float16'``; see `stl_backbones.engine.precision`.
+        tf32: Let a GPU compute float32 in TF32, see `repeatable_scoring` of the same module.
         task_options: Options that the task alone has, by name, as given; see
             `stl_backbones.robustness.tasks.Task.options`.
     """
@@ -55,6 +56,7 @@ class SweepOptions:
     workers: int = 1
     batch_size: int | None = None
     amp: str | None = None
+    tf32: bool = False
     task_options: Mapping[str, Any] = field(default_factory=dict)
 
     def resolved(self, *, protocol: str, batch_size: int) -> SweepOptions:

@@ -21,7 +21,7 @@ from mmengine.runner import Runner
 from stl_backbones.config.settings import without_unused
 from stl_backbones.config.walk import innermost_datasets, parts
 from stl_backbones.engine.checkpointing import write_whole_files
-from stl_backbones.engine.distributed import start_distributed
+from stl_backbones.engine.distributed import check_own_gpu, start_distributed
 from stl_backbones.engine.safe_loaders import install_safe_loaders
 from stl_backbones.errors import InputError
 from stl_backbones.results.lock import locked
@@ -69,9 +69,12 @@ def prepare_run(
     """Join the launcher's processes and make the config fit them and its work folder.
 
     Raises:
-        ValueError: If the launcher did not start this process, or the work folder is read-only.
+        ValueError: If the launcher did not start this process, the work folder is read-only, or
+            processes that train share a GPU.
     """
     start_distributed(launcher)
+    if "train" in uses:
+        check_own_gpu()
     install_safe_loaders()
     write_whole_files()
     config.launcher = launcher
