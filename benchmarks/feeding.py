@@ -56,6 +56,7 @@ from stl_backbones.datasets.imagenet_classes import imagenet_wnids
 from stl_backbones.datasets.mini import render_scene
 from stl_backbones.datasets.mini.writers import CocoWriter, write_cityscapes
 from stl_backbones.evaluation import coco_results
+from stl_backbones.robustness import versions
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.sources import Source
 from stl_backbones.robustness.sources.base import DenseModel
@@ -302,7 +303,9 @@ def measure(case: Case, mode: str, workers: int, place: Path) -> dict[str, float
     """Seconds for a version, by where they are spent."""
     watch, task = Watch(case.gpu), case.source.task
     options = dataclasses.replace(case.options, mode=mode, workers=workers)
-    with watch.taking_off(*DEVICE_PART[task]):
+    # For a GPU versions are received in a thread of their own.
+    in_a_thread = mock.patch.object(versions, "CPU", None)
+    with watch.taking_off(*DEVICE_PART[task]), in_a_thread:
         sweep(case.source, work_dir=place, options=options, on_progress=watch.read)
     return watch.per_version()
 
