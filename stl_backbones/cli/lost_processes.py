@@ -28,6 +28,8 @@ def describe_lost_process(error: BaseException) -> str | None:
         One line; ``None`` if the error is about something else.
     """
     message = str(error)
+    if isinstance(error, ChildProcessError):  # ours, of a pool of processes
+        return message
     worker = _WORKER.search(message)
     if worker:
         how = f" ({worker['signal'].strip()})" if worker["signal"] else ""

@@ -97,8 +97,8 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
         "--workers",
         type=whole_from(0, MAX_WORKERS),
         metavar="N",
-        help="processes that make images; default: the cores that the network leaves, on a GPU "
-        "all that it may use, on the CPU 1; 0: the main process makes them",
+        help="processes that make images; default: the cores that the network leaves, with a GPU "
+        "all of this process's share but 1, on the CPU 1; 0: the main process makes them",
     )
     add_custom_imports(parser)
     add_run_options(parser)

@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
+from stl_backbones.engine.network import notice_silence
+
 T = TypeVar("T")
 BEAT = 5.0  # seconds
 # Longer than a living process ever keeps its threads from running, for example while it compiles.
@@ -36,6 +38,7 @@ class Collectives:
     def __init__(self) -> None:
         # Over gloo, whatever the tensors use.
         self.group = dist.new_group(backend="gloo", timeout=SILENCE)
+        notice_silence()  # of its connections
         self._asked: queue.SimpleQueue[_Asked] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="collectives", daemon=True)
         self._thread.start()
@@ -56,6 +59,17 @@ class Collectives:
         """
         everyone: list[Any] = [None] * dist.get_world_size(self.group)
         self._run(lambda: dist.all_gather_object(everyone, mine, group=self.group))
+        return everyone
+
+    def gather_on_main(self, mine: T) -> list[T] | None:
+        """All processes' objects, in rank order, on process 0; ``None`` on the others.
+
+        Raises:
+            RuntimeError: If another process was lost.
+        """
+        is_main = dist.get_rank(self.group) == 0
+        everyone: list[Any] | None = [None] * dist.get_world_size(self.group) if is_main else None
+        self._run(lambda: dist.gather_object(mine, everyone, dst=0, group=self.group))
         return everyone
 
     def end(self) -> None:

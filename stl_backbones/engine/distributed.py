@@ -50,7 +50,6 @@ def start_distributed(launcher: str) -> None:
     if launcher == "none" or dist.is_initialized():
         return
     _name_place(launcher)
-    choose_interface(os.environ["MASTER_ADDR"])
     try:
         store, rank, size = next(rendezvous("env://", timeout=_PATIENCE))
         backend = _choose_backend(store, rank, size)
@@ -91,6 +90,7 @@ def _name_place(launcher: str) -> None:
     os.environ.setdefault(
         "MASTER_PORT", str(10000 + int(job) % 20000) if job.isdecimal() else "29500"
     )
+    choose_interface(os.environ["MASTER_ADDR"])
 
 
 def _choose_backend(store: dist.Store, rank: int, size: int) -> str:
@@ -217,9 +217,15 @@ class Ranks:
             error = caught
         errors = [found for found in self.gather(error) if found is not None]
         if errors:
-            own = self.is_main and error is not None
-            raise _marked(error if own else errors[0], is_main=self.is_main)
+            own = error if self.is_main and error is not None else errors[0]
+            raise _marked(own, is_main=self.is_main)
         return results[0]
+
+    def gather_on_main(self, mine: T) -> list[T] | None:
+        """All processes' objects, in rank order, on the main process; ``None`` on the others."""
+        if self.size == 1:
+            return [mine]
+        return _collectives().gather_on_main(mine)
 
     def gather(self, mine: T) -> list[T]:
         """All processes' objects, in rank order, on every process."""

@@ -10,6 +10,7 @@ from stl_backbones.config.data_check import check_data, check_truth, naming_empt
 from stl_backbones.config.openmmlab import contiguous_maps, with_tta
 from stl_backbones.config.reading import building, load_config, running
 from stl_backbones.config.tasks import task_of
+from stl_backbones.datasets.integrity import checking_files_by
 from stl_backbones.engine.loading import load_model_weights
 from stl_backbones.engine.precision import check_tf32, predict_in, repeatable_scoring
 from stl_backbones.models import read_checkpoint
@@ -65,13 +66,13 @@ def evaluate(
     config = load_config(config_path, options=options, data_root=data_root, uses=_USES)
     check_parts(config, "test_dataloader", "test_evaluator")
     config = with_tta(config) if tta else config
-    prepare_run(
+    ranks = prepare_run(
         config, config_path, work_dir=work_dir, launcher=launcher, uses=_USES,
         skip_broken=skip_broken,
     )  # fmt: skip
     raw = read_checkpoint(checkpoint)  # what cannot be read is reported before anything is built
     config.load_from = str(checkpoint)
-    with building("the test run"), naming_empty_data():
+    with building("the test run"), naming_empty_data(), checking_files_by(ranks.on_main):
         runner = build_runner(config, _USES)
         runner.test_loop  # noqa: B018  builds the data set: its errors come before any work
     model = bare_model(runner)

@@ -1,7 +1,6 @@
 """How a process joins its job: backend, device and first host, without a GPU and without a job."""
 
 import os
-import threading
 from types import SimpleNamespace
 from unittest import mock
 
@@ -16,7 +15,6 @@ from stl_backbones.engine.distributed import (
     start_distributed,
 )
 from stl_backbones.errors import InputError
-from stl_backbones.robustness.versions import _one_ahead
 
 TORCHRUN = {
     "RANK": "5",
@@ -178,17 +176,3 @@ def test_mpi_on_one_host_needs_no_address_and_on_several_asks_for_it(start):
 )  # fmt: skip
 def test_the_first_host_of_a_node_list(hosts, first):
     assert first_of_node_list(hosts) == first
-
-
-def test_images_are_prepared_on_the_device_of_the_process():
-    chosen = {}
-    with (
-        mock.patch.object(torch.cuda, "is_available", return_value=True),
-        mock.patch.object(torch.cuda, "current_device", return_value=3),
-        mock.patch.object(
-            torch.cuda, "set_device", lambda index: chosen.update({threading.get_ident(): index})
-        ),
-    ):
-        threads = set(_one_ahead(threading.get_ident() for _ in range(3)))
-    assert chosen == dict.fromkeys(threads, 3)
-    assert threading.get_ident() not in threads
