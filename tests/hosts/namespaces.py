@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 _numbers = itertools.count()
@@ -40,21 +40,25 @@ class Host:
     Args:
         name: Of its namespace.
         address: Where the other one reaches it.
+        started: The processes that were started there.
     """
 
     name: str
     address: str
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(
         self, words: Sequence[object], *, cwd: Path, output: Path, environment: Mapping[str, str]
     ) -> subprocess.Popen[bytes]:
         """Start a process there, in a session of its own."""
         with output.open("wb") as file:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 ["ip", "netns", "exec", self.name, *map(str, words)],
                 cwd=cwd, env=dict(environment), stdout=file, stderr=subprocess.STDOUT,
                 start_new_session=True,
             )  # fmt: skip
+        self.started.append(process)
+        return process
 
     def pids(self) -> list[int]:
         """All processes that run there."""
@@ -68,6 +72,8 @@ class Host:
         for pid in self.pids():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        for process in self.started:
+            process.wait(10)
 
     def cut_off(self) -> None:
         """Pull the cable: whatever was sent is lost, and nobody is told."""
