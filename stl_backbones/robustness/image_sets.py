@@ -16,7 +16,6 @@ from stl_backbones.datasets.imagenet_classes import imagenet_wnids, subset_indic
 from stl_backbones.datasets.labelled_images import LabelledImages, choose_classes, find_images
 from stl_backbones.datasets.views import IMAGENET_C_VIEW
 from stl_backbones.errors import InputError, MissingFileError
-from stl_backbones.models.counting import count_macs, count_parameters
 from stl_backbones.records import CLEAN, Cell, Provenance
 from stl_backbones.robustness.classifier_versions import ViewRules
 from stl_backbones.robustness.corrupted_copy import CorruptedCopy, find_copy
@@ -211,8 +210,6 @@ class _Describer:
 
     def __init__(self, classifier: Classifier, asked: Asked, *, is_imagenet: bool) -> None:
         self.classifier, self.asked, self.is_imagenet = classifier, asked, is_imagenet
-        self.parameters = count_parameters(classifier.network)
-        self.macs = count_macs(classifier.network, classifier.view.size, classifier.channels)
 
     def are_imagenet_val(self, images: LabelledImages) -> bool:
         """Whether scores are ImageNet-1K's: its validation images, and all its classes."""
@@ -251,13 +248,13 @@ class _Describer:
             "config_sha256": classifier.config_sha256,
             "checkpoint_sha256": classifier.checkpoint_sha256,
             "inference": ", ".join(filter(None, parts)),
-            "parameters": self.parameters,
-            "macs": self.macs,
+            "parameters": classifier.parameters,
+            "macs": classifier.macs,
             "notes": (*notes, *classifier.notes, *_data_notes(images)),
             "imagenet_val": self.are_imagenet_val(images),
             **corruption,
         }
-        return describe(options, libraries=("timm",), **fields)
+        return describe(options, libraries=classifier.libraries, **fields)
 
     def main_notes(self, found: CorruptedCopy | None, images: LabelledImages) -> list[str]:
         """What a table must say of the corrupted cells."""

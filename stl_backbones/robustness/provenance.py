@@ -33,12 +33,11 @@ def describe(options: SweepOptions, *, libraries: Sequence[str], **fields: Any) 
     Args:
         options: Resolved options.
         libraries: Packages that predict, where they are installed.
-        **fields: Fields of a `Provenance` but for protocol, device and versions.
+        **fields: Fields of a `Provenance`; protocol, device and versions are filled in.
     """
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    return Provenance(
-        protocol=options.protocol, device=device, versions=_versions_of(libraries), **fields
-    )
+    stated = {"protocol": options.protocol, "device": device, "versions": _versions_of(libraries)}
+    return Provenance(**{**stated, **fields})
 
 
 def corruption_fields(copy: CorruptedCopy | None, options: SweepOptions) -> dict[str, Any]:
