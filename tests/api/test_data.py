@@ -87,6 +87,19 @@ def test_an_annotation_of_another_size_is_refused(coco):
         find_data(coco, OPTIONS)
 
 
+def test_configs_of_data_sets(maps, coco):
+    prefix = {"img_path": str(maps[0]), "seg_map_path": str(maps[1])}
+    settings = {"type": "BaseSegDataset", "img_suffix": ".png", "seg_map_suffix": ".png",
+                "metainfo": {"classes": NAMES}, "data_prefix": prefix}  # fmt: skip
+    items, own = find_data(settings, OPTIONS), find_data(maps, OPTIONS, classes=NAMES)
+    assert (items.keys, items.fingerprint) == (own.keys, own.fingerprint)
+    assert np.array_equal(items.truth(3), own.truth(3))
+    assert np.array_equal(items.image(3), own.image(3))
+    settings = {"type": "CocoDataset", "ann_file": str(coco[0]), "pipeline": [],
+                "data_prefix": {"img": str(coco[1])}, "metainfo": {"classes": ("brick", "leaf")}}  # fmt: skip
+    assert find_data(settings, OPTIONS).category_ids == (8, 7)
+
+
 def test_class_folders(folders):
     assert isinstance(find_data(folders, OPTIONS), ClassFolders)
 
