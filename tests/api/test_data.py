@@ -96,7 +96,8 @@ def test_configs_of_data_sets(maps, coco):
     assert np.array_equal(items.truth(3), own.truth(3))
     assert np.array_equal(items.image(3), own.image(3))
     settings = {"type": "CocoDataset", "ann_file": str(coco[0]), "pipeline": [],
-                "data_prefix": {"img": str(coco[1])}, "metainfo": {"classes": ("brick", "leaf")}}  # fmt: skip
+                "data_prefix": {"img": str(coco[1])}}  # fmt: skip
+    settings["metainfo"] = {"classes": ("brick", "leaf")}
     assert find_data(settings, OPTIONS).category_ids == (8, 7)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from stl_backbones.datasets.class_folders import ClassFolders
 from stl_backbones.errors import InputError
+from stl_backbones.packages import require
 from stl_backbones.paths import check_folder
 from stl_backbones.robustness.coco_items import CocoItems, GivenBoxes
 from stl_backbones.robustness.items import GivenItems, Items, LabelMapItems
