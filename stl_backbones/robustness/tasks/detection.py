@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,16 @@ from mmengine.logging import print_log
 from pycocotools.coco import COCO
 
 from stl_backbones.datasets.coco_annotations import check_scored, coco_of_items, read_annotations
+from stl_backbones.engine.to_host import to_host
 from stl_backbones.errors import InputError
-from stl_backbones.evaluation.coco_results import encode_file, encode_image, to_coco_results
-from stl_backbones.evaluation.detection import KINDS, MAX_DETECTIONS, DetectionMatcher
+from stl_backbones.evaluation.coco_results import encode_file, instances_of
+from stl_backbones.evaluation.detection import (
+    KINDS,
+    MAX_DETECTIONS,
+    DetectionMatcher,
+    join_images,
+)
+from stl_backbones.evaluation.detection_records import PACKED, RecordMaker
 from stl_backbones.records import Cell
 from stl_backbones.results import CellStore
 from stl_backbones.results.atomic import write_atomically
@@ -26,11 +33,11 @@ from stl_backbones.results.detections import (
     detections_path,
     has_its_detections,
 )
-from stl_backbones.robustness.tasks.base import Samples, Tally
+from stl_backbones.robustness.record_pool import RecordPool
+from stl_backbones.robustness.tasks.base import Samples, Scored, Tally, Tick
 from stl_backbones.robustness.tasks.dense import DenseSet, DenseTask
 from stl_backbones.robustness.tasks.registry import register_task
 
-_PACKED = "packed_detections"
 _WORDS = {"bbox": "boxes", "segm": "masks"}
 
 
@@ -172,21 +179,31 @@ class DetectionSet(DenseSet):
             if info.get("xml_path"):
                 yield f"{key} objects", Path(info["xml_path"])
 
-    def record(self, image: int, sample: Any) -> Samples:
-        """What `DetectionMatcher.match` gives, and the packed detections ``(bytes,)`` uint8."""
-        number = self.image_numbers[image]
+    def score(self, blocks: Sequence[range], cells: Sequence[Cell], tick: Tick) -> Iterator[Scored]:
+        """As every task's, with processes that make records beside those that make versions."""
+        make = RecordMaker(self.matcher, category_ids=self.category_ids, kinds=self.kinds)
+        workers = self.workers if blocks and cells else 0
+        with RecordPool(make, workers=workers) as self._pool:
+            yield from super().score(blocks, cells, tick)
+
+    def score_block(self, block: range, versions: Sequence[Any]) -> Any:
+        """Predict the images, and have their records made."""
+        predicted = zip(block, self._predict(versions), strict=True)
+        return [self.record(image, sample) for image, sample in predicted]
+
+    def record(self, image: int, sample: Any) -> Any:
+        """Have a record made; it is waited for in `collect`."""
+        name, number = self.keys[image], self.image_numbers[image]
         try:
-            found = to_coco_results(
-                sample, category_ids=self.category_ids, kinds=self.kinds, image_number=number
-            )
+            arrived = to_host(instances_of(sample, kinds=self.kinds))
         except ValueError as error:
-            raise InputError(f"'{self.keys[image]}': {error}") from error
-        packed = np.frombuffer(encode_image(found), np.uint8)
-        return {
-            **self.matcher.match(number, found),
-            _PACKED: packed,
-            f"{_PACKED}_size": np.array([len(packed)], np.int64),
-        }
+            raise InputError(f"'{name}': {error}") from error
+        return self._pool.submit(lambda: (name, number, arrived()))
+
+    def collect(self, block: range, kept: Any) -> Samples:
+        """Wait for the records, and join them."""
+        del block
+        return join_images([record.result() for record in kept])
 
     def tally(self, samples: Samples) -> Tally:
         """The number of detections."""
@@ -202,7 +219,7 @@ class DetectionSet(DenseSet):
 
     def finish(self, store: CellStore, cell: Cell, samples: Samples) -> Samples:
         """Write the cell's detections; the cell remembers the file's hash."""
-        packed, sizes = samples.pop(_PACKED), samples.pop(f"{_PACKED}_size")
+        packed, sizes = samples.pop(PACKED), samples.pop(f"{PACKED}_size")
         parts = np.split(packed, np.cumsum(sizes)[:-1])
         content = encode_file(part.tobytes() for part in parts)
         path = detections_path(store.folder, cell)

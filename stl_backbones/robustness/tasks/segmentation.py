@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,12 @@ from mmengine.registry import TRANSFORMS
 from stl_backbones.config.data_check import ignored_label
 from stl_backbones.config.reading import building
 from stl_backbones.errors import InputError
-from stl_backbones.evaluation.segmentation import sample_confusion
+from stl_backbones.evaluation.segmentation import confusion_of, count_pixels
 from stl_backbones.metrics import IGNORE_INDEX, mean_iou
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.results import CellStore
 from stl_backbones.robustness.pipeline import add_labels
+from stl_backbones.robustness.slide_crops import CROPS, predict_crops_together
 from stl_backbones.robustness.tasks.base import Samples, Tally
 from stl_backbones.robustness.tasks.dense import DenseSet, DenseTask
 from stl_backbones.robustness.tasks.registry import register_task
@@ -49,10 +51,14 @@ class SegmentationSet(DenseSet):
             self.subject.inner, self.data.innermost, self.evaluators
         )
         self._check_evaluators(self.predict_first())
+        self.crops_together = predict_crops_together(
+            self.subject.inner, self.device, self.predict_first
+        )
 
     def _check_evaluators(self, predicted: list[Any]) -> None:
         """Hold the confusion matrix of an image to what the config's evaluators make of it."""
-        own = {"mIoU": 100 * self.score_of(self.tally(self.record(0, predicted[0])), 1)}
+        samples = self.collect(range(1), self.record(0, predicted[0]))
+        own = {"mIoU": 100 * self.score_of(self.tally(samples), 1)}
         for evaluator in self.evaluators:
             theirs = _evaluate(evaluator, predicted, self.data.dataset.metainfo)
             for name in own.keys() & theirs.keys():
@@ -76,19 +82,34 @@ class SegmentationSet(DenseSet):
         if mode == "slide":
             crop, stride = test_cfg["crop_size"], test_cfg["stride"]
             mode = f"slide crop={crop[0]}x{crop[1]} stride={stride[0]}x{stride[1]}"
+            mode += f" {CROPS} crops at once" if self.crops_together else ""
         yield mode
         if self.ignore_index != IGNORE_INDEX:
             yield f"label {self.ignore_index} ignored"
 
-    def record(self, image: int, sample: Any) -> Samples:
-        """``confusion_matrix`` ``(1, K, K)``."""
-        try:
-            confusion = sample_confusion(
+    def record(self, image: int, sample: Any) -> dict[str, Any]:
+        """``confusion_matrix`` ``(1, K * K + 4)``, as `count_pixels` gives it."""
+        with self._naming(image):
+            counts = count_pixels(
                 sample, num_classes=len(self.classes), ignore_index=self.ignore_index
             )
+        return {"confusion_matrix": counts[None]}
+
+    def collect(self, block: range, kept: Mapping[str, Any]) -> Samples:
+        """``confusion_matrix`` ``(n, K, K)``."""
+        matrices = []
+        for image, counts in zip(block, super().collect(block, kept)["confusion_matrix"],
+                                 strict=True):  # fmt: skip
+            with self._naming(image):
+                matrices.append(confusion_of(counts, len(self.classes)))
+        return {"confusion_matrix": np.stack(matrices)}
+
+    @contextmanager
+    def _naming(self, image: int) -> Iterator[None]:
+        try:
+            yield
         except ValueError as error:
             raise InputError(f"'{self.keys[image]}': {error}") from error
-        return {"confusion_matrix": confusion[None]}
 
     def tally(self, samples: Samples) -> Tally:
         """The confusion matrix of all images."""
