@@ -31,14 +31,15 @@ export OMP_WAIT_POLICY ?= PASSIVE
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
-# torch first: mmcv is compiled against it (once; pip keeps the wheel). pip's cache does not know for
-# which torch, so an operator is tried, and what fails is compiled anew.
+# torch first: mmcv is compiled against it, once, since wheels are kept; for GPUs where there is a CUDA
+# toolkit, see requirements/mmcv_pip.py. pip's cache does not know for which torch, so an operator is
+# tried, and what fails is compiled anew.
 define make_venv
 	@test -n "$(PYTHON)" || { echo "make: needs Python 3.10, 3.11 or 3.12 on PATH"; exit 2; }
 	$(PYTHON) -m venv $(1)
 endef
-MMCV_WORKS = $(1)/bin/python -c "from stl_backbones.config.operators import check_operators as c; c()"
-MMCV_AGAIN := --no-cache-dir --no-build-isolation --no-deps --force-reinstall
+MMCV_WORKS = $(1)/bin/python requirements/mmcv_pip.py check
+MMCV_AGAIN := --no-build-isolation --no-deps --force-reinstall
 define finish
 	rm -f $(1)/.installed-*
 	touch $@
@@ -50,25 +51,26 @@ $(STAMP):
 	$(call make_venv,$(VENV))
 	$(BIN)/python -m pip install -q --require-hashes --only-binary :all: -r $(BUILD_HASHES)
 	$(COMPILING)
-	MAX_JOBS=$$(nproc) $(BIN)/python -m pip install -q --require-hashes --no-build-isolation -r $(HASHES)
+	$(BIN)/python requirements/mmcv_pip.py install -q --require-hashes --no-build-isolation -r $(HASHES)
 	$(BIN)/python -m pip install -q --no-build-isolation --no-deps -e .
 	$(call MMCV_WORKS,$(VENV)) 2>$(VENV)/mmcv.log || { \
 		echo "the mmcv of pip's cache does not fit this torch: compiling it anew"; \
 		sed -n '/^onedl-mmcv==/,/[^\\]$$/p' $(HASHES) >$(VENV)/mmcv.txt; \
-		MAX_JOBS=$$(nproc) $(BIN)/python -m pip install -q --require-hashes $(MMCV_AGAIN) \
+		$(BIN)/python requirements/mmcv_pip.py anew -q --require-hashes $(MMCV_AGAIN) \
 			-r $(VENV)/mmcv.txt && $(call MMCV_WORKS,$(VENV)); }
 	$(call finish,$(VENV))
 
 $(OPENMMLAB_STAMP): PIP = $(OPENMMLAB_VENV)/bin/python -m pip install -q -c $(OPENMMLAB_PINS)
+$(OPENMMLAB_STAMP): MMCV = $(OPENMMLAB_VENV)/bin/python requirements/mmcv_pip.py
 $(OPENMMLAB_STAMP):
 	$(call make_venv,$(OPENMMLAB_VENV))
 	$(PIP) pip setuptools wheel ninja numpy torch torchvision
 	$(COMPILING)
-	MAX_JOBS=$$(nproc) $(PIP) --no-build-isolation mmcv
+	$(MMCV) install -q -c $(OPENMMLAB_PINS) --no-build-isolation mmcv
 	$(PIP) --no-build-isolation -e '.[openmmlab,dev]'
 	$(call MMCV_WORKS,$(OPENMMLAB_VENV)) 2>$(OPENMMLAB_VENV)/mmcv.log || { \
 		echo "the mmcv of pip's cache does not fit this torch: compiling it anew"; \
-		MAX_JOBS=$$(nproc) $(PIP) $(MMCV_AGAIN) mmcv && $(call MMCV_WORKS,$(OPENMMLAB_VENV)); }
+		$(MMCV) anew -q -c $(OPENMMLAB_PINS) $(MMCV_AGAIN) mmcv && $(call MMCV_WORKS,$(OPENMMLAB_VENV)); }
 	$(call finish,$(OPENMMLAB_VENV))
 
 demo: $(STAMP)

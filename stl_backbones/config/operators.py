@@ -11,6 +11,7 @@ import torch
 from stl_backbones.errors import MissingPackageError
 
 _DISTRIBUTIONS = ("onedl-mmcv", "mmcv")  # of either stack
+_WITHOUT_CUDA = "not available"  # mmcv's own words
 
 
 @cache
@@ -29,6 +30,8 @@ def check_operators(*, on_gpu: bool = False) -> None:
     """
     devices = ["cpu", *(["cuda"] if on_gpu and torch.cuda.is_available() else [])]
     try:
+        if "cuda" in devices and _compiling_cuda() == _WITHOUT_CUDA:
+            raise _unusable("it was compiled without operators for GPUs", for_gpus=True)
         nms = import_module("mmcv.ops").nms
         for device in devices:
             boxes = torch.tensor([[0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 2.0, 1.9]], device=device)
@@ -39,17 +42,24 @@ def check_operators(*, on_gpu: bool = False) -> None:
         if error.name != "mmcv._ext":
             raise
         raise _unusable("mmcv was installed without its compiled operators") from error
+    except MissingPackageError:
+        raise
     except Exception as error:  # whatever a library of another ABI raises
         raise _unusable(" ".join(str(error).split())) from error
 
 
-def _unusable(reason: str) -> MissingPackageError:
+def _unusable(reason: str, *, for_gpus: bool = False) -> MissingPackageError:
     name, release = next(filter(None, map(_installed, _DISTRIBUTIONS)), ("onedl-mmcv", ""))
     pin = f"{name}=={release}" if release else name
+    why, needs = "It was compiled for another torch", ""
+    if for_gpus:
+        why, needs = "A CUDA toolkit (nvcc) is needed to compile them", "FORCE_CUDA=1 "
     return MissingPackageError(
-        f"{pin}{_compiled_with()} does not work with torch {torch.__version__}: {reason}. It was "
-        "compiled for another torch; compile it anew, which takes minutes: pip install "
-        f"--no-cache-dir --no-binary {name} --no-build-isolation --no-deps --force-reinstall {pin}"
+        f"{pin}{_compiled_with()} does not work with torch {torch.__version__}"
+        f"{' on a GPU' if for_gpus else ''}: {reason}. {why}; compile it anew, which takes "
+        f"minutes: {needs}pip install --no-cache-dir --no-binary {name} --no-build-isolation "
+        f"--no-deps --force-reinstall {pin}"
+        f"{'; or compute on the CPU, --device cpu' if for_gpus else ''}"
     )
 
 
@@ -60,14 +70,17 @@ def _installed(name: str) -> tuple[str, str] | None:
         return None
 
 
+def _compiling_cuda() -> str:
+    return import_module("mmcv.ops").get_compiling_cuda_version()
+
+
 def _compiled_with() -> str:
     """Compiler and CUDA, if the operators can be loaded at all."""
     try:
-        extension = import_module("mmcv._ext")
-        compiler, cuda = extension.get_compiler_version(), extension.get_compiling_cuda_version()
+        compiler, cuda = import_module("mmcv._ext").get_compiler_version(), _compiling_cuda()
     except (ImportError, AttributeError):
         return ""
-    cuda = "without CUDA" if cuda == "not available" else f"for CUDA {cuda}"
+    cuda = "without CUDA" if cuda == _WITHOUT_CUDA else f"for CUDA {cuda}"
     return f", compiled by {compiler} {cuda},"
 
 

@@ -73,9 +73,21 @@ def corrupt(
     return apply_corruption(image, CorruptionSpec(name, severity, engine), key=key)
 
 
-def apply_corruption(image: Image, spec: CorruptionSpec, *, key: str) -> Image:
-    """Corrupt one image as a record says; arguments, result and errors as of `corrupt`."""
-    (variant,) = corrupt_all(image, [spec.name], [spec.severity], key=key, engine=spec.engine)
+def apply_corruption(
+    image: Image, spec: CorruptionSpec, *, key: str, device: str | None = None
+) -> Image:
+    """Corrupt one image as a record says.
+
+    Args:
+        image: This, result and errors as of `corrupt`.
+        spec: What is done to it.
+        key: The image's id.
+        device: Where mode ``'torch'`` computes, ``'cuda:1'``; default: the thread's current GPU,
+            or the CPU.
+    """
+    (variant,) = corrupt_all(
+        image, [spec.name], [spec.severity], key=key, engine=spec.engine, device=device
+    )
     return variant.image
 
 
@@ -87,6 +99,7 @@ def corrupt_all(
     key: str,
     engine: CorruptionEngine = CorruptionEngine(),  # noqa: B008  frozen
     share_draws: bool = False,
+    device: str | None = None,
 ) -> Iterator[Variant]:
     """Yield every corruption at every severity of one image, in the order given.
 
@@ -99,6 +112,7 @@ def corrupt_all(
         share_draws: Draw noise, plasma and displacements once for all severities of a corruption.
             Saves time and correlates the severities; another draw than `corrupt`'s, so not for
             numbers that are compared with others.
+        device: As of `apply_corruption`.
 
     Yields:
         Each variant, equal to `corrupt`'s unless draws are shared.
@@ -119,7 +133,7 @@ def corrupt_all(
         for severity in levels:
             drawn = _ALL_SEVERITIES if share_draws else severity
             draw = draw_seed(key, name, drawn, seed=engine.seed)
-            made = _run(shown, name, severity, draw, engine=engine, kept=kept)
+            made = _run(shown, name, severity, draw, engine=engine, kept=kept, device=device)
             if is_reversed:
                 made = np.ascontiguousarray(made[..., ::-1])
             yield Variant(name, severity, made)
@@ -161,6 +175,7 @@ def _run(
     *,
     engine: CorruptionEngine,
     kept: dict[str, Any] | None,
+    device: str | None,
 ) -> Image:
     """One variant of an image of three channels; numba and torch are imported only if need be."""
     custom = custom_corruption(name)
@@ -172,7 +187,7 @@ def _run(
         from stl_backbones.corruptions.torch_backend import PARALLEL, corrupt_image
 
         if name in PARALLEL:
-            return corrupt_image(image, name, severity, seed=draw)
+            return corrupt_image(image, name, severity, seed=draw, device=device)
     from stl_backbones.corruptions.native import EXACT, FAST, Draws
 
     native = EXACT if engine.mode == "exact" else FAST

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +23,7 @@ START_METHOD = (
     if "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
     else "spawn"
 )
+_LOOK = 1.0  # seconds
 _NOT_DECODED = "failed to load image"  # mmcv's LoadImageFromFile
 
 
@@ -38,6 +42,24 @@ def begin_worker(number: int) -> None:
     """Take OpenCV's threads from a DataLoader's worker; torch's it takes itself."""
     del number
     cv2.setNumThreads(0)
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """In a worker: end when the main process is gone, whatever the worker waits for.
+
+    torch's own look at the main process is of no use to a worker whose results fill the pipe: its
+    siblings hold the other end open, and it would write for ever.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_watch, args=(parent.pid,), daemon=True).start()
+
+
+def _watch(parent: int | None) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK)
+    os._exit(1)
 
 
 class Carried:
@@ -86,4 +108,11 @@ def naming_the_image(path: Callable[[], str]) -> Iterator[None]:
         raise InputError(f"'{path()}' cannot be used: {error.err or error}") from error
 
 
-__all__ = ["START_METHOD", "Carried", "begin_worker", "naming_the_image", "without_opencv_threads"]
+__all__ = [
+    "START_METHOD",
+    "Carried",
+    "begin_worker",
+    "end_with_parent",
+    "naming_the_image",
+    "without_opencv_threads",
+]

@@ -1,33 +1,16 @@
-"""The processes that load data: how many, and what each needs however it was started."""
+"""What the processes that load a config's data need, however they were started."""
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any
 
-import cv2
-import torch
 from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader
 
-from stl_backbones.engine.distributed import Ranks
-
-_MOST = 16  # workers of one process: more take memory, and rarely feed a network faster
-
-
-def free_cores(ranks: Ranks) -> int:
-    """Cores of each process of this host beside its own, at least 1.
-
-    Launchers may give each process cores of its own, or the same to all.
-    """
-    host, cores = socket.gethostname(), os.sched_getaffinity(0)
-    everyone = ranks.gather((host, cores))
-    sharing = [theirs for name, theirs in everyone if name == host and theirs & cores]
-    return max(1, min(_MOST, len(cores) // len(sharing) - 1))
+from stl_backbones.datasets.loading import begin_worker
 
 
 def equip_workers(
@@ -53,8 +36,7 @@ def equip_workers(
 
 
 def _begin(number: int, *, modules: Sequence[str], scope: str | None, then: Any) -> None:
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
+    begin_worker(number)
     for module in modules:
         import_module(module)
     if scope:
@@ -63,4 +45,4 @@ def _begin(number: int, *, modules: Sequence[str], scope: str | None, then: Any)
         then(number)
 
 
-__all__ = ["equip_workers", "free_cores"]
+__all__ = ["equip_workers"]

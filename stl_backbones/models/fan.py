@@ -304,9 +304,9 @@ class FAN(nn.Module):
     def _run(self, block: nn.Module, tokens: Tensor, *grid: int) -> Tensor:
         if self.grad_checkpointing and torch.is_grad_enabled():
             # A compiled graph writes BatchNorm's statistics once, and takes no such contexts.
-            is_compiled = torch.compiler.is_compiling()
-            contexts = {} if is_compiled else {"context_fn": partial(_recomputing, block)}
-            return checkpoint(block, tokens, *grid, **contexts)
+            if torch.compiler.is_compiling():
+                return checkpoint(block, tokens, *grid)
+            return checkpoint(block, tokens, *grid, context_fn=partial(_recomputing, block))
         return block(tokens, *grid)
 
 

@@ -141,7 +141,7 @@ class ClassifierVersions(Versions):
             return _fit_file(read_rgb(path), path, rules)
         crop = self.loaded(index)[rules.corruption_view]
         spec = CorruptionSpec(cell.corruption, cell.severity, rules.engine)
-        return rules.finished(apply_corruption(crop, spec, key=key))
+        return rules.finished(apply_corruption(crop, spec, key=key, device=str(self.device)))
 
     def pack(self, versions: list[Any]) -> torch.Tensor:
         """``(n, size, size, 3)`` uint8."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import torch
 from mmengine.config import Config
 from mmengine.dist import get_world_size
 from mmengine.registry import DATA_SAMPLERS, DATASETS
@@ -158,11 +159,12 @@ class DenseVersions(Versions):
     Args:
         data: The images.
         options: How they are corrupted.
+        device: Where mode ``'torch'`` corrupts them.
     """
 
-    def __init__(self, data: DenseData, options: SweepOptions) -> None:
+    def __init__(self, data: DenseData, options: SweepOptions, *, device: torch.device) -> None:
         super().__init__()
-        self.data, self.options = data, options
+        self.data, self.options, self.device = data, options, str(device)
         self.exchange, self.steps = watch(data.innermost)
 
     def load(self, index: int) -> Any:
@@ -208,7 +210,7 @@ class DenseVersions(Versions):
             refuse_clean_copy(version["file"], path)
         elif not cell.is_clean:
             spec = CorruptionSpec(cell.corruption, cell.severity, self.options.engine)
-            version["corrupt"] = partial(apply_corruption, spec=spec, key=key)
+            version["corrupt"] = partial(apply_corruption, spec=spec, key=key, device=self.device)
         self.exchange.begin(path, self._loaded.setdefault(index, LoadedImage()), **version)
         sample = self.data.dataset[self.data.indices[index]]
         if version and not self.exchange.loads:

@@ -13,7 +13,7 @@ import torch
 
 from stl_backbones.copies.request import choose_workers
 from stl_backbones.corruptions import get_protocol
-from stl_backbones.engine.precision import check_precision
+from stl_backbones.engine.precision import check_precision, check_tf32
 from stl_backbones.errors import InputError
 from stl_backbones.records import CLEAN, COMPATS, Cell, CorruptionEngine
 
@@ -78,6 +78,7 @@ class SweepOptions:
         mode = self.mode or get_protocol(protocol).default_mode
         if self.amp is not None:
             check_precision(self.amp)
+        check_tf32(self.tf32)
         batch_size = batch_size if self.batch_size is None else self.batch_size
         workers = free_workers() if self.workers is None else self.workers
         for name, value, least in (

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import gc
 import multiprocessing
-import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-defined]
@@ -21,7 +20,7 @@ Item = TypeVar("Item")
 Record = TypeVar("Record")
 
 _WAITING = 2  # items of each process that are not finished, at most
-_LOOK = 1.0  # seconds after which a process looks whether the main one is still there
+_PATIENCE = 1.0  # seconds until a process whose pipe is closed has ended
 
 
 class _Worker(NamedTuple):
@@ -94,13 +93,9 @@ class RecordPool:
     def _start(self) -> _Worker:
         context: Any = multiprocessing.get_context(loading.START_METHOD)
         ours, theirs = context.Pipe()
-        inherited = []
-        if loading.START_METHOD == "fork":
-            # Held open by another process, a pipe would outlive the main one.
-            inherited = [ours, *(worker.connection for worker in self._workers)]
         process = context.Process(
             target=_work,
-            args=(theirs, inherited, self._make),
+            args=(theirs, self._make),
             name=f"records-{len(self._workers)}",
             daemon=True,
         )
@@ -128,7 +123,7 @@ def _exchange(worker: _Worker, item: Any) -> Any:
         worker.connection.send(item)
         return worker.connection.recv()
     except (EOFError, ConnectionError):
-        worker.process.join(_LOOK)
+        worker.process.join(_PATIENCE)
         code = worker.process.exitcode
         how = f" (signal {-code})" if code is not None and code < 0 else ""
         raise ChildProcessError(
@@ -137,24 +132,14 @@ def _exchange(worker: _Worker, item: Any) -> Any:
         ) from None
 
 
-def _work(connection: Connection, inherited: list[Connection], make: Callable[[Any], Any]) -> None:
-    """Answer items until the main process closes the connection, or dies."""
+def _work(connection: Connection, make: Callable[[Any], Any]) -> None:
+    """Answer items until the main process ends this one, or dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the main process, which ends us
+    loading.end_with_parent()
     gc.freeze()  # what the main process left behind may be a GPU's
-    for other in inherited:
-        other.close()
     with contextlib.suppress(EOFError, ConnectionError):
-        for item in _items(connection):
-            connection.send(_answer(make, item))
-
-
-def _items(connection: Connection) -> Iterator[Any]:
-    parent = os.getppid()
-    while True:
-        while not connection.poll(_LOOK):
-            if os.getppid() != parent:
-                return
-        yield connection.recv()
+        while True:
+            connection.send(_answer(make, connection.recv()))
 
 
 def _answer(make: Callable[[Item], Record], item: Item) -> tuple[Record | None, Any]:

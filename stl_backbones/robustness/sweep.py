@@ -92,7 +92,7 @@ def _opened(
         return
     # The config's `custom_imports` may register the task and the protocol.
     task = ranks.on_each(lambda: get_task(source.task))
-    resolved = task.resolved(options)
+    resolved = ranks.on_each(lambda: task.resolved(options))
     with repeatable_scoring(tf32=resolved.tf32):
         subject = ranks.on_each(lambda: source.open(resolved, task))
         for scored in task.open(subject, resolved, ranks):

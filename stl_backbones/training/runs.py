@@ -22,9 +22,10 @@ from torch.utils.data import DataLoader
 
 from stl_backbones.config.settings import without_unused
 from stl_backbones.config.walk import innermost_datasets, parts
+from stl_backbones.copies.request import choose_workers
 from stl_backbones.engine.checkpointing import write_whole_files
 from stl_backbones.engine.collecting import collect_through_group
-from stl_backbones.engine.data_workers import equip_workers, free_cores
+from stl_backbones.engine.data_workers import equip_workers
 from stl_backbones.engine.distributed import Ranks, check_own_gpu, start_distributed
 from stl_backbones.engine.guards import StopOnBadLoss
 from stl_backbones.engine.safe_loaders import install_safe_loaders
@@ -42,6 +43,7 @@ _NOTES = (
     "since its requires_grad=False", '"FileClient" will be deprecated',
     '"HardDiskBackend" is the alias',
 )  # fmt: skip
+_MOST_WORKERS = 16  # of one process: more take memory, and rarely feed a network faster
 # Hooks of mmengine -> those of ours that do the same, and more.
 _OUR_HOOKS = {
     "CheckpointHook": "stl_backbones.SafeCheckpointHook",
@@ -112,7 +114,7 @@ def prepare_run(
                 part["type"] = "BN"  # SyncBN needs GPUs: each process norms its own share
     # Other draws in each process: dropped branches and augmentations; the order of images is one.
     config.randomness = {"seed": None, "diff_rank_seed": True, **(config.get("randomness") or {})}
-    workers = free_cores(ranks)
+    workers = min(_MOST_WORKERS, max(1, choose_workers(None, os.environ) - 1))
     for loader in filter(None, (config.get(f"{split}_dataloader") for split in uses)):
         _prepare_loader(loader, workers=workers)
         if skip_broken:
@@ -186,7 +188,7 @@ class _OurRunner(Runner):
                 handler.addFilter(_is_for_terminal)
         return logger
 
-    def build_dataloader(  # type: ignore[override]  # mmengine calls it on the runner
+    def build_dataloader(  # mmengine, which has a static method, calls it on the runner
         self, dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
         """Build a loader: its sampler has the job's seed, its workers what they need.

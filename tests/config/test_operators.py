@@ -11,6 +11,7 @@ import torch
 
 from stl_backbones.config.operators import check_operators
 from stl_backbones.config.reading import load_config
+from stl_backbones.errors import MissingPackageError
 
 READ = "import sys; from stl_backbones.config.reading import load_config; load_config(sys.argv[1])"
 
@@ -57,3 +58,15 @@ def test_reading_a_config_tries_them_once(repo_root):
     for _ in range(2):
         load_config(repo_root / "configs/seg/stl_fan_t_mini.py")
     assert (check_operators.cache_info().misses, check_operators.cache_info().hits) == (1, 1)
+
+
+def test_operators_for_the_cpu_alone_are_refused_where_there_is_a_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("mmcv.ops.get_compiling_cuda_version", lambda: "not available")
+    with pytest.raises(MissingPackageError, match="without operators for GPUs") as caught:
+        check_operators.__wrapped__(on_gpu=True)
+    message = str(caught.value)
+    assert f"does not work with torch {torch.__version__} on a GPU: it was compiled" in message
+    assert "minutes: FORCE_CUDA=1 pip install --no-cache-dir --no-binary " in message
+    assert message.endswith("or compute on the CPU, --device cpu")
+    check_operators.__wrapped__()  # segmentation needs none there

@@ -114,12 +114,12 @@ def test_a_host_that_is_cut_off_is_noticed(hosts, tmp_path, repo_root):
     hosts[0].kill()
     jobs[0].wait(10)
     (line,) = [line for line in told[1].read_text().splitlines() if "error" in line]
-    assert "another host of this job does not answer any more" in line
+    assert "another process of this job does not answer" in line
     assert "all is kept" in line
 
 
 def test_a_process_that_ended_is_no_silent_host():
-    with mock.patch("stl_backbones.cli.lost_processes._is_distributed", return_value=True):
+    with mock.patch("stl_backbones.cli.lost_processes.is_distributed", return_value=True):
         silent, ended = (
             describe_lost_process(
                 RuntimeError(f"[gloo/pair.cc:538] Read error [10.0.0.1]:4: {why}")

@@ -157,7 +157,7 @@ def test_both_sides_of_a_cut_cable_end(lost, works, undisturbed, hosts, tmp_path
     assert time.monotonic() - start < 2 * SILENCE
     for rank in (0, 1):
         (line,) = error_lines(job.told(rank))
-        assert "another host of this job does not answer any more" in line
+        assert "another process of this job does not answer" in line
     words = [sys.executable, *map(str, work.words)]  # the rest by one process, on one host
     subprocess.run(words, cwd=tmp_path, check=True, capture_output=True, timeout=TOO_LONG)
     assert work.results(tmp_path) == undisturbed(SWEEPS[0])

@@ -343,14 +343,14 @@ def test_the_engine_asked_for_is_the_one_used(run_sweep, tmp_path, images):
     }
     seen = []
 
-    def spy(image, spec, key):
-        seen.append((spec, key))
+    def spy(image, spec, key, device):
+        seen.append((spec, key, device))
         return image
 
     with mock.patch("stl_backbones.robustness.dense_data.apply_corruption", spy):
         store = CellStore(run_sweep(tmp_path / "x", mode="fast", seed=5, **chosen))
     spec = CorruptionSpec("impulse_noise", 3, CorruptionEngine("fast", chosen["compat"], seed=5))
-    assert seen == [(spec, key) for key in images]
+    assert seen == [(spec, key, "cpu") for key in images]  # the model's device
     assert store.provenance().corruption_mode == "fast"
 
 
@@ -359,7 +359,7 @@ def test_on_the_models_device_workers_only_load(run_sweep, tmp_path, workers):
     """The corruption runs in this process, and gives what the engine gives."""
     processes = []
 
-    def spy(image, spec, key):
+    def spy(image, spec, key, device):
         processes.append(os.getpid())
         assert spec.engine.mode == "torch"
         return corrupt(image, spec.name, spec.severity, key=key, mode="fast")

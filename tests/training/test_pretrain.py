@@ -324,7 +324,7 @@ def test_two_processes_resume_exactly(configs, labeler_options, tmp_path, run_to
     for folder, resume in (("whole", ()), ("resumed", ("--resume", tmp_path / "whole/iter_3.pth"))):
         done = run_tool(
             "pretrain.py", configs["labeler"], "--work-dir", tmp_path / folder, *resume,
-            "--cfg-options", *words, launch=torchrun,
+            "--cfg-options", *words, launch=torchrun, timeout=300,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-2000:]
     whole, resumed = (read(tmp_path / folder / "iter_4.pth") for folder in ("whole", "resumed"))

@@ -67,7 +67,8 @@ def two(repo_root, tmp_path_factory, mini_option_words, run_tool, torchrun):
     done = run_tool(
         "train.py", out / "foreign.py", "--work-dir", out / "run",
         "--cfg-options", *mini_option_words, *SHORT,
-        launch=torchrun, OUT=str(out), PYTHONPATH=os.pathsep.join((str(out), str(repo_root))),
+        launch=torchrun, timeout=300, OUT=str(out),
+        PYTHONPATH=os.pathsep.join((str(out), str(repo_root))),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     lines = [(out / rank / "notes").read_text().splitlines() for rank in "01"]

@@ -92,9 +92,11 @@ def prepared(tmp_path, monkeypatch):
     return prepare
 
 
-def test_loaders_are_sized_by_cores_and_pinned_for_a_gpu(prepared):
+def test_loaders_are_sized_by_cores_and_pinned_for_a_gpu(prepared, monkeypatch):
     assert prepared({}, gpu=True) == {"num_workers": 7, "pin_memory": True}
     assert prepared({}, gpu=False) == {"num_workers": 7, "pin_memory": False}
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert prepared({}, gpu=True)["num_workers"] == 3
 
 
 def test_what_a_config_says_of_its_loader_stays(prepared):

@@ -105,7 +105,7 @@ def corrupt_image(
         name: One of `PARALLEL`.
         severity: 1 (weakest) to 5.
         seed: 0 to 2**32 - 1, from `draw_seed`.
-        device: ``None`` means ``'cuda'`` where there is one, else ``'cpu'``.
+        device: ``None`` means the thread's current GPU where there is one, else ``'cpu'``.
 
     Returns:
         ``(H, W, 3)`` uint8 RGB.

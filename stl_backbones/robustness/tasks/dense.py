@@ -121,7 +121,7 @@ class DenseSet(ScoredSet):
             warnings.filterwarnings("ignore", message="faster_coco_eval is not installed")
             self.evaluators = [METRICS.build(settings) for settings in self.stated_evaluators]
         self.check_model()
-        self.versions = DenseVersions(data, options)
+        self.versions = DenseVersions(data, options, device=self.device)
         self.classes = self.find_classes()
         self.check()
 

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from stl_backbones.corruptions import CORRUPTIONS, draw_seed
+from stl_backbones.corruptions import CORRUPTIONS, apply_corruption, draw_seed
 from stl_backbones.corruptions.torch_backend import PARALLEL, corrupt_batch, corrupt_image
+from stl_backbones.corruptions.torch_backend import batch as batch_module
+from stl_backbones.records import CorruptionEngine, CorruptionSpec
 
 SEEDS = [draw_seed(key, "any", 1) for key in ("a", "b", "c")]
 SERIAL = ("glass_blur",)
@@ -83,6 +85,22 @@ def test_smallest_sides(batch, name):
     for height, width in ((32, 32), (32, 97), (97, 32)):
         part = batch[..., :height, :width]
         assert corrupt_batch(part, name, 5, seeds=SEEDS).shape == part.shape
+
+
+@pytest.mark.parametrize("device", ["meta", "cpu"])
+def test_an_image_is_corrupted_on_the_device_that_is_named(pictures, monkeypatch, device):
+    """Whatever the thread's current device is; a batch without values stands for another GPU."""
+    seen = []
+
+    def corrupt(images, *args, **kwargs):
+        seen.append(images.device.type)
+        return torch.zeros(images.shape, dtype=torch.uint8)
+
+    monkeypatch.setattr(batch_module, "corrupt_batch", corrupt)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    spec = CorruptionSpec("fog", 1, CorruptionEngine("torch"))
+    assert not apply_corruption(pictures["ramps"], spec, key="a", device=device).any()
+    assert seen == [device]
 
 
 @pytest.mark.parametrize("name", ["frost", "fog", "shot_noise"])

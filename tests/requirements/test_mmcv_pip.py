@@ -1,0 +1,77 @@
+"""How mmcv is compiled, by a CUDA toolkit that says its version and does no more."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+
+CUDA = torch.version.cuda
+
+
+@pytest.fixture
+def show(tmp_path, repo_root):
+    """What is set where the toolkit has a version; no toolkit for ``None``."""
+
+    def run(release, command="show", **environment):
+        toolkit = tmp_path / "cuda"
+        (toolkit / "bin").mkdir(parents=True, exist_ok=True)
+        if release is not None:
+            nvcc = toolkit / "bin" / "nvcc"
+            nvcc.write_text(f"#!/bin/sh\necho 'Cuda compilation tools, release {release}, V1'\n")
+            nvcc.chmod(0o755)
+        done = subprocess.run(
+            [sys.executable, repo_root / "requirements/mmcv_pip.py", command],
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(repo_root), "OMP_NUM_THREADS": "1",
+                 "CUDA_VISIBLE_DEVICES": "", "PIP_CACHE_DIR": str(tmp_path / "cache"),
+                 "CUDA_HOME": str(toolkit), **environment},
+            capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        values = [word.partition("=")[::2] for word in done.stdout.split()]
+        return dict(values), done.stderr, done.returncode
+
+    return run
+
+
+@pytest.mark.skipif(CUDA is None, reason="torch was built for CPUs")
+def test_with_a_toolkit_mmcv_is_compiled_for_gpus_and_its_wheel_kept_apart(show, tmp_path):
+    found, _, _ = show(CUDA)
+    assert found["FORCE_CUDA"] == "1"
+    assert found["TORCH_CUDA_ARCH_LIST"] == "7.5;8.0;8.6;9.0+PTX"
+    key = f"torch{torch.__version__}-cuda{CUDA}-7.5-8.0-8.6-9.0+PTX"
+    assert found["PIP_CACHE_DIR"] == str(tmp_path / "cache/mmcv" / key)
+    other, _, _ = show(CUDA, TORCH_CUDA_ARCH_LIST="10.0")
+    assert other["TORCH_CUDA_ARCH_LIST"] == "10.0"
+    assert other["PIP_CACHE_DIR"] == found["PIP_CACHE_DIR"].replace("7.5-8.0-8.6-9.0+PTX", "10.0")
+
+
+def test_without_one_pips_own_cache_keeps_its_wheel(show):
+    found, _, _ = show(None)
+    assert found.keys() == {"MAX_JOBS"}
+
+
+@pytest.mark.skipif(CUDA is None, reason="torch was built for CPUs")
+def test_a_toolkit_of_another_version_is_named_and_left_alone(show):
+    found, error, _ = show("9.1")
+    assert found.keys() == {"MAX_JOBS"}
+    assert f"is release 9.1 and torch {torch.__version__} needs CUDA {CUDA}" in error
+
+
+@pytest.mark.skipif(CUDA is None, reason="torch was built for CPUs")
+def test_an_mmcv_for_the_cpu_does_not_pass_beside_a_toolkit(show):
+    from mmcv.ops import get_compiling_cuda_version
+
+    is_for_cpus = get_compiling_cuda_version() == "not available"
+    _, error, code = show(CUDA, "check")
+    assert code == int(is_for_cpus)
+    assert ("has no operators for GPUs" in error) == is_for_cpus
+
+
+@pytest.mark.parametrize("target", ["lint", "test-openmmlab"])
+def test_make_installs_by_it(repo_root, tmp_path, target):
+    words = ["make", "-n", target, f"VENV={tmp_path}/a", f"OPENMMLAB_VENV={tmp_path}/b"]
+    done = subprocess.run(words, cwd=repo_root, capture_output=True, text=True, check=True)
+    words = re.findall(r"mmcv_pip\.py (\w+)", done.stdout)
+    assert words == ["install", "check", "anew", "check"]
