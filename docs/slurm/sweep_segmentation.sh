@@ -14,7 +14,7 @@ DATA=${DATA:?"Cityscapes' folder"}
 CHECKPOINT=${CHECKPOINT:?"the model's checkpoint"}
 WORK=${WORK:-work_dirs/sweep_segmentation}
 cd "${SUITE:-$SLURM_SUBMIT_DIR}"
-export OMP_NUM_THREADS=1 MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000))
+export OMP_NUM_THREADS=1
 # srun itself ends the other tasks when one fails, and passes the cores of a task on.
 run=(srun --kill-on-bad-exit=1 --cpus-per-task="$SLURM_CPUS_PER_TASK" .venv/bin/python)
 "${run[@]}" tools/robustness.py configs/seg/stl_fan_b_cityscapes.py "$CHECKPOINT" --launcher slurm \

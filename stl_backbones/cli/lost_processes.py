@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import re
 import sys
 from pathlib import Path
@@ -16,8 +14,8 @@ _PEER = re.compile(
     r"gloo|Connection closed by peer|Connection reset by peer|Broken pipe|NCCL",
     re.IGNORECASE,
 )
-
-_SILENT = re.compile(os.strerror(errno.ETIMEDOUT), re.IGNORECASE)  # of the kernel, in gloo's words
+# gloo's own limit, and what the kernel says of a connection that it gave up.
+_SILENT = re.compile(r"timed out|No route to host|Network is unreachable", re.IGNORECASE)
 
 
 def describe_lost_process(error: BaseException) -> str | None:
@@ -41,7 +39,7 @@ def describe_lost_process(error: BaseException) -> str | None:
         )
     if isinstance(error, ConnectionError | EOFError) and _is_between_processes(error):
         return "a process that loads data was killed; fewer of them, or a smaller batch, need less"
-    if is_distributed() and (_SILENT.search(message) or "Timed out" in message):
+    if is_distributed() and _SILENT.search(message):
         return "another process of this job does not answer: it is stopped, or its host is cut off"
     if is_distributed() and _PEER.search(message):
         return "another process of this job has ended, see its own last words"

@@ -43,13 +43,14 @@ def start_distributed(launcher: str) -> None:
 
     Raises:
         ValueError: If the launcher is unknown, did not start this process, or names no first host,
-            or only some of the processes see a GPU.
+            only some of the processes see a GPU, or one does not reach the others.
     """
     if launcher not in LAUNCHERS:
         raise InputError(f"launcher must be one of {', '.join(LAUNCHERS)}, got '{launcher}'")
     if launcher == "none" or dist.is_initialized():
         return
     _name_place(launcher)
+    choose_interface(os.environ["MASTER_ADDR"])
     try:
         store, rank, size = next(rendezvous("env://", timeout=_PATIENCE))
         backend = _choose_backend(store, rank, size)
@@ -90,7 +91,6 @@ def _name_place(launcher: str) -> None:
     os.environ.setdefault(
         "MASTER_PORT", str(10000 + int(job) % 20000) if job.isdecimal() else "29500"
     )
-    choose_interface(os.environ["MASTER_ADDR"])
 
 
 def _choose_backend(store: dist.Store, rank: int, size: int) -> str:
@@ -173,7 +173,9 @@ def leave(code: int) -> None:
 
 @cache
 def _collectives() -> Collectives:
-    return Collectives()
+    made = Collectives()
+    notice_silence()  # of its connections
+    return made
 
 
 class Ranks:

@@ -30,7 +30,8 @@ def test_a_part_that_fails_ends_no_other(run_script):
     done = run_script("--parts", "profile memory", CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 1
     assert [row[:2] for row in rows(done)] == [["OFF", "profile"], ["OFF", "memory"]]
-    assert all("sees no GPU" in row[3] for row in rows(done))
+    # On a busy machine the import of torch alone may take longer than a part's limit.
+    assert all(re.search("sees no GPU|not done after 30 s", row[3]) for row in rows(done))
     assert "0 ok, 2 OFF, 0 skipped" in done.stdout
 
 
