@@ -34,6 +34,7 @@ def module_model(
     given: Given,
     *,
     amp: str | None = None,
+    own: Mapping[str, Any] | None = None,
     libraries: Sequence[str] = (),
     least_score: float = 0.0,
 ) -> Model:
@@ -44,6 +45,7 @@ def module_model(
             ``(B, 3, H, W)``, a detector a list of ``(3, H, W)``, as torchvision's.
         given: The task, and what the network's images are.
         amp: Mixed precision, see `stl_backbones.engine.precision`.
+        own: What its library says of its images, see `preparation`; default: timm's, of its own.
         libraries: Packages that it comes from.
         least_score: Detections below are left out.
 
@@ -52,7 +54,7 @@ def module_model(
     """
     task = str(given.task)
     check_evaluation_mode(network, given.name or type(network).__name__)
-    prepare, view = preparation(given, task, _timm_data(network))
+    prepare, view = preparation(given, task, _timm_data(network) if own is None else own)
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     runner = _Runner(network, task, device, amp, least_score)
     kinds = [
