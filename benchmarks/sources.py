@@ -80,7 +80,7 @@ def _boxes(place: Path, count: int) -> list[tuple[Any, Any]]:
 
 def _module(place: Path) -> Model:
     del place
-    network = torchvision.models.resnet50(num_classes=10).eval()
+    network = torchvision.models.resnet18(num_classes=10).eval()
     given = Given(task="classification", size=224, mean=MEAN, std=STD)
     return open_model(network, given, SweepOptions())
 
@@ -96,7 +96,7 @@ def _torchvision(place: Path, name: str, task: str, classes: int) -> Model:
 
 def _hf(place: Path) -> Model:
     config = transformers.ViTConfig(
-        hidden_size=384, num_hidden_layers=12, num_attention_heads=6, intermediate_size=1536,
+        hidden_size=192, num_hidden_layers=12, num_attention_heads=3, intermediate_size=768,
         num_labels=10,
     )  # fmt: skip
     transformers.ViTForImageClassification(config).save_pretrained(place)
@@ -105,7 +105,7 @@ def _hf(place: Path) -> Model:
 
 
 def _onnx(place: Path) -> Model:
-    network = torchvision.models.resnet50(num_classes=10).eval()
+    network = torchvision.models.resnet18(num_classes=10).eval()
     torch.onnx.export(
         network, (torch.zeros(1, 3, 224, 224),), place / "model.onnx", dynamo=False,
         input_names=["images"], output_names=["logits"],
@@ -117,7 +117,7 @@ def _onnx(place: Path) -> Model:
 
 def _callable(place: Path) -> Model:
     del place
-    network = torchvision.models.resnet50(num_classes=10).eval()
+    network = torchvision.models.resnet18(num_classes=10).eval()
     mean, std = 255 * np.array(MEAN, np.float32), 255 * np.array(STD, np.float32)
 
     def predict(images: list[np.ndarray]) -> np.ndarray:
@@ -141,14 +141,14 @@ class Case:
 
 
 CASES = {
-    "module": Case("nn.Module: ResNet-50", _module),
+    "module": Case("nn.Module: ResNet-18", _module),
     "torchvision": Case(
-        "torchvision: ResNet-50",
-        lambda place: _torchvision(place, "resnet50", "classification", 10),
+        "torchvision: ResNet-18",
+        lambda place: _torchvision(place, "resnet18", "classification", 10),
     ),
-    "hf": Case("transformers: ViT-S/16", _hf),
-    "onnx": Case("ONNX Runtime: ResNet-50", _onnx),
-    "callable": Case("a function: ResNet-50", _callable),
+    "hf": Case("transformers: ViT-Ti/16", _hf),
+    "onnx": Case("ONNX Runtime: ResNet-18", _onnx),
+    "callable": Case("a function: ResNet-18", _callable),
     "segmentation": Case(
         "torchvision: LR-ASPP, MobileNetV3, 520 px",
         lambda place: _torchvision(place, "lraspp_mobilenet_v3_large", "segmentation", 21),

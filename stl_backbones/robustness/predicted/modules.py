@@ -156,6 +156,8 @@ class _Runner:
             places = [n for n, image in enumerate(images) if tuple(image.shape) == shape]
             batch = torch.stack([images[n] for n in places]).to(self.device, non_blocking=True)
             output = _only_tensor(self._run(batch), self.task, len(places))
+            if output.ndim == 2:
+                output = output.cpu()  # once, not for each image
             for place, one in zip(places, output, strict=True):
                 results[place] = one
         return results

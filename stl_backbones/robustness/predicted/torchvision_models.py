@@ -220,8 +220,8 @@ def _names(
         if task != "detection":
             return None
         raise InputError(
-            f"nothing names the {count - 1} classes of '{source}': give model_classes, the names "
-            "of its labels 1, 2, ..."
+            f"nothing names the {count - 1} classes of '{source}': give model_classes "
+            "(--model-classes FILE), the names of its labels 1, 2, ..."
         )
     if task == "detection" and len(said) == count - 1:
         said = (_BACKGROUND, *said)

@@ -247,7 +247,7 @@ class _Runner:
         with torch.inference_mode(), predict_in(self.network, self.amp):
             output = self.network(**batch)
         if self.task != "detection":
-            return output.logits
+            return output.logits.cpu() if output.logits.ndim == 2 else output.logits
         sizes = torch.tensor([size for _, size in images])
         found = self.processor.post_process_object_detection(
             output, threshold=0.0, target_sizes=sizes
