@@ -34,6 +34,7 @@ def module_model(
     given: Given,
     *,
     amp: str | None = None,
+    own: Mapping[str, Any] | None = None,
     libraries: Sequence[str] = (),
     least_score: float = 0.0,
 ) -> Model:
@@ -44,6 +45,7 @@ def module_model(
             ``(B, 3, H, W)``, a detector a list of ``(3, H, W)``, as torchvision's.
         given: The task, and what the network's images are.
         amp: Mixed precision, see `stl_backbones.engine.precision`.
+        own: What its library says of its images, see `preparation`; default: timm's, of its own.
         libraries: Packages that it comes from.
         least_score: Detections below are left out.
 
@@ -52,7 +54,7 @@ def module_model(
     """
     task = str(given.task)
     check_evaluation_mode(network, given.name or type(network).__name__)
-    prepare, view = preparation(given, task, _timm_data(network))
+    prepare, view = preparation(given, task, _timm_data(network) if own is None else own)
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     runner = _Runner(network, task, device, amp, least_score)
     kinds = [
@@ -154,6 +156,8 @@ class _Runner:
             places = [n for n, image in enumerate(images) if tuple(image.shape) == shape]
             batch = torch.stack([images[n] for n in places]).to(self.device, non_blocking=True)
             output = _only_tensor(self._run(batch), self.task, len(places))
+            if output.ndim == 2:
+                output = output.cpu()  # once, not for each image
             for place, one in zip(places, output, strict=True):
                 results[place] = one
         return results
