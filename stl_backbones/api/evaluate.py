@@ -9,11 +9,11 @@ from typing import Any
 from stl_backbones.api.progress import show_progress
 from stl_backbones.api.result import Result, load
 from stl_backbones.errors import InputError, unknown_name
+from stl_backbones.robustness.items import class_names
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.predicted.find_data import find_data
 from stl_backbones.robustness.predicted.find_model import open_model
 from stl_backbones.robustness.predicted.given import Given
-from stl_backbones.robustness.items import class_names
 from stl_backbones.robustness.predicted.source import PredictedSource
 from stl_backbones.robustness.sources import Source
 from stl_backbones.robustness.sweep import sweep
@@ -81,13 +81,13 @@ def evaluate(
         MissingPackageError: If a package is not installed.
     """
     given, own, task_options = _sorted_out(said)
-    asked = SweepOptions(
-        protocol=protocol or "", corruptions=corruptions, severities=severities, limit=limit,
-        task_options=task_options, **own,
-    )  # fmt: skip
-    source = make_source(
+    source, more = make_source(
         model, data, given, classes=class_names(classes), label_ids=label_ids, ids=ids
     )
+    asked = SweepOptions(
+        protocol=protocol or "", corruptions=corruptions, severities=severities, limit=limit,
+        task_options={**task_options, **more}, **own,
+    )  # fmt: skip
     with show_progress(progress) as on_progress:
         folder = sweep(source, work_dir=work_dir, options=asked, on_progress=on_progress)
     return load(folder)
@@ -116,11 +116,25 @@ def make_source(
     classes: tuple[str, ...] | None = None,
     label_ids: str | Sequence[int] | None = None,
     ids: Sequence[str] | None = None,
-) -> Source | PredictedSource:
-    """The model with its data, as a sweep takes them; see `evaluate`."""
-    own = _of_a_library(model, data, given)
-    if own is not None:
-        return own
+) -> tuple[Source | PredictedSource, dict[str, Any]]:
+    """The model with its data as a sweep takes them, and the task's options that it needs.
+
+    Args:
+        model: See `evaluate`.
+        data: See `evaluate`.
+        given: What is said of the model.
+        classes: See `evaluate`.
+        label_ids: See `evaluate`.
+        ids: See `evaluate`.
+
+    Raises:
+        InputError: If something must be said.
+    """
+    text = str(model) if isinstance(model, str | Path) else ""
+    if text.startswith("timm:"):
+        return _timm(text.removeprefix("timm:"), data, given), _view_options(given, classes)
+    if text.startswith(("mmseg::", "mmdet::")) or text.endswith((".py", ".yaml", ".json")):
+        return _config(text, data, given), _view_options(given, classes)
     if data is None:
         raise InputError("expected data to score the model on; see help(stl_backbones.evaluate)")
 
@@ -130,27 +144,32 @@ def make_source(
     def open_data(options: SweepOptions) -> Any:
         return find_data(data, options, classes=classes, label_ids=label_ids, ids=ids)
 
-    return PredictedSource(build, open_data)
+    return PredictedSource(build, open_data, classes), {}
 
 
-def _of_a_library(model: Any, data: Any, given: Given) -> Source | None:
-    """timm's models and OpenMMLab's configs, which have a road of their own."""
-    text = str(model) if isinstance(model, str | Path) else ""
-    if text.startswith("timm:"):
-        from stl_backbones.robustness.sources.timm import TimmSource
+def _timm(name: str, data: Any, given: Given) -> Source:
+    from stl_backbones.robustness.sources.timm import TimmSource
 
-        if not isinstance(data, str | Path):
-            raise InputError(f"{text} is scored on a folder of class folders, got {data!r}")
-        return TimmSource(
-            text.removeprefix("timm:"), given.checkpoint, data_root=data, name=given.name
-        )
-    if text.startswith(("mmseg::", "mmdet::")) or text.endswith((".py", ".yaml", ".json")):
-        from stl_backbones.robustness.sources.config import ConfigSource
+    if not isinstance(data, str | Path):
+        raise InputError(f"timm:{name} is scored on a folder of class folders, got {data!r}")
+    return TimmSource(name, given.checkpoint, data_root=data, name=given.name)
 
-        if given.checkpoint is None:
-            raise InputError(f"config '{text}' needs its weights: checkpoint=FILE")
-        return ConfigSource(text, given.checkpoint, data_root=data, name=given.name)
-    return None
+
+def _config(path: str, data: Any, given: Given) -> Source:
+    from stl_backbones.robustness.sources.config import ConfigSource
+
+    if given.checkpoint is None:
+        raise InputError(f"config '{path}' needs its weights: checkpoint=FILE")
+    return ConfigSource(path, given.checkpoint, data_root=data, name=given.name)
+
+
+def _view_options(given: Given, classes: tuple[str, ...] | None) -> dict[str, Any]:
+    """What is said of a timm model, or a config's, as options of its task."""
+    said = {
+        "input_size": given.size, "crop_pct": given.crop_pct, "mean": given.mean, "std": given.std,
+        "interpolation": given.interpolation, "classes": classes,
+    }  # fmt: skip
+    return {name: value for name, value in said.items() if value is not None}
 
 
 __all__ = ["evaluate", "make_source"]

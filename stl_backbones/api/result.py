@@ -47,9 +47,10 @@ class Result:
         return frame.drop(columns="source").set_index("model")
 
     def cells(self, *, resamples: int | None = None) -> Any:
-        """Every cell: a ``DataFrame`` of model, set, corruption, severity, metric, value, low, high.
+        """Every cell: a ``DataFrame``, one row a model, set, corruption, severity and metric.
 
-        ``'clean'`` has severity 0. ``low`` and ``high`` are the ends of the 95 % interval.
+        ``'clean'`` has severity 0. ``value`` is unrounded; ``low`` and ``high`` are the ends of its
+        95 % interval.
 
         Args:
             resamples: Of the bootstrap; default: 1000, and none for detection.

@@ -92,7 +92,7 @@ class CocoItems(Items):
         return int(self._images[index]["id"])
 
     def coco(self) -> Any:
-        """pycocotools' index of the annotations."""
+        """Pycocotools' index of the annotations."""
         return _indexed(self.truth_content)
 
 
@@ -145,7 +145,7 @@ class GivenBoxes(Items):
         return index + 1
 
     def coco(self) -> Any:
-        """pycocotools' index of the boxes."""
+        """Pycocotools' index of the boxes."""
         return _indexed(self._content)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from stl_backbones.copies.images import PILLOW
 from stl_backbones.corruptions import get_protocol
@@ -21,7 +22,6 @@ from stl_backbones.robustness.classifier_versions import ViewRules
 from stl_backbones.robustness.corrupted_copy import CorruptedCopy, find_copy
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.provenance import corruption_fields, data_name, describe
-from stl_backbones.robustness.sources.classifier import Classifier
 from stl_backbones.robustness.sources.timm import open_folder
 
 _LOGGER = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Asked:
         imagenet_a: Folder of ImageNet-A, to be scored too.
         imagenet_r: Folder of ImageNet-R.
         allow_missing: Go on where classes have no images, or a copy's cells are not whole.
-        classes: File of the model's class names, in the order of its logits.
+        classes: The model's class names in the order of its logits, or a file of them.
     """
 
     options: SweepOptions
@@ -50,7 +50,7 @@ class Asked:
     imagenet_a: str | Path | None = None
     imagenet_r: str | Path | None = None
     allow_missing: bool = False
-    classes: str | Path | None = None
+    classes: str | Path | Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,12 @@ class ImageSet:
     provenance: Provenance
 
 
-def find_image_sets(classifier: Classifier, asked: Asked) -> tuple[ImageSet, ...]:
+def find_image_sets(classifier: Any, asked: Asked) -> tuple[ImageSet, ...]:
     """Check all data of a sweep before any of it is scored.
 
     Args:
-        classifier: What is scored, and the folder of the clean images.
+        classifier: What is scored, and the folder of the clean images: a `Classifier`, or a
+            `stl_backbones.robustness.predicted.classification.PredictedClassifier`.
         asked: The options.
 
     Returns:
@@ -208,7 +209,7 @@ _NOT_CORRUPTED = {
 class _Describer:
     """What all image sets of a sweep share."""
 
-    def __init__(self, classifier: Classifier, asked: Asked, *, is_imagenet: bool) -> None:
+    def __init__(self, classifier: Any, asked: Asked, *, is_imagenet: bool) -> None:
         self.classifier, self.asked, self.is_imagenet = classifier, asked, is_imagenet
 
     def are_imagenet_val(self, images: LabelledImages) -> bool:

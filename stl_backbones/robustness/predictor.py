@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stl_backbones.datasets.views import View
-from stl_backbones.errors import InputError
+from stl_backbones.errors import InputError, UserError
 
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3), RGB
 Result = Any  # an array, or `Detections`
@@ -102,12 +102,19 @@ class Model:
         """One result an image.
 
         Raises:
-            InputError: If the model gives another number of results.
+            InputError: If the model fails, or gives another number of results.
         """
         images = list(prepared)
-        found = self.infer(images)
-        if not hasattr(found, "__len__"):
-            found = list(found)
+        try:
+            found = self.infer(images)
+            found = found if hasattr(found, "__len__") else list(found)
+        except UserError:
+            raise
+        except Exception as error:  # the model is anyone's
+            raise InputError(
+                f"model '{self.name}' fails on {len(images)} images: {type(error).__name__}: "
+                f"{' '.join(str(error).split()) or 'without a word'}"
+            ) from error
         if len(found) != len(images):
             raise InputError(
                 f"model '{self.name}' returned {len(found)} results for {len(images)} images; "

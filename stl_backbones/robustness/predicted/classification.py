@@ -18,6 +18,7 @@ from stl_backbones.evaluation.classified import SCORINGS, check_finite, classify
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.robustness.classifier_versions import ClassifierVersions
 from stl_backbones.robustness.image_sets import Asked, ImageSet
+from stl_backbones.robustness.items import Items
 from stl_backbones.robustness.predicted.base import PredictedSet, relative
 from stl_backbones.robustness.predictor import Model, Pixels, Result, as_array, text_sha256
 from stl_backbones.robustness.tasks.base import Samples, Tally
@@ -114,7 +115,7 @@ class FolderClasses(PredictedClasses):
             own,
             inference=", ".join(filter(None, (own.inference, model.inference, *self.inference()))),
             notes=(*own.notes, *self._check_batches()),
-            **({"device": model.device} if model.device else {}),
+            device=model.device or own.device,
         )
 
     def _scores(self, result: Result) -> Tensor:
@@ -122,15 +123,18 @@ class FolderClasses(PredictedClasses):
         return scores if self.cut is None else scores[self.cut]
 
 
-class _FolderItems:
+class _FolderItems(Items):
     """What `PredictedClasses` reads of its items."""
 
     def __init__(self, image_set: ImageSet) -> None:
-        self.labels = image_set.images.labels
+        self._images = image_set.images
         self.task, self.classes = "classification", image_set.images.classes
 
+    def image(self, index: int) -> Pixels:
+        return np.array(read_rgb(self._images.path(index)))
+
     def truth(self, index: int) -> int:
-        return int(self.labels[index])
+        return int(self._images.labels[index])
 
 
 class _ViewVersions(ClassifierVersions):

@@ -96,15 +96,17 @@ def _pair(
     classes: Sequence[str] | None,
     label_ids: str | Sequence[int] | None,
 ) -> Items:
-    own = {"limit": options.limit, "skip_broken": options.skip_broken}
+    limit, skip_broken = options.limit, options.skip_broken
     if first.suffix.lower() == ".json":
-        return CocoItems(first, second, classes=classes, **own)
+        return CocoItems(first, second, classes=classes, limit=limit, skip_broken=skip_broken)
     if classes is None:
         raise InputError(
-            f"nothing names the classes of the label maps in '{second}': give classes, in the order "
-            "of the labels 0, 1, ..."
+            f"nothing names the classes of the label maps in '{second}': give classes, in the "
+            "order of the labels 0, 1, ..."
         )
-    return LabelMapItems(first, second, classes=classes, label_ids=label_ids, **own)
+    return LabelMapItems(
+        first, second, classes=classes, label_ids=label_ids, limit=limit, skip_broken=skip_broken
+    )
 
 
 __all__ = ["CITYSCAPES", "find_data"]

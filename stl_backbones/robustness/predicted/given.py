@@ -99,11 +99,12 @@ class Normalised:
 
     def __call__(self, image: Pixels) -> Any:
         """Prepare an image."""
+        sized: Any = image
         if self.size is not None and image.shape[:2] != self.size:
-            image = cv2.resize(image, self.size[::-1], interpolation=cv2.INTER_LINEAR)
+            sized = cv2.resize(image, self.size[::-1], interpolation=cv2.INTER_LINEAR)
         if self.channel_order == "BGR":
-            image = image[..., ::-1]
-        values = (image.astype(np.float32) - self.mean) / self.std
+            sized = sized[..., ::-1]
+        values = (sized.astype(np.float32) - self.mean) / self.std  # of 0..255
         # A tensor: workers hand it on in shared memory.
         return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
 
@@ -123,7 +124,13 @@ class Preprocessed:
 
     def __call__(self, image: Pixels) -> Any:
         """Prepare an image."""
-        return self.preprocess(Image.fromarray(image))
+        try:
+            return self.preprocess(Image.fromarray(image))
+        except Exception as error:
+            raise InputError(
+                f"preprocess fails on an image of {image.shape[1]}x{image.shape[0]}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
     def __str__(self) -> str:
         """Its text, on one line."""

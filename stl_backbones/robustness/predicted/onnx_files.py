@@ -18,7 +18,6 @@ from stl_backbones.models.onnx_session import CPU, open_session
 from stl_backbones.packages import require
 from stl_backbones.paths import check_file
 from stl_backbones.robustness.options import SweepOptions
-from stl_backbones.robustness.predicted.find_model import load_function
 from stl_backbones.robustness.predicted.given import Given, Preprocessed
 from stl_backbones.robustness.predicted.modules import preparation
 from stl_backbones.robustness.predicted.onnx_decoders import DECODERS, Decoder, find_decoder
@@ -152,8 +151,6 @@ def _decoder(given: Given, task: str, name: str) -> Decoder | Function | None:
             f"nothing says how the outputs of {name} become boxes: give decoder, one of "
             f"{', '.join(DECODERS)}, or a function (outputs, input_size, image_size) -> Detections"
         )
-    if isinstance(found, str) and ".py:" in found:
-        found = load_function(*found.rsplit(":", 1))
     return find_decoder(found) if isinstance(found, str) else found
 
 

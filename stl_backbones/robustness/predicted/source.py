@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -29,10 +30,12 @@ class PredictedSource:
     Attributes:
         build: Makes the model for a task; called on every process, with the resolved options.
         data: Opens the images and their truth: `Items`, or class folders.
+        classes: Of class folders: the model's class names, in the order of its results.
     """
 
     build: Callable[[str, SweepOptions], Model]
     data: Callable[[SweepOptions], Items | ClassFolders]
+    classes: tuple[str, ...] | None = None
 
     def open_sets(self, options: SweepOptions, ranks: Ranks) -> Sequence[ScoredSet]:
         """Check model and data before anything is scored; called on every process.
@@ -59,6 +62,8 @@ class PredictedSource:
         options = get_task("classification").resolved(options)
         model = ranks.on_each(lambda: self.build("classification", options))
         asked = asked_of(options, rule="model" if model.view is None else None)
+        if self.classes is not None:
+            asked = dataclasses.replace(asked, classes=self.classes)
         classifier = ranks.on_each(lambda: PredictedClassifier.of(model, folder))
         found = ranks.on_main(lambda: find_image_sets(classifier, asked))
         return ranks.on_each(
