@@ -7,6 +7,10 @@ FastestDet (https://github.com/dog-qiuqiu/FastestDet) has one output ``(1, 5 + K
 cell its objectness, a box, and the probabilities of the classes.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torchvision.ops import batched_nms
@@ -14,7 +18,9 @@ from torchvision.ops import batched_nms
 from stl_backbones import Detections
 
 
-def decode(outputs, input_size, image_size):
+def decode(
+    outputs: Mapping[str, np.ndarray], input_size: tuple[int, int], image_size: tuple[int, int]
+) -> Detections:
     """Boxes in pixels of the image.
 
     Args:
@@ -22,6 +28,7 @@ def decode(outputs, input_size, image_size):
         input_size: Height and width of what the file took; FastestDet's grid does not need it.
         image_size: Height and width of the image.
     """
+    del input_size
     (cells,) = outputs.values()
     numbers, rows, columns = cells[0].shape
     objectness, dx, dy, dw, dh, *classes = cells[0].reshape(numbers, -1).astype(np.float64)

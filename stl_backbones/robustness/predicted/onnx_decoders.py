@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torchvision.ops import batched_nms
 
 from stl_backbones.errors import InputError, unknown_name
@@ -207,13 +208,15 @@ def _unexpected(outputs: Outputs, name: str, shape: str) -> InputError:
     )
 
 
-_NANODET = {"mean": (0.406, 0.456, 0.485), "std": (0.225, 0.224, 0.229)}
 DECODERS: Mapping[str, Decoder] = {
     "yolox": Decoder(yolox, "corner", std=(1 / 255,), channel_order="BGR"),
-    "nanodet": Decoder(nanodet, channel_order="BGR", **_NANODET),
+    "nanodet": Decoder(
+        nanodet, mean=IMAGENET_DEFAULT_MEAN[::-1], std=IMAGENET_DEFAULT_STD[::-1],
+        channel_order="BGR",
+    ),
     "yolov5": Decoder(yolov5, "centre"),
     "yolov8": Decoder(yolov8, "centre"),
     "torchvision": Decoder(torchvision),
-}
+}  # fmt: skip
 
 __all__ = ["DECODERS", "Decoder", "Outputs", "Size", "corners", "find_decoder", "suppress"]
