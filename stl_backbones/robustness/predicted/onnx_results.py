@@ -40,18 +40,32 @@ class Runner:
 
     def __call__(self, prepared: list[Any]) -> list[Result]:
         """One result for each image and its size, see `Fed`."""
-        images = [self._checked(values) for values, _ in prepared]
-        results: list[Result] = [None] * len(images)
-        for shape in dict.fromkeys(image.shape for image in images):
-            places = [n for n, image in enumerate(images) if image.shape == shape]
+        shapes = [np.asarray(values).shape for values, _ in prepared]
+        results: list[Result] = [None] * len(prepared)
+        for shape in dict.fromkeys(shapes):
+            places = [n for n, other in enumerate(shapes) if other == shape]
             step = self.read.at_once(self.input.batch) or len(places)
             for start in range(0, len(places), step):
                 group = places[start : start + step]
-                outputs = self._run([images[n] for n in group])
-                found = self.read(outputs, [prepared[n][1] for n in group], self.input.sides(shape))
+                found = self._run([prepared[n] for n in group])
                 for place, one in zip(group, found, strict=True):
                     results[place] = one
         return results
+
+    def _run(self, prepared: Sequence[Any]) -> list[Result]:
+        names = self.read.names or [one.name for one in self.session.get_outputs()]
+        fed = self.fed(prepared)
+        with explained(self.name):
+            outputs = dict(zip(names, self.session.run(names, fed), strict=True))
+        shape = fed[self.input.name].shape[-3:]
+        return self.read(outputs, [size for _, size in prepared], self.input.sides(shape))
+
+    def fed(self, prepared: Sequence[Any]) -> dict[str, npt.NDArray[Any]]:
+        """The input by its name; a batch of a fixed number is filled up with its last image."""
+        images = [self._checked(values) for values, _ in prepared]
+        missing = (self.input.batch or 1) - len(images)
+        batch = images[0] if self.input.batch == 0 else np.stack(images + images[-1:] * missing)
+        return {self.input.name: batch}
 
     def _checked(self, values: Any) -> npt.NDArray[Any]:
         image = np.asarray(values)
@@ -64,14 +78,6 @@ class Runner:
                 f"{image.shape} {image.dtype}"
             )
         return image.astype(self.input.dtype, copy=False)
-
-    def _run(self, images: list[npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-        """Outputs by name; a batch of a fixed number is filled up with its last image."""
-        batch = np.stack(images + images[-1:] * ((self.input.batch or 1) - len(images)))
-        names = self.read.names or [one.name for one in self.session.get_outputs()]
-        with explained(self.name):
-            fed = {self.input.name: batch if self.input.batch != 0 else batch[0]}
-            return dict(zip(names, self.session.run(names, fed), strict=True))
 
 
 class OneArray:

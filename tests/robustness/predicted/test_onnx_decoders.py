@@ -70,7 +70,9 @@ def test_yolox_reads_offsets_in_cells_and_logarithms():
     value[0, places[8, 0, 11]] = [0, 0.5, 0, math.log(0.5), 0.5, 0.6, 0.2]
     found = decode("yolox", value)
     np.testing.assert_allclose(
-        found.boxes, [[56 - 16, 36 - 12, 56 + 16, 36 + 12], [88 - 4, 4 - 2, 88 + 4, 4 + 2]], rtol=1e-5
+        found.boxes,
+        [[56 - 16, 36 - 12, 56 + 16, 36 + 12], [88 - 4, 4 - 2, 88 + 4, 4 + 2]],
+        rtol=1e-5,
     )
     np.testing.assert_allclose(found.scores, [0.72, 0.3], rtol=1e-6)
     assert found.labels.tolist() == [1, 0]
