@@ -2,7 +2,7 @@
 
   export_onnx.py fan_base_16_p4_hybrid_token labeler.pth.tar fan_b.onnx --size 224 224
   export_onnx.py configs/seg/stl_fan_b_cityscapes.py iter_160000.pth seg.onnx --size 1024 1024
-  export_onnx.py timm:resnet50 resnet50.pth r50.onnx --size 224 224 --quantise int8 --calibration DIR
+  export_onnx.py timm:resnet50 r50.pth r50.onnx --size 224 224 --quantise int8 --calibration DIR
 
 The file is run in onnxruntime and compared with torch before it appears. It takes normalised
 images; mean, std, channel order, classes and the checkpoint's sha256 are in its metadata.
@@ -30,7 +30,8 @@ def parse() -> argparse.ArgumentParser:
         help="a config of a classifier or a segmentation model, or a FAN's name in timm, "
         "fan_tiny_8_p4_hybrid, also with _token, or timm:NAME")  # fmt: skip
     add("checkpoint", nargs="?", metavar="CHECKPOINT",
-        help="its weights; a FAN's name without any is exported untrained, timm's fetches its own")  # fmt: skip
+        help="its weights; without any a FAN's name is exported untrained, timm:NAME with "
+        "timm's own")  # fmt: skip
     add("out", metavar="OUT.onnx", help="file to write")
     add("--size", nargs=2, type=whole_from(1), required=True, metavar=("H", "W"),
         help="height and width of the images that the file takes")  # fmt: skip
