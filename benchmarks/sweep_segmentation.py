@@ -168,7 +168,7 @@ class Bench:
                 ("corrupt", dense_data, "apply_corruption"),
                 ("resize, label map, pack", dense_data.DenseVersions, "make"),
                 ("network", dense.DenseSet, "_predict_batch"),
-                ("metric", segmentation, "sample_confusion"),
+                ("metric", segmentation, "count_pixels"),
                 ("store", BlockStore, "write"),
                 ("store", CellStore, "write"),
             ):

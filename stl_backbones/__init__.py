@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 _CALLS = {
     **dict.fromkeys(("evaluate", "compare", "load", "Result"), "stl_backbones.api"),
+    "corrupt": "stl_backbones.corruptions",
     **dict.fromkeys(("Detections", "Predictor"), "stl_backbones.robustness.predictor"),
 }
 

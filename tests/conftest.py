@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from unittest import mock
@@ -88,9 +89,12 @@ def mini_checkpoint(tmp_path_factory):
 def own_catalog():
     """What a test registers, and the modules that did it, are forgotten after it."""
     from stl_backbones.corruptions.catalog import CUSTOM_CORRUPTIONS, CUSTOM_PROTOCOLS
+    from stl_backbones.corruptions.registration import _IMPORTED
 
-    before = set(sys.modules)
-    with mock.patch.dict(CUSTOM_CORRUPTIONS), mock.patch.dict(CUSTOM_PROTOCOLS):
+    before, kept = set(sys.modules), (CUSTOM_CORRUPTIONS, CUSTOM_PROTOCOLS, _IMPORTED)
+    with ExitStack() as stack:
+        for registered in kept:
+            stack.enter_context(mock.patch.dict(registered))
         yield
     for name in set(sys.modules) - before:
         if any(word in name for word in ("rain", "own_")):

@@ -8,6 +8,7 @@ from stl_backbones.cli.scores import describe_scores
 from stl_backbones.cli.tool import (
     add_config_run,
     add_no_ema,
+    add_tf32,
     is_main_process,
     make_parser,
     parse_options,
@@ -23,6 +24,7 @@ def parse() -> argparse.ArgumentParser:
     )
     parser.add_argument("checkpoint", help="checkpoint that tools/train.py wrote")
     add_config_run(parser)
+    add_tf32(parser)
     add_no_ema(parser)
     parser.add_argument(
         "--tta",
@@ -50,6 +52,7 @@ def test(args: argparse.Namespace) -> None:
         args.checkpoint,
         work_dir=args.work_dir,
         amp=args.amp,
+        tf32=args.tf32,
         options=parse_options(args.cfg_options),
         data_root=args.data_root,
         launcher=args.launcher,

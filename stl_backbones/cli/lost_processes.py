@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import sys
 from pathlib import Path
@@ -15,6 +17,8 @@ _PEER = re.compile(
     re.IGNORECASE,
 )
 
+_SILENT = re.compile(os.strerror(errno.ETIMEDOUT), re.IGNORECASE)  # of the kernel, in gloo's words
+
 
 def describe_lost_process(error: BaseException) -> str | None:
     """Describe an error that means that a worker or another process of the job has ended.
@@ -26,6 +30,8 @@ def describe_lost_process(error: BaseException) -> str | None:
         One line; ``None`` if the error is about something else.
     """
     message = str(error)
+    if isinstance(error, ChildProcessError):  # ours, of a pool of processes
+        return message
     worker = _WORKER.search(message)
     if worker:
         how = f" ({worker['signal'].strip()})" if worker["signal"] else ""
@@ -35,7 +41,9 @@ def describe_lost_process(error: BaseException) -> str | None:
         )
     if isinstance(error, ConnectionError | EOFError) and _is_between_processes(error):
         return "a process that loads data was killed; fewer of them, or a smaller batch, need less"
-    if _is_distributed() and _PEER.search(message):
+    if is_distributed() and (_SILENT.search(message) or "Timed out" in message):
+        return "another process of this job does not answer: it is stopped, or its host is cut off"
+    if is_distributed() and _PEER.search(message):
         return "another process of this job has ended, see its own last words"
     return None
 
@@ -50,9 +58,10 @@ def _is_between_processes(error: BaseException) -> bool:
     return False
 
 
-def _is_distributed() -> bool:
+def is_distributed() -> bool:
+    """Whether this process has joined others."""
     distributed = sys.modules.get("torch.distributed")
     return distributed is not None and distributed.is_initialized()
 
 
-__all__ = ["describe_lost_process"]
+__all__ = ["describe_lost_process", "is_distributed"]

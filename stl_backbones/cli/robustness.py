@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -15,7 +14,6 @@ from stl_backbones.cli.parser import greedy_advice
 from stl_backbones.cli.robustness_options import TASK_OPTIONS
 from stl_backbones.cli.tool import parse_options
 from stl_backbones.copies.estimate import size_text
-from stl_backbones.copies.request import choose_workers
 from stl_backbones.corruptions import PROTOCOLS, get_protocol
 from stl_backbones.errors import InputError, unknown_name
 from stl_backbones.models.presets import PRESETS, get_preset
@@ -54,14 +52,14 @@ def dry_run(args: argparse.Namespace) -> str:
     """What a command line would take, one line per data set; nothing is written."""
     source, work_dir, options = _prepared(args)
     return "\n".join(
-        _describe_estimate(one, size=options.workers)
+        _describe_estimate(one)
         for one in estimate_sweep(
             source, work_dir=work_dir, options=options, launcher=args.launcher
         )
     )
 
 
-def _describe_estimate(one: SweepEstimate, *, size: int) -> str:
+def _describe_estimate(one: SweepEstimate) -> str:
     hours, least, most = (
         f"{seconds / 3600:.3g}" for seconds in (one.seconds, one.least_seconds, one.most_seconds)
     )
@@ -69,7 +67,7 @@ def _describe_estimate(one: SweepEstimate, *, size: int) -> str:
     return (
         f"{one.dataset}: {one.images} images x {one.cells} cells to score, {hours} hours "
         f"(by single batches {least} to {most}), from {one.sampled} images timed with "
-        f"{size} worker(s); memory at most {size_text(one.memory)}{gpu}"
+        f"{one.workers} worker(s); memory at most {size_text(one.memory)}{gpu}"
     )
 
 
@@ -88,9 +86,10 @@ def _prepared(args: argparse.Namespace) -> tuple[Source | PredictedSource, Path,
         seed=args.seed,
         skip_broken=args.skip_broken,
         name=args.name or named.title,
-        workers=_workers(args.workers),
+        workers=args.workers,
         batch_size=args.batch_size,
         amp=args.amp,
+        tf32=args.tf32,
         task_options={
             name: getattr(args, name)
             for name in TASK_OPTIONS
@@ -100,15 +99,6 @@ def _prepared(args: argparse.Namespace) -> tuple[Source | PredictedSource, Path,
     )
     work_dir = args.work_dir or Path("work_dirs") / named.folder / "robustness"
     return named.source, Path(work_dir), options
-
-
-def _workers(asked: int | None) -> int:
-    """Processes that make images: as asked, else of the cores those that the network leaves."""
-    if asked is not None:
-        return asked
-    import torch
-
-    return choose_workers(None, os.environ) if torch.cuda.is_available() else 1
 
 
 def _corruptions(args: argparse.Namespace) -> list[str] | None:

@@ -11,6 +11,7 @@ from stl_backbones.cli.tool import (
     add_custom_imports,
     add_no_ema,
     add_run_options,
+    add_tf32,
     add_trust_checkpoint,
     make_parser,
 )
@@ -88,6 +89,7 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
         "batch is scored in all cells, then kept (default: 1; classifiers: 16, on a GPU "
         "128)")  # fmt: skip
     add_amp(parser)
+    add_tf32(parser)
     add_device(parser)
     add("--tta", action="store_const", const=True, help="test-time augmentation, as the config, or "
         "mmdet, states it")  # fmt: skip
@@ -96,8 +98,8 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
         "--workers",
         type=whole_from(0, MAX_WORKERS),
         metavar="N",
-        help="processes that make images; default: the cores that the network leaves, on a GPU "
-        "all that it may use, on the CPU 1; 0: the main process makes them",
+        help="processes that make images; default: the cores that the network leaves, with a GPU "
+        "all of this process's share but 1, on the CPU 1; 0: the main process makes them",
     )
     add_custom_imports(parser)
     add_run_options(parser)

@@ -14,7 +14,7 @@ from typing import Any
 
 from stl_backbones.cli.device import add_device
 from stl_backbones.cli.interrupts import has_run_begun, interruptible, leave_at_once
-from stl_backbones.cli.lost_processes import describe_lost_process
+from stl_backbones.cli.lost_processes import describe_lost_process, is_distributed
 from stl_backbones.cli.parser import EXIT_USER_ERROR, Parser
 from stl_backbones.config.user_code import describe_user_code, reason
 from stl_backbones.errors import InputError, UserError
@@ -80,6 +80,15 @@ def add_amp(parser: argparse.ArgumentParser) -> None:
         choices=PRECISIONS,
         help="mixed precision; bfloat16, which is meant where none is named, also on the CPU, "
         "float16 on GPUs; a detector predicts with backbone and neck in it",
+    )
+
+
+def add_tf32(parser: argparse.ArgumentParser) -> None:
+    """Add TF32, for tools that score."""
+    parser.add_argument(
+        "--tf32",
+        action="store_true",
+        help="let a GPU round float32 to TF32: faster, and less exact than what is scored else",
     )
 
 
@@ -249,7 +258,8 @@ def run_tool(
     except Exception as error:
         lost = describe_lost_process(error)
         if lost is None:
-            return _say_error(error, parser.prog, main, debug=args.debug)
+            code = _say_error(error, parser.prog, main, debug=args.debug)
+            return leave(code) if is_distributed() else code  # torch may abort at Python's own end
         line = f"{parser.prog}: error: {lost}; {after_interrupt}; {again()}"
         print(*(traceback.format_exception(error) if args.debug else ()), line, file=sys.stderr)
         return leave(EXIT_USER_ERROR)  # at once: torch would wait for the process

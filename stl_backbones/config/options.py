@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from stl_backbones.config.settings import RUN_SETTINGS
+from stl_backbones.config.settings import RUN_SETTINGS, SPLITS
 from stl_backbones.config.values import check_kind
 from stl_backbones.config.walk import walk
 from stl_backbones.errors import InputError, UnknownNameError, did_you_mean
@@ -22,9 +22,21 @@ _NO_OPTIONS = {"launcher": "give --launcher", "linked_options": "it says what op
 _SCOPES = frozenset({"mmengine", "mmcv", "mmseg", "mmdet", "mmpretrain", "stl_backbones"})
 _CLASS_NAME = re.compile(r"[A-Z]\w*")
 
+# Of how a loader works that a config need not state.
+_LOADING = frozenset(
+    {
+        "multiprocessing_context",
+        "num_workers",
+        "persistent_workers",
+        "pin_memory",
+        "prefetch_factor",
+    }
+)
+
 # Parts without a type of their own that take more keys than a config states: mmengine passes over
 # those that it does not know. ``None``: any key.
 _FREE_FORM: dict[str, frozenset[str] | None] = {
+    **{f"{split}_dataloader": _LOADING for split in SPLITS},
     "custom_keys": None,
     "default_hooks": None,
     "env_cfg": frozenset({"cudnn_benchmark", "dist_cfg", "mp_cfg", "resource_limit"}),

@@ -28,6 +28,7 @@ from stl_backbones.config.user_code import (
 )
 from stl_backbones.config.values import check_values
 from stl_backbones.config.variables import move_data_root, move_variables
+from stl_backbones.corruptions.registration import remember_import
 from stl_backbones.engine.safe_loaders import install_safe_loaders
 from stl_backbones.errors import InputError, UserError
 from stl_backbones.paths import check_file
@@ -217,6 +218,10 @@ def _import_modules(config: Config, path: Path) -> None:
                 )
         cause = cause or reason(error)
         raise InputError(f"config '{path}': custom_imports: {cause}{advice}") from error
+    names = settings["imports"]
+    for name in [names] if isinstance(names, str) else names:
+        if name in sys.modules:  # else it was allowed to fail
+            remember_import(name)
 
 
 __all__ = ["building", "load_config", "running", "without_import_notes"]

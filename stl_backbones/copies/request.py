@@ -168,12 +168,17 @@ def choose_workers(asked: int | None, environment: Mapping[str, str]) -> int:
         if asked < 1:
             raise InputError(f"workers must be at least 1, got {asked}")
         return asked
-    granted = environment.get("SLURM_CPUS_PER_TASK", "")
-    if granted.isdecimal():
-        return int(granted)
-    cores = len(os.sched_getaffinity(0))
-    neighbours = environment.get("LOCAL_WORLD_SIZE", "1")
-    return max(1, cores // int(neighbours)) if neighbours.isdecimal() else cores
+
+    def number(name: str) -> int:
+        value = environment.get(name, "")
+        return int(value) if value.isdecimal() else 0
+
+    cores = number("SLURM_CPUS_PER_TASK")  # of a task; torchrun's processes share their one task's
+    neighbours = number("LOCAL_WORLD_SIZE")
+    if not cores:
+        cores = len(os.sched_getaffinity(0))
+        neighbours = neighbours or number("OMPI_COMM_WORLD_LOCAL_SIZE")
+    return max(1, cores // max(neighbours, 1))
 
 
 def describe(plan: Plan, needed: Estimate, *, workers: int, shard: Shard) -> str:

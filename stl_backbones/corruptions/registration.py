@@ -28,6 +28,7 @@ from stl_backbones.errors import InputError
 from stl_backbones.paths import check_file
 
 _REFUSED = (ValueError, KeyError, OSError)  # what a module registers, told as it is
+_IMPORTED: dict[str, None] = {}  # modules of the user's, in order
 
 
 def register_corruption(name: str, *, group: str, version: str) -> Callable[[Corrupt], Corrupt]:
@@ -119,6 +120,7 @@ def import_modules(names: Sequence[str]) -> None:
         is_file = name.endswith(".py") or "/" in name
         try:
             _import_file(Path(name)) if is_file else importlib.import_module(name)
+            remember_import(str(Path(name).resolve()) if is_file else name)
         except ModuleNotFoundError as error:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 raise InputError(f"module '{name}' cannot be imported: {error}") from error
@@ -132,6 +134,16 @@ def import_modules(names: Sequence[str]) -> None:
             raise InputError(
                 f"module '{name}' cannot be imported: {type(error).__name__}: {error}"
             ) from error
+
+
+def remember_import(name: str) -> None:
+    """Keep a module that was imported because the user named it, for `imported_modules`."""
+    _IMPORTED[name] = None
+
+
+def imported_modules() -> tuple[str, ...]:
+    """The user's modules so far; a process that is started anew imports them first."""
+    return tuple(_IMPORTED)
 
 
 def _import_file(path: Path) -> None:

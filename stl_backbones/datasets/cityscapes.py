@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.logging import print_log
 from mmseg.datasets import CityscapesDataset
 
-from stl_backbones.datasets.integrity import drop_broken_pairs, find_lost_images
+from stl_backbones.datasets.integrity import check_files, drop_broken_pairs, find_lost_images
 from stl_backbones.datasets.label_ids import ID_SUFFIX, TRAIN_ID_SUFFIX, advise_missing, label_table
 from stl_backbones.datasets.loading import naming_the_image
 from stl_backbones.errors import MissingFileError
@@ -89,8 +89,10 @@ class CheckedCityscapesDataset(CityscapesDataset):
             raise MissingFileError(f"no '*{self.img_suffix}' file in '{folder}'; {hint}")
         if advice := advise_missing(items[0]["seg_map_path"], self.seg_map_suffix):
             raise MissingFileError(f"'{items[0]['seg_map_path']}' does not exist; {advice}")
-        whole, self.skipped = drop_broken_pairs(
-            items, skip_broken=self.skip_broken, lost=find_lost_images(self)
+        whole, self.skipped = check_files(
+            lambda: drop_broken_pairs(
+                items, skip_broken=self.skip_broken, lost=find_lost_images(self)
+            )
         )
         for reason in self.skipped.values():
             print_log(f"left out: {reason}", logger="current", level=logging.WARNING)

@@ -26,6 +26,7 @@ from stl_backbones.datasets.coco_annotations import (
     match_categories,
     read_annotations,
 )
+from stl_backbones.datasets.integrity import check_files
 from stl_backbones.datasets.loading import naming_the_image
 from stl_backbones.errors import InputError, some_of
 from stl_backbones.paths import check_folder
@@ -120,11 +121,25 @@ class CheckedCocoDataset(CocoDataset):
         by_image: Mapping[int, Sequence[dict[str, Any]]],
         category_ids: set[int],
     ) -> list[dict[str, Any]]:
-        whole = []
+        whole, self.skipped = check_files(lambda: self._check(images, by_image, category_ids))
+        for reason in self.skipped.values():
+            print_log(f"left out: {reason}", logger="current", level=logging.WARNING)
+        return [images[index] for index in whole]
+
+    def _check(
+        self,
+        images: Sequence[dict[str, Any]],
+        by_image: Mapping[int, Sequence[dict[str, Any]]],
+        category_ids: set[int],
+    ) -> tuple[list[int], dict[str, str]]:
+        """The indices of the whole images, and broken image path -> what is wrong with it."""
+        whole: list[int] = []
+        skipped: dict[str, str] = {}
         masks = any(getattr(step, "with_mask", False) for step in self.pipeline.transforms)
         folder = Path(self.data_prefix["img"])
         seen: set[Path] = set()
-        for image in _with_progress(images, f"checking the images of '{self.ann_file}'"):
+        shown = _with_progress(images, f"checking the images of '{self.ann_file}'")
+        for index, image in enumerate(shown):
             path = folder / str(image.get("file_name"))
             try:
                 if path in seen:
@@ -133,20 +148,16 @@ class CheckedCocoDataset(CocoDataset):
                 check_image(image, path)
                 for annotation in by_image[image["id"]]:
                     check_annotation(annotation, image, category_ids=category_ids, masks=masks)
-                whole.append(image)
+                whole.append(index)
             except (ValueError, OSError) as error:
                 reason = str(error)
                 is_named = reason.startswith((f"'{path}'", f"image '{path}'"))
-                self.skipped[str(path)] = reason if is_named else f"'{self.ann_file}': {reason}"
-        if self.skipped and (not self.skip_broken or not whole):
-            first = next(iter(self.skipped.values()))
+                skipped[str(path)] = reason if is_named else f"'{self.ann_file}': {reason}"
+        if skipped and (not self.skip_broken or not whole):
+            first = next(iter(skipped.values()))
             hint = "" if self.skip_broken else "; --skip-broken goes on without"
-            raise InputError(
-                f"{first} ({len(self.skipped)} of {len(images)} images are broken{hint})"
-            )
-        for reason in self.skipped.values():
-            print_log(f"left out: {reason}", logger="current", level=logging.WARNING)
-        return whole
+            raise InputError(f"{first} ({len(skipped)} of {len(images)} images are broken{hint})")
+        return whole, skipped
 
     def _note_what_mmdet_leaves_out(self, content: Mapping[str, Sequence[dict[str, Any]]]) -> None:
         annotations = content["annotations"]

@@ -7,16 +7,19 @@ import struct
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from stl_backbones.errors import InputError, MissingFileError
 from stl_backbones.image_files import ending, has_clutter, is_image
 
+T = TypeVar("T")
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"  # the last chunk, with its checksum
 _CHUNK_FRAME = 12  # bytes of a PNG chunk beside its data: length, name, checksum
@@ -28,6 +31,29 @@ _LABEL_MODES = ("L", "P", "1")  # 8 bit or less, one channel
 _LOSSY = ("JPEG", "MPO")
 _TURNED_BY_OPENCV = ("JPEG", "MPO", "PNG")  # as EXIF says; it turns no WebP
 _ON_ITS_SIDE = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+
+
+_Run = Callable[[Callable[[], Any]], Any]
+_run: ContextVar[_Run] = ContextVar("_run", default=lambda check: check())
+
+
+@contextmanager
+def checking_files_by(run: _Run) -> Iterator[None]:
+    """Have data sets check their files by another call meanwhile, which shares what one finds.
+
+    Args:
+        run: Takes the check and returns its result, on each process of a job; the default runs it.
+    """
+    token = _run.set(run)
+    try:
+        yield
+    finally:
+        _run.reset(token)
+
+
+def check_files(check: Callable[[], T]) -> T:
+    """The result of a check that opens every file of a data set: once a job, if it says so."""
+    return _run.get()(check)
 
 
 def image_id(path: str | Path, root: str | Path | None) -> str:

@@ -1,14 +1,25 @@
-"""What loaders need: workers without threads, and errors that name the image."""
+"""What loaders need: how workers start, without threads, and errors that name the image."""
 
 from __future__ import annotations
 
+import multiprocessing
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import cv2
 
+from stl_backbones.corruptions.registration import import_modules, imported_modules
 from stl_backbones.errors import InputError
 
+# A forked worker has the open data set and all that is registered; macOS's own libraries break in
+# one. Stated, since a library may change Python's default.
+START_METHOD = (
+    "fork"
+    if "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
+    else "spawn"
+)
 _NOT_DECODED = "failed to load image"  # mmcv's LoadImageFromFile
 
 
@@ -21,6 +32,37 @@ def without_opencv_threads() -> Iterator[None]:
         yield
     finally:
         cv2.setNumThreads(before)
+
+
+def begin_worker(number: int) -> None:
+    """Take OpenCV's threads from a DataLoader's worker; torch's it takes itself."""
+    del number
+    cv2.setNumThreads(0)
+
+
+class Carried:
+    """Something for a worker that may be started anew: the user's modules are imported before it.
+
+    Attributes:
+        value: What a worker needs.
+    """
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _opened, (_Imports(), self.value)  # unpickled in this order
+
+
+class _Imports:
+    """Unpickled, the import of what the user's modules are here."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return import_modules, (imported_modules(),)
+
+
+def _opened(_: None, value: Any) -> Carried:
+    return Carried(value)
 
 
 @contextmanager
@@ -44,4 +86,4 @@ def naming_the_image(path: Callable[[], str]) -> Iterator[None]:
         raise InputError(f"'{path()}' cannot be used: {error.err or error}") from error
 
 
-__all__ = ["naming_the_image", "without_opencv_threads"]
+__all__ = ["START_METHOD", "Carried", "begin_worker", "naming_the_image", "without_opencv_threads"]

@@ -7,7 +7,16 @@ wrappers where mmengine is installed: configs name it in ``custom_imports``.
 from importlib import import_module
 from importlib.util import find_spec
 
-REGISTERED = ("checkpointing", "data_parallel", "decay", "ema", "guards", "optim", "reproducible")
+REGISTERED = (
+    "checkpointing",
+    "data_parallel",
+    "decay",
+    "ema",
+    "guards",
+    "loss_notes",
+    "optim",
+    "reproducible",
+)
 
 if find_spec("mmengine") is not None:
     for module in REGISTERED:

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from mmengine.dist import all_reduce_params
 from mmengine.hooks import EMAHook
 from mmengine.model import BaseAveragedModel
 from mmengine.runner import Runner, ValLoop
@@ -40,6 +39,7 @@ class WarmedUpEMA(BaseAveragedModel):
             raise InputError(f"the average's decay must be in [0, 1), got {decay}")
         super().__init__(model, update_buffers=True, **kwargs)
         self.decay = decay
+        self._steps = 0  # the buffer `steps`, without asking the device
 
     def decay_at(self, step: int) -> float:
         """The decay after so many steps."""
@@ -48,22 +48,26 @@ class WarmedUpEMA(BaseAveragedModel):
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
         """Take one step towards the model's weights, in one kernel for all tensors."""
-        step = int(self.steps)
         source = model.state_dict()
         pairs = [(value, source[name]) for name, value in self.avg_parameters.items()]
         floating = [pair for pair in pairs if pair[0].is_floating_point()]
-        weight = 1.0 if step == 0 else 1 - self.decay_at(step)
+        weight = 1 - self.decay_at(self._steps) if self._steps else 1.0
         torch._foreach_lerp_([own for own, _ in floating], [new for _, new in floating], weight)
         for own, new in pairs:
             if not own.is_floating_point():
                 own.copy_(new)
-        self.steps += 1
+        self._steps += 1
+        self.steps.fill_(self._steps)
 
     def avg_func(
         self, averaged_param: torch.Tensor, source_param: torch.Tensor, steps: int
     ) -> None:
         """Not called: `update_parameters` averages all tensors at once."""
         raise NotImplementedError
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._steps = int(self.steps)
 
 
 @HOOKS.register_module()
@@ -93,13 +97,6 @@ class EMAWeightsHook(EMAHook):
         counts = runner.optim_wrapper._accumulative_counts
         if (runner.iter + 1) % counts == 0 or runner.iter + 1 == runner.max_iters:
             self.ema_model.update_parameters(self.src_model)
-
-    def after_train_epoch(self, runner: Runner) -> None:
-        """Average BatchNorm's statistics over the processes, as timm's ``--dist-bn reduce``."""
-        del runner
-        for model in (self.src_model, self.ema_model.module):
-            statistics = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
-            all_reduce_params(statistics, op="mean")
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Leave the raw weights in place."""

@@ -4,26 +4,42 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 
+from stl_backbones.engine.device_numbers import DeviceNumber
+from stl_backbones.engine.distributed import Ranks
 from stl_backbones.errors import InputError, some_of
 from stl_backbones.models.checkpoint import CARD
 from stl_backbones.registry import HOOKS
 
+_LOSSES_IN_SUCCESSION = 5  # not finite, that are no passing overflow of float16
+
 
 @HOOKS.register_module()
 class StopOnBadLoss(Hook):
-    """Stops before a loss that is not finite reaches the average or a checkpoint."""
+    """Stops before a loss that is not finite reaches a validation or a checkpoint.
+
+    A loss is read when the next step is done, or a validation or a checkpoint is due: no step waits
+    for the device. Then all processes stop, whichever has it. Where losses are scaled (float16),
+    the scaler leaves a step out whose gradients are not finite, so only several such losses in
+    succession stop the run, or BatchNorm statistics that one of them has spoilt.
+    """
 
     priority = "VERY_HIGH"
+
+    def __init__(self) -> None:
+        self._ranks = Ranks()
+        self._last: _Step | None = None
+        self._in_succession = 0
 
     def after_train_iter(
         self,
@@ -32,24 +48,83 @@ class StopOnBadLoss(Hook):
         data_batch: Any = None,
         outputs: Mapping[str, Any] | None = None,
     ) -> None:
-        """Look at the loss.
+        """Look at the loss of the step before.
 
         Raises:
-            ValueError: If it is not finite; the images of the batch are named.
+            ValueError: If it is not finite; the images of its batch are named.
         """
         del batch_idx
-        loss = _number((outputs or {}).get("loss", 0.0))
-        if math.isfinite(loss):
+        self._check(runner)
+        paths = getattr(_unwrap(runner.model), "last_paths", None)
+        self._last = _Step(
+            loss=DeviceNumber((outputs or {}).get("loss", 0.0)),
+            place=f"epoch {runner.epoch + 1}, step {runner.iter + 1}",
+            paths=_paths(data_batch) if paths is None else paths,
+        )
+
+    def before_val(self, runner: Runner) -> None:
+        """Look at the last loss, in all processes.
+
+        Raises:
+            ValueError: If it is not finite in one of them.
+        """
+        self._ranks.on_each(lambda: self._check(runner, all_is_due=True))
+
+    def before_checkpoint(self, runner: Runner) -> None:
+        """Look at the last loss, in all processes.
+
+        Raises:
+            ValueError: If it is not finite in one of them.
+        """
+        self.before_val(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        """Look at the last loss of the run."""
+        self.before_val(runner)
+
+    def _check(self, runner: Runner, *, all_is_due: bool = False) -> None:
+        last, self._last = self._last, None
+        loss = 0.0 if last is None else last.loss.read()
+        if last is not None:
+            self._in_succession = 0 if math.isfinite(loss) else self._in_succession + 1
+        if all_is_due and _scales(runner.optim_wrapper):
+            _check_statistics(_unwrap(runner.model))
+        needed = _LOSSES_IN_SUCCESSION if _scales(runner.optim_wrapper) else 1
+        if last is None or math.isfinite(loss) or self._in_succession < needed:
             return
-        paths = [
-            str(path) for path in getattr(_unwrap(runner.model), "last_paths", _paths(data_batch))
-        ]
+        paths = some_of([str(path) for path in last.paths], shown=8)
         raise InputError(
-            f"the loss is {loss} in epoch {runner.epoch + 1}, step {runner.iter + 1}; expected a "
-            f"finite one. Batch: {some_of(paths, shown=8) or 'unknown'}. The last "
+            f"the loss is {loss} in {last.place}; expected a finite one. Batch: "
+            f"{paths or 'unknown'}. The last "
             "checkpoint is from before: --resume in bfloat16 instead of float16, or start anew "
             "from it, --cfg-options load_from=FILE optim_wrapper.optimizer.lr=RATE, at a lower rate"
         )
+
+
+@dataclass(frozen=True)
+class _Step:
+    loss: DeviceNumber
+    place: str
+    paths: Sequence[Any]
+
+
+def _scales(wrapper: Any) -> bool:
+    """Whether an optimizer wrapper, or one of several, scales losses."""
+    wrappers = getattr(wrapper, "optim_wrappers", {"": wrapper}).values()
+    scalers = [getattr(one, "loss_scaler", None) for one in wrappers]
+    return any(scaler is not None and scaler.is_enabled() for scaler in scalers)
+
+
+def _check_statistics(model: nn.Module) -> None:
+    """Refuse BatchNorm statistics that a forward pass beyond float16's range has spoilt."""
+    for name, part in model.named_modules():
+        if not isinstance(part, _NormBase):
+            continue
+        if not all(buffer.isfinite().all() for buffer in part.buffers(recurse=False)):
+            raise InputError(
+                f"the statistics of '{name}' are not finite: activations exceed float16; --resume "
+                "in bfloat16 from the last checkpoint"
+            )
 
 
 @HOOKS.register_module()
@@ -104,10 +179,6 @@ def _check_same_classes(before: Sequence[str] | None, now: Sequence[str]) -> Non
             "this run began with other training classes, or another order of them "
             f"({some_of(changed or now)}); go on with the same class folders, or start anew"
         )
-
-
-def _number(loss: torch.Tensor | float) -> float:
-    return loss.item() if isinstance(loss, torch.Tensor) else float(loss)
 
 
 def _paths(data_batch: Any) -> list[str]:

@@ -1,7 +1,8 @@
-"""``--amp``: mixed precision, the same in all tools.
+"""``--amp`` and ``--tf32``: the numbers that models compute in, the same in all tools.
 
 bfloat16 runs everywhere and needs no loss scaling; float16 needs a GPU. Of a detector backbone and
-neck alone are in it when it predicts: boxes need more digits, and so does mmcv's NMS.
+neck alone are in it when it predicts: boxes need more digits, and so does mmcv's NMS. What a GPU
+computes in float32 is scored in float32, without TF32, unless asked.
 """
 
 from __future__ import annotations
@@ -84,6 +85,53 @@ def predict_in(model: torch.nn.Module, amp: str | None) -> Iterator[None]:
         del inner.extract_feat
 
 
+def check_tf32(tf32: bool) -> None:
+    """Refuse TF32 without a GPU.
+
+    Raises:
+        ValueError: If it is asked for there.
+    """
+    if tf32 and not torch.cuda.is_available():
+        raise InputError("--tf32 needs a GPU; leave it out on the CPU")
+
+
+@contextmanager
+def repeatable_scoring(*, tf32: bool) -> Iterator[None]:
+    """Have a GPU score in full float32, and the same bits whenever it is asked again.
+
+    torch lets cuDNN round the inputs of float32 convolutions to TF32's 10 bits of mantissa, and
+    mmengine has it choose algorithms by timing them, which may choose others next time.
+
+    Args:
+        tf32: Allow TF32 in convolutions and matrix products all the same; faster.
+
+    Raises:
+        ValueError: If TF32 is asked for without a GPU.
+    """
+    check_tf32(tf32)
+    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, products.allow_tf32, cudnn.benchmark, cudnn.deterministic
+    try:
+        _set_numerics(tf32, tf32, False, True)
+        yield
+    finally:
+        _set_numerics(*before)
+
+
+def _set_numerics(cudnn_tf32: bool, tf32: bool, benchmark: bool, deterministic: bool) -> None:
+    torch.backends.cudnn.allow_tf32 = cudnn_tf32
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    torch.backends.cudnn.benchmark = benchmark
+    torch.backends.cudnn.deterministic = deterministic
+
+
+def describe_float32(*, tf32: bool) -> str:
+    """How float32 is computed, in words of a result's provenance; empty on the CPU."""
+    if not torch.cuda.is_available():
+        return ""
+    return "TF32" if tf32 else "no TF32"
+
+
 def _as_float32(features: Any) -> Any:
     if isinstance(features, torch.Tensor):
         return features.float() if features.is_floating_point() else features
@@ -92,4 +140,12 @@ def _as_float32(features: Any) -> Any:
     return features
 
 
-__all__ = ["PRECISIONS", "check_precision", "predict_in", "train_in"]
+__all__ = [
+    "PRECISIONS",
+    "check_precision",
+    "check_tf32",
+    "describe_float32",
+    "predict_in",
+    "repeatable_scoring",
+    "train_in",
+]

@@ -8,6 +8,7 @@ that `stl_backbones.metrics.detection` needs, for the data set and for any resam
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from pycocotools.cocoeval import COCOeval
 from stl_backbones.errors import InputError, UnknownNameError
 
 KINDS = ("bbox", "segm")
+_KEPT = 256  # images; a sweep works on fewer at a time
 MAX_DETECTIONS = 100  # per image and category, COCOeval's own largest
 
 _Record = dict[str, npt.NDArray[Any]]
@@ -59,7 +61,7 @@ class DetectionMatcher:
         self._evaluations = {kind: COCOeval(iouType=kind) for kind in kinds}
         for evaluation in self._evaluations.values():
             evaluation.params.maxDets = [max_detections]
-        self._objects: dict[int, list[dict[str, Any]]] = {}
+        self._objects: OrderedDict[int, list[dict[str, Any]]] = OrderedDict()
 
     def match(self, image_number: int, detections: Sequence[Mapping[str, Any]]) -> _Record:
         """Match the detections of one image.
@@ -95,13 +97,16 @@ class DetectionMatcher:
         return record
 
     def _prepared(self, image_number: int) -> list[dict[str, Any]]:
-        """The image's objects as COCOeval wants them; kept, since a sweep asks again."""
+        """The image's objects as COCOeval wants them; kept for a while, as a sweep asks again."""
         if image_number not in self._objects:
             found = self._truth.imgToAnns.get(image_number, [])
             known = [entry for entry in found if entry["category_id"] in self._classes]
             self._objects[image_number] = [
                 self._prepare(entry, number) for number, entry in enumerate(known, start=1)
             ]
+        self._objects.move_to_end(image_number)
+        if len(self._objects) > _KEPT:
+            self._objects.popitem(last=False)
         return self._objects[image_number]
 
     def _prepare(self, annotation: Mapping[str, Any], number: int) -> dict[str, Any]:
@@ -182,16 +187,30 @@ class DetectionMatcher:
         self, evaluation: COCOeval, key: tuple[int, int], index: int
     ) -> tuple[npt.NDArray[Any], ...]:
         """Scores in falling order, class, and the two kinds of bits of one category."""
-        evaluation._gts.setdefault(key, [])
+        if key not in evaluation._gts:
+            return self._unmatched_class(evaluation, evaluation._dts[key], index)
         evaluation.ious = {key: evaluation.computeIoU(*key)}
         found = [
             evaluation.evaluateImg(*key, area, self._max_detections)
             for area in evaluation.params.areaRng
         ]
         scores = np.array(found[0]["dtScores"], np.float32)
-        matched = np.stack([_bits(one["dtMatches"] > 0) for one in found], axis=1)
-        ignored = np.stack([_bits(one["dtIgnore"]) for one in found], axis=1)
+        matched = _bits(np.stack([one["dtMatches"] > 0 for one in found]))
+        ignored = _bits(np.stack([one["dtIgnore"] for one in found]))
         return scores, np.full(len(scores), index, np.int32), matched, ignored
+
+    def _unmatched_class(
+        self, evaluation: COCOeval, detections: Sequence[Mapping[str, Any]], index: int
+    ) -> tuple[npt.NDArray[Any], ...]:
+        """The same of a category without objects, of which most are, as COCOeval has it."""
+        scores = np.array([found["score"] for found in detections])
+        order = np.argsort(-scores, kind="mergesort")[: self._max_detections]
+        area = np.array([found["area"] for found in detections])[order, None]
+        low, high = np.array(evaluation.params.areaRng).T
+        all_thresholds = (1 << len(evaluation.params.iouThrs)) - 1
+        ignored = ((area < low) | (area > high)).astype(np.uint16) * np.uint16(all_thresholds)
+        classes = np.full(len(order), index, np.int32)
+        return scores[order].astype(np.float32), classes, np.zeros_like(ignored), ignored
 
 
 def join_images(records: Sequence[Mapping[str, npt.NDArray[Any]]]) -> _Record:
@@ -246,10 +265,10 @@ def _by_category(
     return found
 
 
-def _bits(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint16]:
-    """``(T, D)`` flags -> ``(D,)``, threshold t as bit t."""
-    places = (1 << np.arange(len(flags))).astype(np.uint16)
-    return (places[:, None] * flags).sum(axis=0, dtype=np.uint16)
+def _bits(flags: npt.NDArray[Any]) -> npt.NDArray[np.uint16]:
+    """``(areas, T, D)`` flags -> ``(D, areas)``, threshold t as bit t."""
+    places = (1 << np.arange(flags.shape[1])).astype(np.uint16)
+    return (places[:, None] * flags.astype(np.bool_)).sum(axis=1, dtype=np.uint16).T
 
 
 __all__ = ["KINDS", "MAX_DETECTIONS", "DetectionMatcher", "join_images"]

@@ -7,11 +7,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from mmengine.evaluator import BaseMetric
+from torch import Tensor
 
 from stl_backbones.errors import InputError
-from stl_backbones.metrics import IGNORE_INDEX, confusion_matrix, mean_iou
+from stl_backbones.metrics import IGNORE_INDEX, mean_iou
+from stl_backbones.metrics.segmentation import check_classes
 from stl_backbones.registry import METRICS
+
+_MOST = 2**62  # above any class
 
 
 def sample_confusion(
@@ -31,20 +36,82 @@ def sample_confusion(
         ValueError: If prediction and label differ in size, or a label is no class; the image is
             named.
     """
-    fields = sample if isinstance(sample, Mapping) else sample.to_dict()
-    prediction = _plane(fields["pred_sem_seg"])
-    label = _plane(fields["gt_sem_seg"])
     try:
-        return confusion_matrix(
-            prediction, label, num_classes=num_classes, ignore_index=ignore_index
-        )
+        counts = count_pixels(sample, num_classes=num_classes, ignore_index=ignore_index)
+        return confusion_of(counts.cpu().numpy(), num_classes)
     except ValueError as error:
-        raise InputError(f"'{fields.get('img_path', 'image')}': {error}") from error
+        name = _fields(sample).get("img_path", "image")
+        raise InputError(f"'{name}': {error}") from error
 
 
-def _plane(pixels: Any) -> npt.NDArray[np.integer]:
+def count_pixels(sample: Any, *, num_classes: int, ignore_index: int = IGNORE_INDEX) -> Tensor:
+    """Count a sample's pixels on the device of its prediction, without waiting for that.
+
+    Args:
+        sample: As `sample_confusion` takes it.
+        num_classes: Number of classes K.
+        ignore_index: The label of pixels that do not count.
+
+    Returns:
+        ``(K * K + 4,)`` int64, for `confusion_of`: counts by label and prediction, then the least
+        and the greatest label, and the least and the greatest prediction, of what counts.
+
+    Raises:
+        ValueError: If prediction and label differ in size.
+    """
+    fields = _fields(sample)
+    guess, label = _plane(fields["pred_sem_seg"]), _plane(fields["gt_sem_seg"])
+    if guess.shape != label.shape:
+        raise InputError(
+            f"prediction and label must have one shape, got {tuple(guess.shape)} and "
+            f"{tuple(label.shape)}"
+        )
+    guess, label = guess.long(), label.to(guess.device, non_blocking=True).long()
+    counted = label != ignore_index
+    bins = num_classes**2
+    where = torch.where(counted, label * num_classes + guess, bins).clamp(0, bins).flatten()
+    extremes = [
+        extreme
+        for values in (label, guess)
+        for extreme in (
+            torch.where(counted, values, _MOST).amin(),
+            torch.where(counted, values, -_MOST).amax(),
+        )
+    ]
+    count = torch.bincount if where.device.type == "cpu" else added_up
+    return torch.cat([count(where, minlength=bins + 1)[:bins], torch.stack(extremes)])
+
+
+def confusion_of(counts: npt.NDArray[np.int64], num_classes: int) -> npt.NDArray[np.int64]:
+    """The confusion matrix ``(K, K)``, rows = ground truth, of what `count_pixels` counted.
+
+    Raises:
+        ValueError: If a label or a prediction is no class.
+    """
+    bins = num_classes**2
+    for name, (least, most) in zip(("label", "prediction"), counts[bins:].reshape(2, 2).tolist(),
+                                   strict=True):  # fmt: skip
+        if least <= most:  # else no pixel counts
+            check_classes(name, least, most, num_classes)
+    return counts[:bins].reshape(num_classes, num_classes)
+
+
+def added_up(values: Tensor, minlength: int) -> Tensor:
+    """How often each of 0..minlength - 1 occurs among ``(n,)`` int64, without waiting for a GPU.
+
+    As ``bincount``, which waits for the greatest value; in any order whole numbers add up the same.
+    """
+    ones = torch.ones((), dtype=torch.int64, device=values.device).expand_as(values)
+    return values.new_zeros(minlength).scatter_add_(0, values, ones)
+
+
+def _fields(sample: Any) -> Mapping[str, Any]:
+    return sample if isinstance(sample, Mapping) else sample.to_dict()
+
+
+def _plane(pixels: Any) -> Tensor:
     data = pixels["data"] if isinstance(pixels, Mapping) else pixels.data
-    return data.squeeze(0).cpu().numpy()
+    return data.squeeze(0)
 
 
 @METRICS.register_module()

@@ -39,12 +39,26 @@ def confusion_matrix(
     truth = label[counted].astype(np.int64)
     guess = prediction[counted].astype(np.int64)
     for name, values in (("label", truth), ("prediction", guess)):
-        if values.size and not 0 <= values.min() <= values.max() < num_classes:
-            raise InputError(
-                f"{name} must hold classes 0..{num_classes - 1}, got {values.min()}..{values.max()}"
-            )
+        if values.size:
+            check_classes(name, int(values.min()), int(values.max()), num_classes)
     counts = np.bincount(truth * num_classes + guess, minlength=num_classes**2)
     return counts.reshape(num_classes, num_classes)
+
+
+def check_classes(name: str, least: int, most: int, num_classes: int) -> None:
+    """Refuse pixels that are no class.
+
+    Args:
+        name: What they are.
+        least: The least of them.
+        most: The greatest.
+        num_classes: Number of classes.
+
+    Raises:
+        ValueError: If one is out of range.
+    """
+    if not 0 <= least <= most < num_classes:
+        raise InputError(f"{name} must hold classes 0..{num_classes - 1}, got {least}..{most}")
 
 
 def class_iou(confusion: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:

@@ -303,8 +303,10 @@ class FAN(nn.Module):
 
     def _run(self, block: nn.Module, tokens: Tensor, *grid: int) -> Tensor:
         if self.grad_checkpointing and torch.is_grad_enabled():
-            again = partial(_recomputing, block)
-            return checkpoint(block, tokens, *grid, context_fn=again)
+            # A compiled graph writes BatchNorm's statistics once, and takes no such contexts.
+            is_compiled = torch.compiler.is_compiling()
+            contexts = {} if is_compiled else {"context_fn": partial(_recomputing, block)}
+            return checkpoint(block, tokens, *grid, **contexts)
         return block(tokens, *grid)
 
 

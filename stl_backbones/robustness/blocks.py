@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +27,7 @@ from stl_backbones.results.cell_file import digest_of
 from stl_backbones.robustness.tasks.base import Samples
 
 _HEADER, _CELLS, _VALUES, _LENGTHS = "header", "cells", "values", "lengths"
-_AT_ONCE = 8  # cells in memory while they are put together
+_IN_MEMORY = 256 * 2**20  # bytes of samples while cells are put together
 # Not what a block was measured with: where its cells belong, and what the tables print.
 _PASSED_OVER = (
     "protocol", "dataset", "custom_versions", "parameters", "encoder_parameters", "macs", "notes",
@@ -75,22 +77,22 @@ class BlockStore:
     def join(
         self, blocks: Sequence[range], cells: Sequence[Cell]
     ) -> Iterator[tuple[Cell, Samples]]:
-        """Put the blocks of each cell together, in order; a few cells at a time.
+        """Put the blocks of each cell together, in order; each block is read once.
+
+        What is more than 256 MiB waits in a nameless file beside the blocks, so that memory holds
+        these, one block and twice one cell at most: of COCO-C, some 500 MiB of 9 GB.
 
         Raises:
             FileNotFoundError: If a block is missing.
         """
-        for start in range(0, len(cells), _AT_ONCE):
-            group = cells[start : start + _AT_ONCE]
-            parts: dict[Cell, list[Samples]] = {cell: [] for cell in group}
+        if not cells:
+            return
+        with tempfile.TemporaryFile(dir=self.folder, suffix=".partial") as file:
+            spool = _Spool(file, cells)
             for block in blocks:
-                found = self._read(block)
-                for cell in group:
-                    # A copy, so that the block's other cells do not stay in memory.
-                    parts[cell].append({name: a.copy() for name, a in found[cell].items()})
-            for cell in group:
-                own = parts.pop(cell)
-                yield cell, {name: np.concatenate([part[name] for part in own]) for name in own[0]}
+                spool.add(self._read(block))
+            for cell in cells:
+                yield cell, spool.take(cell)
 
     def clear(self) -> None:
         """Remove all blocks."""
@@ -123,6 +125,53 @@ class BlockStore:
                 for cell, part in zip(cells, parts, strict=True):
                     found[cell][name] = part
         return found
+
+
+class _Spool:
+    """Samples by cell, as many in memory as may be, and the rest in a file.
+
+    Args:
+        file: The file, empty.
+        cells: The cells; others are passed over.
+    """
+
+    def __init__(self, file: IO[bytes], cells: Sequence[Cell]) -> None:
+        self.file = file
+        self.parts: dict[Cell, list[Samples]] = {cell: [] for cell in cells}
+        self.places: dict[Cell, list[int]] = {cell: [] for cell in cells}
+        self.bytes = 0
+
+    def add(self, found: Mapping[Cell, Samples]) -> None:
+        """Put a block's samples behind those that are there."""
+        for cell, parts in self.parts.items():
+            parts.append(found[cell])
+            self.bytes += sum(array.nbytes for array in found[cell].values())
+        if self.bytes > _IN_MEMORY:
+            self._write()
+
+    def take(self, cell: Cell) -> Samples:
+        """All samples of a cell; they are in memory no longer."""
+        return _joined([*map(self._read, self.places.pop(cell)), *self.parts.pop(cell)])
+
+    def _write(self) -> None:
+        self.file.seek(0, os.SEEK_END)
+        for cell, parts in self.parts.items():
+            self.places[cell].append(self.file.tell())
+            samples = _joined(parts)
+            np.save(self.file, np.array(list(samples)))
+            for array in samples.values():
+                np.save(self.file, array)
+            parts.clear()
+        self.bytes = 0
+
+    def _read(self, place: int) -> Samples:
+        self.file.seek(place)
+        names = np.load(self.file, allow_pickle=False)
+        return {str(name): np.load(self.file, allow_pickle=False) for name in names}
+
+
+def _joined(parts: Sequence[Samples]) -> Samples:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 __all__ = ["BlockStore"]

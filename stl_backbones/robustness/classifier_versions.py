@@ -15,13 +15,15 @@ from PIL import Image
 
 from stl_backbones.copies.images import JPEG_HENDRYCKS
 from stl_backbones.corruptions import apply_corruption
+from stl_backbones.corruptions.torch_backend import PARALLEL, corrupt_keyed
 from stl_backbones.datasets.class_folders import read_rgb
 from stl_backbones.datasets.labelled_images import LabelledImages
 from stl_backbones.datasets.views import IMAGENET_C_VIEW, View
 from stl_backbones.errors import InputError
 from stl_backbones.records import Cell, CorruptionEngine, CorruptionSpec
 from stl_backbones.robustness.corrupted_copy import copy_path
-from stl_backbones.robustness.versions import Versions
+from stl_backbones.robustness.feeding import putting_on
+from stl_backbones.robustness.versions import CPU, Versions
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -65,6 +67,15 @@ class ViewRules:
         """The view of a clean image that is then corrupted."""
         return self.view if self.resize_rule == "model" else IMAGENET_C_VIEW
 
+    @property
+    def keeps_pixels(self) -> bool:
+        """Whether `finished` changes nothing."""
+        return not self.jpeg85 and self.corruption_view.size == self.view.size
+
+    def finished(self, corrupted: Pixels) -> Pixels:
+        """What the network sees of an image that was corrupted here."""
+        return self.view.resized(_through_jpeg(corrupted) if self.jpeg85 else corrupted)
+
 
 class ClassifierVersions(Versions):
     """Versions of labelled images, ``(size, size, 3)`` uint8 RGB; packed: a tensor of several.
@@ -72,11 +83,15 @@ class ClassifierVersions(Versions):
     Args:
         images: The clean images.
         rules: How versions are made.
+        device: Where mode ``'torch'`` corrupts them.
     """
 
-    def __init__(self, images: LabelledImages, rules: ViewRules) -> None:
+    def __init__(
+        self, images: LabelledImages, rules: ViewRules, *, device: torch.device = CPU
+    ) -> None:
         super().__init__()
-        self.images, self.rules = images, rules
+        self.images, self.rules, self.device = images, rules, device
+        self._stacked: tuple[tuple[int, ...], torch.Tensor] | None = None
 
     def load(self, index: int) -> dict[View, Pixels]:
         """The views of a clean image."""
@@ -85,6 +100,30 @@ class ClassifierVersions(Versions):
         if self.rules.folders is None:
             views.add(self.rules.corruption_view)
         return {view: view(image) for view in views}
+
+    def make_all(self, images: tuple[int, ...], cell: Cell) -> torch.Tensor:
+        """The versions of some images, corrupted together on the device where that is asked for."""
+        rules = self.rules
+        together = rules.engine.mode == "torch" and cell.corruption in PARALLEL
+        if not together or rules.folders is not None or not images:
+            return super().make_all(images, cell)
+        spec = CorruptionSpec(cell.corruption, cell.severity, rules.engine)
+        keys = [self.images.keys[index] for index in images]
+        try:
+            made = corrupt_keyed(self._crops(images), spec, keys=keys)
+        except ValueError:  # which names no image
+            return super().make_all(images, cell)
+        if rules.keeps_pixels:
+            return made
+        return self.pack([rules.finished(pixels) for pixels in made.cpu().numpy()])
+
+    def _crops(self, images: tuple[int, ...]) -> torch.Tensor:
+        """The crops that are corrupted, on the device; kept for the other cells."""
+        if self._stacked is None or self._stacked[0] != images:
+            crops = [self.loaded(index)[self.rules.corruption_view] for index in images]
+            put = putting_on(self.device)
+            self._stacked = images, put(torch.from_numpy(np.stack(crops)))
+        return self._stacked[1]
 
     def make(self, index: int, cell: Cell) -> Pixels:
         """The version, at the network's size."""
@@ -102,8 +141,7 @@ class ClassifierVersions(Versions):
             return _fit_file(read_rgb(path), path, rules)
         crop = self.loaded(index)[rules.corruption_view]
         spec = CorruptionSpec(cell.corruption, cell.severity, rules.engine)
-        made = apply_corruption(crop, spec, key=key)
-        return rules.view.resized(_through_jpeg(made) if rules.jpeg85 else made)
+        return rules.finished(apply_corruption(crop, spec, key=key))
 
     def pack(self, versions: list[Any]) -> torch.Tensor:
         """``(n, size, size, 3)`` uint8."""

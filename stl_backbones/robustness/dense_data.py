@@ -34,6 +34,9 @@ from stl_backbones.robustness.corrupted_copy import (
     find_copy,
     refuse_clean_copy,
 )
+from stl_backbones.robustness.feeding import Put
+from stl_backbones.robustness.loaded_image import LoadedImage
+from stl_backbones.robustness.narrow_labels import NarrowSample
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.pipeline import ImageLoadedSignal, watch
 from stl_backbones.robustness.provenance import data_name
@@ -164,11 +167,19 @@ class DenseVersions(Versions):
 
     def load(self, index: int) -> Any:
         """Run the pipeline until the image is loaded."""
-        states: dict[int, Any] = {}
-        self.exchange.begin(self.data.infos[index]["img_path"], states, only_load=True)
+        loaded = LoadedImage()
+        self.exchange.begin(self.data.infos[index]["img_path"], loaded, only_load=True)
         with contextlib.suppress(ImageLoadedSignal):
             self.data.dataset[self.data.indices[index]]
-        return states
+        return loaded
+
+    def pack(self, versions: list[Any]) -> list[NarrowSample]:
+        """The items, with narrow label maps."""
+        return [NarrowSample.of(version) for version in versions]
+
+    def send(self, packed: list[NarrowSample], put: Put) -> list[Any]:
+        """The items as the pipeline made them, image and labels where the model is."""
+        return [narrow.sent(put) for narrow in packed]
 
     def check_steps(self) -> None:
         """Try the pipeline's steps on the first image.
@@ -198,7 +209,7 @@ class DenseVersions(Versions):
         elif not cell.is_clean:
             spec = CorruptionSpec(cell.corruption, cell.severity, self.options.engine)
             version["corrupt"] = partial(apply_corruption, spec=spec, key=key)
-        self.exchange.begin(path, self._loaded.setdefault(index, {}), **version)
+        self.exchange.begin(path, self._loaded.setdefault(index, LoadedImage()), **version)
         sample = self.data.dataset[self.data.indices[index]]
         if version and not self.exchange.loads:
             names = ", ".join(dict.fromkeys(step.name for step in self.steps))

@@ -34,6 +34,7 @@ class SweepEstimate:
         images: Images of it; of a sweep that was begun, those that are left.
         cells: Cells that are left.
         sampled: Images that were timed.
+        workers: Processes that made them.
         seconds: Time for all of it.
         least_seconds: The same, if all were as quick as the quickest batch of the sampled.
         most_seconds: If all were as slow as the slowest.
@@ -46,6 +47,7 @@ class SweepEstimate:
     images: int
     cells: int
     sampled: int
+    workers: int
     seconds: float
     least_seconds: float
     most_seconds: float
@@ -71,10 +73,11 @@ def estimate_set(scored: ScoredSet, place: Path, ranks: Ranks) -> SweepEstimate:
         images=images,
         cells=len(cells),
         sampled=sampled,
+        workers=scored.workers,
         seconds=versions * float(times.mean()) if len(times) else 0.0,
         least_seconds=versions * float(times.min(initial=np.inf)) if len(times) else 0.0,
         most_seconds=versions * float(times.max(initial=0.0)),
-        memory=_peak_memory(scored.options.workers),
+        memory=_peak_memory(scored.workers),
         gpu_memory=torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0,
     )
 
@@ -85,9 +88,9 @@ def _time_batches(
     """Seconds per version, of each timed batch, and how many images they hold."""
     start = time.perf_counter()
     warm_up = list(scored.score(left[:1], cells[:1], lambda _: None))
-    once = (time.perf_counter() - start) * max(scored.options.workers, 1) / len(warm_up)
+    once = (time.perf_counter() - start) * max(scored.workers, 1) / len(warm_up)
     tried = _some_cells(cells, int(_BUDGET / (_TRIALS * once)))
-    size = -(-max(scored.options.workers, 1) // scored.block_size)  # blocks worked on together
+    size = -(-max(scored.workers, 1) // scored.block_size)  # blocks worked on together
     count = min(_TRIALS * size, len(left))
     chosen = [left[index] for index in np.linspace(0, len(left) - 1, count).astype(int)]
     ticks: list[tuple[float, int]] = []

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from stl_backbones.copies.request import choose_workers
 from stl_backbones.corruptions import get_protocol
 from stl_backbones.engine.precision import check_precision
 from stl_backbones.errors import InputError
@@ -33,10 +37,11 @@ class SweepOptions:
         seed: Another seed, another draw of the benchmark.
         skip_broken: Leave out broken images instead of refusing the data set.
         name: The model's name in tables; default: the config's or timm's name.
-        workers: Processes that load and corrupt ahead of the model.
+        workers: Processes that load and corrupt ahead of the model; default: see `free_workers`.
         batch_size: Images of a batch, at most, and of the work lost when the process is killed;
             default: the task's. Only images of one size share a batch.
         amp: Mixed precision, ``'bfloat16'`` or ``'float16'``; see `stl_backbones.engine.precision`.
+        tf32: Let a GPU compute float32 in TF32, see `repeatable_scoring` of the same module.
         task_options: Options that the task alone has, by name, as given; see
             `stl_backbones.robustness.tasks.Task.options`.
     """
@@ -52,9 +57,10 @@ class SweepOptions:
     seed: int = 0
     skip_broken: bool = False
     name: str | None = None
-    workers: int = 1
+    workers: int | None = None
     batch_size: int | None = None
     amp: str | None = None
+    tf32: bool = False
     task_options: Mapping[str, Any] = field(default_factory=dict)
 
     def resolved(self, *, protocol: str, batch_size: int) -> SweepOptions:
@@ -73,14 +79,16 @@ class SweepOptions:
         if self.amp is not None:
             check_precision(self.amp)
         batch_size = batch_size if self.batch_size is None else self.batch_size
+        workers = free_workers() if self.workers is None else self.workers
         for name, value, least in (
-            ("limit", self.limit, 1), ("batch size", batch_size, 1), ("workers", self.workers, 0),
+            ("limit", self.limit, 1), ("batch size", batch_size, 1), ("workers", workers, 0),
         ):  # fmt: skip
             if value is not None and value < least:
                 raise InputError(f"{name} must be at least {least}, got {value}")
         resolved = dataclasses.replace(
-            self, protocol=protocol, mode=mode, batch_size=batch_size, seed=int(self.seed)
-        )
+            self, protocol=protocol, mode=mode, batch_size=batch_size, workers=workers,
+            seed=int(self.seed),
+        )  # fmt: skip
         _ = resolved.engine, resolved.cells()  # refuse what is unknown
         return resolved
 
@@ -102,4 +110,15 @@ class SweepOptions:
         return protocol.cells(corruptions=self.corruptions, severities=self.severities)
 
 
-__all__ = ["SweepOptions"]
+def free_workers() -> int:
+    """Processes that make images where the user names no number.
+
+    With a GPU the cores that this process may use, but for the one that feeds it. On a CPU one: the
+    network needs the others.
+    """
+    if not torch.cuda.is_available():
+        return 1
+    return max(1, choose_workers(None, os.environ) - 1)
+
+
+__all__ = ["SweepOptions", "free_workers"]

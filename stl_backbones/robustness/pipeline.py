@@ -25,9 +25,17 @@ from mmengine.registry import TRANSFORMS
 
 from stl_backbones.datasets.loading import naming_the_image
 from stl_backbones.errors import InputError
+from stl_backbones.robustness.blind_steps import BlindSteps
+from stl_backbones.robustness.loaded_image import (
+    LoadedImage,
+    Order,
+    Pixels,
+    Results,
+    State,
+    describe_array,
+    read_as,
+)
 
-Results = dict[str, Any]  # what goes from one step of a pipeline to the next
-Pixels = npt.NDArray[Any]
 Corrupt = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]  # RGB -> RGB
 _COMPOSE = (mmengine.dataset.Compose, McvCompose)
 _LABELS = {"type": "LoadAnnotations"}  # mmseg's own
@@ -51,16 +59,17 @@ class Exchange:
         self.loads = 0
         self.only_load = False
         self.decoy: Path | None = None
-        self.states: dict[int, _State] = {}
+        self.loaded = LoadedImage()
+        self.blind = BlindSteps()
         self._file_pixels: Pixels | None = None
         self._made: Pixels | None = None
-        self._orders: dict[int, _Order | None] = {}
+        self._orders: dict[int, Order | None] = {}
         self._read_pixels_of: set[int] = set()
 
     def begin(
         self,
         path: str,
-        states: dict[int, _State],
+        loaded: LoadedImage,
         *,
         corrupt: Corrupt | None = None,
         file: Path | None = None,
@@ -70,14 +79,14 @@ class Exchange:
 
         Args:
             path: The clean image, as the data set's items name it.
-            states: What was loaded of it before; filled.
+            loaded: What the steps made of it before; filled.
             corrupt: Makes the version; ``None``: the clean image.
             file: The version's own file, instead.
             only_load: End with `ImageLoadedSignal` once the image is loaded.
         """
         if path != self.path:
             self._file_pixels = None
-        self.path, self.states, self.corrupt, self.file = path, states, corrupt, file
+        self.path, self.loaded, self.corrupt, self.file = path, loaded, corrupt, file
         self.only_load, self.loads, self._made = only_load, 0, None
 
     def is_at_hand(self, results: Results) -> bool:
@@ -86,7 +95,7 @@ class Exchange:
 
     def run(self, step: _Watched, results: Results) -> Results | None:
         """Load the image, or take what was loaded, and put the version in its place."""
-        state = self.states.get(step.number)
+        state = self.loaded.states.get(step.number)
         before = copy.deepcopy(results)
         if state is None:
             loads = self.loads
@@ -94,7 +103,7 @@ class Exchange:
                 out = step.inner(results)
             if not _has_image(out) or self.loads > loads:  # a step inside has loaded it
                 return out
-            state = self.states[step.number] = _State(out)
+            state = self.loaded.states[step.number] = State(out)
         self.loads += 1
         if self.only_load:
             raise ImageLoadedSignal
@@ -102,13 +111,17 @@ class Exchange:
             out = self._read(step, before, self.file)
             if np.shape(out["img"]) != np.shape(state.image):
                 raise InputError(
-                    f"'{self.file}' is loaded as {_shape(out['img'])}, its clean image as "
-                    f"{_shape(state.image)}: images read otherwise (EXIF orientation)?"
+                    f"'{self.file}' is loaded as {describe_array(out['img'])}, its clean image as "
+                    f"{describe_array(state.image)}: images read otherwise (EXIF orientation)?"
                 )
             return out
         if self.corrupt is None:
             return state.with_image(state.image.copy())
         return self._corrupted(step, before, state, self.corrupt)
+
+    def run_blind(self, key: Any, step: Callable[[Results], Any], results: Results) -> Any:
+        """Run a step after the loader, once for all versions if it never looks at the image."""
+        return self.blind.run(key, step, results, self.loaded.blind)
 
     def try_decoy(self, step: _Watched, results: Results) -> None:
         """Refuse a step that opens the image's file by itself, where no version can be put.
@@ -127,14 +140,14 @@ class Exchange:
 
     def reloaded(self, image: Any, held: Any) -> Pixels | None:
         """The version, where a later step has put the clean image back; else ``None``."""
-        if self._made is None or image is held or not self.states:
+        if self._made is None or image is held or not self.loaded.states:
             return None
-        clean = next(iter(self.states.values())).image
+        clean = next(iter(self.loaded.states.values())).image
         same = isinstance(image, np.ndarray) and image.shape == clean.shape
         return self._made.copy() if same and np.array_equal(image, clean) else None
 
     def _corrupted(
-        self, step: _Watched, before: Results, state: _State, corrupt: Corrupt
+        self, step: _Watched, before: Results, state: State, corrupt: Corrupt
     ) -> Results:
         order, pixels = self._order(step, before), self._pixels()
         if order is None or not order.holds(state.image, pixels):
@@ -143,7 +156,7 @@ class Exchange:
             self._made = order.of(corrupt(np.ascontiguousarray(pixels[..., ::-1])))
         return state.with_image(self._made.copy())
 
-    def _order(self, step: _Watched, before: Results) -> _Order | None:
+    def _order(self, step: _Watched, before: Results) -> Order | None:
         """How the step hands pixels on, tried once on a picture of noise of the image's size."""
         if step.number not in self._orders:
             shape = self._pixels().shape
@@ -152,12 +165,12 @@ class Exchange:
                 found = self._read_pixels(step, before, noise)["img"]
             except Exception:  # of a step that wants more of a file than its pixels
                 found = None
-            orders = (_Order(reverse=False), _Order(reverse=True))
+            orders = (Order(reverse=False), Order(reverse=True))
             self._orders[step.number] = next((o for o in orders if o.holds(found, noise)), None)
         return self._orders[step.number]
 
     def _through_file(
-        self, step: _Watched, before: Results, state: _State, corrupt: Corrupt
+        self, step: _Watched, before: Results, state: State, corrupt: Corrupt
     ) -> Results:
         """Let the step read the version from a file, since it does more than decode."""
         if step.number not in self._read_pixels_of:
@@ -172,10 +185,11 @@ class Exchange:
         same, other = (
             self._read_pixels(step, before, given)["img"] for given in (pixels, 255 - pixels)
         )
-        if _shape(same) != _shape(image) or np.array_equal(same, other):
+        if describe_array(same) != describe_array(image) or np.array_equal(same, other):
             raise InputError(
-                f"'{self.path}' cannot be corrupted: step {step.name} gives {_shape(image)}, and "
-                f"{_shape(same)} for a copy of 8 bits and three channels"
+                f"'{self.path}' cannot be corrupted: step {step.name} gives "
+                f"{describe_array(image)}, and {describe_array(same)} for a copy of 8 bits and "
+                "three channels"
             )
         apart = np.abs(same - image.astype(np.float64)).mean()
         if apart > _APART * np.abs(image).mean():
@@ -187,12 +201,12 @@ class Exchange:
     def _pixels(self) -> Pixels:
         """The file's pixels, BGR."""
         if self._file_pixels is None:
-            loaded = next(iter(self.states.values())).image
-            found = _read_as(self.path, loaded)
+            loaded = next(iter(self.loaded.states.values())).image
+            found = read_as(self.path, loaded)
             if found is None:
                 raise InputError(
                     f"'{self.path}' cannot be corrupted: expected a picture of 8 bits and three "
-                    f"channels or one, got a file that is loaded as {_shape(loaded)}"
+                    f"channels or one, got a file that is loaded as {describe_array(loaded)}"
                 )
             self._file_pixels = found
         return self._file_pixels
@@ -209,35 +223,6 @@ class Exchange:
         if not _has_image(out):
             raise InputError(f"'{path}': step {step.name} loads no image from it")
         return {**out, "img_path": before["img_path"]}
-
-
-class _State:
-    """What a step's results are once the image is loaded."""
-
-    def __init__(self, results: Results) -> None:
-        self.image: Pixels = results["img"]
-        self._others = {name: value for name, value in results.items() if name != "img"}
-
-    def with_image(self, image: Pixels) -> Results:
-        return {**copy.deepcopy(self._others), "img": image}
-
-
-class _Order:
-    """How a step hands a file's pixels on: BGR or RGB, in numbers of some type."""
-
-    def __init__(self, *, reverse: bool) -> None:
-        self.reverse, self.kind = reverse, np.dtype(np.uint8)
-
-    def holds(self, found: Any, pixels: Pixels) -> bool:
-        """Whether ``found`` is nothing but the pixels ``(H, W, 3)``, BGR."""
-        if not isinstance(found, np.ndarray) or found.shape != pixels.shape:
-            return False
-        self.kind = found.dtype
-        return bool(np.array_equal(found, pixels[..., ::-1] if self.reverse else pixels))
-
-    def of(self, rgb: Pixels) -> Pixels:
-        made = rgb if self.reverse else rgb[..., ::-1]
-        return np.ascontiguousarray(made).astype(self.kind)
 
 
 class _Watched:
@@ -257,11 +242,15 @@ class _Watched:
         if results.get("img") is None and self.exchange.is_at_hand(results):
             return self.exchange.run(self, results)
         if self.adds_labels is not None and "gt_seg_map" not in results:
-            results = self.adds_labels(results)
+            labels = (self.number, "labels")
+            results = self.exchange.run_blind(labels, self.adds_labels, results)
         held = results.get("img")
         if self.exchange.decoy is not None and held is not None and not self.inside:
             self.exchange.try_decoy(self, results)
-        out = self.inner(results)
+        if held is None or self.inside:
+            out = self.inner(results)
+        else:
+            out = self.exchange.run_blind(self.number, self.inner, results)
         if isinstance(out, dict):
             self.packs |= "img" not in out and "inputs" in out
             version = self.exchange.reloaded(out.get("img"), held)
@@ -346,16 +335,6 @@ def add_labels(steps: list[_Watched], build: Callable[[dict[str, Any]], Any]) ->
             step.adds_labels = build(dict(_LABELS))
 
 
-def _read_as(path: str, loaded: Pixels) -> Pixels | None:
-    """The file's pixels, BGR: turned as EXIF says, unless the loader has not turned them."""
-    orders = (_Order(reverse=False), _Order(reverse=True))
-    for flag in (0, cv2.IMREAD_IGNORE_ORIENTATION):
-        found = cv2.imread(path, cv2.IMREAD_COLOR | flag)
-        if found is not None and any(order.holds(loaded, found) for order in orders):
-            return found
-    return cv2.imread(path, cv2.IMREAD_COLOR)  # of a step that does more than decode
-
-
 def _holds_steps(value: Any) -> bool:
     """Whether this is a pipeline, or a list or dict of steps or pipelines."""
     if isinstance(value, _COMPOSE):
@@ -391,10 +370,6 @@ def _image_of(step: _Watched, results: Results) -> Any:
 
 def _has_image(results: Any) -> bool:
     return isinstance(results, dict) and results.get("img") is not None
-
-
-def _shape(image: Any) -> str:
-    return f"{getattr(image, 'dtype', type(image).__name__)} of shape {np.shape(image)}"
 
 
 __all__ = ["Exchange", "ImageLoadedSignal", "add_labels", "watch"]

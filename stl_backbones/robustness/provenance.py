@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from stl_backbones.corruptions import CORRUPTIONS, custom_versions, engine_version
+from stl_backbones.engine.precision import describe_float32
 from stl_backbones.records import Provenance
 from stl_backbones.robustness.corrupted_copy import CorruptedCopy
 from stl_backbones.robustness.options import SweepOptions
@@ -33,11 +34,13 @@ def describe(options: SweepOptions, *, libraries: Sequence[str], **fields: Any) 
     Args:
         options: Resolved options.
         libraries: Packages that predict, where they are installed.
-        **fields: Fields of a `Provenance`; protocol, device and versions are filled in.
+        **fields: Fields of a `Provenance`; protocol, device and versions are filled in. Its
+            ``inference`` is given without what `describe_float32` says.
     """
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    inference = [fields.pop("inference"), describe_float32(tf32=options.tf32)]
     stated = {"protocol": options.protocol, "device": device, "versions": _versions_of(libraries)}
-    return Provenance(**{**stated, **fields})
+    return Provenance(**{**stated, **fields}, inference=", ".join(filter(None, inference)))
 
 
 def corruption_fields(copy: CorruptedCopy | None, options: SweepOptions) -> dict[str, Any]:

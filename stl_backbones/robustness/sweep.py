@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stl_backbones.engine.distributed import Ranks, start_distributed
+from stl_backbones.engine.precision import repeatable_scoring
 from stl_backbones.robustness.dry_run import SweepEstimate, estimate_set
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.predicted.source import PredictedSource
@@ -92,9 +93,10 @@ def _opened(
     # The config's `custom_imports` may register the task and the protocol.
     task = ranks.on_each(lambda: get_task(source.task))
     resolved = task.resolved(options)
-    subject = ranks.on_each(lambda: source.open(resolved, task))
-    for scored in task.open(subject, resolved, ranks):
-        yield scored, ranks
+    with repeatable_scoring(tf32=resolved.tf32):
+        subject = ranks.on_each(lambda: source.open(resolved, task))
+        for scored in task.open(subject, resolved, ranks):
+            yield scored, ranks
 
 
 __all__ = ["estimate_sweep", "sweep"]

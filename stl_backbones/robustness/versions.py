@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from stl_backbones.datasets.loading import without_opencv_threads
+from stl_backbones.datasets import loading
 from stl_backbones.records import Cell
+from stl_backbones.robustness.feeding import Put, map_tensors, one_ahead, putting_on
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,14 @@ class Versions(Dataset, ABC):
         """What goes from a worker to the model: a list, or one tensor."""
         return versions
 
+    def send(self, packed: Any, put: Put) -> Any:
+        """What `pack` returned, with its tensors put where the model is."""
+        return map_tensors(packed, put)
+
+    def make_all(self, images: tuple[int, ...], cell: Cell) -> Any:
+        """The versions of some images in one cell, packed."""
+        return self.pack([self.make(index, cell) for index in images])
+
     def loaded(self, index: int) -> Any:
         """What `load` returns, from the last call if it is still there."""
         if index not in self._loaded:
@@ -60,17 +71,24 @@ class Versions(Dataset, ABC):
     def __getitem__(self, part: Part) -> Any:
         if part.images != self._images:
             self._images, self._loaded = part.images, {}
-        return self.pack([self.make(index, part.cell) for index in part.images])
+        return self.make_all(part.images, part.cell)
 
 
-class _Loaded(Dataset):
-    """The same images, loaded only: for corruption on the model's device, outside the workers."""
+class _Made(Dataset):
+    """What a worker makes."""
 
     def __init__(self, versions: Versions) -> None:
-        self.versions = versions
+        self.carried = loading.Carried(versions)
 
-    def __getitem__(self, index: int) -> Any:
-        return self.versions.load(index)
+    def __getitem__(self, item: Any) -> Any:
+        return self.carried.value[item]
+
+
+class _Loaded(_Made):
+    """Images, loaded only: for corruption on the model's device, outside the workers."""
+
+    def __getitem__(self, item: int) -> Any:
+        return self.carried.value.load(item)
 
 
 def load_versions(
@@ -80,6 +98,7 @@ def load_versions(
     *,
     workers: int,
     in_this_process: bool = False,
+    device: torch.device = CPU,
 ) -> Iterator[Any]:
     """Yield every cell's versions of the first group of images, then of the second, and so on.
 
@@ -94,22 +113,45 @@ def load_versions(
         workers: Processes; 0 makes the versions here.
         in_this_process: Let workers load alone, and make the versions here, a group ahead of the
             model: for engines that run on the model's device.
+        device: The model's; to a GPU the next group's versions are copied while it works.
 
     Yields:
-        What `Versions.pack` returns for a group's images in one cell.
+        What `Versions.pack` returns for a group's images in one cell, on the device.
     """
+    # Loaders start their workers here: one forked in a thread of a pool fails when it ends.
+    put = putting_on(device)
     if in_this_process:
         flat = [index for group in groups for index in group]
         loaded = _loader(_Loaded(versions), flat, workers)
-        yield from _one_ahead(_make_here(versions, groups, cells, loaded))
-        return
-    shares = max(workers, 1)
-    parts = [
-        Part(share, cell) for group in groups for cell in cells for share in _cut(group, shares)
-    ]
-    made = _loader(versions, parts, workers)
-    for _ in range(len(parts) // shares):
-        yield _join([next(made) for _ in range(shares)])
+        made = _made_here(versions, groups, cells, loaded, put)
+    else:
+        shares = max(workers, 1)
+        parts = [
+            Part(share, cell) for group in groups for cell in cells for share in _cut(group, shares)
+        ]
+        shared = _loader(_Made(versions), parts, workers)
+        made = _joined(versions, shared, len(parts) // shares, shares, put)
+    yield from one_ahead(made, device) if in_this_process or device != CPU else made
+
+
+def _made_here(
+    versions: Versions,
+    groups: Sequence[tuple[int, ...]],
+    cells: Sequence[Cell],
+    loaded: Iterator[Any],
+    put: Put,
+) -> Iterator[Any]:
+    for group in groups:
+        versions.keep(group, [next(loaded) for _ in group])
+        for cell in cells:
+            yield versions.send(versions[Part(group, cell)], put)
+
+
+def _joined(
+    versions: Versions, made: Iterator[Any], groups: int, shares: int, put: Put
+) -> Iterator[Any]:
+    for _ in range(groups):
+        yield _join([versions.send(next(made), put) for _ in range(shares)])
 
 
 def _cut(images: tuple[int, ...], shares: int) -> list[tuple[int, ...]]:
@@ -119,9 +161,11 @@ def _cut(images: tuple[int, ...], shares: int) -> list[tuple[int, ...]]:
 
 
 def _loader(dataset: Dataset, items: Sequence[Any], workers: int) -> Iterator[Any]:
+    context = multiprocessing.get_context(loading.START_METHOD) if workers else None
     loader = DataLoader(dataset, sampler=items, batch_size=None, num_workers=workers,
-                        collate_fn=_as_it_is)  # fmt: skip
-    with without_opencv_threads():
+                        collate_fn=_as_it_is, worker_init_fn=loading.begin_worker,
+                        multiprocessing_context=context)  # fmt: skip
+    with loading.without_opencv_threads():
         return iter(loader)  # starts the workers
 
 
@@ -137,29 +181,4 @@ def _join(parts: Sequence[Any]) -> Any:
     return [version for part in parts for version in part]
 
 
-def _make_here(
-    versions: Versions,
-    groups: Sequence[tuple[int, ...]],
-    cells: Sequence[Cell],
-    loaded: Iterator[Any],
-) -> Iterator[Any]:
-    for group in groups:
-        versions.keep(group, [next(loaded) for _ in group])
-        for cell in cells:
-            yield versions[Part(group, cell)]
-
-
-def _one_ahead(items: Iterator[Any]) -> Iterator[Any]:
-    """Prepare the next item in a thread while the model works on this one."""
-    end = object()
-    begin: dict[str, Any] = {}
-    if torch.cuda.is_available():  # a new thread would take the first GPU
-        begin = {"initializer": torch.cuda.set_device, "initargs": (torch.cuda.current_device(),)}
-    with ThreadPoolExecutor(max_workers=1, **begin) as pool:
-        upcoming = pool.submit(next, items, end)
-        while (item := upcoming.result()) is not end:
-            upcoming = pool.submit(next, items, end)
-            yield cast("Any", item)
-
-
-__all__ = ["Part", "Versions", "load_versions"]
+__all__ = ["CPU", "Part", "Versions", "load_versions"]

@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from stl_backbones.config.settings import PARTS, RUN_SETTINGS
 from stl_backbones.config.walk import walk
 from stl_backbones.engine.checkpointing import PROCESSES, find_resume, kept_checkpoints
+from stl_backbones.engine.distributed import Ranks
 from stl_backbones.errors import InputError, MissingFileError, some_of
 from stl_backbones.results.lock import LOCK_NAME
 
@@ -35,7 +36,8 @@ _FREE_PARTS = frozenset(
 _FREE_NAMES = frozenset(
     {
         "ann_file", "backend_args", "checkpoint", "data_prefix", "data_root", "deterministic",
-        "dynamic_intervals", "init_cfg", "lazy_init", "max_broken", "max_refetch", "num_workers",
+        "diff_rank_seed", "dynamic_intervals", "init_cfg", "lazy_init", "max_broken", "max_refetch",
+        "multiprocessing_context", "num_workers",
         "persistent_workers", "pin_memory", "prefetch_factor", "pretrained", "serialize_data",
         "skip_broken", "test_cfg", "val_begin", "val_interval", "with_cp",
     }
@@ -44,29 +46,38 @@ _PRECISION = frozenset(f"optim_wrapper.{name}" for name in ("type", "dtype", "lo
 _ALIKE = {"SyncBN": "BN"}  # which it becomes where there is no GPU
 
 
-def choose_resume(config: Config, resume: str | None) -> None:
+def choose_resume(config: Config, resume: str | None, ranks: Ranks) -> None:
     """Have the run go on from a checkpoint, or say that it begins at 0 where others lie.
+
+    The main process chooses for all: what the others see of a folder may be another moment's.
 
     Args:
         config: The config; its work folder is chosen already.
         resume: A file, or ``'auto'`` for the newest of the work folder. A run that was stopped
             before its first checkpoint starts anew, with a word. ``None``: as the config says.
+        ranks: The processes of the run.
 
     Raises:
         FileNotFoundError: If there is nothing to go on with.
     """
+    path = ranks.on_main(lambda: _find(config, resume))
+    if path is not None:
+        config.resume = True
+        config.load_from = str(path)
+
+
+def _find(config: Config, resume: str | None) -> Path | None:
+    """The checkpoint to go on from, if the run is not to begin at 0 or as the config says."""
     folder = Path(config.work_dir)
     if resume is None and config.get("resume") and not config.get("load_from"):
         resume = "auto" if (folder / LOCK_NAME).exists() else None  # OpenMMLab's habit
     if resume is None:
         if not config.get("resume"):
             _warn_of_earlier_work(folder)
-        return
+        return None
     path = find_resume(folder) if resume == "auto" else Path(resume)
     if path is not None:
-        config.resume = True
-        config.load_from = str(path)
-        return
+        return path
     if kept := kept_checkpoints(folder):
         raise MissingFileError(
             f"nothing to resume: of {some_of(sorted(file.name for file in kept))} in '{folder}' "
@@ -77,6 +88,7 @@ def choose_resume(config: Config, resume: str | None) -> None:
             f"nothing to resume: no run was started in '{folder}'; leave --resume out to start one"
         )
     _say(f"the run in '{folder}' was stopped before its first checkpoint: it begins at 0")
+    return None
 
 
 def check_same_training(runner: Runner, checkpoint: Mapping[str, Any], path: str) -> None:

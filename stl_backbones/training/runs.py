@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import logging
+import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -13,16 +14,21 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import is_main_process
+from mmengine.dist import get_rank
 from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
 from stl_backbones.config.settings import without_unused
 from stl_backbones.config.walk import innermost_datasets, parts
 from stl_backbones.engine.checkpointing import write_whole_files
-from stl_backbones.engine.distributed import start_distributed
+from stl_backbones.engine.collecting import collect_through_group
+from stl_backbones.engine.data_workers import equip_workers, free_cores
+from stl_backbones.engine.distributed import Ranks, check_own_gpu, start_distributed
+from stl_backbones.engine.guards import StopOnBadLoss
 from stl_backbones.engine.safe_loaders import install_safe_loaders
+from stl_backbones.engine.shared_buffers import SharedBuffersHook
 from stl_backbones.errors import InputError
 from stl_backbones.results.lock import locked
 
@@ -36,24 +42,35 @@ _NOTES = (
     "since its requires_grad=False", '"FileClient" will be deprecated',
     '"HardDiskBackend" is the alias',
 )  # fmt: skip
+# Hooks of mmengine -> those of ours that do the same, and more.
+_OUR_HOOKS = {
+    "CheckpointHook": "stl_backbones.SafeCheckpointHook",
+    "RuntimeInfoHook": "stl_backbones.LateRuntimeInfoHook",
+}
 
 
 @contextmanager
-def work_folder_held(config: Config, on_start: Callable[[], object] | None) -> Iterator[None]:
+def work_folder_held(
+    config: Config, ranks: Ranks, on_start: Callable[[], object] | None
+) -> Iterator[None]:
     """Hold the work folder: one run at a time.
 
     Args:
         config: Names the folder.
+        ranks: The processes of the run; the main one holds it.
         on_start: Called on the main process once it is held: from then on the run can be resumed.
 
     Raises:
         HeldError: If another process runs in it.
     """
-    with ExitStack() as stack:
-        if is_main_process():
-            stack.enter_context(locked(config.work_dir))
+    with ExitStack() as held:
+
+        def hold() -> None:
+            held.enter_context(locked(config.work_dir))
             if on_start is not None:
                 on_start()
+
+        ranks.on_main(hold)
         yield
 
 
@@ -65,13 +82,21 @@ def prepare_run(
     launcher: str,
     uses: Sequence[str],
     skip_broken: bool = False,
-) -> None:
+) -> Ranks:
     """Join the launcher's processes and make the config fit them and its work folder.
 
+    Returns:
+        The processes.
+
     Raises:
-        ValueError: If the launcher did not start this process, or the work folder is read-only.
+        ValueError: If the launcher did not start this process, the work folder is read-only, or
+            processes that train share a GPU.
     """
     start_distributed(launcher)
+    if "train" in uses:
+        check_own_gpu()
+    ranks = Ranks()
+    collect_through_group(ranks)
     install_safe_loaders()
     write_whole_files()
     config.launcher = launcher
@@ -79,34 +104,57 @@ def prepare_run(
     Path(config.work_dir).mkdir(parents=True, exist_ok=True)
     if not os.access(config.work_dir, os.W_OK):
         raise InputError(f"work folder '{config.work_dir}' is not writable")
-    saving = config.get("default_hooks", {}).get("checkpoint")
-    if saving and saving.type == "CheckpointHook":
-        saving.type = "stl_backbones.SafeCheckpointHook"
+    _use_our_hooks(config)
     if launcher != "none" and not torch.cuda.is_available():
         config.model_wrapper_cfg = {"type": "stl_backbones.CPUDistributedDataParallel"}
         for part in parts(config.model):
             if part.get("type") == "SyncBN":
                 part["type"] = "BN"  # SyncBN needs GPUs: each process norms its own share
+    # Other draws in each process: dropped branches and augmentations; the order of images is one.
+    config.randomness = {"seed": None, "diff_rank_seed": True, **(config.get("randomness") or {})}
+    workers = free_cores(ranks)
     for loader in filter(None, (config.get(f"{split}_dataloader") for split in uses)):
-        if not torch.cuda.is_available():
-            loader.pin_memory = False  # torch warns about it without a GPU
+        _prepare_loader(loader, workers=workers)
         if skip_broken:
             _skip_broken(loader.dataset, config.get("default_scope"))
+    return ranks
 
 
 def build_runner(config: Config, uses: Sequence[str]) -> Runner:
     """Build mmengine's runner of the splits in use; an incomplete loop of another does not matter.
 
-    The whole config is kept beside the run, so that other tools can take it from there.
+    The whole config is kept beside the run, so that other tools can take it from there. Whatever
+    hooks the config names, a training shares its processes' buffers and stops on a bad loss.
     """
     used = deepcopy(config)
     for name in config.keys() - without_unused(config, uses).keys():
         used.pop(name)
-    runner = _QuietRunner.from_cfg(used)
+    runner = _OurRunner.from_cfg(used)
     runner.cfg.update({name: config[name] for name in config.keys() - used.keys()})
+    if "train" in uses:
+        runner.register_hook(SharedBuffersHook())
+        if not any(isinstance(hook, StopOnBadLoss) for hook in runner.hooks):
+            runner.register_hook(StopOnBadLoss())
     runner.dump_config()
     runner.logger.info(f"environment, config and all messages: {runner._log_dir}")
     return runner
+
+
+def _use_our_hooks(config: Config) -> None:
+    stated = config.get("default_hooks") or {}
+    config.default_hooks = {"runtime_info": {"type": "RuntimeInfoHook"}, **stated}
+    for hook in config.default_hooks.values():
+        if isinstance(hook, Mapping) and hook.get("type") in _OUR_HOOKS:
+            hook["type"] = _OUR_HOOKS[hook["type"]]
+
+
+def _prepare_loader(loader: Any, *, workers: int) -> None:
+    """State what a config leaves open: workers as there are cores, pinned memory for a GPU."""
+    if loader.get("num_workers") is None:
+        loader.num_workers = workers
+    loader.setdefault("pin_memory", True)
+    if not torch.cuda.is_available():
+        loader.pin_memory = False  # torch warns about it without a GPU
 
 
 def _skip_broken(settings: Any, scope: str | None) -> None:
@@ -127,16 +175,46 @@ def default_work_dir(config_path: str | Path) -> Path:
     return Path("work_dirs") / Path(config_path).stem
 
 
-class _QuietRunner(Runner):
-    """mmengine's runner, whose terminal shows progress and results; the log file has the rest."""
+class _OurRunner(Runner):
+    """mmengine's runner with what several processes need, and with little on the terminal."""
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        """Build the logger of the run."""
+        """Build the logger of the run: the terminal shows progress and results, its file all."""
         logger = super().build_logger(*args, **kwargs)
         for handler in logger.handlers:
             if not isinstance(handler, logging.FileHandler):
                 handler.addFilter(_is_for_terminal)
         return logger
+
+    def build_dataloader(  # type: ignore[override]  # mmengine calls it on the runner
+        self, dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False
+    ) -> DataLoader:
+        """Build a loader: its sampler has the job's seed, its workers what they need.
+
+        With another seed in each process, mmengine hands samplers none, and each makes its own of
+        it: a new one when the run is resumed, or always 0.
+        """
+        sampler = dataloader.get("sampler") if isinstance(dataloader, Mapping) else None
+        if diff_rank_seed and seed is not None and isinstance(sampler, Mapping):
+            of_job = {"seed": seed - get_rank(), **sampler}
+            dataloader = {**dataloader, "sampler": of_job}
+        loader = super().build_dataloader(dataloader, seed, diff_rank_seed)
+        imports = (self.cfg.get("custom_imports") or {}).get("imports") or ()
+        equip_workers(
+            loader,
+            modules=[imports] if isinstance(imports, str) else imports,
+            scope=self.cfg.get("default_scope"),
+            method=multiprocessing.get_start_method(),
+        )
+        return loader
+
+    def save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Save a checkpoint; hooks have ``before_checkpoint`` for what all processes do first.
+
+        mmengine calls ``before_save_checkpoint`` on the main process alone.
+        """
+        self.call_hook("before_checkpoint")
+        super().save_checkpoint(*args, **kwargs)
 
 
 def _is_for_terminal(record: logging.LogRecord) -> bool:

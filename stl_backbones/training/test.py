@@ -10,8 +10,9 @@ from stl_backbones.config.data_check import check_data, check_truth, naming_empt
 from stl_backbones.config.openmmlab import contiguous_maps, with_tta
 from stl_backbones.config.reading import building, load_config, running
 from stl_backbones.config.tasks import task_of
+from stl_backbones.datasets.integrity import checking_files_by
 from stl_backbones.engine.loading import load_model_weights
-from stl_backbones.engine.precision import predict_in
+from stl_backbones.engine.precision import check_tf32, predict_in, repeatable_scoring
 from stl_backbones.models import read_checkpoint
 from stl_backbones.training.predictions import keep_predictions
 from stl_backbones.training.pretraining import number_by_checkpoint
@@ -27,6 +28,7 @@ def evaluate(
     *,
     work_dir: str | Path | None = None,
     amp: str | None = None,
+    tf32: bool = False,
     options: Mapping[str, Any] | None = None,
     data_root: str | Path | None = None,
     launcher: str = "none",
@@ -43,6 +45,7 @@ def evaluate(
         checkpoint: The model's weights.
         work_dir: Where logs go; default ``work_dirs/<config name>``.
         amp: Mixed precision, see `stl_backbones.engine.precision`.
+        tf32: Let a GPU compute float32 in TF32, see `repeatable_scoring` of the same module.
         options: ``--cfg-options``.
         data_root: Where the data set lies instead.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
@@ -59,16 +62,17 @@ def evaluate(
         ValueError: If config, data or checkpoint do not fit.
         FileNotFoundError: If one is missing.
     """
+    check_tf32(tf32)
     config = load_config(config_path, options=options, data_root=data_root, uses=_USES)
     check_parts(config, "test_dataloader", "test_evaluator")
     config = with_tta(config) if tta else config
-    prepare_run(
+    ranks = prepare_run(
         config, config_path, work_dir=work_dir, launcher=launcher, uses=_USES,
         skip_broken=skip_broken,
     )  # fmt: skip
     raw = read_checkpoint(checkpoint)  # what cannot be read is reported before anything is built
     config.load_from = str(checkpoint)
-    with building("the test run"), naming_empty_data():
+    with building("the test run"), naming_empty_data(), checking_files_by(ranks.on_main):
         runner = build_runner(config, _USES)
         runner.test_loop  # noqa: B018  builds the data set: its errors come before any work
     model = bare_model(runner)
@@ -81,7 +85,7 @@ def evaluate(
     check_data(model, runner.test_dataloader.dataset, split="test", metrics=metrics)
     check_truth(metrics)
     keep_predictions(runner, task_of(config), out=out, show_dir=show_dir)
-    with predict_in(model, amp), running("the test"):
+    with repeatable_scoring(tf32=tf32), predict_in(model, amp), running("the test"):
         return runner.test()
 
 

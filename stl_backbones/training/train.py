@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 
 from stl_backbones.config.data_check import check_data, check_truth, naming_empty_data
 from stl_backbones.config.reading import building, load_config, running
+from stl_backbones.datasets.integrity import checking_files_by
 from stl_backbones.engine.precision import train_in
 from stl_backbones.errors import InputError
 from stl_backbones.models import load_checkpoint, read_checkpoint
@@ -76,20 +77,21 @@ def train(
     """
     config = load_config(config_path, options=options, data_root=data_root, uses=_USES)
     check_parts(config, *TRAINING_PARTS)
-    prepare_run(
+    ranks = prepare_run(
         config, config_path, work_dir=work_dir, launcher=launcher, uses=_USES,
         skip_broken=skip_broken,
     )  # fmt: skip
     train_in(config, amp)
     if auto_scale_lr:
         _scale_rate(config)
-    choose_resume(config, resume)
+    choose_resume(config, resume, ranks)
     # What cannot be read is reported before anything is built.
-    start = read_checkpoint(config.load_from) if config.get("load_from") else None
-    with work_folder_held(config, on_start), warnings.catch_warnings():
+    start = config.get("load_from") and ranks.on_each(lambda: read_checkpoint(config.load_from))
+    with work_folder_held(config, ranks, on_start), warnings.catch_warnings():
         # The schedule counts batches; the first optimizer step may come after several of them.
         warnings.filterwarnings("ignore", r"Detected call of `scheduler.step\(\)` before")
-        runner = _build(config, start)
+        with checking_files_by(ranks.on_main):
+            runner = _build(config, start)
         with running(_WHAT):
             runner.train()
     return Path(config.work_dir)

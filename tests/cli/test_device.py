@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import warnings
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ def parse(monkeypatch):
 
     def is_available():
         seen.append(os.environ["CUDA_VISIBLE_DEVICES"])
-        return seen[-1] in ("4,6", "4", "6")
+        return seen[-1] in ("4,6", "4", "6", "0")
 
     monkeypatch.setattr(torch.cuda, "is_available", is_available)
     parser = argparse.ArgumentParser()
@@ -46,3 +47,27 @@ def test_what_is_none_is_refused(parse, name, says, capsys):
         parse("--device", name)
     assert says in capsys.readouterr().err
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "4,6"
+
+
+def test_devices_that_are_hidden_stay_so(parse, monkeypatch, capsys):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    for name in ("cuda", "cuda:0"):
+        with pytest.raises(SystemExit):
+            parse("--device", name)
+        assert "sees no such GPU; CUDA_VISIBLE_DEVICES is ''" in capsys.readouterr().err
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert parse("--device", "cuda:0") == "cuda:0"
+
+
+def test_a_driver_that_fails_is_one_line(parse, monkeypatch, capsys, recwarn):
+    def is_available():
+        warnings.warn("CUDA initialization: The NVIDIA driver\n is too old", stacklevel=1)
+        return False
+
+    monkeypatch.setattr(torch.cuda, "is_available", is_available)
+    with pytest.raises(SystemExit):
+        parse("--device", "cuda")
+    assert capsys.readouterr().err.endswith(
+        "sees no such GPU: CUDA initialization: The NVIDIA driver is too old\n"
+    )
+    assert not recwarn.list

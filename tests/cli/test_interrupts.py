@@ -173,6 +173,12 @@ def test_a_connection_is_lost_between_processes_or_elsewhere():
     assert describe_lost_process(ConnectionResetError("by a server")) is None
 
 
+def test_a_pool_says_itself_what_it_lost():
+    assert (
+        describe_lost_process(ChildProcessError("a process was killed")) == "a process was killed"
+    )
+
+
 @pytest.mark.parametrize("words", [(), ("--debug",)])
 def test_a_lost_worker_is_one_line_and_a_traceback_on_demand(start, words):
     status, _, _, told = start("losing", *words, times=0)

@@ -1,6 +1,7 @@
 """A copy is made whole, resumed, shared out; its bytes depend on the plan alone."""
 
 import errno
+import fcntl
 import json
 import os
 import signal
@@ -75,6 +76,21 @@ def test_workers_and_shards_do_not_change_a_byte(cityscapes, make_plan, tmp_path
     assert not (tmp_path / "shards/manifest.json").exists()
     assert make_copy(plan, tmp_path / "shards", shard=Shard(1, 2)).missing == 0
     assert tree(finished) == tree(tmp_path / "two") == tree(tmp_path / "shards")
+
+
+def test_shards_need_no_locks_of_the_file_system(
+    cityscapes, make_plan, tmp_path, tree, finished, monkeypatch
+):
+    def refuse(file, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "lockf", refuse)
+    plan, out = make_plan(cityscapes), tmp_path / "shards"
+    header = plan.header()
+    with Workplace(out, Shard(2, 2)).held(header):  # at work beside the other
+        assert make_copy(plan, out, shard=Shard(1, 2)).others_at_work
+    assert make_copy(plan, out, shard=Shard(2, 2)).missing == 0
+    assert tree(out) == tree(finished)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])

@@ -66,19 +66,25 @@ def test_updates_once_per_optimizer_step(runner):
     assert counts == [0, 1, 1, 2, 3]  # the last, incomplete one counts too
 
 
-def test_processes_share_their_statistics_after_an_epoch(runner, monkeypatch):
-    hook = EMAWeightsHook()
-    hook.before_run(runner)
-    told = []
-    monkeypatch.setattr(
-        "stl_backbones.engine.ema.all_reduce_params", lambda found, op: told.append((found, op))
-    )
-    hook.after_train_epoch(runner)
-    for (found, op), model in zip(told, (runner.model, hook.ema_model.module), strict=True):
-        assert op == "mean"
-        assert found[0] is model.running_mean
-        assert found[1] is model.running_var
-        assert len(found) == 2  # the counter is no mean
+def test_an_update_asks_the_device_nothing(reads):
+    average, fresh = WarmedUpEMA(network(1.0)), network(2.0)
+    with reads() as asked:
+        average.update_parameters(fresh)
+        average.update_parameters(fresh)
+    assert asked == []
+    assert average.steps.item() == 2
+
+
+def test_a_resumed_average_goes_on_counting():
+    average = WarmedUpEMA(network(1.0), decay=0.5)
+    average.update_parameters(network(1.0))
+    resumed = WarmedUpEMA(network(9.0), decay=0.5)
+    resumed.load_state_dict(average.state_dict())
+    for one in (average, resumed):
+        one.update_parameters(network(4.0))
+    weights = [one.module.weight.item() for one in (resumed, average)]
+    assert weights == pytest.approx([1 * 2 / 11 + 4 * 9 / 11] * 2)
+    assert resumed.steps.item() == 2
 
 
 def test_validation_scores_both_and_leaves_the_raw_weights(runner):

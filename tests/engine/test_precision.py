@@ -5,7 +5,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from stl_backbones.engine.precision import check_precision, predict_in, train_in
+from stl_backbones.engine.precision import check_precision, predict_in, repeatable_scoring, train_in
 from stl_backbones.errors import InputError
 
 
@@ -82,3 +82,38 @@ def test_float16_needs_a_gpu():
 def test_other_types_are_refused():
     with pytest.raises(InputError, match="--amp must be one of bfloat16, float16, got 'int8'"):
         check_precision("int8")
+
+
+def numerics():
+    cudnn = torch.backends.cudnn
+    products = torch.backends.cuda.matmul.allow_tf32
+    return cudnn.allow_tf32, products, cudnn.benchmark, cudnn.deterministic
+
+
+@pytest.fixture
+def fast_and_loose():
+    """As torch begins, and as training leaves it: TF32 everywhere, algorithms by timing."""
+    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = numerics()
+    cudnn.allow_tf32, products.allow_tf32, cudnn.benchmark = True, True, True
+    yield
+    cudnn.allow_tf32, products.allow_tf32, cudnn.benchmark, cudnn.deterministic = before
+
+
+def test_scores_are_full_float32_by_the_same_algorithms(fast_and_loose):
+    before = numerics()
+    with repeatable_scoring(tf32=False):
+        assert numerics() == (False, False, False, True)
+    assert numerics() == before
+    with pytest.raises(ZeroDivisionError), repeatable_scoring(tf32=False):
+        _ = 1 / 0
+    assert numerics() == before
+
+
+def test_tf32_is_asked_for_and_needs_a_gpu(fast_and_loose, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with repeatable_scoring(tf32=True):
+        assert numerics() == (True, True, False, True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="--tf32 needs a GPU"), repeatable_scoring(tf32=True):
+        pass

@@ -10,7 +10,13 @@ from mmengine.structures import PixelData
 from mmseg.evaluation import IoUMetric
 from mmseg.structures import SegDataSample
 
-from stl_backbones.evaluation.segmentation import ConfusionMatrixMetric, sample_confusion
+from stl_backbones.evaluation.segmentation import (
+    ConfusionMatrixMetric,
+    added_up,
+    confusion_of,
+    count_pixels,
+    sample_confusion,
+)
 
 CLASSES = ("road", "car", "sky", "person", "train")
 
@@ -102,3 +108,28 @@ def test_bad_labels_name_the_image(make_sample, label, message):
 def test_mmengine_builds_it_by_name():
     metric = METRICS.build({"type": "stl_backbones.ConfusionMatrixMetric", "ignore_index": 3})
     assert (type(metric), metric.ignore_index) == (ConfusionMatrixMetric, 3)
+
+
+def test_on_a_device_pixels_are_counted_without_waiting(make_sample):
+    """A tensor without values cannot be waited for."""
+    label, guess = (torch.zeros((4, 6), dtype=torch.int64, device="meta") for _ in "ab")
+    counts = count_pixels(make_sample(guess, label), num_classes=5)
+    assert (counts.device.type, counts.shape) == ("meta", (29,))
+
+
+def test_adding_up_counts_as_bincount_does():
+    values = torch.randint(0, 9, (1000,), generator=torch.Generator().manual_seed(0))
+    assert torch.equal(added_up(values, 12), torch.bincount(values, minlength=12))
+
+
+def test_an_image_without_a_pixel_that_counts_has_no_wrong_one(make_sample):
+    label = np.full((2, 2), 255)
+    counts = count_pixels(make_sample(np.full((2, 2), 99), label), num_classes=5)
+    assert confusion_of(counts.numpy(), 5).sum() == 0
+
+
+def test_predictions_that_are_no_class_are_refused(make_sample):
+    with pytest.raises(
+        ValueError, match=r"'a\.png': prediction must hold classes 0\.\.4, got 1\.\.5"
+    ):
+        sample_confusion(make_sample([[5, 1, 77]], [[1, 1, 255]]), num_classes=5)

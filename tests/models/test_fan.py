@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import re
@@ -232,6 +233,24 @@ def test_gradient_checkpointing_recomputes_the_blocks(make_small, draw, kind):
     model.set_grad_checkpointing()
     train_once(model, draw(0, 2, 3, 48, 64))
     assert len(runs) == 4  # dense and class forward, once more each in backward
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_gradient_checkpointing_in_a_compiled_network(small_vit, fill, draw, backend):
+    """Statistics, counts and gradients are those of the plain network."""
+    x = draw(0, 2, 3, 32, 48)
+    variant = dataclasses.replace(small_vit, depth=1, feature_blocks=(0,))
+    plain, saving = (fill(FAN(variant, num_classes=5)) for _ in range(2))
+    saving.set_grad_checkpointing()
+    saving.compile(backend=backend)
+    for model in (plain, saving):
+        model.train()(x).square().mean().backward()
+    own, same = (
+        [dict(model.named_buffers()), {n: p.grad for n, p in model.named_parameters()}]
+        for model in (plain, saving)
+    )
+    torch.testing.assert_close(own, same, rtol=1e-4, atol=1e-6)
+    assert saving.blocks[0].mlp.mlp_v.dwconv.bn.num_batches_tracked == 1
 
 
 def test_all_blocks_drop_at_one_rate(small_vit):

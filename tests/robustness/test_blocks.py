@@ -1,11 +1,13 @@
 """Blocks of images kept on disk while a sweep runs."""
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from stl_backbones.records import CLEAN, Cell, Provenance
+from stl_backbones.robustness import blocks
 from stl_backbones.robustness.blocks import BlockStore
 
 CELLS = (CLEAN, Cell("glass_blur", 2))
@@ -36,6 +38,56 @@ def test_blocks_are_joined_in_order(kept):
     assert joined[CELLS[1]]["label"].tolist() == [1, 2, 3, 4, 5]
     assert joined[CELLS[0]]["label"].dtype == np.int32
     assert joined[CELLS[0]]["in_top5"].tolist() == [False, False, True, True, True]
+
+
+MANY = [CLEAN, *(Cell("fog", level) for level in range(1, 12))]
+
+
+def write_many(folder, blocks):
+    """Blocks of 12 cells and 64 kB a cell, of which each has as many rows as its number says."""
+    store = BlockStore(folder, PROVENANCE)
+    for block in blocks:
+        rng = np.random.default_rng(block.start)
+        store.write(block, {
+            cell: {
+                "packed": rng.integers(0, 256, 65536 + number, np.uint8),
+                "size": np.array([65536 + number], np.uint32 if block.start else np.int64),
+            }
+            for number, cell in enumerate(MANY)
+        })  # fmt: skip
+    return store
+
+
+@pytest.mark.parametrize("in_memory", [1, 2_000_000, 2**30])
+def test_each_block_is_read_once_whatever_fits_into_memory(tmp_path, monkeypatch, in_memory):
+    many = [range(i, i + 1) for i in range(9)]
+    store, read = write_many(tmp_path, many), []
+    expected = [store._read(block) for block in many]
+    monkeypatch.setattr(blocks, "_IN_MEMORY", in_memory)
+    read_one = store._read
+    monkeypatch.setattr(store, "_read", lambda block: read.append(block) or read_one(block))
+    joined = list(store.join(many, MANY[1:]))
+    assert read == many
+    assert [cell for cell, _ in joined] == MANY[1:]
+    for cell, samples in joined:
+        assert samples["size"].dtype == np.int64
+        for name in ("packed", "size"):
+            assert (samples[name] == np.concatenate([one[cell][name] for one in expected])).all()
+
+
+def test_joining_takes_little_memory_and_leaves_nothing_behind(tmp_path, monkeypatch):
+    many = [range(i, i + 1) for i in range(32)]  # 25 MB
+    store = write_many(tmp_path, many)
+    monkeypatch.setattr(blocks, "_IN_MEMORY", 2_000_000)
+    before = sorted(store.folder.iterdir())
+    tracemalloc.start()
+    for _ in store.join(many, MANY):
+        pass
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # What is in memory, a block, and a cell twice and once more for who takes it.
+    assert peak < 2_000_000 + 12 * 65536 + 3 * 32 * 65536 + 500_000
+    assert sorted(store.folder.iterdir()) == before
 
 
 def test_a_block_counts_only_with_all_cells(kept):

@@ -9,6 +9,7 @@ from PIL import Image
 
 from stl_backbones.copies.images import JPEG_HENDRYCKS
 from stl_backbones.corruptions import corrupt
+from stl_backbones.corruptions.torch_backend import corrupt_keyed
 from stl_backbones.datasets.imagenet import ImageNetFolder
 from stl_backbones.datasets.labelled_images import find_images
 from stl_backbones.datasets.views import IMAGENET_C_VIEW, View
@@ -151,3 +152,49 @@ def test_an_image_gone_bad_meanwhile_is_named_and_no_other(tmp_path):
     with pytest.raises(ValueError, match=r"bee/3\.png' is no image") as caught:
         dataset[Part((0, 1, 2, 3), CLEAN)]
     assert "ant/0" not in str(caught.value)
+
+
+@pytest.fixture
+def seen_together():
+    """The sizes of the batches that are corrupted together."""
+    sizes = []
+
+    def spy(crops, spec, *, keys):
+        sizes.append(len(crops))
+        return corrupt_keyed(crops, spec, keys=keys)
+
+    with mock.patch.object(classifier_versions, "corrupt_keyed", spy):
+        yield sizes
+
+
+TORCH = CorruptionEngine("torch", seed=3)
+RULES = {
+    "the model's view": ViewRules(VIEW, "model", TORCH),
+    "as JPEG": ViewRules(VIEW, "model", TORCH, jpeg85=True),
+    "of another size": ViewRules(VIEW, "imagenet-c-resized", TORCH),
+    "seen as BGR": ViewRules(VIEW, "model", CorruptionEngine("torch", channel_order="bgr")),
+}
+TORCH_CELLS = (CLEAN, Cell("gaussian_noise", 3), Cell("glass_blur", 1), Cell("fog", 2))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
+def test_the_torch_engine_corrupts_batches_as_single_images(images, seen_together, rules, workers):
+    dataset = ClassifierVersions(images, rules)
+    groups = [(0, 1, 2), (3, 4)]
+    made = list(load_versions(dataset, groups, TORCH_CELLS, workers=workers, in_this_process=True))
+    assert seen_together == [3, 3, 2, 2]  # glass_blur has no parallel form
+    alone = ClassifierVersions(images, rules)
+    expected = [
+        np.stack([alone.make(index, cell) for index in group])
+        for group in groups
+        for cell in TORCH_CELLS
+    ]
+    for batch, pixels in zip(made, expected, strict=True):
+        assert np.array_equal(batch.numpy(), pixels)
+
+
+def test_a_crop_that_is_too_small_is_named(images):
+    dataset = ClassifierVersions(images, ViewRules(View(20, 24), "model", TORCH))
+    with pytest.raises(ValueError, match=r"fog-1, image 'ant/0\.JPEG'.* 32"):
+        dataset[Part((0, 1), Cell("fog", 1))]

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -329,3 +330,18 @@ def test_own_classes_are_not_cut(tmp_path):
         SweepOptions()
     )
     assert (classifier.columns, classifier.num_classes) == (None, 11821)
+
+
+def test_a_batch_brings_no_numbers_to_the_device_but_its_pixels(imagenet_folders, tmp_path):
+    """Mean, deviation and the columns of its classes are there since the first one."""
+    network = timm.create_model("test_resnet", num_classes=11821).eval()
+    torch.save(network.state_dict(), tmp_path / "large.pth")
+    source = TimmSource("test_resnet", tmp_path / "large.pth", data_root=imagenet_folders)
+    classifier = source.open(SweepOptions())
+    first = classifier.scores(pixels(), "cls")
+    with (
+        mock.patch("torch.tensor", side_effect=AssertionError),
+        mock.patch("torch.as_tensor", side_effect=AssertionError),
+        mock.patch.object(torch.Tensor, "item", side_effect=AssertionError),
+    ):
+        assert torch.equal(classifier.scores(pixels(), "cls"), first)

@@ -8,6 +8,7 @@ import contextlib
 import gzip
 import io
 import json
+import multiprocessing
 import shutil
 
 import cv2
@@ -338,7 +339,24 @@ def test_bfloat16_is_for_backbone_and_neck(real_config, data, tmp_path):
     assert len(half) != len(full) or (half != full).any()  # else bfloat16 was not used
 
 
+def test_a_killed_record_process_loses_nothing(swept, run_sweep, tmp_path):
+    def kill(progress):
+        if progress.done == 1:
+            for process in multiprocessing.active_children():
+                if process.name.startswith("records"):
+                    process.kill()
+
+    with pytest.raises(ChildProcessError, match=r"makes records of predictions was killed"):
+        run_sweep(tmp_path / "x", progress=kill, workers=1)
+    run_sweep(tmp_path / "x", workers=1)
+    assert folder_bytes(tmp_path / "x") == folder_bytes(swept)
+
+
 class TestRefusals:
+    def test_in_another_process_too(self, run_sweep, tmp_path):
+        with pytest.raises(ValueError, match=r"^'\w+\.jpg': the model predicts labels 8\.\.\d+, "):
+            run_sweep(tmp_path / "x", options={"model.wrong_label": 8}, workers=1)
+
     def test_no_masks_where_they_are_asked_for(self, run_sweep, tmp_path):
         with pytest.raises(ValueError, match="returns no masks, but the config's test_evaluator"):
             run_sweep(tmp_path / "x", options={"model.with_masks": False})

@@ -11,6 +11,7 @@ from mmengine.registry import TRANSFORMS, init_default_scope
 from PIL import Image
 
 from stl_backbones.errors import InputError
+from stl_backbones.robustness.loaded_image import LoadedImage
 from stl_backbones.robustness.pipeline import ImageLoadedSignal, add_labels, watch
 
 LOAD, LABELS = {"type": "LoadImageFromFile"}, {"type": "LoadAnnotations"}
@@ -55,7 +56,7 @@ def brighter(image, by=40):
 def run(item, pipeline, *, corrupt=brighter, **begin):
     dataset = Items(item, pipeline)
     exchange, steps = watch([dataset])
-    exchange.begin(item["img_path"], {}, corrupt=corrupt, **begin)
+    exchange.begin(item["img_path"], LoadedImage(), corrupt=corrupt, **begin)
     return dataset[0], exchange, steps
 
 
@@ -136,10 +137,10 @@ def test_labels_are_added_behind_what_resizes_and_flips(item):
     pipeline = [LOAD, {"type": "TestTimeAug", "transforms": views}]
     dataset = Items(item, pipeline)
     exchange, steps = watch([dataset])
-    exchange.begin(item["img_path"], {})
+    exchange.begin(item["img_path"], LoadedImage())
     assert "gt_sem_seg" not in dataset[0]["data_samples"][0]  # says which steps pack
     add_labels(steps, TRANSFORMS.build)
-    exchange.begin(item["img_path"], {})
+    exchange.begin(item["img_path"], LoadedImage())
     truth = cv2.imread(item["seg_map_path"], cv2.IMREAD_UNCHANGED)
     samples = dataset[0]["data_samples"]
     assert len(samples) == 2
@@ -157,7 +158,7 @@ def test_the_image_is_loaded_once_for_its_versions(item):
 
     dataset = Items(item, [Counting(), SMALL, PACK])
     exchange, _ = watch([dataset])
-    states = {}
+    states = LoadedImage()
     for by in (10, 20, 30):
         exchange.begin(item["img_path"], states, corrupt=partial(brighter, by=by))
         dataset[0]
@@ -167,11 +168,11 @@ def test_the_image_is_loaded_once_for_its_versions(item):
 def test_loading_alone_ends_the_pipeline(item):
     dataset = Items(item, [LOAD, SMALL, PACK])
     exchange, _ = watch([dataset])
-    states = {}
+    states = LoadedImage()
     exchange.begin(item["img_path"], states, only_load=True)
     with pytest.raises(ImageLoadedSignal):
         dataset[0]
-    assert len(states) == 1
+    assert len(states.states) == 1
 
 
 class OfTheName:

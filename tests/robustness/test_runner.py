@@ -9,7 +9,7 @@ import pytest
 from stl_backbones.engine.distributed import Ranks
 from stl_backbones.records import CLEAN, Cell, Provenance
 from stl_backbones.results import CellStore
-from stl_backbones.robustness import progress
+from stl_backbones.robustness import blocks, progress
 from stl_backbones.robustness.runner import run_blocks, split_blocks
 
 CELLS = (CLEAN, Cell("fog", 1), Cell("fog", 2))
@@ -74,6 +74,24 @@ def test_a_cell_without_what_belongs_to_it_is_scored_again(tmp_path):
     (tmp_path / "fog-1.txt").unlink()
     assert run(tmp_path).scored == [(index, CELLS[1]) for index in range(3)]
     assert run(tmp_path).scored == []
+
+
+def test_a_sweep_that_ends_while_cells_are_put_together_scores_nothing_anew(tmp_path, monkeypatch):
+    class Stopped(Counter):
+        def finish(self, store, cell, samples):
+            if cell == CELLS[1]:
+                raise KeyboardInterrupt
+            return super().finish(store, cell, samples)
+
+    monkeypatch.setattr(blocks, "_IN_MEMORY", 1)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, Stopped())
+    assert CellStore(tmp_path).cells() == (CLEAN,)
+    assert run(tmp_path).scored == []
+    for cell in CELLS:
+        samples = CellStore(tmp_path).read(cell).samples
+        assert samples["number"].tolist() == [10 * i + cell.severity for i in range(3)]
+    assert not (tmp_path / "blocks").exists()
 
 
 def test_running_scores_and_time_left(tmp_path):

@@ -219,6 +219,23 @@ def test_bfloat16_is_recorded_and_near(swept, run_sweep, tmp_path):
     assert 0 < apart < 0.1
 
 
+def test_models_are_scored_without_tf32_by_the_same_algorithms(run_sweep, tmp_path, monkeypatch):
+    cudnn, seen = torch.backends.cudnn, []
+    monkeypatch.setattr(cudnn, "benchmark", True)
+    run_sweep(tmp_path / "x", corruptions=(), limit=1, progress=lambda _: seen.append(
+        (cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic)
+    ))  # fmt: skip
+    assert set(seen) == {(False, False, True)}
+    assert cudnn.benchmark
+
+
+def test_tf32_without_a_gpu_is_refused_before_any_work(run_sweep, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="--tf32 needs a GPU"):
+        run_sweep(tmp_path / "x", tf32=True)
+    assert not (tmp_path / "x").exists()
+
+
 def test_an_image_is_decoded_once_for_all_its_versions(run_sweep, tmp_path, images):
     read = []
     load = LoadImageFromFile.transform

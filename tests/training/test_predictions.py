@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import torch
+from mmengine.runner import Runner
 from PIL import Image
 
 from stl_backbones.errors import InputError
@@ -51,3 +53,24 @@ def test_what_cannot_be_kept_is_said_before_the_test(test, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"file' is a file; expected a folder"):
         test(tmp_path, show_dir=tmp_path / "file")
+
+
+def test_it_scores_without_tf32_whatever_the_runner_set(test, tmp_path, monkeypatch):
+    """mmengine's runner has cuDNN time its algorithms, as the config says for training."""
+    cudnn, seen, go = torch.backends.cudnn, [], Runner.test
+    monkeypatch.setattr(cudnn, "benchmark", cudnn.benchmark)  # set back afterwards
+
+    def watched(runner):
+        seen.append((cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic))
+        return go(runner)
+
+    monkeypatch.setattr(Runner, "test", watched)
+    test(tmp_path)
+    assert seen == [(False, False, True)]
+
+
+def test_tf32_without_a_gpu_is_refused(test, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="--tf32 needs a GPU"):
+        test(tmp_path / "w", tf32=True)
+    assert not (tmp_path / "w").exists()

@@ -317,6 +317,27 @@ def test_two_processes_equal_one(
     assert len(scores[0]) == 8
 
 
+def test_two_processes_resume_exactly(configs, labeler_options, tmp_path, run_tool, torchrun):
+    """From the middle of an epoch: weights, statistics, average and losses of the main process."""
+    chosen = {**labeler_options, **EVERY_STEP, "batch_size": 2, "val_interval": 9}
+    words = [f"{name}={value}" for name, value in chosen.items()]
+    for folder, resume in (("whole", ()), ("resumed", ("--resume", tmp_path / "whole/iter_3.pth"))):
+        done = run_tool(
+            "pretrain.py", configs["labeler"], "--work-dir", tmp_path / folder, *resume,
+            "--cfg-options", *words, launch=torchrun,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-2000:]
+    whole, resumed = (read(tmp_path / folder / "iter_4.pth") for folder in ("whole", "resumed"))
+    for part in ("state_dict", "ema_state_dict"):
+        assert whole[part].keys() == resumed[part].keys()
+        assert all(torch.equal(value, resumed[part][k]) for k, value in whole[part].items())
+    losses, again = (
+        [line["loss"] for line in scalars(tmp_path / folder) if "loss" in line]
+        for folder in ("whole", "resumed")
+    )
+    assert again == losses[3:]
+
+
 def test_the_tool_says_errors_in_one_line(run_tool, configs, tmp_path):
     done = run_tool("pretrain.py", configs["student"], "--work-dir", tmp_path, "--amp", "int8")
     assert done.returncode == 2

@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 
 from stl_backbones.config.reading import load_config
+from stl_backbones.engine.distributed import Ranks
 from stl_backbones.errors import InputError
 from stl_backbones.results.lock import locked
 from stl_backbones.training.resuming import check_same_training, choose_resume
@@ -117,7 +118,7 @@ def test_a_config_of_any_text_is_read_as_data(read, tmp_path, caplog):
 class TestWhereItBegins:
     def choose(self, folder, option=None, **settings):
         config = Config({"work_dir": str(folder), **settings})
-        choose_resume(config, option)
+        choose_resume(config, option, Ranks())
         return config.get("load_from")
 
     def save(self, folder, *names):

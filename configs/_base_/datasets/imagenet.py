@@ -13,9 +13,7 @@ test_pipeline = [
 ]
 train_dataloader = dict(
     batch_size=128,  # of one process
-    num_workers=8,
     persistent_workers=True,
-    pin_memory=True,
     drop_last=True,
     collate_fn=dict(type="default_collate"),
     sampler=dict(type="stl_backbones.EpochSampler"),
@@ -29,9 +27,7 @@ train_dataloader = dict(
 )
 val_dataloader = dict(
     batch_size=128,
-    num_workers=8,
     persistent_workers=True,
-    pin_memory=True,
     collate_fn=dict(type="default_collate"),
     sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
@@ -45,9 +41,7 @@ val_dataloader = dict(
 )
 test_dataloader = dict(
     batch_size=128,
-    num_workers=8,
     persistent_workers=True,
-    pin_memory=True,
     collate_fn=dict(type="default_collate"),
     sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(

@@ -23,7 +23,7 @@ from stl_backbones.robustness.items import Items, read_image
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.predictor import Model, Pixels, Result
 from stl_backbones.robustness.provenance import corruption_fields, describe
-from stl_backbones.robustness.tasks.base import Samples, ScoredSet
+from stl_backbones.robustness.tasks.base import ScoredSet
 from stl_backbones.robustness.versions import Versions
 
 _LOGGER = logging.getLogger(__name__)
@@ -121,23 +121,35 @@ class PredictedSet(ScoredSet):
         """What the task does with the model's results, in words."""
         return ()
 
-    def score_block(self, block: range, versions: Sequence[Any]) -> Samples:
+    def score_block(self, block: range, versions: Sequence[Any]) -> Any:
         """Predict the images together, and join what is kept of each."""
+        records = self.records(block, versions)
+        return {name: np.concatenate([record[name] for record in records]) for name in records[0]}
+
+    def records(self, block: range, versions: Sequence[Any]) -> list[Any]:
+        """Predict the images together: what is kept of each."""
         results = self.model.results([prepared for _, prepared in versions])
-        records = [
+        return [
             self._recorded(image, size, result)
             for image, (size, _), result in zip(block, versions, results, strict=True)
         ]
-        return {name: np.concatenate([record[name] for record in records]) for name in records[0]}
 
-    def _recorded(self, image: int, size: tuple[int, int], result: Result) -> Samples:
+    def check_result(self, image: int, size: tuple[int, int], result: Result) -> None:
+        """Refuse a result that is none of the task's, before anything is scored.
+
+        Raises:
+            InputError: If it is not.
+        """
+        self._recorded(image, size, result)
+
+    def _recorded(self, image: int, size: tuple[int, int], result: Result) -> Any:
         try:
             return self.record(image, size, result)
         except InputError as error:
             raise InputError(f"'{self.keys[image]}': {error}") from error
 
     @abstractmethod
-    def record(self, image: int, size: tuple[int, int], result: Result) -> Samples:
+    def record(self, image: int, size: tuple[int, int], result: Result) -> Any:
         """What is kept of an image's result.
 
         Args:
@@ -156,7 +168,7 @@ class PredictedSet(ScoredSet):
         prepared = [one for _, one in versions]
         together = self.model.results(prepared)
         for image, (size, _), result in zip(images, versions, together, strict=True):
-            self._recorded(image, size, result)
+            self.check_result(image, size, result)
         if len(images) < _TRIED or self.block_size == 1:
             return ()
         alone = [self.model.results([one])[0] for one in prepared]

@@ -8,24 +8,21 @@ from typing import Any
 
 import numpy as np
 
+from stl_backbones.engine.to_host import to_host
 from stl_backbones.errors import InputError
-from stl_backbones.evaluation.coco_results import encode_image, to_coco_results
+from stl_backbones.evaluation.coco_results import instances_of
 from stl_backbones.evaluation.detection import DetectionMatcher
-from stl_backbones.records import CLEAN, Cell
-from stl_backbones.results import CellStore
-from stl_backbones.results.detections import has_its_detections
-from stl_backbones.robustness.kept_detections import PACKED, write_detections
+from stl_backbones.evaluation.detection_records import RecordMaker
+from stl_backbones.records import CLEAN
+from stl_backbones.robustness.kept_detections import DetectionScores
 from stl_backbones.robustness.predicted.base import PredictedSet, relative
 from stl_backbones.robustness.predictor import Detections, Result, as_array
-from stl_backbones.robustness.tasks.base import Samples, Tally
 
 _SHARE = 1.5  # a box that ends before is in shares of the image, not in pixels
 
 
-class PredictedBoxes(PredictedSet):
+class PredictedBoxes(DetectionScores, PredictedSet):
     """A detector, see `PredictedSet`."""
-
-    metric, is_share = "detections an image", False
 
     def prepare(self) -> None:
         """Index the truth; masks are scored where model and truth have them."""
@@ -33,8 +30,9 @@ class PredictedBoxes(PredictedSet):
         first = self.model.results([self.versions.make(0, CLEAN)[1]])[0]
         self.has_masks = items.has_masks and getattr(first, "masks", None) is not None
         self.kinds = ("bbox", "segm") if self.has_masks else ("bbox",)
+        self.category_ids = items.category_ids
         self.matcher = DetectionMatcher(
-            items.coco(), category_ids=items.category_ids, kinds=self.kinds
+            items.coco(), category_ids=self.category_ids, kinds=self.kinds
         )
         # Whether any box so far cannot be in shares of the image.
         self._in_pixels = False
@@ -43,20 +41,22 @@ class PredictedBoxes(PredictedSet):
         """Boxes or masks."""
         return ("boxes and masks" if self.has_masks else "boxes",)
 
-    def record(self, image: int, size: tuple[int, int], result: Result) -> Samples:
-        """What `DetectionMatcher.match` gives, and the packed detections ``(bytes,)`` uint8."""
+    def score_block(self, block: range, versions: Sequence[Any]) -> Any:
+        """Predict the images together, and have their records made."""
+        return self.records(block, versions)
+
+    def check_result(self, image: int, size: tuple[int, int], result: Result) -> None:
+        """Make the record of a result here."""
+        make = RecordMaker(self.matcher, category_ids=self.category_ids, kinds=self.kinds)
         items: Any = self.items
-        number = items.truth(image)
-        found = to_coco_results(
-            SimpleNamespace(pred_instances=self._instances(result, size)),
-            category_ids=items.category_ids, kinds=self.kinds, image_number=number,
-        )  # fmt: skip
-        packed = np.frombuffer(encode_image(found), np.uint8)
-        return {
-            **self.matcher.match(number, found),
-            PACKED: packed,
-            f"{PACKED}_size": np.array([len(packed)], np.int64),
-        }
+        instances = instances_of(self._instances(result, size), kinds=self.kinds)
+        make((self.keys[image], items.truth(image), to_host(instances)()))
+
+    def record(self, image: int, size: tuple[int, int], result: Result) -> Any:
+        """Have a record made; it is waited for in `collect`."""
+        items: Any = self.items
+        instances = instances_of(self._instances(result, size), kinds=self.kinds)
+        return self.submit(self.keys[image], items.truth(image), instances)
 
     def _instances(self, result: Result, size: tuple[int, int]) -> Any:
         """Checked boxes, with the data's labels; those of classes that the data lack go."""
@@ -87,7 +87,8 @@ class PredictedBoxes(PredictedSet):
             known = labels >= 0
             boxes, scores, labels = boxes[known], scores[known], labels[known]
             masks = None if masks is None else masks[known]
-        return _Instances(boxes, scores, labels, self._masks(masks, size))
+        found = _Instances(boxes, scores, labels, self._masks(masks, size))
+        return SimpleNamespace(pred_instances=found)
 
     def _masks(self, masks: Any, size: tuple[int, int]) -> Any:
         if not self.has_masks:
@@ -125,25 +126,9 @@ class PredictedBoxes(PredictedSet):
         count = min(len(first), len(second), 10)
         return relative(first[:count], second[:count])
 
-    def tally(self, samples: Samples) -> Tally:
-        """The number of detections."""
-        return samples["bbox_detections"].sum()
-
-    def score_of(self, tally: Tally, images: int) -> float:
-        """Detections per image."""
-        return float(tally / images)
-
-    def is_kept(self, store: CellStore, cell: Cell) -> bool:
-        """Whether the cell's detections are there, as they were written."""
-        return has_its_detections(store.read(cell), store.folder)
-
-    def finish(self, store: CellStore, cell: Cell, samples: Samples) -> Samples:
-        """Write the cell's detections; the cell remembers the file's hash."""
-        return write_detections(store, cell, samples)
-
 
 class _Instances:
-    """What `to_coco_results` reads of mmdet's instances."""
+    """What `instances_of` reads of mmdet's instances."""
 
     def __init__(self, boxes: Any, scores: Any, labels: Any, masks: Any) -> None:
         self.bboxes, self.scores, self.labels, self.masks = boxes, scores, labels, masks

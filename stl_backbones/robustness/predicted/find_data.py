@@ -8,6 +8,7 @@ from typing import Any
 
 from stl_backbones.datasets.class_folders import ClassFolders
 from stl_backbones.errors import InputError
+from stl_backbones.packages import require
 from stl_backbones.paths import check_folder
 from stl_backbones.robustness.coco_items import CocoItems, GivenBoxes
 from stl_backbones.robustness.items import GivenItems, Items, LabelMapItems
@@ -20,7 +21,8 @@ CITYSCAPES = (
 )  # fmt: skip
 _FORMS = (
     "a folder of class folders, a Cityscapes root, (images, labels) with classes, "
-    "(annotations.json, images), or a sequence of (image, truth) with classes"
+    "(annotations.json, images), a data set config of mmseg or mmdet, or a sequence of (image, "
+    "truth) with classes"
 )
 
 
@@ -51,6 +53,11 @@ def find_data(
         return _folder(data, options, classes, label_ids, split)
     if isinstance(data, tuple) and len(data) == 2 and all(isinstance(p, str | Path) for p in data):
         return _pair(Path(data[0]), Path(data[1]), options, classes, label_ids)
+    if isinstance(data, Mapping) and "type" in data:
+        require("a data set config", "mmengine", "mmseg", "mmdet")
+        from stl_backbones.robustness.predicted.config_data import config_items
+
+        return config_items(data, options)
     if (
         isinstance(data, Mapping)
         or not hasattr(data, "__getitem__")

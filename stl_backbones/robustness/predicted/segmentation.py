@@ -11,18 +11,15 @@ import torch
 import torch.nn.functional as F
 
 from stl_backbones.errors import InputError, some_of
-from stl_backbones.metrics import IGNORE_INDEX, confusion_matrix, mean_iou
-from stl_backbones.records import Cell
-from stl_backbones.results import CellStore
+from stl_backbones.metrics import IGNORE_INDEX, confusion_matrix
+from stl_backbones.robustness.kept_confusions import ConfusionScores
 from stl_backbones.robustness.predicted.base import PredictedSet, relative
 from stl_backbones.robustness.predictor import Result, as_array
-from stl_backbones.robustness.tasks.base import Samples, Tally
+from stl_backbones.robustness.tasks.base import Samples
 
 
-class PredictedMaps(PredictedSet):
+class PredictedMaps(ConfusionScores, PredictedSet):
     """A segmentation model, see `PredictedSet`."""
-
-    metric = "mIoU"
 
     def prepare(self) -> None:
         """Find the label that is ignored."""
@@ -100,30 +97,6 @@ class PredictedMaps(PredictedSet):
         if first.dtype.kind in "iub" and first.shape == second.shape:
             return float((first != second).mean())
         return relative(first, second)
-
-    def tally(self, samples: Samples) -> Tally:
-        """The confusion matrix of all images."""
-        return samples["confusion_matrix"].sum(axis=0)
-
-    def score_of(self, tally: Tally, images: int) -> float:
-        """The mIoU."""
-        del images
-        return mean_iou(tally)
-
-    def finish(self, store: CellStore, cell: Cell, samples: Samples) -> Samples:
-        """Store counts in the narrowest integers that hold them.
-
-        Raises:
-            InputError: If every pixel is ignored.
-        """
-        del store
-        counts = samples["confusion_matrix"]
-        if not counts.any():
-            raise InputError(
-                f"cell '{cell.name}': no pixel of the {len(counts)} images counts, all labels are "
-                "ignored; are these the label maps?"
-            )
-        return {"confusion_matrix": counts.astype(np.min_scalar_type(counts.max()))}
 
 
 __all__ = ["PredictedMaps"]

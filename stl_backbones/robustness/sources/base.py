@@ -109,4 +109,10 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-__all__ = ["DenseModel", "Source", "default_device", "innermost"]
+def device_of(network: nn.Module) -> torch.device:
+    """The device that a model is on."""
+    parameter = next(network.parameters(), None)
+    return torch.device("cpu") if parameter is None else parameter.device
+
+
+__all__ = ["DenseModel", "Source", "default_device", "device_of", "innermost"]

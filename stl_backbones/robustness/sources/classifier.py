@@ -21,7 +21,7 @@ from stl_backbones.errors import InputError
 from stl_backbones.evaluation.classified import SCORINGS, scores
 from stl_backbones.models.counting import count_macs, count_parameters
 from stl_backbones.models.hashing import weights_sha256
-from stl_backbones.robustness.sources.base import default_device
+from stl_backbones.robustness.sources.base import default_device, device_of
 
 _LEAST_CROP = 0.05  # an image 20 times as large as what is seen of it
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of a function among a layer's numbers
@@ -178,12 +178,8 @@ class Classifier:
         Returns:
             ``(B, K)`` float32, on the network's device.
         """
-        device = next(self.network.parameters()).device
-        mean, std = (
-            255 * torch.tensor(values, device=device).view(-1, 1, 1)
-            for values in (self.mean, self.std)
-        )
-        pixels = pixels.to(device, non_blocking=True)
+        mean, std = self._mean_and_std
+        pixels = pixels.to(mean.device, non_blocking=True)
         if self.channels == 1:
             pixels = _to_grey(pixels)
         images = pixels.permute(0, 3, 1, 2).float()
@@ -196,13 +192,30 @@ class Classifier:
             sample["max_token_logits"] = self._cut(tokens.float().amax(dim=1))
         return scores(sample, scoring)
 
+    @cached_property
+    def _mean_and_std(self) -> tuple[Tensor, Tensor]:
+        """For pixels 0..255, ``(C, 1, 1)`` each, on the network's device."""
+        device = device_of(self.network)
+        mean, std = (
+            255 * torch.tensor(values, device=device).view(-1, 1, 1)
+            for values in (self.mean, self.std)
+        )
+        return mean, std
+
+    @cached_property
+    def _places(self) -> tuple[Tensor, Tensor]:
+        """The logit of each class, or 0, and whether it has none; ``(K,)`` on the device."""
+        columns, device = self.columns or (), device_of(self.network)
+        return (
+            torch.tensor([column or 0 for column in columns], device=device),
+            torch.tensor([column is None for column in columns], device=device),
+        )
+
     def _cut(self, logits: Tensor) -> Tensor:
         if self.columns is None:
             return logits
-        cut = logits[:, [column or 0 for column in self.columns]]
-        absent = [place for place, column in enumerate(self.columns) if column is None]
-        cut[:, absent] = logits.amin(dim=1, keepdim=True)
-        return cut
+        places, absent = self._places
+        return torch.where(absent, logits.amin(dim=1, keepdim=True), logits[:, places])
 
 
 def _to_grey(pixels: Tensor) -> Tensor:

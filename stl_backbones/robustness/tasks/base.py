@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from stl_backbones.corruptions import prepare
 from stl_backbones.engine.distributed import Ranks
@@ -15,7 +16,7 @@ from stl_backbones.errors import InputError
 from stl_backbones.records import Cell, Provenance
 from stl_backbones.results import CellStore
 from stl_backbones.robustness.options import SweepOptions
-from stl_backbones.robustness.versions import Versions, load_versions
+from stl_backbones.robustness.versions import CPU, Versions, load_versions
 
 # Name -> array of which every image has its rows: one, or as many as it has detections, say.
 Samples = dict[str, npt.NDArray[np.generic]]
@@ -38,6 +39,7 @@ class ScoredSet(ABC):
         options: Resolved options.
         versions: Makes the images' versions.
         is_on_the_fly: Whether corrupted images are made here.
+        device: Where the model is; versions come there.
     """
 
     metric: str
@@ -50,6 +52,12 @@ class ScoredSet(ABC):
     options: SweepOptions
     versions: Versions
     is_on_the_fly: bool
+    device: torch.device = CPU
+
+    @property
+    def workers(self) -> int:
+        """Processes that make versions."""
+        return int(self.options.workers or 0)
 
     @property
     def block_size(self) -> int:
@@ -69,13 +77,14 @@ class ScoredSet(ABC):
         names = tuple(dict.fromkeys(cell.corruption for cell in cells if not cell.is_clean))
         if self.is_on_the_fly and names:
             prepare(names, mode=str(self.options.mode))  # once here, not once in every worker
-        groups = list(_group(blocks, workers=self.options.workers))
+        groups = list(_group(blocks, workers=self.workers))
         made = load_versions(
             self.versions,
             [tuple(image for block in group for image in block) for group in groups],
             cells,
-            workers=self.options.workers,
+            workers=self.workers,
             in_this_process=self.options.mode == "torch" and self.is_on_the_fly,
+            device=self.device,
         )
         for group in groups:
             found: dict[range, dict[Cell, Any]] = {block: {} for block in group}
@@ -91,7 +100,10 @@ class ScoredSet(ABC):
 
     @abstractmethod
     def score_block(self, block: range, versions: Any) -> Any:
-        """Predict the versions of a block's images in one cell, and say what is kept."""
+        """Predict the versions of a block's images in one cell, and say what is kept.
+
+        Where the model runs on a GPU this must not wait for it; `collect` may.
+        """
 
     def collect(self, block: range, kept: Any) -> Samples:
         """What `score_block` returned, as arrays; called once the block is scored in all cells."""

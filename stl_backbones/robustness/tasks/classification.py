@@ -15,6 +15,7 @@ from stl_backbones.evaluation.classified import check_finite, classify
 from stl_backbones.robustness.classifier_versions import ClassifierVersions
 from stl_backbones.robustness.image_sets import Asked, ImageSet, find_image_sets
 from stl_backbones.robustness.options import SweepOptions
+from stl_backbones.robustness.sources.base import device_of
 from stl_backbones.robustness.sources.classifier import VIEW_OPTIONS, Classifier, ViewOptions
 from stl_backbones.robustness.tasks.base import Samples, ScoredSet, Tally, Task
 from stl_backbones.robustness.tasks.registry import register_task
@@ -30,11 +31,12 @@ class ClassificationSet(ScoredSet):
         self.place, self.title = image_set.place, image_set.title
         self.provenance, self.cells = image_set.provenance, image_set.cells
         self.keys = image_set.images.keys
-        self.versions = ClassifierVersions(image_set.images, image_set.rules)
+        self.device = device_of(classifier.network)
+        self.versions = ClassifierVersions(image_set.images, image_set.rules, device=self.device)
         self.is_on_the_fly = image_set.rules.folders is None
-        device = next(classifier.network.parameters()).device
-        self.labels = torch.from_numpy(image_set.images.labels).to(device)
-        self.cut = None if image_set.cut is None else torch.tensor(image_set.cut, device=device)
+        self.labels = torch.from_numpy(image_set.images.labels).to(self.device)
+        cut = image_set.cut
+        self.cut = None if cut is None else torch.tensor(cut, device=self.device)
 
     def score_block(self, block: range, versions: Tensor) -> dict[str, Tensor]:
         """One batch of the network."""

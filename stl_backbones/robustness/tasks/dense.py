@@ -51,7 +51,12 @@ from stl_backbones.robustness.provenance import (
     describe,
     fingerprint,
 )
-from stl_backbones.robustness.sources.base import DenseModel, default_device, innermost
+from stl_backbones.robustness.sources.base import (
+    DenseModel,
+    default_device,
+    device_of,
+    innermost,
+)
 from stl_backbones.robustness.tasks.base import Samples, ScoredSet, Task
 
 
@@ -103,6 +108,7 @@ class DenseSet(ScoredSet):
     def __init__(self, subject: DenseModel, data: DenseData, options: SweepOptions) -> None:
         self.subject, self.data, self.options = subject, data, options
         self.model, self.cells, self.keys = subject.model, options.cells(), data.keys
+        self.device = device_of(self.model)
         self.title, self.is_on_the_fly = data.title, data.copy is None
         stated: Any = subject.config.get("test_evaluator") or []
         self.stated_evaluators = list(stated) if isinstance(stated, list | tuple) else [stated]
@@ -180,17 +186,28 @@ class DenseSet(ScoredSet):
             if label is not None and Path(label).is_file():
                 yield f"{key} label", Path(label)
 
-    def score_block(self, block: range, versions: Sequence[Any]) -> Samples:
+    def score_block(self, block: range, versions: Sequence[Any]) -> dict[str, Any]:
         """Predict the images, and join what is kept of each."""
         records = [
             self.record(image, sample)
             for image, sample in zip(block, self._predict(versions), strict=True)
         ]
-        return {name: np.concatenate([record[name] for record in records]) for name in records[0]}
+        return {name: _join([record[name] for record in records]) for name in records[0]}
+
+    def collect(self, block: range, kept: Mapping[str, Any]) -> Samples:
+        """Fetch what was left on the model's device."""
+        del block
+        return {
+            name: value.cpu().numpy() if isinstance(value, torch.Tensor) else value
+            for name, value in kept.items()
+        }
 
     @abstractmethod
-    def record(self, image: int, sample: Any) -> Samples:
-        """What is kept of a predicted image: arrays with a row for it, or one a detection."""
+    def record(self, image: int, sample: Any) -> dict[str, Any]:
+        """What is kept of a predicted image: arrays with a row for it, or one a detection.
+
+        What is still on the model's device may stay there, as tensors, for `collect`.
+        """
 
     def precision(self) -> AbstractContextManager[Any]:
         """The numbers that the model computes in."""
@@ -263,6 +280,11 @@ def _pipelines(dataset: Mapping[str, Any]) -> Any:
     if "datasets" in dataset:
         return [_pipelines(part) for part in dataset["datasets"]]
     return dataset.get("pipeline")
+
+
+def _join(rows: Sequence[Any]) -> Any:
+    """Arrays, or tensors, one below the other."""
+    return torch.cat(list(rows)) if isinstance(rows[0], torch.Tensor) else np.concatenate(rows)
 
 
 def _size(version: Any) -> tuple[int, ...] | None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +15,20 @@ from pycocotools.coco import COCO
 
 from stl_backbones.datasets.coco_annotations import check_scored, coco_of_items, read_annotations
 from stl_backbones.errors import InputError
-from stl_backbones.evaluation.coco_results import encode_file, encode_image, to_coco_results
-from stl_backbones.evaluation.detection import KINDS, MAX_DETECTIONS, DetectionMatcher
-from stl_backbones.records import Cell
-from stl_backbones.results import CellStore
-from stl_backbones.results.atomic import write_atomically
-from stl_backbones.results.detections import (
-    DETECTIONS_DIGEST,
-    detections_path,
-    has_its_detections,
+from stl_backbones.evaluation.coco_results import instances_of
+from stl_backbones.evaluation.detection import (
+    KINDS,
+    MAX_DETECTIONS,
+    DetectionMatcher,
 )
-from stl_backbones.robustness.tasks.base import Samples, Tally
+from stl_backbones.robustness.kept_detections import DetectionScores
 from stl_backbones.robustness.tasks.dense import DenseSet, DenseTask
 from stl_backbones.robustness.tasks.registry import register_task
 
-_PACKED = "packed_detections"
 _WORDS = {"bbox": "boxes", "segm": "masks"}
 
 
-class DetectionSet(DenseSet):
+class DetectionSet(DetectionScores, DenseSet):
     """A detector on its images, see `ScoredSet`.
 
     The truth is the annotation file that the config's evaluator reads, else the data set's. The
@@ -42,8 +36,6 @@ class DetectionSet(DenseSet):
     format, such as VOC's, it is the objects of its items, as mmdet's ``CocoMetric`` converts them:
     what is difficult is ignored.
     """
-
-    metric, is_share = "detections an image", False
 
     def check_model(self) -> None:
         """Refuse a model of other classes than the data's."""
@@ -172,44 +164,19 @@ class DetectionSet(DenseSet):
             if info.get("xml_path"):
                 yield f"{key} objects", Path(info["xml_path"])
 
-    def record(self, image: int, sample: Any) -> Samples:
-        """What `DetectionMatcher.match` gives, and the packed detections ``(bytes,)`` uint8."""
-        number = self.image_numbers[image]
+    def score_block(self, block: range, versions: Sequence[Any]) -> Any:
+        """Predict the images, and have their records made."""
+        predicted = zip(block, self._predict(versions), strict=True)
+        return [self.record(image, sample) for image, sample in predicted]
+
+    def record(self, image: int, sample: Any) -> Any:
+        """Have a record made; it is waited for in `collect`."""
+        name, number = self.keys[image], self.image_numbers[image]
         try:
-            found = to_coco_results(
-                sample, category_ids=self.category_ids, kinds=self.kinds, image_number=number
-            )
+            instances = instances_of(sample, kinds=self.kinds)
         except ValueError as error:
-            raise InputError(f"'{self.keys[image]}': {error}") from error
-        packed = np.frombuffer(encode_image(found), np.uint8)
-        return {
-            **self.matcher.match(number, found),
-            _PACKED: packed,
-            f"{_PACKED}_size": np.array([len(packed)], np.int64),
-        }
-
-    def tally(self, samples: Samples) -> Tally:
-        """The number of detections."""
-        return samples[f"{self.kinds[0]}_detections"].sum()
-
-    def score_of(self, tally: Tally, images: int) -> float:
-        """Detections per image."""
-        return float(tally / images)
-
-    def is_kept(self, store: CellStore, cell: Cell) -> bool:
-        """Whether the cell's detections are there, as they were written."""
-        return has_its_detections(store.read(cell), store.folder)
-
-    def finish(self, store: CellStore, cell: Cell, samples: Samples) -> Samples:
-        """Write the cell's detections; the cell remembers the file's hash."""
-        packed, sizes = samples.pop(_PACKED), samples.pop(f"{_PACKED}_size")
-        parts = np.split(packed, np.cumsum(sizes)[:-1])
-        content = encode_file(part.tobytes() for part in parts)
-        path = detections_path(store.folder, cell)
-        path.parent.mkdir(exist_ok=True)
-        write_atomically(path, content)
-        digest = np.frombuffer(hashlib.sha256(content).digest(), np.uint8)
-        return {**samples, DETECTIONS_DIGEST: digest}
+            raise InputError(f"'{name}': {error}") from error
+        return self.submit(name, number, instances)
 
 
 class DetectionTask(DenseTask):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,22 +14,21 @@ from mmengine.registry import TRANSFORMS
 from stl_backbones.config.data_check import ignored_label
 from stl_backbones.config.reading import building
 from stl_backbones.errors import InputError
-from stl_backbones.evaluation.segmentation import sample_confusion
-from stl_backbones.metrics import IGNORE_INDEX, mean_iou
-from stl_backbones.records import CLEAN, Cell
-from stl_backbones.results import CellStore
+from stl_backbones.evaluation.segmentation import confusion_of, count_pixels
+from stl_backbones.metrics import IGNORE_INDEX
+from stl_backbones.records import CLEAN
+from stl_backbones.robustness.kept_confusions import ConfusionScores
 from stl_backbones.robustness.pipeline import add_labels
-from stl_backbones.robustness.tasks.base import Samples, Tally
+from stl_backbones.robustness.slide_crops import CROPS, predict_crops_together
+from stl_backbones.robustness.tasks.base import Samples
 from stl_backbones.robustness.tasks.dense import DenseSet, DenseTask
 from stl_backbones.robustness.tasks.registry import register_task
 
 _ROUNDED = 0.0051  # percent: mmseg rounds to hundredths
 
 
-class SegmentationSet(DenseSet):
+class SegmentationSet(ConfusionScores, DenseSet):
     """A segmentation model on its images, see `ScoredSet`."""
-
-    metric = "mIoU"
 
     def check_model(self) -> None:
         """Refuse a model of other classes than the data's."""
@@ -49,10 +49,14 @@ class SegmentationSet(DenseSet):
             self.subject.inner, self.data.innermost, self.evaluators
         )
         self._check_evaluators(self.predict_first())
+        self.crops_together = predict_crops_together(
+            self.subject.inner, self.device, self.predict_first
+        )
 
     def _check_evaluators(self, predicted: list[Any]) -> None:
         """Hold the confusion matrix of an image to what the config's evaluators make of it."""
-        own = {"mIoU": 100 * self.score_of(self.tally(self.record(0, predicted[0])), 1)}
+        samples = self.collect(range(1), self.record(0, predicted[0]))
+        own = {"mIoU": 100 * self.score_of(self.tally(samples), 1)}
         for evaluator in self.evaluators:
             theirs = _evaluate(evaluator, predicted, self.data.dataset.metainfo)
             for name in own.keys() & theirs.keys():
@@ -76,43 +80,34 @@ class SegmentationSet(DenseSet):
         if mode == "slide":
             crop, stride = test_cfg["crop_size"], test_cfg["stride"]
             mode = f"slide crop={crop[0]}x{crop[1]} stride={stride[0]}x{stride[1]}"
+            mode += f" {CROPS} crops at once" if self.crops_together else ""
         yield mode
         if self.ignore_index != IGNORE_INDEX:
             yield f"label {self.ignore_index} ignored"
 
-    def record(self, image: int, sample: Any) -> Samples:
-        """``confusion_matrix`` ``(1, K, K)``."""
-        try:
-            confusion = sample_confusion(
+    def record(self, image: int, sample: Any) -> dict[str, Any]:
+        """``confusion_matrix`` ``(1, K * K + 4)``, as `count_pixels` gives it."""
+        with self._naming(image):
+            counts = count_pixels(
                 sample, num_classes=len(self.classes), ignore_index=self.ignore_index
             )
+        return {"confusion_matrix": counts[None]}
+
+    def collect(self, block: range, kept: Mapping[str, Any]) -> Samples:
+        """``confusion_matrix`` ``(n, K, K)``."""
+        matrices = []
+        for image, counts in zip(block, super().collect(block, kept)["confusion_matrix"],
+                                 strict=True):  # fmt: skip
+            with self._naming(image):
+                matrices.append(confusion_of(counts, len(self.classes)))
+        return {"confusion_matrix": np.stack(matrices)}
+
+    @contextmanager
+    def _naming(self, image: int) -> Iterator[None]:
+        try:
+            yield
         except ValueError as error:
             raise InputError(f"'{self.keys[image]}': {error}") from error
-        return {"confusion_matrix": confusion[None]}
-
-    def tally(self, samples: Samples) -> Tally:
-        """The confusion matrix of all images."""
-        return samples["confusion_matrix"].sum(axis=0)
-
-    def score_of(self, tally: Tally, images: int) -> float:
-        """The mIoU."""
-        del images
-        return mean_iou(tally)
-
-    def finish(self, store: CellStore, cell: Cell, samples: Samples) -> Samples:
-        """Store counts in the narrowest integers that hold them.
-
-        Raises:
-            InputError: If every pixel is ignored.
-        """
-        del store
-        counts = samples["confusion_matrix"]
-        if not counts.any():
-            raise InputError(
-                f"cell '{cell.name}': no pixel of the {len(counts)} images counts, all labels are "
-                "ignored; are these the label maps?"
-            )
-        return {"confusion_matrix": counts.astype(np.min_scalar_type(counts.max()))}
 
 
 class SegmentationTask(DenseTask):

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# A detector on COCO-C, corrupted on the fly.
+#   sbatch --export=ALL,DATA=/data/coco,CHECKPOINT=epoch_36.pth docs/slurm/sweep_detection.sh
+#SBATCH --job-name=sweep_detection
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=4
+#SBATCH --gpus-per-node=4
+#SBATCH --cpus-per-task=12
+#SBATCH --time=48:00:00
+#SBATCH --open-mode=append
+#SBATCH --signal=TERM@60
+set -euo pipefail
+DATA=${DATA:?"COCO's folder"}
+CHECKPOINT=${CHECKPOINT:?"the detector's checkpoint"}
+WORK=${WORK:-work_dirs/sweep_detection}
+cd "${SUITE:-$SLURM_SUBMIT_DIR}"
+export OMP_NUM_THREADS=1 MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000))
+# srun itself ends the other tasks when one fails, and passes the cores of a task on.
+run=(srun --kill-on-bad-exit=1 --cpus-per-task="$SLURM_CPUS_PER_TASK" .venv/bin/python)
+"${run[@]}" tools/robustness.py configs/det/stl_fan_b_cascade_mask_rcnn_coco.py "$CHECKPOINT" \
+  --launcher slurm --protocol coco-c --data-root "$DATA" --work-dir "$WORK" --amp

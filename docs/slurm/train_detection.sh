@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Cascade Mask R-CNN on FAN, COCO: 16 images a step, two on each of 8 GPUs.
+#   sbatch --export=ALL,DATA=/data/coco,PRETRAINED=work_dirs/student/epoch_360.pth docs/slurm/train_detection.sh
+#SBATCH --job-name=train_detection
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=4
+#SBATCH --gpus-per-node=4
+#SBATCH --cpus-per-task=12
+#SBATCH --time=96:00:00
+#SBATCH --open-mode=append
+#SBATCH --signal=TERM@60
+set -euo pipefail
+DATA=${DATA:?"COCO's folder"}
+PRETRAINED=${PRETRAINED:?"the student's checkpoint"}
+WORK=${WORK:-work_dirs/detection}
+cd "${SUITE:-$SLURM_SUBMIT_DIR}"
+export OMP_NUM_THREADS=1 MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000))
+# srun itself ends the other tasks when one fails, and passes the cores of a task on.
+run=(srun --kill-on-bad-exit=1 --cpus-per-task="$SLURM_CPUS_PER_TASK" .venv/bin/python)
+resume=()
+[ -e "$WORK/.lock" ] && resume=(--resume)  # it ran before
+"${run[@]}" tools/train.py configs/det/stl_fan_b_cascade_mask_rcnn_coco.py --launcher slurm --amp \
+  --data-root "$DATA" --work-dir "$WORK" "${resume[@]}" \
+  --cfg-options batch_size=2 pretrained="$PRETRAINED"
