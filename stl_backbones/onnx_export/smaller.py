@@ -77,7 +77,13 @@ class Smaller:
 
     @classmethod
     def of(
-        cls, *, int8: bool, fp16: bool, calibration: str | None, images: int | None, backbone: bool
+        cls,
+        *,
+        int8: bool,
+        fp16: bool,
+        calibration: str | Path | None,
+        images: int | None,
+        backbone: bool,
     ) -> Smaller:
         """Check what is asked for, before anything is exported.
 
