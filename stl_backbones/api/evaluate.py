@@ -65,8 +65,8 @@ def evaluate(
         ids: Of a sequence: the images' ids, of which the corruptions are drawn.
         progress: A bar; or a function that gets `stl_backbones.robustness.progress.SweepProgress`.
         **said: Of the model, see `stl_backbones.robustness.predicted.given.Given`: ``name``,
-            ``version``, ``model_classes``, ``size``, ``mean``, ``std``, ``preprocess``,
-            ``checkpoint``, ``decoder``, ``providers``, ... Of the sweep, see
+            ``version``, ``model_classes``, ``size``, ``mean``, ``std``, ``model_channel_order``,
+            ``preprocess``, ``checkpoint``, ``decoder``, ``providers``, ... Of the sweep, see
             `stl_backbones.robustness.options.SweepOptions`: ``workers``, ``batch_size``, ``mode``,
             ``amp``, ``corrupted_root``, ... And what the task alone has, as on the command line:
             ``allow_missing``, ``resize_rule``, ``imagenet_a``, ...
@@ -97,9 +97,11 @@ def _sorted_out(said: Mapping[str, Any]) -> tuple[Given, dict[str, Any], dict[st
     """What is said of the model, of the sweep, and of the task."""
     fields = dict(said)
     names = class_names(fields.pop("model_classes", None))
+    order = fields.pop("model_channel_order", None)  # `channel_order` is what corruptions see
     known = Given.__dataclass_fields__.keys()
     own = {name: fields.pop(name) for name in tuple(fields) if name in _SWEEP}
-    given = Given(**{n: fields.pop(n) for n in tuple(fields) if n in known}, classes=names)
+    of_model = {name: fields.pop(name) for name in tuple(fields) if name in known}
+    given = Given(**of_model, classes=names, channel_order=order)
     unknown = [name for name in fields if name not in TASK_OPTIONS]
     if unknown:
         raise unknown_name("argument of evaluate", unknown[0], (*known, *_SWEEP, *TASK_OPTIONS))

@@ -20,7 +20,7 @@ from stl_backbones.robustness.sources import Source
 _OF_THE_MODEL = ("input_size", "crop_pct", "interpolation", "mean", "std", "classes")
 _WITH_MODEL = (
     "images", "labels", "annotations", "label_ids", "model_classes", "model_version", "preprocess",
-    "decoder", "providers",
+    "decoder", "providers", "model_channel_order",
 )  # fmt: skip
 
 
@@ -61,6 +61,7 @@ def any_model(args: argparse.Namespace) -> Named:
         interpolation=args.interpolation,
         mean=args.mean,
         std=args.std,
+        channel_order=args.model_channel_order,
         preprocess=_function(args.preprocess, "--preprocess"),
         checkpoint=args.weights,
         decoder=_decoder(args.decoder),

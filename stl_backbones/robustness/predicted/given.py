@@ -33,6 +33,7 @@ class Given:
         interpolation: Of the resize.
         mean: Of the normalisation, of values in 0..1.
         std: Likewise.
+        channel_order: What the network takes, ``'RGB'`` or ``'BGR'``; mean and std follow it.
         preprocess: A PIL image -> what the network takes, in place of all these.
         checkpoint: A file of weights.
         decoder: What makes boxes of a detector's raw outputs, by name or a function.
@@ -48,6 +49,7 @@ class Given:
     interpolation: str | None = None
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
+    channel_order: str | None = None
     preprocess: Callable[[Any], Any] | None = None
     checkpoint: str | Path | None = None
     decoder: str | Callable[..., Any] | None = None
@@ -65,16 +67,24 @@ class Given:
 
 
 class Normalised:
-    """Images as normalised ``(3, H, W)`` float32, RGB.
+    """Images as normalised ``(3, H, W)`` float32.
 
     Args:
         mean: Of values in 0..1.
         std: Likewise.
         size: Height and width to resize to, bilinearly; ``None`` leaves the size.
+        channel_order: ``'RGB'`` or ``'BGR'``, of the result, of mean and of std.
+
+    Raises:
+        InputError: If a value is out of range.
     """
 
     def __init__(
-        self, mean: Sequence[float], std: Sequence[float], size: tuple[int, int] | None = None
+        self,
+        mean: Sequence[float],
+        std: Sequence[float],
+        size: tuple[int, int] | None = None,
+        channel_order: str = "RGB",
     ) -> None:
         if len(mean) not in (1, 3) or len(std) not in (1, 3) or min(std) <= 0:
             raise InputError(
@@ -83,12 +93,17 @@ class Normalised:
         self.mean = 255 * np.array(mean, np.float32)
         self.std = 255 * np.array(std, np.float32)
         self.size = size
+        self.channel_order = channel_order.upper()
+        if self.channel_order not in ("RGB", "BGR"):
+            raise InputError(f"the channel order must be RGB or BGR, got '{channel_order}'")
 
     def __call__(self, image: Pixels) -> Any:
         """Prepare an image."""
         sized: Any = image
         if self.size is not None and image.shape[:2] != self.size:
             sized = cv2.resize(image, self.size[::-1], interpolation=cv2.INTER_LINEAR)
+        if self.channel_order == "BGR":
+            sized = sized[..., ::-1]
         values = (sized.astype(np.float32) - self.mean) / self.std  # of 0..255
         # A tensor: workers hand it on in shared memory.
         return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
@@ -97,7 +112,8 @@ class Normalised:
         """For example ``'resized to 512x1024, mean 0.5 std 0.5'``."""
         resized = f"resized to {self.size[0]}x{self.size[1]}, " if self.size else ""
         mean, std = ("/".join(f"{v / 255:.4g}" for v in one) for one in (self.mean, self.std))
-        return f"{resized}mean {mean} std {std}"
+        order = "" if self.channel_order == "RGB" else f"{self.channel_order} "
+        return f"{resized}{order}mean {mean} std {std}"
 
 
 class Preprocessed:

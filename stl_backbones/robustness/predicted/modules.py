@@ -97,8 +97,8 @@ def preparation(
     Args:
         given: What the user says.
         task: The task.
-        own: What the model says of itself: ``mean``, ``std``, and of a classifier ``size``,
-            ``crop_pct`` and ``interpolation``.
+        own: What the model says of itself: ``mean``, ``std``, ``channel_order``, and of a
+            classifier ``size``, ``crop_pct`` and ``interpolation``.
 
     Raises:
         InputError: If something must be said.
@@ -114,15 +114,16 @@ def preparation(
             f"nothing says how the images of {name} are normalised: give mean and std, of values "
             "in 0..1, or preprocess"
         )
+    order = given.channel_order or own.get("channel_order") or "RGB"
     if task != "classification":
-        return Normalised(mean, std, two_sides(given.size)), None
+        return Normalised(mean, std, two_sides(given.size), order), None
     size = given.size or own.get("size")
     if not isinstance(size, int):
         raise InputError(
             f"nothing says which images {name} takes: give size, the side of their square, or "
             f"preprocess{'' if size is None else f'; got size {size}'}"
         )
-    return Normalised(mean, std), View.of_crop_pct(
+    return Normalised(mean, std, channel_order=order), View.of_crop_pct(
         size,
         given.crop_pct or own.get("crop_pct") or DEFAULT_CROP,
         interpolation=given.interpolation or own.get("interpolation") or "bilinear",
