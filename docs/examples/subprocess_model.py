@@ -1,8 +1,8 @@
 """A model in another program: images go to its standard input, scores come from its output.
 
 The program is started once. For each image it reads a line ``HEIGHT WIDTH`` and the pixels,
-``(H, W, 3)`` uint8 RGB as raw bytes, and answers with a line of class scores. Whatever can do so can be
-scored: C++, a server's client, another Python.
+``(H, W, 3)`` uint8 RGB as raw bytes, and answers with a line of class scores. Whatever can do so
+can be scored: C++, a server's client, another Python.
 
     model = SubprocessModel(["./classify", "net.engine"], version="2.1")
     stl.evaluate(model, "val", work_dir="sweeps/cpp")

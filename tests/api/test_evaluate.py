@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
 from torch import nn
 from toys import COLOURS, box_of, nearest, squares
 
@@ -202,6 +203,32 @@ def names_file(folder):
     path = folder / "names.txt"
     path.write_text("leaf\nbrick\n")
     return path
+
+
+def half(image):
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
+
+
+def test_a_preprocess_function_is_known_by_its_name(maps, tmp_path):
+    named = {"classes": NAMES, "work_dir": tmp_path / "s", "preprocess": half, **CHOSEN}
+    result = stl.evaluate(Coloured().eval(), maps, **named)
+    assert scores(result, "miou")["clean"] == 1
+    assert "0x" not in result.provenance[0].inference
+    stl.evaluate(Coloured().eval(), maps, **named)
+
+
+def test_images_of_a_sequence_are_cropped_as_those_of_class_folders(folders, tmp_path):
+    torch.manual_seed(0)
+    network = timm.create_model("resnet10t", num_classes=2).eval()
+    files = sorted(folders.rglob("*.png"))
+    pairs = [(Image.open(file), int(file.parent.name == "brick")) for file in files]
+    named = {"classes": ["leaf", "brick"], **CHOSEN, "corruptions": []}
+    stl.evaluate(network, pairs, ids=[f"{f.parent.name}/{f.name}" for f in files],
+                 work_dir=tmp_path / "a", **named)  # fmt: skip
+    stl.evaluate(network, folders, work_dir=tmp_path / "b", **named)
+    one, other = (CellStore(tmp_path / n).read(CLEAN) for n in "ab")
+    order = [other.image_ids.index(key) for key in one.image_ids]
+    assert np.array_equal(one.samples["nll"], other.samples["nll"][order])
 
 
 def test_a_copy_on_disk_gives_the_same_cells(maps, tmp_path):

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from stl_backbones.corruptions import apply_corruption
+from stl_backbones.datasets.views import View
 from stl_backbones.errors import InputError, some_of
 from stl_backbones.records import CLEAN, Cell, CorruptionSpec
 from stl_backbones.robustness.corrupted_copy import (
@@ -39,13 +41,18 @@ class PlainVersions(Versions):
         items: Items,
         options: SweepOptions,
         copy: CorruptedCopy | None,
+        view: View | None = None,
     ) -> None:
         super().__init__()
+        self._view = view
         self._prepare, self.items, self.options, self.copy = prepare, items, options, copy
 
     def load(self, index: int) -> Pixels:
-        """The clean image."""
-        return self.items.image(index)
+        """The clean image, as far as the model sees it."""
+        return self._seen(self.items.image(index))
+
+    def _seen(self, image: Pixels) -> Pixels:
+        return image if self._view is None else self._view(Image.fromarray(image))
 
     def make(self, index: int, cell: Cell) -> tuple[tuple[int, int], Any]:
         """Height and width of a version, and what the model takes of it."""
@@ -61,7 +68,7 @@ class PlainVersions(Versions):
             path = copy_path(self.copy.folders[cell], key)
             if self.items.root is not None:
                 refuse_clean_copy(path, Path(self.items.root) / key)
-            return read_image(path)
+            return self._seen(read_image(path))
         spec = CorruptionSpec(cell.corruption, cell.severity, self.options.engine)
         try:
             return apply_corruption(clean, spec, key=key)
@@ -83,7 +90,7 @@ class PredictedSet(ScoredSet):
         self.title, self.keys, self.cells = items.title, items.keys, options.cells()
         copy = self._find_copy()
         self.is_on_the_fly = copy is None
-        self.versions = PlainVersions(model.prepared, items, options, copy)
+        self.versions = PlainVersions(model.prepared, items, options, copy, model.view)
         self.order = match_classes(model.classes, items.classes, model.name)
         self.prepare()
         differences = self._check_batches()
@@ -100,7 +107,9 @@ class PredictedSet(ScoredSet):
             classes=items.classes,
             config_sha256=model.config_sha256,
             checkpoint_sha256=model.weights_sha256,
-            inference=", ".join(filter(None, (model.inference, *self.inference()))),
+            inference=", ".join(
+                filter(None, (str(model.view or ""), model.inference, *self.inference()))
+            ),
             parameters=model.parameters,
             notes=(*model.notes, *items.notes, *differences),
             **({"device": model.device} if model.device else {}),

@@ -14,9 +14,9 @@ from stl_backbones.evaluation.coco_results import instances_of
 from stl_backbones.evaluation.detection import DetectionMatcher
 from stl_backbones.evaluation.detection_records import RecordMaker
 from stl_backbones.records import CLEAN
-from stl_backbones.robustness.kept_detections import DetectionScores
 from stl_backbones.robustness.predicted.base import PredictedSet, relative
 from stl_backbones.robustness.predictor import Detections, Result, as_array
+from stl_backbones.robustness.tasks.kept_detections import DetectionScores
 
 _SHARE = 1.5  # a box that ends before is in shares of the image, not in pixels
 

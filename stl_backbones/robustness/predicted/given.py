@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from PIL import Image
 from stl_backbones.errors import InputError
 from stl_backbones.robustness.predictor import Pixels
 
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 DEFAULT_CROP = 0.875  # 224 of 256, ImageNet's habit
 
 
@@ -133,8 +135,10 @@ class Preprocessed:
             ) from error
 
     def __str__(self) -> str:
-        """Its text, on one line."""
-        return "preprocess " + " ".join(str(self.preprocess).split())
+        """Its text, on one line; of a function its name, which another process has too."""
+        made = self.preprocess
+        text = f"{made.__module__}.{made.__qualname__}" if hasattr(made, "__qualname__") else made
+        return f"preprocess {_ADDRESS.sub('', ' '.join(str(text).split()))}"
 
 
 def two_sides(size: int | Sequence[int] | None) -> tuple[int, int] | None:

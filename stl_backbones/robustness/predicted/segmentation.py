@@ -12,10 +12,10 @@ import torch.nn.functional as F
 
 from stl_backbones.errors import InputError, some_of
 from stl_backbones.metrics import IGNORE_INDEX, confusion_matrix
-from stl_backbones.robustness.kept_confusions import ConfusionScores
 from stl_backbones.robustness.predicted.base import PredictedSet, relative
 from stl_backbones.robustness.predictor import Result, as_array
 from stl_backbones.robustness.tasks.base import Samples
+from stl_backbones.robustness.tasks.kept_confusions import ConfusionScores
 
 
 class PredictedMaps(ConfusionScores, PredictedSet):

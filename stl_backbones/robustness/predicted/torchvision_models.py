@@ -59,7 +59,7 @@ def torchvision_model(rest: str, given: Given, options: SweepOptions) -> Model:
     name, _, asked = rest.partition(":")
     name = _known(name)
     task = _task(name)
-    if task != given.task:
+    if task is None or task != given.task:
         raise InputError(
             f"torchvision's '{name}' is for {task or 'none of our tasks'}, the data are for "
             f"{given.task}"

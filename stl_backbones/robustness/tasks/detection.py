@@ -21,8 +21,8 @@ from stl_backbones.evaluation.detection import (
     MAX_DETECTIONS,
     DetectionMatcher,
 )
-from stl_backbones.robustness.kept_detections import DetectionScores
 from stl_backbones.robustness.tasks.dense import DenseSet, DenseTask
+from stl_backbones.robustness.tasks.kept_detections import DetectionScores
 from stl_backbones.robustness.tasks.registry import register_task
 
 _WORDS = {"bbox": "boxes", "segm": "masks"}

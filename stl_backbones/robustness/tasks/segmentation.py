@@ -17,11 +17,11 @@ from stl_backbones.errors import InputError
 from stl_backbones.evaluation.segmentation import confusion_of, count_pixels
 from stl_backbones.metrics import IGNORE_INDEX
 from stl_backbones.records import CLEAN
-from stl_backbones.robustness.kept_confusions import ConfusionScores
 from stl_backbones.robustness.pipeline import add_labels
 from stl_backbones.robustness.slide_crops import CROPS, predict_crops_together
 from stl_backbones.robustness.tasks.base import Samples
 from stl_backbones.robustness.tasks.dense import DenseSet, DenseTask
+from stl_backbones.robustness.tasks.kept_confusions import ConfusionScores
 from stl_backbones.robustness.tasks.registry import register_task
 
 _ROUNDED = 0.0051  # percent: mmseg rounds to hundredths
