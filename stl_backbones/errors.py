@@ -40,6 +40,15 @@ def some_of(names: Iterable[object], *, shown: int = 3) -> str:
     return ", ".join(texts[:shown]) + more
 
 
+def first_sentence(error: BaseException) -> str:
+    """The first line of a library's long message that says something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = lines or [type(error).__name__]  # an assertion, say, without a word
+    # torch's heading of what does not fit
+    text = lines[1] if len(lines) > 1 and lines[0].startswith("Error(s) in loading") else lines[0]
+    return text.rstrip(".") if len(text) <= 200 else f"{text[:197]}..."
+
+
 def did_you_mean(
     name: str, known: Iterable[object], *, shown: int = 3, by: Callable[[str], str] = str
 ) -> str:
@@ -97,6 +106,7 @@ __all__ = [
     "UnknownNameError",
     "UserError",
     "did_you_mean",
+    "first_sentence",
     "some_of",
     "unknown_name",
 ]

@@ -1,7 +1,8 @@
-"""Write a FAN classifier, its backbone, or a segmentation model as an ONNX file of one image size.
+"""Write a classifier, a FAN's backbone, or a segmentation model as an ONNX file of one image size.
 
   export_onnx.py fan_base_16_p4_hybrid_token labeler.pth.tar fan_b.onnx --size 224 224
   export_onnx.py configs/seg/stl_fan_b_cityscapes.py iter_160000.pth seg.onnx --size 1024 1024
+  export_onnx.py timm:resnet50 r50.pth r50.onnx --size 224 224 --quantise int8 --calibration DIR
 
 The file is run in onnxruntime and compared with torch before it appears. It takes normalised
 images; mean, std, channel order, classes and the checkpoint's sha256 are in its metadata.
@@ -27,9 +28,10 @@ def parse() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("model", metavar="CONFIG_OR_NAME",
         help="a config of a classifier or a segmentation model, or a FAN's name in timm, "
-        "fan_tiny_8_p4_hybrid, also with _token")  # fmt: skip
+        "fan_tiny_8_p4_hybrid, also with _token, or timm:NAME")  # fmt: skip
     add("checkpoint", nargs="?", metavar="CHECKPOINT",
-        help="its weights; a name without any is exported untrained")  # fmt: skip
+        help="its weights; without any a FAN's name is exported untrained, timm:NAME with "
+        "timm's own")  # fmt: skip
     add("out", metavar="OUT.onnx", help="file to write")
     add("--size", nargs=2, type=whole_from(1), required=True, metavar=("H", "W"),
         help="height and width of the images that the file takes")  # fmt: skip
@@ -41,6 +43,11 @@ def parse() -> argparse.ArgumentParser:
     what.add_argument(
         "--labels", action="store_true", help="export each pixel's class instead of the logits"
     )
+    add("--quantise", choices=("int8",), help="write OUT_int8.onnx too, calibrated on images")
+    add("--calibration", metavar="DIR", help="images like those that the model is for")
+    add("--calibration-images", type=whole_from(1), metavar="N",
+        help="how many of them, spread over the folder (default: 100)")  # fmt: skip
+    add("--fp16", action="store_true", help="write OUT_fp16.onnx too, for GPUs")
     add("--cfg-options", nargs="+", metavar="NAME=VALUE", help="change the config")
     add_no_ema(parser)
     add_trust_checkpoint(parser)
@@ -50,7 +57,15 @@ def parse() -> argparse.ArgumentParser:
 def export(args: argparse.Namespace) -> None:
     """Export, and print what was written."""
     from stl_backbones.onnx_export.export import export_onnx
+    from stl_backbones.onnx_export.smaller import Smaller
 
+    smaller = Smaller.of(
+        int8=args.quantise is not None,
+        fp16=args.fp16,
+        calibration=args.calibration,
+        images=args.calibration_images,
+        backbone=args.backbone,
+    )
     report = export_onnx(
         args.model,
         args.checkpoint,
@@ -64,6 +79,8 @@ def export(args: argparse.Namespace) -> None:
         ema=not args.no_ema,
     )
     print(f"{report}\nwrote {args.out}")
+    for written in smaller.write(args.out):
+        print(written)
 
 
 if __name__ == "__main__":

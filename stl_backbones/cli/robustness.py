@@ -6,10 +6,10 @@ import argparse
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stl_backbones.cli.any_model import Named, any_model, check_no_other_data
 from stl_backbones.cli.parser import greedy_advice
 from stl_backbones.cli.robustness_options import TASK_OPTIONS
 from stl_backbones.cli.tool import parse_options
@@ -21,24 +21,10 @@ from stl_backbones.report.tasks import TASKS
 from stl_backbones.results import CellStore
 from stl_backbones.robustness.dry_run import SweepEstimate
 from stl_backbones.robustness.options import SweepOptions
+from stl_backbones.robustness.predicted.source import PredictedSource
 from stl_backbones.robustness.sources import Source
 from stl_backbones.robustness.sweep import estimate_sweep, sweep
 from stl_backbones.robustness.tasks import get_task
-
-
-@dataclass(frozen=True)
-class _Named:
-    """The model that a command line names.
-
-    Attributes:
-        source: The model.
-        folder: What the default work folder is called after.
-        title: Its name in tables, where a preset gives one.
-    """
-
-    source: Source
-    folder: str
-    title: str | None = None
 
 
 def run(args: argparse.Namespace, *, progress: Callable[[Any], None] | None = None) -> Path:
@@ -85,7 +71,7 @@ def _describe_estimate(one: SweepEstimate) -> str:
     )
 
 
-def _prepared(args: argparse.Namespace) -> tuple[Source, Path, SweepOptions]:
+def _prepared(args: argparse.Namespace) -> tuple[Source | PredictedSource, Path, SweepOptions]:
     """The model, the folder and what to sweep, by a command line."""
     named = _find_model(args)
     options = SweepOptions(
@@ -105,8 +91,11 @@ def _prepared(args: argparse.Namespace) -> tuple[Source, Path, SweepOptions]:
         amp=args.amp,
         tf32=args.tf32,
         task_options={
-            name: getattr(args, name) for name in TASK_OPTIONS if getattr(args, name) is not None
-        },
+            name: getattr(args, name)
+            for name in TASK_OPTIONS
+            if getattr(args, name) is not None and name not in named.said
+        }
+        | dict(named.task_options),
     )
     work_dir = args.work_dir or Path("work_dirs") / named.folder / "robustness"
     return named.source, Path(work_dir), options
@@ -177,14 +166,18 @@ def list_presets() -> str:
     )
 
 
-def _find_model(args: argparse.Namespace) -> _Named:
+def _find_model(args: argparse.Namespace) -> Named:
     """The one model that is named, by whichever of the options that name one."""
-    named = [word for word in ("config", "timm", "preset") if getattr(args, word) is not None]
+    words = ("config", "timm", "preset", "model")
+    named = [word for word in words if getattr(args, word) is not None]
     if len(named) != 1:
         raise InputError(
-            "expected one model: CONFIG CHECKPOINT, --timm NAME or --preset NAME; got "
-            + (" and ".join(named) or f"none{_swallowed(args)}")
+            "expected one model: CONFIG CHECKPOINT, --timm NAME, --preset NAME or --model SOURCE; "
+            f"got {' and '.join(named) or f'none{_swallowed(args)}'}"
         )
+    if args.model is not None:
+        return any_model(args)
+    check_no_other_data(args)
     if args.config is not None:
         given = [file for file in (args.checkpoint, args.weights) if file is not None]
         if len(given) != 1:
@@ -200,7 +193,7 @@ def _find_model(args: argparse.Namespace) -> _Named:
 
 def _config(
     args: argparse.Namespace, config: str, checkpoint: str, title: str | None = None
-) -> _Named:
+) -> Named:
     from stl_backbones.robustness.sources.config import ConfigSource
 
     source = ConfigSource(
@@ -210,10 +203,10 @@ def _config(
         data_root=args.data_root,
         ema=not args.no_ema,
     )
-    return _Named(source, source.path.stem, title)
+    return Named(source, source.path.stem, title)
 
 
-def _mm_preset(args: argparse.Namespace) -> _Named:
+def _mm_preset(args: argparse.Namespace) -> Named:
     """A preset of Tables 4 and 5: a config of mmseg or mmdet, and its checkpoint."""
     from stl_backbones.config.packaged import find_release
     from stl_backbones.models.mm_presets import MM_PRESETS
@@ -229,7 +222,7 @@ def _mm_preset(args: argparse.Namespace) -> _Named:
     return _config(args, preset.config, weights, preset.title)
 
 
-def _timm(args: argparse.Namespace) -> _Named:
+def _timm(args: argparse.Namespace) -> Named:
     """A timm model, by its name or a preset's of Table 2."""
     from stl_backbones.robustness.sources.timm import TimmSource
 
@@ -245,7 +238,7 @@ def _timm(args: argparse.Namespace) -> _Named:
         name=None if preset is None else preset.title,
         ema=not args.no_ema,
     )
-    return _Named(source, args.preset or args.timm)
+    return Named(source, args.preset or args.timm)
 
 
 def _swallowed(args: argparse.Namespace) -> str:

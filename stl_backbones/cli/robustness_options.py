@@ -38,6 +38,7 @@ _EPILOG = """what is scored:
   robustness.py configs/cls/stl_fan_b_student.py FILE          a pretraining config
   robustness.py --timm resnet50.ram_in1k --data-root VAL       a timm model, fetched or --checkpoint
   robustness.py --preset convnext-t --data-root VAL            a row of the paper's Table 2
+  robustness.py --model FILE.onnx --data-root VAL              any other model, see below
   robustness.py --preset segformer-b0 --data-root CITYSCAPES
                                                                a row of Tables 4 and 5"""
 
@@ -104,8 +105,32 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
     add_run_options(parser)
     add_no_ema(parser)
     add_trust_checkpoint(parser)
+    _add_any_model(parser)
     _add_classification(parser)
     return parser
+
+
+def _add_any_model(parser: argparse.ArgumentParser) -> None:
+    """Add what says which other model is scored, and on which data."""
+    add = parser.add_argument_group("any model; docs/any_model.md").add_argument
+    add("--model", metavar="SOURCE", help="torchvision:NAME, hf:FOLDER_OR_ID, FILE.onnx, "
+        "FILE.py:FUNCTION (which returns the model), or timm:NAME")  # fmt: skip
+    add("--images", metavar="DIR", help="the data, in place of --data-root: a folder of images, "
+        "with --labels or --annotations")  # fmt: skip
+    add("--labels", metavar="DIR", help="label maps of the images' names; --classes names them")
+    add("--annotations", metavar="FILE", help="objects of the images, in COCO's format")
+    add("--label-ids", metavar="NAME", help="cityscapes: the label maps hold Cityscapes' ids")
+    add("--model-classes", metavar="FILE", help="the model's class names, one a line in the order "
+        "of its results, where they are not the data's order")  # fmt: skip
+    add("--model-version", metavar="TEXT", help="tells the model from others of its name, where it "
+        "has no weights to hash; without it tables say UNVERIFIED MODEL")  # fmt: skip
+    add("--preprocess", metavar="FILE.py:FUNCTION", help="makes of a PIL image what the model "
+        "takes, in place of size, mean and std")  # fmt: skip
+    add("--model-channel-order", choices=("RGB", "BGR"), help="what the model takes (default: RGB, "
+        "or what its file or decoder says); mean and std follow it")  # fmt: skip
+    add("--decoder", metavar="NAME", help="what makes boxes of an ONNX detector's outputs, or "
+        "FILE.py:FUNCTION")  # fmt: skip
+    add("--providers", nargs="+", metavar="NAME", help="ONNX Runtime's, the preferred one first")
 
 
 def _add_classification(parser: argparse.ArgumentParser) -> None:
@@ -115,8 +140,8 @@ def _add_classification(parser: argparse.ArgumentParser) -> None:
     add("--imagenet-a", metavar="DIR", help="score ImageNet-A too")
     add("--imagenet-r", metavar="DIR", help="score ImageNet-R too")
     add("--classes", metavar="FILE", help="the model's class names, one a line in the order of its "
-        "logits (default: the checkpoint's; ImageNet's for 1000; else the folders' "
-        "names)")  # fmt: skip
+        "logits (default: the checkpoint's; ImageNet's for 1000; else the folders' names); of "
+        "label maps, in the order of the labels")  # fmt: skip
     add("--scoring", choices=SCORINGS, help="class logits alone, or plus half of each class's "
         "largest token logit (default: cls)")  # fmt: skip
     add(

@@ -160,7 +160,7 @@ def choose_classes(
     num_classes: int,
     *,
     recorded: Sequence[str] | None,
-    stated: str | Path | None = None,
+    stated: str | Path | Sequence[str] | None = None,
 ) -> ClassOrder:
     """The classes of a model's logits, in order.
 
@@ -168,7 +168,7 @@ def choose_classes(
         folder: The class folders of the data.
         num_classes: Logits of the model.
         recorded: Class names that the checkpoint states.
-        stated: A file of class names, of ``--classes``.
+        stated: Class names, or a file of them, of ``--classes``.
 
     Returns:
         What the file says; else the checkpoint; else ImageNet's for 1000 logits; else the folders,
@@ -180,13 +180,16 @@ def choose_classes(
             two orders it is.
     """
     if stated is not None:
-        names = read_class_names(stated)
+        if isinstance(stated, str | Path):
+            names, where = read_class_names(stated), f"--classes '{stated}'"
+        else:
+            names, where = tuple(stated), "--classes"
         if len(names) != num_classes:
             raise InputError(
-                f"--classes '{stated}' has {len(names)} names, the model {num_classes} classes; "
-                "expected one name for each"
+                f"{where} has {len(names)} names, the model {num_classes} classes; expected one "
+                "name for each"
             )
-        return ClassOrder(names, f"--classes {stated}")
+        return ClassOrder(names, where)
     if recorded is not None and len(recorded) == num_classes:
         return ClassOrder(tuple(recorded), "the checkpoint")
     found, wnids = folder.classes, imagenet_wnids()

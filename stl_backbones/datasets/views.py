@@ -92,7 +92,31 @@ class View:
         return f"{self.mode} crop {self.size} of {self.shorter} {self.interpolation}"
 
 
+class WholeImages(View):
+    """Images as they are, for a model that resizes by itself."""
+
+    def __init__(self) -> None:
+        object.__setattr__(self, "size", 0)
+
+    def __call__(self, image: Image.Image) -> npt.NDArray[np.uint8]:
+        """The image: ``(H, W, 3)`` uint8."""
+        return np.array(image)
+
+    def resized(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """The image."""
+        return image
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, WholeImages)
+
+    def __hash__(self) -> int:
+        return hash(WholeImages)
+
+    def __str__(self) -> str:
+        return "whole images"
+
+
 # Hendrycks & Dietterich 2019, make_imagenet_c.py: Resize(256), CenterCrop(224) before corruption.
 IMAGENET_C_VIEW = View(224, 256, "bilinear")
 
-__all__ = ["CROP_MODES", "IMAGENET_C_VIEW", "INTERPOLATIONS", "View"]
+__all__ = ["CROP_MODES", "IMAGENET_C_VIEW", "INTERPOLATIONS", "View", "WholeImages"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import socket
+import urllib.request
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -54,6 +56,16 @@ def local_file(
     return target
 
 
+def check_reachable(address: str) -> None:
+    """Fail at once without a network: the hub's client tries for most of a minute.
+
+    Raises:
+        OSError: If the address's host has no name.
+    """
+    if not urllib.request.getproxies():
+        socket.getaddrinfo(urlsplit(address).hostname, None)
+
+
 def _fetch(address: str, target: Path, hash_prefix: str | None, *, progress: bool) -> None:
     try:
         torch.hub.download_url_to_file(address, str(target), hash_prefix, progress=progress)
@@ -66,4 +78,4 @@ def _fetch(address: str, target: Path, hash_prefix: str | None, *, progress: boo
         raise InputError(f"'{address}' is not what its name says: {error}") from error
 
 
-__all__ = ["address_of", "local_file"]
+__all__ = ["address_of", "check_reachable", "local_file"]

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from stl_backbones.errors import InputError
+from stl_backbones.models.onnx_session import explained, open_session, reason
 from stl_backbones.packages import require
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def make_graph(
                 opset_version=opset,
             )
     except torch.onnx.OnnxExporterError as error:
-        raise InputError(f"torch cannot write the network as ONNX: {_reason(error)}") from error
+        raise InputError(f"torch cannot write the network as ONNX: {reason(error)}") from error
     model = program.model_proto
     written = {entry.domain: entry.version for entry in model.opset_import}
     if written.get("") != opset:
@@ -111,23 +112,9 @@ def largest_difference(
     Raises:
         ValueError: If onnxruntime cannot run the file, or an output has another shape.
     """
-    import onnxruntime
-    from onnxruntime.capi import onnxruntime_pybind11_state as errors
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors
-    options.intra_op_num_threads = torch.get_num_threads()
-    try:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    with explained("the file", hint=f"; {_ADVICE}"):
+        session = open_session(content)
         found = session.run(list(expected), {INPUT: image.numpy()})
-    except (
-        errors.Fail, errors.InvalidArgument, errors.InvalidGraph, errors.InvalidProtobuf,
-        errors.NotImplemented, errors.RuntimeException,
-    ) as error:  # fmt: skip
-        version = onnxruntime.__version__
-        raise InputError(
-            f"onnxruntime {version} cannot run the file: {_reason(error)}; {_ADVICE}"
-        ) from error
     return {
         name: _difference(value, expected[name].numpy(), name=name)
         for name, value in zip(expected, found, strict=True)
@@ -171,14 +158,6 @@ def _remove_notes(model: onnx.ModelProto) -> None:
     for part in parts:
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
-
-
-def _reason(error: BaseException) -> str:
-    """The first line of what began it; torch wraps it in pages of advice."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
 
 
 __all__ = [

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import logging
 import pickle
-import socket
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -19,7 +16,8 @@ from safetensors import SafetensorError
 from timm.models import parse_model_name
 from torch import Tensor, nn
 
-from stl_backbones.errors import InputError, UnknownNameError, did_you_mean
+from stl_backbones.errors import InputError, UnknownNameError, did_you_mean, first_sentence
+from stl_backbones.models.fetching import check_reachable
 from stl_backbones.models.registration import NAMES, RELEASED
 from stl_backbones.models.state_dicts import unwrapped
 from stl_backbones.models.weight_values import check_storage, check_values
@@ -118,7 +116,7 @@ def _fill(
     except _MISFITS as error:
         raise InputError(
             f"'{source}' does not fit timm's '{name}' with {classes} classes, is it another "
-            f"network's? {_first(error)}"
+            f"network's? {first_sentence(error)}"
         ) from error
     network.pretrained_cfg.pop("state_dict", None)  # else it keeps a second copy of the weights
     return network
@@ -142,7 +140,7 @@ def _fill_registered(
             network = timm.create_model(name, num_classes=rows.pop())
         network.load_state_dict(bare)
     except _MISFITS as error:
-        raise InputError(f"'{source}' does not fit '{name}': {_first(error)}") from error
+        raise InputError(f"'{source}' does not fit '{name}': {first_sentence(error)}") from error
     return network, bare
 
 
@@ -173,15 +171,15 @@ def create_pretrained(
     address = f"{_HUB}/{hub_id}/resolve/main/model.safetensors" if hub_id else str(config.url)
     try:
         if not (hub_id and _is_cached(hub_id)):
-            _check_reachable(address)
+            check_reachable(address)
         with _quiet():
             return timm.create_model(name, pretrained=True, **_size(img_size, config)).eval()
     except TypeError as error:
         raise _no_size(name, img_size, error) from error
     except OSError as error:  # what the hub's client and urllib raise without a network
         raise InputError(
-            f"the weights of '{name}' cannot be fetched ({_first(error)}); where there is a "
-            f"network, download {address} and give it with {option}"
+            f"the weights of '{name}' cannot be fetched ({first_sentence(error)}); where there is "
+            f"a network, download {address} and give it with {option}"
         ) from error
 
 
@@ -190,7 +188,7 @@ def _create_described(name: str, place: str, *, is_remote: bool, img_size: int |
     address = f"{_HUB}/{place.partition('@')[0]}"
     try:
         if is_remote and not _is_cached(place):
-            _check_reachable(address)
+            check_reachable(address)
         with _quiet():
             network: Any = timm.create_model(name, pretrained=True)
             config = SimpleNamespace(**network.pretrained_cfg)
@@ -201,9 +199,11 @@ def _create_described(name: str, place: str, *, is_remote: bool, img_size: int |
             f"where there is a network, `hf download {place} --local-dir DIR`, and give "
             "local-dir:DIR" if is_remote else "expected config.json and a file of weights"
         )  # fmt: skip
-        raise InputError(f"'{name}' cannot be fetched ({_first(error)}); {advice}") from error
+        raise InputError(
+            f"'{name}' cannot be fetched ({first_sentence(error)}); {advice}"
+        ) from error
     except (*_MISFITS, pickle.UnpicklingError, SafetensorError) as error:
-        raise InputError(f"timm cannot build '{name}': {_first(error)}") from error
+        raise InputError(f"timm cannot build '{name}': {first_sentence(error)}") from error
     check_values(network, network.state_dict(), name)
     return network.eval()
 
@@ -230,7 +230,7 @@ def check_output(network: nn.Module, name: str, *, channels: int, size: int) -> 
     except _MISFITS as error:
         raise InputError(
             f"'{name}' takes no images of {size}x{size} with {channels} channel(s): "
-            f"{_first(error)}; give another --input-size"
+            f"{first_sentence(error)}; give another --input-size"
         ) from error
     logits = output[0] if isinstance(output, tuple) else output
     if not isinstance(logits, Tensor) or logits.ndim != 2:
@@ -256,7 +256,9 @@ def _size(img_size: int | None, config: Any) -> dict[str, Any]:
 
 
 def _no_size(name: str, img_size: int | None, error: TypeError) -> InputError:
-    return InputError(f"timm's '{name}' cannot be built for images of {img_size}: {_first(error)}")
+    return InputError(
+        f"timm's '{name}' cannot be built for images of {img_size}: {first_sentence(error)}"
+    )
 
 
 def _first_name(names: Any) -> str:
@@ -276,25 +278,11 @@ def _rows(weights: Mapping[str, Tensor], classifier: Any) -> int:
     return 0 if weight is None else len(weight)
 
 
-def _first(error: BaseException) -> str:
-    """The first sentence of torch's or the hub's long message that says something."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    lines = lines or [type(error).__name__]  # an assertion, say, without a word
-    text = lines[1] if len(lines) > 1 and lines[0].startswith("Error(s) in loading") else lines[0]
-    return text.rstrip(".") if len(text) <= 200 else f"{text[:197]}..."
-
-
 def _is_cached(hub_id: str) -> bool:
     from huggingface_hub import try_to_load_from_cache
 
     names = ("model.safetensors", "pytorch_model.bin")
     return any(isinstance(try_to_load_from_cache(hub_id, name), str) for name in names)
-
-
-def _check_reachable(address: str) -> None:
-    """Fail at once without a network: the hub's client tries for most of a minute."""
-    if not urllib.request.getproxies():
-        socket.getaddrinfo(urllib.parse.urlsplit(address).hostname, None)
 
 
 @contextmanager

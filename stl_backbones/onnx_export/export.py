@@ -1,4 +1,4 @@
-"""A FAN, or the model of a config, as an ONNX file of one image size."""
+"""A classifier, or the model of a config, as an ONNX file of one image size."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mmengine.model import revert_sync_batchnorm
 from torch import Tensor, nn
 
 from stl_backbones import __version__
+from stl_backbones.datasets.views import View
 from stl_backbones.errors import InputError
 from stl_backbones.models import FAN
 from stl_backbones.models.onnx_graph import (
@@ -82,8 +83,10 @@ def export_onnx(
 
     Args:
         model: A FAN's name (``'fan_tiny_8_p4_hybrid'``, ``'..._token'``, or its arch,
-            ``'tiny_hybrid'``), or a config of a classifier or of a segmentation model.
-        checkpoint: Its weights; ``None``, for a name alone, leaves them untrained.
+            ``'tiny_hybrid'``), ``'timm:NAME'``, or a config of a classifier or of a segmentation
+            model.
+        checkpoint: Its weights; ``None``, for a name alone, leaves a FAN's untrained, and fetches
+            timm's.
         target: The file to write, ending ``.onnx``.
         size: Height and width of the images.
         batch: Number of images.
@@ -197,7 +200,19 @@ def _metadata(source: Source, batch: int, size: tuple[int, int]) -> dict[str, st
         "mean": json.dumps([round(value, 4) for value in source.mean]),
         "std": json.dumps([round(value, 4) for value in source.std]),
         "classes": json.dumps(source.classes),
+        "task": source.task,
+        **_view_metadata(source.view),
     }
+
+
+def _view_metadata(view: View | None) -> dict[str, str]:
+    """Crop and interpolation of a classifier's images."""
+    if view is None:
+        return {}
+    crop_pct = view.size / view.shorter
+    while math.floor(view.size / crop_pct) < view.shorter:  # as it is read
+        crop_pct = math.nextafter(crop_pct, 0)
+    return {"crop_pct": json.dumps(crop_pct), "interpolation": view.interpolation}
 
 
 def _check_difference(differences: Mapping[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""What can be exported: the network behind a FAN's name or a config, and what is known of it."""
+"""What can be exported: the network behind a name or a config, and what is known of it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import timm
 import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, resolve_model_data_config
 from torch import Tensor, nn
 
 from stl_backbones.config.reading import load_config, without_import_notes
 from stl_backbones.config.tasks import task_of
+from stl_backbones.datasets.views import View
 from stl_backbones.engine.safe_loaders import install_safe_loaders
 from stl_backbones.errors import InputError, UnknownNameError
 from stl_backbones.models import (
@@ -36,6 +37,7 @@ from stl_backbones.robustness.sources.timm import TimmSource
 from stl_backbones.robustness.tasks.dense import build_model
 
 _SEED = 0  # of untrained weights
+_TIMM = "timm:"
 _UNTRAINED: dict[str, Any] = {
     "checkpoint_sha256": "none", "note": "no checkpoint: the weights are untrained"
 }  # fmt: skip
@@ -108,6 +110,8 @@ class Source:
         channel_order: ``'RGB'`` or ``'BGR'``.
         classes: Names, empty if nothing states them.
         note: What the user should know, a line.
+        task: What results are; empty for maps.
+        view: What a classifier sees of an image; ``None`` for other networks.
     """
 
     name: str
@@ -119,6 +123,8 @@ class Source:
     channel_order: str = "RGB"
     classes: tuple[str, ...] = ()
     note: str = ""
+    task: str = ""
+    view: View | None = None
 
 
 def open_source(
@@ -129,11 +135,13 @@ def open_source(
     options: Mapping[str, Any] | None = None,
     ema: bool = True,
 ) -> Source:
-    """Build the network of a FAN's name or a config, with a checkpoint's weights.
+    """Build the network of a name or a config, with a checkpoint's weights.
 
     Args:
-        model: The name, see `stl_backbones.models.get_variant`, or the config.
-        checkpoint: Its weights; ``None``, for a name alone, leaves them untrained.
+        model: A FAN's name, see `stl_backbones.models.get_variant`; ``timm:NAME`` for any
+            classifier of timm; or a config.
+        checkpoint: Its weights; ``None``, for a name alone, leaves a FAN untrained, and fetches
+            timm's.
         backbone: Take the backbone's dense maps alone.
         options: ``--cfg-options``.
         ema: Prefer the averaged weights of the checkpoint.
@@ -144,9 +152,11 @@ def open_source(
         ValueError: If the model cannot be exported, or the checkpoint does not fit.
     """
     if not (model.endswith(".py") or "::" in model):
-        name = _timm_name(model)
         if options:
-            raise InputError(f"--cfg-options changes a config; '{name}' is a model's name")
+            raise InputError(f"--cfg-options changes a config; '{model}' is a model's name")
+        if model.startswith(_TIMM):
+            return _open_timm(model.removeprefix(_TIMM), checkpoint, backbone=backbone, ema=ema)
+        name = _timm_name(model)
         opener = _open_maps if backbone else _open_classifier
         return opener(name, checkpoint, ema=ema)
     if checkpoint is None:
@@ -166,26 +176,48 @@ def _timm_name(name: str) -> str:
     try:
         variant = get_variant(name)
     except KeyError as error:
-        raise UnknownNameError(f"{error.args[0]}; or give a config, NAME.py") from error
+        raise UnknownNameError(
+            f"{error.args[0]}; or give timm:NAME, or a config, NAME.py"
+        ) from error
     return f"{variant.name}_token" if name.endswith("_token") else variant.name
 
 
 def _logit_names(network: nn.Module) -> tuple[str, ...]:
-    return ("logits",) if network.aux_head is None else ("logits", "token_logits")
+    has_tokens = getattr(network, "aux_head", None) is not None
+    return ("logits", "token_logits") if has_tokens else ("logits",)
+
+
+def _open_timm(name: str, checkpoint: str | Path | None, *, backbone: bool, ema: bool) -> Source:
+    """Any classifier of timm."""
+    if backbone:
+        raise InputError(f"--backbone exports a FAN's maps, or a config's, not {_TIMM}{name}'s")
+    found = TimmSource(name, checkpoint, data_root=None, ema=ema).open(SweepOptions())
+    stated = {} if checkpoint is None else _meta(checkpoint).get("dataset_meta")
+    return Source(
+        name=found.name,
+        network=found.network,
+        outputs=_logit_names(found.network),
+        checkpoint_sha256=(
+            found.checkpoint_sha256 if checkpoint is None else file_sha256(local_file(checkpoint))
+        ),
+        mean=tuple(255 * value for value in found.mean),
+        std=tuple(255 * value for value in found.std),
+        classes=_fitting_classes(found.num_classes, stated),
+        task="classification",
+        view=found.view,
+    )
 
 
 def _open_classifier(name: str, checkpoint: str | Path | None, *, ema: bool) -> Source:
-    if checkpoint is None:
-        network = _untrained(name)
-        return Source(name, network, _logit_names(network), **_UNTRAINED)
-    found = TimmSource(name, checkpoint, data_root=None, ema=ema).open(SweepOptions())
-    classes = _fitting_classes(found.num_classes, _meta(checkpoint).get("dataset_meta"))
+    if checkpoint is not None:
+        return _open_timm(name, checkpoint, backbone=False, ema=ema)
+    network = _untrained(name)
+    data = resolve_model_data_config(network)
+    view = View.of_crop_pct(
+        data["input_size"][-1], data["crop_pct"], interpolation=data["interpolation"]
+    )
     return Source(
-        name,
-        found.network,
-        _logit_names(found.network),
-        file_sha256(local_file(checkpoint)),
-        classes=classes,
+        name, network, _logit_names(network), **_UNTRAINED, task="classification", view=view
     )
 
 
@@ -228,6 +260,8 @@ def _open_config_classifier(
         mean=tuple(255 * value for value in found.mean),
         std=tuple(255 * value for value in found.std),
         classes=() if backbone else found.recorded or (),
+        task="" if backbone else "classification",
+        view=None if backbone else found.view,
     )
 
 
@@ -251,6 +285,7 @@ def _open_dense(
         channel_order="RGB" if settings.get("bgr_to_rgb") else "BGR",
         classes=() if backbone else _class_names(config, checkpoint, model.decode_head.num_classes),
         note="" if backbone else _slide_note(config),
+        task="" if backbone else "segmentation",
     )
 
 

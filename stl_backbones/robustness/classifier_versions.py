@@ -56,7 +56,7 @@ class ViewRules:
             raise InputError(
                 f"resize rule must be one of {', '.join(RESIZE_RULES)}, got '{self.resize_rule}'"
             )
-        if self.resize_rule == "imagenet-c" and self.view.size != IMAGENET_C_VIEW.size:
+        if self.resize_rule == "imagenet-c" and self.view.size not in (0, IMAGENET_C_VIEW.size):
             raise InputError(
                 f"ImageNet-C's images have {IMAGENET_C_VIEW.size} pixels, the network takes "
                 f"{self.view.size}; choose --resize-rule imagenet-c-resized or model"
@@ -154,9 +154,10 @@ class ClassifierVersions(Versions):
 def _fit_file(image: Image.Image, path: Path, rules: ViewRules) -> Pixels:
     if rules.resize_rule == "model":
         return rules.view(image)
-    if rules.resize_rule == "imagenet-c" and image.size != (rules.view.size,) * 2:
+    side = rules.view.size
+    if rules.resize_rule == "imagenet-c" and side and image.size != (side, side):
         raise InputError(
-            f"'{path}' is {image.size[0]}x{image.size[1]}, the network takes {rules.view.size}; "
+            f"'{path}' is {image.size[0]}x{image.size[1]}, the network takes {side}; "
             "choose --resize-rule imagenet-c-resized or model"
         )
     return rules.view.resized(np.array(image))

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from stl_backbones.copies.images import PILLOW
 from stl_backbones.corruptions import get_protocol
@@ -16,13 +17,11 @@ from stl_backbones.datasets.imagenet_classes import imagenet_wnids, subset_indic
 from stl_backbones.datasets.labelled_images import LabelledImages, choose_classes, find_images
 from stl_backbones.datasets.views import IMAGENET_C_VIEW
 from stl_backbones.errors import InputError, MissingFileError
-from stl_backbones.models.counting import count_macs, count_parameters
 from stl_backbones.records import CLEAN, Cell, Provenance
 from stl_backbones.robustness.classifier_versions import ViewRules
 from stl_backbones.robustness.corrupted_copy import CorruptedCopy, find_copy
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.provenance import corruption_fields, data_name, describe
-from stl_backbones.robustness.sources.classifier import Classifier
 from stl_backbones.robustness.sources.timm import open_folder
 
 _LOGGER = logging.getLogger(__name__)
@@ -41,7 +40,7 @@ class Asked:
         imagenet_a: Folder of ImageNet-A, to be scored too.
         imagenet_r: Folder of ImageNet-R.
         allow_missing: Go on where classes have no images, or a copy's cells are not whole.
-        classes: File of the model's class names, in the order of its logits.
+        classes: The model's class names in the order of its logits, or a file of them.
     """
 
     options: SweepOptions
@@ -51,7 +50,7 @@ class Asked:
     imagenet_a: str | Path | None = None
     imagenet_r: str | Path | None = None
     allow_missing: bool = False
-    classes: str | Path | None = None
+    classes: str | Path | Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -77,11 +76,12 @@ class ImageSet:
     provenance: Provenance
 
 
-def find_image_sets(classifier: Classifier, asked: Asked) -> tuple[ImageSet, ...]:
+def find_image_sets(classifier: Any, asked: Asked) -> tuple[ImageSet, ...]:
     """Check all data of a sweep before any of it is scored.
 
     Args:
-        classifier: What is scored, and the folder of the clean images.
+        classifier: What is scored, and the folder of the clean images: a `Classifier`, or a
+            `stl_backbones.robustness.predicted.classification.PredictedClassifier`.
         asked: The options.
 
     Returns:
@@ -209,10 +209,8 @@ _NOT_CORRUPTED = {
 class _Describer:
     """What all image sets of a sweep share."""
 
-    def __init__(self, classifier: Classifier, asked: Asked, *, is_imagenet: bool) -> None:
+    def __init__(self, classifier: Any, asked: Asked, *, is_imagenet: bool) -> None:
         self.classifier, self.asked, self.is_imagenet = classifier, asked, is_imagenet
-        self.parameters = count_parameters(classifier.network)
-        self.macs = count_macs(classifier.network, classifier.view.size, classifier.channels)
 
     def are_imagenet_val(self, images: LabelledImages) -> bool:
         """Whether scores are ImageNet-1K's: its validation images, and all its classes."""
@@ -251,13 +249,13 @@ class _Describer:
             "config_sha256": classifier.config_sha256,
             "checkpoint_sha256": classifier.checkpoint_sha256,
             "inference": ", ".join(filter(None, parts)),
-            "parameters": self.parameters,
-            "macs": self.macs,
+            "parameters": classifier.parameters,
+            "macs": classifier.macs,
             "notes": (*notes, *classifier.notes, *_data_notes(images)),
             "imagenet_val": self.are_imagenet_val(images),
             **corruption,
         }
-        return describe(options, libraries=("timm",), **fields)
+        return describe(options, libraries=classifier.libraries, **fields)
 
     def main_notes(self, found: CorruptedCopy | None, images: LabelledImages) -> list[str]:
         """What a table must say of the corrupted cells."""

@@ -34,18 +34,13 @@ def describe(options: SweepOptions, *, libraries: Sequence[str], **fields: Any) 
     Args:
         options: Resolved options.
         libraries: Packages that predict, where they are installed.
-        **fields: Fields of a `Provenance` but for protocol, device and versions; its ``inference``
-            is given without what `stl_backbones.engine.precision.describe_float32` says.
+        **fields: Fields of a `Provenance`; protocol, device and versions are filled in. Its
+            ``inference`` is given without what `describe_float32` says.
     """
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     inference = [fields.pop("inference"), describe_float32(tf32=options.tf32)]
-    return Provenance(
-        protocol=options.protocol,
-        device=device,
-        versions=_versions_of(libraries),
-        inference=", ".join(filter(None, inference)),
-        **fields,
-    )
+    stated = {"protocol": options.protocol, "device": device, "versions": _versions_of(libraries)}
+    return Provenance(**{**stated, **fields}, inference=", ".join(filter(None, inference)))
 
 
 def corruption_fields(copy: CorruptedCopy | None, options: SweepOptions) -> dict[str, Any]:

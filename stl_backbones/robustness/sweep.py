@@ -9,6 +9,7 @@ from stl_backbones.engine.distributed import Ranks, start_distributed
 from stl_backbones.engine.precision import repeatable_scoring
 from stl_backbones.robustness.dry_run import SweepEstimate, estimate_set
 from stl_backbones.robustness.options import SweepOptions
+from stl_backbones.robustness.predicted.source import PredictedSource
 from stl_backbones.robustness.progress import OnProgress
 from stl_backbones.robustness.runner import run_blocks
 from stl_backbones.robustness.sources import Source
@@ -16,7 +17,7 @@ from stl_backbones.robustness.tasks import ScoredSet, get_task
 
 
 def sweep(
-    source: Source,
+    source: Source | PredictedSource,
     *,
     work_dir: str | Path,
     options: SweepOptions,
@@ -50,7 +51,11 @@ def sweep(
 
 
 def estimate_sweep(
-    source: Source, *, work_dir: str | Path, options: SweepOptions, launcher: str = "none"
+    source: Source | PredictedSource,
+    *,
+    work_dir: str | Path,
+    options: SweepOptions,
+    launcher: str = "none",
 ) -> list[SweepEstimate]:
     """Say what a sweep would take, after scoring a few images; nothing is written.
 
@@ -76,11 +81,15 @@ def estimate_sweep(
 
 
 def _opened(
-    source: Source, options: SweepOptions, launcher: str
+    source: Source | PredictedSource, options: SweepOptions, launcher: str
 ) -> Iterator[tuple[ScoredSet, Ranks]]:
     """Join the job, and open model and data sets."""
     start_distributed(launcher)
     ranks = Ranks()
+    if isinstance(source, PredictedSource):
+        for scored in source.open_sets(options, ranks):
+            yield scored, ranks
+        return
     # The config's `custom_imports` may register the task and the protocol.
     task = ranks.on_each(lambda: get_task(source.task))
     resolved = ranks.on_each(lambda: task.resolved(options))

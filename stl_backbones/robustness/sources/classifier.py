@@ -19,6 +19,7 @@ from stl_backbones.datasets.views import View
 from stl_backbones.engine.precision import predict_in
 from stl_backbones.errors import InputError
 from stl_backbones.evaluation.classified import SCORINGS, scores
+from stl_backbones.models.counting import count_macs, count_parameters
 from stl_backbones.models.hashing import weights_sha256
 from stl_backbones.robustness.sources.base import default_device, device_of
 
@@ -85,6 +86,7 @@ class Classifier:
         std: Likewise.
         folder: The class folders of the clean images; ``None`` if nothing is scored.
         settings: What else decides predictions, plain data.
+        libraries: Packages that predict.
         columns: Which logits count, in the order of the classes; ``None`` for a class without one,
             which is never predicted. All of them, if it is ``None`` itself.
     """
@@ -99,6 +101,7 @@ class Classifier:
     folder: Any = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     columns: tuple[int | None, ...] | None = None
+    libraries: tuple[str, ...] = ("timm",)
 
     @cached_property
     def config_sha256(self) -> str:
@@ -118,6 +121,16 @@ class Classifier:
     def checkpoint_sha256(self) -> str:
         """Hash of the weights and buffers in use, whatever file they came from."""
         return weights_sha256(self.network)
+
+    @cached_property
+    def parameters(self) -> int:
+        """How many the network has."""
+        return count_parameters(self.network)
+
+    @cached_property
+    def macs(self) -> int:
+        """Multiply-accumulates on one image."""
+        return count_macs(self.network, self.view.size, self.channels)
 
     @property
     def normalisation(self) -> str:

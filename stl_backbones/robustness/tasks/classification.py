@@ -104,18 +104,24 @@ class ClassificationTask(Task):
 
     def open(self, subject: Classifier, options: SweepOptions, ranks: Ranks) -> list[ScoredSet]:
         """Find the image sets, once for all processes."""
-        asked = _asked(options)
+        asked = asked_of(options)
         found = ranks.on_main(lambda: find_image_sets(subject, asked))
         return [ClassificationSet(subject, image_set, asked) for image_set in found]
 
 
-def _asked(options: SweepOptions) -> Asked:
+def asked_of(options: SweepOptions, *, rule: str | None = None) -> Asked:
+    """What resolved options ask for.
+
+    Args:
+        options: The options.
+        rule: The resize rule, where the options name none.
+    """
     own = {k: v for k, v in options.task_options.items() if k not in VIEW_OPTIONS}
-    rule = own.pop("resize_rule", None)
+    rule = own.pop("resize_rule", None) or rule
     default = "model" if options.corrupted_root is None else "imagenet-c"
     return Asked(options, resize_rule=rule or default, **own)
 
 
 register_task(ClassificationTask())
 
-__all__ = ["ClassificationSet", "ClassificationTask"]
+__all__ = ["ClassificationSet", "ClassificationTask", "asked_of"]

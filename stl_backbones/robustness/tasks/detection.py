@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import logging
 from collections.abc import Iterator, Sequence
@@ -15,33 +14,21 @@ from mmengine.logging import print_log
 from pycocotools.coco import COCO
 
 from stl_backbones.datasets.coco_annotations import check_scored, coco_of_items, read_annotations
-from stl_backbones.engine.to_host import to_host
 from stl_backbones.errors import InputError
-from stl_backbones.evaluation.coco_results import encode_file, instances_of
+from stl_backbones.evaluation.coco_results import instances_of
 from stl_backbones.evaluation.detection import (
     KINDS,
     MAX_DETECTIONS,
     DetectionMatcher,
-    join_images,
 )
-from stl_backbones.evaluation.detection_records import PACKED, RecordMaker
-from stl_backbones.records import Cell
-from stl_backbones.results import CellStore
-from stl_backbones.results.atomic import write_atomically
-from stl_backbones.results.detections import (
-    DETECTIONS_DIGEST,
-    detections_path,
-    has_its_detections,
-)
-from stl_backbones.robustness.record_pool import RecordPool
-from stl_backbones.robustness.tasks.base import Samples, Scored, Tally, Tick
 from stl_backbones.robustness.tasks.dense import DenseSet, DenseTask
+from stl_backbones.robustness.tasks.kept_detections import DetectionScores
 from stl_backbones.robustness.tasks.registry import register_task
 
 _WORDS = {"bbox": "boxes", "segm": "masks"}
 
 
-class DetectionSet(DenseSet):
+class DetectionSet(DetectionScores, DenseSet):
     """A detector on its images, see `ScoredSet`.
 
     The truth is the annotation file that the config's evaluator reads, else the data set's. The
@@ -49,8 +36,6 @@ class DetectionSet(DenseSet):
     format, such as VOC's, it is the objects of its items, as mmdet's ``CocoMetric`` converts them:
     what is difficult is ignored.
     """
-
-    metric, is_share = "detections an image", False
 
     def check_model(self) -> None:
         """Refuse a model of other classes than the data's."""
@@ -179,13 +164,6 @@ class DetectionSet(DenseSet):
             if info.get("xml_path"):
                 yield f"{key} objects", Path(info["xml_path"])
 
-    def score(self, blocks: Sequence[range], cells: Sequence[Cell], tick: Tick) -> Iterator[Scored]:
-        """As every task's, with processes that make records beside those that make versions."""
-        make = RecordMaker(self.matcher, category_ids=self.category_ids, kinds=self.kinds)
-        workers = self.workers if blocks and cells else 0
-        with RecordPool(make, workers=workers) as self._pool:
-            yield from super().score(blocks, cells, tick)
-
     def score_block(self, block: range, versions: Sequence[Any]) -> Any:
         """Predict the images, and have their records made."""
         predicted = zip(block, self._predict(versions), strict=True)
@@ -195,38 +173,10 @@ class DetectionSet(DenseSet):
         """Have a record made; it is waited for in `collect`."""
         name, number = self.keys[image], self.image_numbers[image]
         try:
-            arrived = to_host(instances_of(sample, kinds=self.kinds))
+            instances = instances_of(sample, kinds=self.kinds)
         except ValueError as error:
             raise InputError(f"'{name}': {error}") from error
-        return self._pool.submit(lambda: (name, number, arrived()))
-
-    def collect(self, block: range, kept: Any) -> Samples:
-        """Wait for the records, and join them."""
-        del block
-        return join_images([record.result() for record in kept])
-
-    def tally(self, samples: Samples) -> Tally:
-        """The number of detections."""
-        return samples[f"{self.kinds[0]}_detections"].sum()
-
-    def score_of(self, tally: Tally, images: int) -> float:
-        """Detections per image."""
-        return float(tally / images)
-
-    def is_kept(self, store: CellStore, cell: Cell) -> bool:
-        """Whether the cell's detections are there, as they were written."""
-        return has_its_detections(store.read(cell), store.folder)
-
-    def finish(self, store: CellStore, cell: Cell, samples: Samples) -> Samples:
-        """Write the cell's detections; the cell remembers the file's hash."""
-        packed, sizes = samples.pop(PACKED), samples.pop(f"{PACKED}_size")
-        parts = np.split(packed, np.cumsum(sizes)[:-1])
-        content = encode_file(part.tobytes() for part in parts)
-        path = detections_path(store.folder, cell)
-        path.parent.mkdir(exist_ok=True)
-        write_atomically(path, content)
-        digest = np.frombuffer(hashlib.sha256(content).digest(), np.uint8)
-        return {**samples, DETECTIONS_DIGEST: digest}
+        return self.submit(name, number, instances)
 
 
 class DetectionTask(DenseTask):

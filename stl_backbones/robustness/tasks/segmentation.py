@@ -15,22 +15,20 @@ from stl_backbones.config.data_check import ignored_label
 from stl_backbones.config.reading import building
 from stl_backbones.errors import InputError
 from stl_backbones.evaluation.segmentation import confusion_of, count_pixels
-from stl_backbones.metrics import IGNORE_INDEX, mean_iou
-from stl_backbones.records import CLEAN, Cell
-from stl_backbones.results import CellStore
+from stl_backbones.metrics import IGNORE_INDEX
+from stl_backbones.records import CLEAN
 from stl_backbones.robustness.pipeline import add_labels
 from stl_backbones.robustness.slide_crops import CROPS, predict_crops_together
-from stl_backbones.robustness.tasks.base import Samples, Tally
+from stl_backbones.robustness.tasks.base import Samples
 from stl_backbones.robustness.tasks.dense import DenseSet, DenseTask
+from stl_backbones.robustness.tasks.kept_confusions import ConfusionScores
 from stl_backbones.robustness.tasks.registry import register_task
 
 _ROUNDED = 0.0051  # percent: mmseg rounds to hundredths
 
 
-class SegmentationSet(DenseSet):
+class SegmentationSet(ConfusionScores, DenseSet):
     """A segmentation model on its images, see `ScoredSet`."""
-
-    metric = "mIoU"
 
     def check_model(self) -> None:
         """Refuse a model of other classes than the data's."""
@@ -110,30 +108,6 @@ class SegmentationSet(DenseSet):
             yield
         except ValueError as error:
             raise InputError(f"'{self.keys[image]}': {error}") from error
-
-    def tally(self, samples: Samples) -> Tally:
-        """The confusion matrix of all images."""
-        return samples["confusion_matrix"].sum(axis=0)
-
-    def score_of(self, tally: Tally, images: int) -> float:
-        """The mIoU."""
-        del images
-        return mean_iou(tally)
-
-    def finish(self, store: CellStore, cell: Cell, samples: Samples) -> Samples:
-        """Store counts in the narrowest integers that hold them.
-
-        Raises:
-            InputError: If every pixel is ignored.
-        """
-        del store
-        counts = samples["confusion_matrix"]
-        if not counts.any():
-            raise InputError(
-                f"cell '{cell.name}': no pixel of the {len(counts)} images counts, all labels are "
-                "ignored; are these the label maps?"
-            )
-        return {"confusion_matrix": counts.astype(np.min_scalar_type(counts.max()))}
 
 
 class SegmentationTask(DenseTask):

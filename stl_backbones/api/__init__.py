@@ -1,0 +1,6 @@
+"""The Python calls: `evaluate`, `load` and `compare`."""
+
+from stl_backbones.api.evaluate import evaluate, make_source
+from stl_backbones.api.result import Result, compare, load
+
+__all__ = ["Result", "compare", "evaluate", "load", "make_source"]

@@ -1,0 +1,175 @@
+"""One call from any model and any data to a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stl_backbones.api.progress import show_progress
+from stl_backbones.api.result import Result, load
+from stl_backbones.errors import InputError, unknown_name
+from stl_backbones.robustness.items import class_names
+from stl_backbones.robustness.options import SweepOptions
+from stl_backbones.robustness.predicted.find_data import find_data
+from stl_backbones.robustness.predicted.find_model import open_model
+from stl_backbones.robustness.predicted.given import Given
+from stl_backbones.robustness.predicted.source import PredictedSource
+from stl_backbones.robustness.sources import Source
+from stl_backbones.robustness.sweep import sweep
+
+_SWEEP = frozenset(SweepOptions.__dataclass_fields__) - {
+    "protocol", "corruptions", "severities", "limit", "name", "task_options",
+}  # fmt: skip
+# Of a classifier alone.
+TASK_OPTIONS = ("imagenet_a", "imagenet_r", "resize_rule", "jpeg85", "allow_missing", "scoring")
+
+
+def evaluate(
+    model: Any,
+    data: Any = None,
+    *,
+    work_dir: str | Path,
+    protocol: str | None = None,
+    corruptions: Sequence[str] | None = None,
+    severities: Sequence[int] | None = None,
+    limit: int | None = None,
+    classes: Sequence[str] | str | Path | None = None,
+    label_ids: str | Sequence[int] | None = None,
+    ids: Sequence[str] | None = None,
+    progress: bool | Callable[[Any], None] = True,
+    **said: Any,
+) -> Result:
+    """Score any model on every cell of a protocol.
+
+    What is finished is kept in ``work_dir``; the same call goes on where a stopped one ended.
+
+    Args:
+        model: An ``nn.Module`` in evaluation mode; an object with ``predict(images)``, or such a
+            function, see `stl_backbones.Predictor`; or a source: ``'timm:NAME'``,
+            ``'torchvision:NAME'``, ``'hf:FOLDER_OR_ID'``, ``'FILE.onnx'``, ``'FILE.py:FUNCTION'``,
+            or a config file of mmseg or mmdet with ``checkpoint=FILE``.
+        data: A folder of class folders; a Cityscapes root; ``(images, labels)``, two folders, with
+            ``classes``; ``(annotations.json, images)`` in COCO's format; or a sequence of
+            ``(image, truth)`` with ``classes``, such as a torch ``Dataset``: the truth is a class
+            index, a label map ``(H, W)``, or a dict with ``boxes`` ``(n, 4)`` and ``labels``
+            ``(n,)``. ``None`` for a config, which names its own.
+        work_dir: The sweep's folder.
+        protocol: Default: ``'imagenet-c'``, ``'stl-cityscapes-c'`` or ``'coco-c'``, by the task.
+        corruptions: Only these; none at all: the clean images alone.
+        severities: Only these.
+        limit: Only so many images.
+        classes: Class names, in the order of the data's labels, where the data have no names;
+            of class folders, in the order of the model's results. Or a file, one name a line.
+        label_ids: Of label maps: the file's label of each class, or ``'cityscapes'``.
+        ids: Of a sequence: the images' ids, of which the corruptions are drawn.
+        progress: A bar; or a function that gets `stl_backbones.robustness.progress.SweepProgress`.
+        **said: Of the model, see `stl_backbones.robustness.predicted.given.Given`: ``name``,
+            ``version``, ``model_classes``, ``size``, ``mean``, ``std``, ``model_channel_order``,
+            ``preprocess``, ``checkpoint``, ``decoder``, ``providers``, ... Of the sweep, see
+            `stl_backbones.robustness.options.SweepOptions`: ``workers``, ``batch_size``, ``mode``,
+            ``amp``, ``corrupted_root``, ... And what the task alone has, as on the command line:
+            ``allow_missing``, ``resize_rule``, ``imagenet_a``, ...
+
+    Returns:
+        The result.
+
+    Raises:
+        InputError: If model, data and options do not fit together, or something must be said.
+        UnknownNameError: If a name is unknown.
+        MissingFileError: If a file or folder is missing.
+        MissingPackageError: If a package is not installed.
+    """
+    given, own, task_options = _sorted_out(said)
+    source, more = make_source(
+        model, data, given, classes=class_names(classes), label_ids=label_ids, ids=ids
+    )
+    asked = SweepOptions(
+        protocol=protocol or "", corruptions=corruptions, severities=severities, limit=limit,
+        task_options={**task_options, **more}, **own,
+    )  # fmt: skip
+    with show_progress(progress) as on_progress:
+        folder = sweep(source, work_dir=work_dir, options=asked, on_progress=on_progress)
+    return load(folder)
+
+
+def _sorted_out(said: Mapping[str, Any]) -> tuple[Given, dict[str, Any], dict[str, Any]]:
+    """What is said of the model, of the sweep, and of the task."""
+    fields = dict(said)
+    names = class_names(fields.pop("model_classes", None))
+    order = fields.pop("model_channel_order", None)  # `channel_order` is what corruptions see
+    known = Given.__dataclass_fields__.keys()
+    own = {name: fields.pop(name) for name in tuple(fields) if name in _SWEEP}
+    of_model = {name: fields.pop(name) for name in tuple(fields) if name in known}
+    given = Given(**of_model, classes=names, channel_order=order)
+    unknown = [name for name in fields if name not in TASK_OPTIONS]
+    if unknown:
+        raise unknown_name("argument of evaluate", unknown[0], (*known, *_SWEEP, *TASK_OPTIONS))
+    return given, own, fields
+
+
+def make_source(
+    model: Any,
+    data: Any,
+    given: Given,
+    *,
+    classes: tuple[str, ...] | None = None,
+    label_ids: str | Sequence[int] | None = None,
+    ids: Sequence[str] | None = None,
+) -> tuple[Source | PredictedSource, dict[str, Any]]:
+    """The model with its data as a sweep takes them, and the task's options that it needs.
+
+    Args:
+        model: See `evaluate`.
+        data: See `evaluate`.
+        given: What is said of the model.
+        classes: See `evaluate`.
+        label_ids: See `evaluate`.
+        ids: See `evaluate`.
+
+    Raises:
+        InputError: If something must be said.
+    """
+    text = str(model) if isinstance(model, str | Path) else ""
+    if text.startswith("timm:"):
+        return _timm(text.removeprefix("timm:"), data, given), _view_options(given, classes)
+    if text.startswith(("mmseg::", "mmdet::")) or text.endswith((".py", ".yaml", ".json")):
+        return _config(text, data, given), _view_options(given, classes)
+    if data is None:
+        raise InputError("expected data to score the model on; see help(stl_backbones.evaluate)")
+
+    def build(task: str, options: SweepOptions) -> Any:
+        return open_model(model, given.of_task(task), options)
+
+    def open_data(options: SweepOptions) -> Any:
+        return find_data(data, options, classes=classes, label_ids=label_ids, ids=ids)
+
+    return PredictedSource(build, open_data, classes), {}
+
+
+def _timm(name: str, data: Any, given: Given) -> Source:
+    from stl_backbones.robustness.sources.timm import TimmSource
+
+    if not isinstance(data, str | Path):
+        raise InputError(f"timm:{name} is scored on a folder of class folders, got {data!r}")
+    return TimmSource(name, given.checkpoint, data_root=data, name=given.name)
+
+
+def _config(path: str, data: Any, given: Given) -> Source:
+    from stl_backbones.robustness.sources.config import ConfigSource
+
+    if given.checkpoint is None:
+        raise InputError(f"config '{path}' needs its weights: checkpoint=FILE")
+    return ConfigSource(path, given.checkpoint, data_root=data, name=given.name)
+
+
+def _view_options(given: Given, classes: tuple[str, ...] | None) -> dict[str, Any]:
+    """What is said of a timm model, or a config's, as options of its task."""
+    said = {
+        "input_size": given.size, "crop_pct": given.crop_pct, "mean": given.mean, "std": given.std,
+        "interpolation": given.interpolation, "classes": classes,
+    }  # fmt: skip
+    return {name: value for name, value in said.items() if value is not None}
+
+
+__all__ = ["evaluate", "make_source"]

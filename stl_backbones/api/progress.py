@@ -1,0 +1,50 @@
+"""A bar of a sweep's progress, at a terminal and in a notebook."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from stl_backbones.robustness.progress import OnProgress, SweepProgress
+
+
+@contextmanager
+def show_progress(progress: bool | Callable[[Any], None]) -> Iterator[OnProgress | None]:
+    """What a sweep reports to.
+
+    Args:
+        progress: Whether a bar is shown; or who is told instead.
+    """
+    if not isinstance(progress, bool):
+        yield progress
+        return
+    if not progress:
+        yield None
+        return
+    from tqdm.auto import tqdm  # timm's and huggingface_hub's own
+
+    with tqdm(total=0, unit="image") as bar:
+
+        def update(told: SweepProgress) -> None:
+            if bar.total != told.total or bar.desc != told.dataset:
+                bar.reset(told.total)
+                bar.set_description_str(told.dataset, refresh=False)
+            bar.n = told.done
+            bar.set_postfix_str(_scores(told), refresh=True)
+
+        yield update
+
+
+def _scores(told: SweepProgress) -> str:
+    pairs = (("clean", told.clean), ("corrupted", told.corrupted))
+    known = [
+        f"{name} {f'{100 * score:.1f} %' if told.is_share else f'{score:.1f}'}"
+        for name, score in pairs
+        if not math.isnan(score)
+    ]
+    return f"{told.metric}: {', '.join(known)}" if known else ""
+
+
+__all__ = ["show_progress"]

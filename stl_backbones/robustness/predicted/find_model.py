@@ -1,0 +1,110 @@
+"""What model an object or a source string is."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from stl_backbones.errors import InputError, some_of, unknown_name
+from stl_backbones.paths import check_file
+from stl_backbones.robustness.options import SweepOptions
+from stl_backbones.robustness.predicted.functions import predictor_model
+from stl_backbones.robustness.predicted.given import Given
+from stl_backbones.robustness.predicted.modules import module_model
+from stl_backbones.robustness.predictor import Model, Predictor
+
+# Prefix of a source string -> module and function, called with what follows, what the user says
+# and the options. Imported when it is asked for: each may need a package of its own.
+_LIBRARIES = {
+    "torchvision": ("torchvision_models", "torchvision_model"),
+    "hf": ("transformers_models", "transformers_model"),
+}
+FORMS = "timm:NAME, torchvision:NAME, hf:FOLDER_OR_ID, FILE.onnx, FILE.py:FUNCTION"
+
+
+def open_model(model: Any, given: Given, options: SweepOptions) -> Model:
+    """Wrap a model.
+
+    Args:
+        model: An ``nn.Module``, an object with ``predict``, a function, or a source string.
+        given: What the user says of it.
+        options: Resolved options.
+
+    Raises:
+        InputError: If it is nothing of these, or something must be said of it.
+        MissingFileError: If a file is missing.
+        MissingPackageError: If its library is not installed.
+    """
+    if isinstance(model, Model):
+        return model
+    if isinstance(model, str | Path):
+        return _by_name(str(model), given, options)
+    if isinstance(model, type):
+        raise InputError(
+            f"model is the class {model.__name__}; expected an object of it, {model.__name__}(...)"
+        )
+    if isinstance(model, Predictor):
+        return predictor_model(model, given)
+    if isinstance(model, nn.Module):
+        return module_model(model, given, amp=options.amp)
+    if callable(model):
+        return predictor_model(model, given)
+    raise InputError(
+        f"expected a model: an nn.Module, an object with predict, a function, or one of {FORMS}; "
+        f"got {type(model).__name__}"
+    )
+
+
+def _by_name(source: str, given: Given, options: SweepOptions) -> Model:
+    prefix, colon, rest = source.partition(":")
+    if colon and prefix in _LIBRARIES:
+        module, function = _LIBRARIES[prefix]
+        return _wrapper(module, function)(rest, given, options)
+    if source.lower().endswith(".onnx"):
+        return _wrapper("onnx_files", "onnx_model")(source, given, options)
+    file, _, function = source.rpartition(":")
+    if file.endswith(".py"):
+        return open_model(load_function(file, function)(), given, options)
+    if colon and "/" not in prefix:
+        raise unknown_name("kind of model", prefix, ("timm", *_LIBRARIES))
+    raise InputError(f"model '{source}': expected one of {FORMS}")
+
+
+def _wrapper(module: str, function: str) -> Callable[..., Model]:
+    return getattr(import_module(f"stl_backbones.robustness.predicted.{module}"), function)
+
+
+def load_function(file: str | Path, name: str) -> Callable[[], Any]:
+    """A function of a Python file of the user's, which is run.
+
+    Raises:
+        MissingFileError: If there is no such file.
+        InputError: If it fails, or has no such function.
+    """
+    path = check_file(file, "model file")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"'{path}' is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)  # for pickling, and for classes' names
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise InputError(f"'{path}' fails: {type(error).__name__}: {error}") from error
+    found = getattr(module, name, None)
+    if not callable(found):
+        names = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+        raise InputError(
+            f"'{path}' has no function '{name}' (it has {some_of(names)}); expected one without "
+            "arguments that returns the model"
+        )
+    return found
+
+
+__all__ = ["FORMS", "load_function", "open_model"]

@@ -1,0 +1,74 @@
+"""A model from anywhere with the data that it is scored on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from stl_backbones.datasets.class_folders import ClassFolders
+from stl_backbones.engine.distributed import Ranks
+from stl_backbones.errors import InputError
+from stl_backbones.robustness.image_sets import find_image_sets
+from stl_backbones.robustness.items import Items
+from stl_backbones.robustness.options import SweepOptions
+from stl_backbones.robustness.predicted.classification import FolderClasses, PredictedClassifier
+from stl_backbones.robustness.predicted.registry import (
+    default_batch_size,
+    default_protocol,
+    open_set,
+)
+from stl_backbones.robustness.predictor import Model
+from stl_backbones.robustness.tasks import ScoredSet, get_task
+from stl_backbones.robustness.tasks.classification import asked_of
+
+
+@dataclass(frozen=True)
+class PredictedSource:
+    """A model, and its data.
+
+    Attributes:
+        build: Makes the model for a task; called on every process, with the resolved options.
+        data: Opens the images and their truth: `Items`, or class folders.
+        classes: Of class folders: the model's class names, in the order of its results.
+    """
+
+    build: Callable[[str, SweepOptions], Model]
+    data: Callable[[SweepOptions], Items | ClassFolders]
+    classes: tuple[str, ...] | None = None
+
+    def open_sets(self, options: SweepOptions, ranks: Ranks) -> Sequence[ScoredSet]:
+        """Check model and data before anything is scored; called on every process.
+
+        Raises:
+            InputError: If model, data and options do not fit together.
+            MissingFileError: If something named is missing.
+        """
+        data = ranks.on_each(lambda: self.data(options))
+        if isinstance(data, ClassFolders):
+            return self._open_folders(data, options, ranks)
+        if options.task_options:
+            words = ", ".join(f"--{name.replace('_', '-')}" for name in options.task_options)
+            raise InputError(f"{words}: not an option of {data.task} by a model of this kind")
+        options = options.resolved(
+            protocol=default_protocol(data.task), batch_size=default_batch_size(data.task)
+        )
+        model = ranks.on_each(lambda: self.build(data.task, options))
+        return [ranks.on_each(lambda: open_set(model, data, options))]
+
+    def _open_folders(
+        self, folder: ClassFolders, options: SweepOptions, ranks: Ranks
+    ) -> Sequence[ScoredSet]:
+        options = get_task("classification").resolved(options)
+        model = ranks.on_each(lambda: self.build("classification", options))
+        asked = asked_of(options, rule="model" if model.view is None else None)
+        if self.classes is not None:
+            asked = dataclasses.replace(asked, classes=self.classes)
+        classifier = ranks.on_each(lambda: PredictedClassifier.of(model, folder))
+        found = ranks.on_main(lambda: find_image_sets(classifier, asked))
+        return ranks.on_each(
+            lambda: [FolderClasses(model, one, asked, classifier.num_classes) for one in found]
+        )
+
+
+__all__ = ["PredictedSource"]
