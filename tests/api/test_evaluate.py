@@ -321,6 +321,9 @@ class TestRefused:
         self.check(maps, "give mean and std", Coloured().eval(), tmp_path, classes=NAMES)
         self.check(folders, "give size", Coloured().eval(), tmp_path, mean=[0], std=[1])
 
+    def test_a_detector_whose_labels_nothing_names(self, coco, tmp_path):
+        self.check(coco, "nothing says which class label 0", Coloured().eval(), tmp_path)
+
     def test_a_module_of_another_task(self, folders, tmp_path):
         self.check(folders, r"expected a tensor \(B, K\).*got a tensor", Coloured().eval(),
                    tmp_path, mean=[0], std=[1], size=32)  # fmt: skip

@@ -29,6 +29,7 @@ from stl_backbones.robustness.tasks.base import ScoredSet
 from stl_backbones.robustness.versions import Versions
 
 _LOGGER = logging.getLogger(__name__)
+_SAME = 1e-3  # as a share of the largest number
 _TRIED = 2  # images that are predicted together and one by one
 
 
@@ -92,8 +93,7 @@ class PredictedSet(ScoredSet):
         self.is_on_the_fly = copy is None
         self.versions = PlainVersions(model.prepared, items, options, copy, model.view)
         self.order = match_classes(model.classes, items.classes, model.name)
-        self.prepare()
-        differences = self._check_batches()
+        differences = self.try_model()
         self.provenance = describe(
             options,
             libraries=model.libraries,
@@ -123,8 +123,12 @@ class PredictedSet(ScoredSet):
         root = self.items.root
         return find_copy(self.options.corrupted_root, corrupted, self.keys, image_root=root)
 
-    def prepare(self) -> None:
-        """Make ready what `record` needs; called before the first prediction."""
+    def prepare(self, first: Sequence[Result]) -> None:
+        """Make ready what `record` needs.
+
+        Args:
+            first: The results of the first images.
+        """
 
     def inference(self) -> Sequence[str]:
         """What the task does with the model's results, in words."""
@@ -170,12 +174,17 @@ class PredictedSet(ScoredSet):
             InputError: If the result is none of the task's.
         """
 
-    def _check_batches(self) -> Sequence[str]:
-        """Predict two images together and one by one, and say where results differ."""
+    def try_model(self) -> Sequence[str]:
+        """Predict two images together and one by one, and say where results differ.
+
+        Raises:
+            InputError: If a result is none of the task's.
+        """
         images = range(min(_TRIED, len(self.keys)))
         versions = [self.versions.make(image, CLEAN) for image in images]
         prepared = [one for _, one in versions]
         together = self.model.results(prepared)
+        self.prepare(together)
         for image, (size, _), result in zip(images, versions, together, strict=True):
             self.check_result(image, size, result)
         if len(images) < _TRIED or self.block_size == 1:
@@ -194,9 +203,6 @@ class PredictedSet(ScoredSet):
     @abstractmethod
     def difference(self, one: Result, other: Result) -> float:
         """How far two results of an image are apart, as a share of the largest number."""
-
-
-_SAME = 1e-3
 
 
 def match_classes(

@@ -15,7 +15,7 @@ from stl_backbones.datasets.class_folders import ClassFolders, read_rgb
 from stl_backbones.datasets.views import View, WholeImages
 from stl_backbones.errors import InputError
 from stl_backbones.evaluation.classified import SCORINGS, check_finite, classify
-from stl_backbones.records import CLEAN, Cell
+from stl_backbones.records import Cell
 from stl_backbones.robustness.classifier_versions import ClassifierVersions
 from stl_backbones.robustness.image_sets import Asked, ImageSet
 from stl_backbones.robustness.items import Items
@@ -33,12 +33,10 @@ class PredictedClasses(PredictedSet):
 
     states = 0  # scores that the model gives
 
-    def prepare(self) -> None:
-        """Find whether the model gives logits or probabilities, by its first results."""
+    def prepare(self, first: Sequence[Result]) -> None:
+        """Find whether the model gives logits or probabilities."""
         self.states = self.states or len(self.items.classes if self.order is None else self.order)
-        images = range(min(4, len(self.keys)))
-        made = [self.versions.make(image, CLEAN)[1] for image in images]
-        found = [as_array(one) for one in self.model.results(made)]
+        found = [as_array(one) for one in first]
         self.are_probabilities = all(
             one.ndim == 1 and len(one) > 1 and one.min() >= 0 and abs(one.sum() - 1) < _SUM
             for one in found
@@ -109,12 +107,12 @@ class FolderClasses(PredictedClasses):
         self.cut = None if image_set.cut is None else torch.tensor(image_set.cut)
         self.is_on_the_fly = image_set.rules.folders is None
         self.versions = _ViewVersions(model.prepared, image_set)
-        self.prepare()
+        differences = self.try_model()
         own = image_set.provenance
         self.provenance = dataclasses.replace(
             own,
             inference=", ".join(filter(None, (own.inference, model.inference, *self.inference()))),
-            notes=(*own.notes, *self._check_batches()),
+            notes=(*own.notes, *differences),
             device=model.device or own.device,
         )
 

@@ -13,7 +13,6 @@ from stl_backbones.errors import InputError
 from stl_backbones.evaluation.coco_results import instances_of
 from stl_backbones.evaluation.detection import DetectionMatcher
 from stl_backbones.evaluation.detection_records import RecordMaker
-from stl_backbones.records import CLEAN
 from stl_backbones.robustness.predicted.base import PredictedSet, relative
 from stl_backbones.robustness.predictor import Detections, Result, as_array
 from stl_backbones.robustness.tasks.kept_detections import DetectionScores
@@ -24,11 +23,10 @@ _SHARE = 1.5  # a box that ends before is in shares of the image, not in pixels
 class PredictedBoxes(DetectionScores, PredictedSet):
     """A detector, see `PredictedSet`."""
 
-    def prepare(self) -> None:
+    def prepare(self, first: Sequence[Result]) -> None:
         """Index the truth; masks are scored where model and truth have them."""
         items: Any = self.items
-        first = self.model.results([self.versions.make(0, CLEAN)[1]])[0]
-        self.has_masks = items.has_masks and getattr(first, "masks", None) is not None
+        self.has_masks = items.has_masks and getattr(first[0], "masks", None) is not None
         self.kinds = ("bbox", "segm") if self.has_masks else ("bbox",)
         self.category_ids = items.category_ids
         self.matcher = DetectionMatcher(

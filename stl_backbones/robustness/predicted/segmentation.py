@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +20,9 @@ from stl_backbones.robustness.tasks.kept_confusions import ConfusionScores
 class PredictedMaps(ConfusionScores, PredictedSet):
     """A segmentation model, see `PredictedSet`."""
 
-    def prepare(self) -> None:
+    def prepare(self, first: Sequence[Result]) -> None:
         """Find the label that is ignored."""
+        del first
         self.ignore_index = int(getattr(self.items, "ignore_index", IGNORE_INDEX))
         if self.order is not None and -1 in self.order:
             foreign = [
@@ -52,12 +52,11 @@ class PredictedMaps(ConfusionScores, PredictedSet):
 
     def _labels(self, result: Result, size: tuple[int, int]) -> npt.NDArray[np.integer]:
         """The label map of a result, in the data's labels."""
-        found = as_array(result)
         states = len(self.items.classes)
+        is_scores = np.ndim(result) == 3 and len(result) > 1
+        found = self._from_scores(result, states, size) if is_scores else as_array(result)
         if found.ndim == 3 and found.shape[0] == 1 and found.dtype.kind in "iu":
             found = found[0]
-        if found.ndim == 3:
-            found = self._from_scores(result, found, states, size)
         if found.ndim != 2 or found.dtype.kind not in "iub":
             raise InputError(
                 f"expected a label map {size} of integers or class scores ({states}, h, w), got "
@@ -75,21 +74,22 @@ class PredictedMaps(ConfusionScores, PredictedSet):
         return found if self.table is None else self.table[found]
 
     def _from_scores(
-        self, result: Result, found: npt.NDArray[Any], states: int, size: tuple[int, int]
+        self, result: Result, states: int, size: tuple[int, int]
     ) -> npt.NDArray[np.integer]:
         """The best class of each pixel, after bilinear resizing as mmseg's."""
-        if found.shape[0] != states:
+        if not isinstance(result, torch.Tensor):
+            result = torch.from_numpy(np.require(as_array(result), requirements="W"))
+        scores = result.detach().float()  # where it is
+        if len(scores) != states:
             raise InputError(
-                f"expected scores of {states} classes, the data's, got {found.shape[0]}: give the "
+                f"expected scores of {states} classes, the data's, got {len(scores)}: give the "
                 "model's class names with classes="
             )
-        if not np.isfinite(found).all():
+        if not scores.isfinite().all():
             raise InputError("the model's class scores are not finite; are its weights whole?")
-        scores = result.detach() if isinstance(result, torch.Tensor) else torch.from_numpy(found)
-        scores = scores.float()
         if tuple(scores.shape[1:]) != size:
             scores = F.interpolate(scores[None], size, mode="bilinear", align_corners=False)[0]
-        return scores.argmax(0).cpu().numpy()
+        return scores.argmax(0).to(torch.int16).cpu().numpy()
 
     def difference(self, one: Result, other: Result) -> float:
         """Of scores by their numbers, of label maps by the share of other pixels."""
