@@ -46,14 +46,24 @@ class PredictedClasses(PredictedSet):
         """How scores are read."""
         return ("probabilities" if self.are_probabilities else "logits",)
 
-    def record(self, image: int, size: tuple[int, int], result: Result) -> Samples:
-        """Label, prediction, whether it is among the five best, confidence and loss."""
-        del size
-        scores = self._scores(result)[None]
-        labels = torch.tensor([int(self.items.truth(image))])
+    def score_block(self, block: range, versions: Sequence[Any]) -> Samples:
+        """Predict the images together: label, prediction, whether it is among the five best, ..."""
+        scores = torch.stack(self.records(block, versions))
+        labels = torch.tensor([int(self.items.truth(image)) for image in block])
         samples = {name: values.numpy() for name, values in classify(scores, labels).items()}
-        check_finite(samples["confidence"], [self.keys[image]])
+        check_finite(samples["confidence"], [self.keys[image] for image in block])
         return samples
+
+    def check_result(self, image: int, size: tuple[int, int], result: Result) -> None:
+        """Refuse what are no class scores of the data's classes."""
+        super().check_result(image, size, result)
+        if not np.isfinite(as_array(result)).all():
+            check_finite(np.array([np.nan], np.float32), [self.keys[image]])
+
+    def record(self, image: int, size: tuple[int, int], result: Result) -> Tensor:
+        """The class scores ``(K,)``."""
+        del image, size
+        return self._scores(result)
 
     def _scores(self, result: Result) -> Tensor:
         found, classes, states = as_array(result), len(self.items.classes), self.states

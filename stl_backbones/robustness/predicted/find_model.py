@@ -52,6 +52,7 @@ def open_model(model: Any, given: Given, options: SweepOptions) -> Model:
     if isinstance(model, Predictor):
         return predictor_model(model, given)
     if isinstance(model, nn.Module):
+        _check_labels(given, type(model).__name__)
         return module_model(model, given, amp=options.amp)
     if callable(model):
         return predictor_model(model, given)
@@ -59,6 +60,16 @@ def open_model(model: Any, given: Given, options: SweepOptions) -> Model:
         f"expected a model: an nn.Module, an object with predict, a function, or one of {FORMS}; "
         f"got {type(model).__name__}"
     )
+
+
+def _check_labels(given: Given, name: str) -> None:
+    """Refuse a detector of which nothing says what its labels are: some count from 1."""
+    if given.task == "detection" and given.classes is None:
+        raise InputError(
+            f"nothing says which class label 0 of '{given.name or name}' is: give model_classes "
+            "(--model-classes FILE) in the order of its labels; torchvision's detectors begin "
+            "with '__background__'"
+        )
 
 
 def _by_name(source: str, given: Given, options: SweepOptions) -> Model:

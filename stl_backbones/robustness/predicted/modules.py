@@ -53,12 +53,6 @@ def module_model(
         InputError: If it is in training mode, or something must be said of it.
     """
     task = str(given.task)
-    if task == "detection" and given.classes is None:
-        raise InputError(
-            f"nothing says which class label 0 of '{given.name or type(network).__name__}' is: "
-            "give model_classes (--model-classes FILE) in the order of its labels; torchvision's "
-            "detectors begin with '__background__'"
-        )
     check_evaluation_mode(network, given.name or type(network).__name__)
     prepare, view = preparation(given, task, _timm_data(network) if own is None else own)
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
