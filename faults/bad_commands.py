@@ -111,6 +111,13 @@ WRONG: Mapping[str, Wrong] = {
         "--resize-rule": (("none", "invalid choice"), ("model", "not an option")),
         "--jpeg85": (("", "not an option"),),
         "--allow-missing": (("", "not an option"),),
+        "--model": (("x.onnx", "one model"), ("''", "some text")),
+        **dict.fromkeys(
+            ("--images", "--labels", "--annotations", "--model-classes", "--model-version",
+             "--label-ids", "--preprocess", "--decoder", "--providers"),
+            (("x", "only with --model"),),
+        ),
+        "--model-channel-order": (("gbr", "'gbr'"), ("bgr", "only with --model")),
     },
     "generate_corruptions.py": {
         **_CORRUPTIONS,
@@ -172,6 +179,9 @@ WRONG: Mapping[str, Wrong] = {
         "--backbone": (("--labels", "not allowed with"),),
         "--labels": (("", "segmentation model"),),
         "--cfg-options": (("a=1", "model's name"), ("a", "NAME=VALUE, got 'a'")),
+        "--quantise": (("int4", "'int4'"), ("int8", "--calibration")),
+        "--calibration": (("/nosuch", "--quantise"),),
+        "--calibration-images": (("0", "at least 1, got '0'"), ("5", "--quantise")),
     },
     "make_mini_data.py": {
         "--seed": _SEED,

@@ -1,7 +1,7 @@
 """How the outputs of FastestDet become boxes: a decoder of one's own for an ONNX detector.
 
     stl.evaluate("fastestdet.onnx", ("val.json", "images"), decoder=decode, mean=(0, 0, 0),
-                 std=(1, 1, 1), model_channel_order="BGR", work_dir="sweeps/fastestdet")
+                 std=(1, 1, 1), model_channel_order="bgr", work_dir="sweeps/fastestdet")
 
 FastestDet (https://github.com/dog-qiuqiu/FastestDet) has one output ``(1, 5 + K, h, w)``: of each
 cell its objectness, a box, and the probabilities of the classes.

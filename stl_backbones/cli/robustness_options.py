@@ -126,7 +126,7 @@ def _add_any_model(parser: argparse.ArgumentParser) -> None:
         "has no weights to hash; without it tables say UNVERIFIED MODEL")  # fmt: skip
     add("--preprocess", metavar="FILE.py:FUNCTION", help="makes of a PIL image what the model "
         "takes, in place of size, mean and std")  # fmt: skip
-    add("--model-channel-order", choices=("RGB", "BGR"), help="what the model takes (default: RGB, "
+    add("--model-channel-order", choices=CHANNEL_ORDERS, help="what the model takes (default: rgb, "
         "or what its file or decoder says); mean and std follow it")  # fmt: skip
     add("--decoder", metavar="NAME", help="what makes boxes of an ONNX detector's outputs, or "
         "FILE.py:FUNCTION")  # fmt: skip
