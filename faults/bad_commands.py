@@ -113,7 +113,7 @@ WRONG: Mapping[str, Wrong] = {
         "--allow-missing": (("", "not an option"),),
         "--model": (("x.onnx", "one model"), ("''", "some text")),
         **dict.fromkeys(
-            ("--images", "--labels", "--annotations", "--model-classes", "--model-version",
+            ("--images", "--truth", "--model-classes", "--model-version",
              "--label-ids", "--preprocess", "--decoder", "--providers"),
             (("x", "only with --model"),),
         ),

@@ -19,7 +19,7 @@ from stl_backbones.robustness.sources import Source
 # Of the task's options, those that say something of the model.
 _OF_THE_MODEL = ("input_size", "crop_pct", "interpolation", "mean", "std", "classes")
 _WITH_MODEL = (
-    "images", "labels", "annotations", "label_ids", "model_classes", "model_version", "preprocess",
+    "images", "truth", "label_ids", "model_classes", "model_version", "preprocess",
     "decoder", "providers", "model_channel_order",
 )  # fmt: skip
 
@@ -90,23 +90,20 @@ def check_no_other_data(args: argparse.Namespace) -> None:
 
 def _data(args: argparse.Namespace) -> Any:
     """The data that are named, in the form of `stl_backbones.evaluate`."""
-    truth = [name for name in ("labels", "annotations") if getattr(args, name) is not None]
+    if (args.images is None) != (args.truth is None):
+        raise InputError("--images DIR and --truth PATH go together")
     if args.images is None:
-        if truth:
-            raise InputError(f"--{truth[0]} needs --images DIR, the images that it is of")
         if args.data_root is None:
             raise InputError(
                 "--model needs data: --data-root DIR (class folders, or a Cityscapes root), or "
-                "--images DIR with --labels DIR or --annotations FILE"
+                "--images DIR and --truth PATH (a folder of label maps, or COCO's .json)"
             )
         return args.data_root
-    if len(truth) != 1 or args.data_root is not None:
-        raise InputError(
-            "--images DIR needs either --labels DIR or --annotations FILE, and no --data-root"
-        )
-    if args.labels is not None:
-        return args.images, args.labels
-    return args.annotations, args.images
+    if args.data_root is not None:
+        raise InputError("expected --data-root DIR, or --images DIR and --truth PATH, got both")
+    if args.truth.endswith(".json"):
+        return args.truth, args.images
+    return args.images, args.truth
 
 
 def _function(text: str | None, option: str) -> Callable[..., Any] | None:

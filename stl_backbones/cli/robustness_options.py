@@ -116,9 +116,9 @@ def _add_any_model(parser: argparse.ArgumentParser) -> None:
     add("--model", metavar="SOURCE", help="torchvision:NAME, hf:FOLDER_OR_ID, FILE.onnx, "
         "FILE.py:FUNCTION (which returns the model), or timm:NAME")  # fmt: skip
     add("--images", metavar="DIR", help="the data, in place of --data-root: a folder of images, "
-        "with --labels or --annotations")  # fmt: skip
-    add("--labels", metavar="DIR", help="label maps of the images' names; --classes names them")
-    add("--annotations", metavar="FILE", help="objects of the images, in COCO's format")
+        "with --truth")  # fmt: skip
+    add("--truth", metavar="PATH", help="of these images: a folder of label maps of the same "
+        "names, whose classes --classes names; or objects in COCO's format, a .json")  # fmt: skip
     add("--label-ids", metavar="NAME", help="cityscapes: the label maps hold Cityscapes' ids")
     add("--model-classes", metavar="FILE", help="the model's class names, one a line in the order "
         "of its results, where they are not the data's order")  # fmt: skip
