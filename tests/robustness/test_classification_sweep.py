@@ -16,6 +16,7 @@ import torch
 from mmengine.registry import MODELS
 from PIL import Image
 
+from stl_backbones import evaluate
 from stl_backbones.cli.robustness_options import TASK_OPTIONS
 from stl_backbones.config.reading import load_config
 from stl_backbones.copies.images import JPEG_HENDRYCKS
@@ -100,6 +101,21 @@ def normed(pixels):
 
 def cell_bytes(folder):
     return {path.name: path.read_bytes() for path in sorted((folder / "cells").iterdir())}
+
+
+def test_the_network_itself_gives_the_configs_cells(swept, network, mini_data, tmp_path):
+    root = mini_data / "imagenet/val"
+    chosen = {**CHOSEN, "workers": 0, "mode": "fast", "protocol": "imagenet-c"}
+    own = CellStore(swept).provenance()
+    evaluate(
+        network, root, size=64, crop_pct=1.0, interpolation="bicubic",
+        mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225],
+        classes=own.classes, work_dir=tmp_path, progress=False, **chosen,
+    )  # fmt: skip
+    for cell in CELLS:
+        config, module = (CellStore(folder).read(cell).samples for folder in (swept, tmp_path))
+        assert np.abs(config["confidence"] - module["confidence"]).max() < 1e-4
+        assert np.array_equal(config["prediction"], module["prediction"])
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
