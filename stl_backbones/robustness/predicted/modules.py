@@ -187,7 +187,7 @@ def _only_tensor(output: Any, task: str, count: int) -> Tensor:
     elif hasattr(output, "logits"):
         found = output.logits
     sides = {"classification": (2,), "segmentation": (3, 4)}[task]
-    if found is output and isinstance(output, list | tuple):  # a FAN's class scores and token scores, say
+    if found is output and isinstance(output, list | tuple):  # class and token scores, say
         fitting = [one for one in output if isinstance(one, Tensor) and one.ndim in sides]
         found = fitting[0] if len(fitting) == 1 else None
     if not isinstance(found, Tensor) or found.ndim not in sides or len(found) != count:
