@@ -80,6 +80,7 @@ def evaluate(
         MissingFileError: If a file or folder is missing.
         MissingPackageError: If a package is not installed.
     """
+    _check_apart(work_dir, data)
     given, own, task_options = _sorted_out(said)
     source, more = make_source(
         model, data, given, classes=class_names(classes), label_ids=label_ids, ids=ids
@@ -91,6 +92,18 @@ def evaluate(
     with show_progress(progress) as on_progress:
         folder = sweep(source, work_dir=work_dir, options=asked, on_progress=on_progress)
     return load(folder)
+
+
+def _check_apart(work_dir: str | Path, data: Any) -> None:
+    """Refuse results among the data, which would be part of them the next time."""
+    if not isinstance(work_dir, str | Path):
+        raise InputError(f"work_dir must be a folder for the results, got {work_dir!r}")
+    place = Path(work_dir).resolve()
+    if place.is_file():
+        raise InputError(f"work_dir '{work_dir}' is a file; expected a folder for the results")
+    for one in data if isinstance(data, tuple) else (data,):
+        if isinstance(one, str | Path) and place.is_relative_to(Path(one).resolve()):
+            raise InputError(f"work_dir '{work_dir}' lies in the data '{one}'; choose another")
 
 
 def _sorted_out(said: Mapping[str, Any]) -> tuple[Given, dict[str, Any], dict[str, Any]]:

@@ -136,7 +136,9 @@ def load(folder: str | Path) -> Result:
     return result
 
 
-def compare(first: Result, second: Result, *, resamples: int = 1000) -> Any:
+def compare(
+    first: Result | str | Path, second: Result | str | Path, *, resamples: int = 1000
+) -> Any:
     """Paired differences of two models on the same images: second minus first.
 
     Args:
@@ -154,11 +156,15 @@ def compare(first: Result, second: Result, *, resamples: int = 1000) -> Any:
     require("a table of pandas", "pandas")
     import pandas
 
-    both = Result([*first.folders, *second.folders])
+    both = Result([*_folders(first), *_folders(second)])
     report = make_contents(both.findings(resamples), compared=True)
     frame = pandas.read_csv(io.StringIO(csv_files.render(report)["comparison.csv"]))
     columns = ["aggregate", "first", "second", "difference", "low", "high", "p_value", "unit"]
     return frame[columns].set_index("aggregate")
+
+
+def _folders(result: Result | str | Path) -> tuple[Path, ...]:
+    return (load(result) if isinstance(result, str | Path) else result).folders
 
 
 __all__ = ["Result", "compare", "load"]

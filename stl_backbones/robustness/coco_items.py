@@ -69,6 +69,8 @@ class CocoItems(Items):
             except (ValueError, OSError) as error:
                 broken[str(image.get("file_name"))] = str(error)
         scored = [one for one in content["annotations"] if one["category_id"] in self.category_ids]
+        if all(one.get("iscrowd") for one in scored):
+            raise InputError(f"'{self.path}' has no object of the {len(names)} classes to score")
         self.has_masks = bool(scored) and all(one.get("segmentation") for one in scored)
         total = len(content["images"])
         if broken and (not skip_broken or not whole):
@@ -125,6 +127,11 @@ class GivenBoxes(Items):
             raise InputError(
                 f"image '{key}' has labels {labels.min()}..{labels.max()}, there are "
                 f"{len(self.classes)} classes"
+            )
+        if len(boxes) and boxes.max() <= 1.5 and min(height, width) > 2:
+            raise InputError(
+                f"image '{key}': all boxes lie in 0..{boxes.max():.3g}: expected pixels of the "
+                f"image of {width}x{height}; are they shares of it?"
             )
         if len(boxes) != len(labels) or (boxes[:, 2:] < boxes[:, :2]).any():
             raise InputError(

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from stl_backbones.corruptions.seeds import check_key
-from stl_backbones.datasets.class_folders import read_class_names
+from stl_backbones.datasets.class_folders import check_readable, read_class_names
 from stl_backbones.datasets.integrity import check_pair, image_id
 from stl_backbones.datasets.label_ids import label_table
 from stl_backbones.errors import InputError, MissingFileError, some_of
@@ -209,7 +209,12 @@ class GivenItems(Items):
         return self._pair(index)[1]
 
     def _pair(self, index: int) -> tuple[Any, Any]:
-        pair = self._all[index]
+        try:
+            pair = self._all[index]
+        except Exception as error:  # the data set is anyone's
+            raise InputError(
+                f"item {index} of the data set fails: {type(error).__name__}: {error}"
+            ) from error
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise InputError(
                 f"item {index} is no pair of an image and its truth, but {type(pair).__name__}"
@@ -277,6 +282,8 @@ def _task_of(truth: Any) -> str:
         return "detection"
     shape = np.shape(_plain(truth))
     if shape == ():
+        if _plain(truth).dtype.kind not in "iu":
+            raise InputError(f"a class index must be a whole number, got {truth!r}")
         return "classification"
     if len(shape) == 2:
         return "segmentation"
@@ -292,14 +299,15 @@ def _plain(values: Any) -> Any:
 
 def _as_pixels(image: Any, key: str) -> Pixels:
     if isinstance(image, Image.Image):
+        check_readable(image.size, image.mode, key)
         return np.array(image.convert("RGB"))
     pixels = _plain(image)
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise InputError(
             f"image '{key}' must be (H, W, 3) uint8 RGB or a PIL image, before any normalisation, "
-            f"got {pixels.shape} {pixels.dtype}"
+            f"got {pixels.shape} {pixels.dtype}; without transforms such as ToTensor()"
         )
-    return pixels
+    return pixels.copy()  # a model may draw on what it gets
 
 
 __all__ = ["GivenItems", "Items", "LabelMapItems", "class_names", "read_image"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -16,7 +18,8 @@ from stl_backbones.errors import InputError, UserError
 
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3), RGB
 Result = Any  # an array, or `Detections`
-UNVERIFIED = "UNVERIFIED MODEL: nothing but its name says which model this is; give version=..."
+UNVERIFIED = "UNVERIFIED MODEL: only its name and text tell it from others; give version"
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
 @dataclass(frozen=True)
@@ -124,8 +127,29 @@ class Model:
 
 
 def as_it_is(image: Pixels) -> Pixels:
-    """The image."""
-    return image
+    """The image, of which the model may make what it likes."""
+    return image.copy()
+
+
+def text_of(code: Any) -> str:
+    """What a function or a class does, as far as its text says, for telling it from others.
+
+    Returns:
+        Its name, its text, or its byte code where there is no text, and the plain values that a
+        function has from around it.
+    """
+    name = f"{getattr(code, '__module__', '')}.{getattr(code, '__qualname__', type(code).__name__)}"
+    try:
+        text = inspect.getsource(code)
+    except (OSError, TypeError):
+        compiled = getattr(code, "__code__", None)
+        text = "" if compiled is None else f"{compiled.co_code.hex()} {compiled.co_consts}"
+    around = [
+        cell.cell_contents
+        for cell in getattr(code, "__closure__", None) or ()
+        if isinstance(cell.cell_contents, int | float | str | tuple)
+    ]
+    return ADDRESS.sub("", f"{name}\n{text}\n{around}")
 
 
 def text_sha256(text: str) -> str:
@@ -144,5 +168,5 @@ def as_array(values: Any) -> npt.NDArray[Any]:
 
 __all__ = [
     "UNVERIFIED", "Detections", "Model", "Pixels", "Predictor", "Result", "as_array", "as_it_is",
-    "text_sha256",
+    "text_of", "text_sha256",
 ]  # fmt: skip

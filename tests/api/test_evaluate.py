@@ -394,3 +394,130 @@ def test_the_cells_file_holds_plain_numbers(maps, tmp_path):
     assert dict(result.cells(resamples=0).groupby("corruption")["severity"].first()) == {
         "contrast": 5, "clean": 0,
     }  # fmt: skip
+
+
+class TestFoundByAStranger:
+    """What once gave a wrong number without a word, or a traceback."""
+
+    @pytest.mark.parametrize("form", ["folders", "sequence"])
+    def test_a_model_may_draw_on_its_images(self, form, maps, tmp_path):
+        def draw(images):
+            found = labels(images)
+            for image in images:
+                image[:] = 0
+            return found
+
+        data = maps if form == "folders" else [squares(index) for index in range(4)]
+        named = {"classes": NAMES, "version": "1", "name": "one", **CHOSEN}
+        stl.evaluate(labels, data, work_dir=tmp_path / "a", **named)
+        stl.evaluate(draw, data, work_dir=tmp_path / "b", **named)
+        for cell in (CLEAN, Cell("contrast", 5)):
+            one, other = (CellStore(tmp_path / n).read(cell).samples for n in "ab")
+            assert np.array_equal(one["confusion_matrix"], other["confusion_matrix"])
+
+    def test_the_models_own_order_of_the_same_names_counts(self, folders, tmp_path):
+        class Turned:
+            version, classes = "1", ("brick", "leaf")
+
+            def predict(self, images):
+                return [one[::-1].copy() for one in classes(images)]
+
+        result = stl.evaluate(Turned(), folders, classes=["leaf", "brick"],
+                              work_dir=tmp_path / "s", **CHOSEN)  # fmt: skip
+        assert scores(result, "top1")["clean"] == 1
+
+    def test_another_text_of_the_same_name_is_another_model(self, maps, tmp_path):
+        def make(label):
+            def predict(images):
+                return [np.full(image.shape[:2], label) for image in images]
+
+            return predict
+
+        named = {"classes": NAMES, "work_dir": tmp_path / "s", **CHOSEN}
+        stl.evaluate(make(0), maps, **named)
+        with pytest.raises(InputError, match="checkpoint_sha256"):
+            stl.evaluate(make(1), maps, **named)
+
+    def test_another_preprocess_of_the_same_name_is_another(self, maps, tmp_path):
+        def make(factor):
+            def prepared(image):
+                return factor * half(image)
+
+            return prepared
+
+        named = {"classes": NAMES, "work_dir": tmp_path / "s", **CHOSEN}
+        stl.evaluate(Coloured().eval(), maps, preprocess=make(1), **named)
+        with pytest.raises(InputError, match="config_sha256"):
+            stl.evaluate(Coloured().eval(), maps, preprocess=make(2), **named)
+
+    def test_a_layers_numbers_are_part_of_it(self, maps, tmp_path):
+        named = {"classes": NAMES, "mean": [0], "std": [1], "work_dir": tmp_path / "s", **CHOSEN}
+        network = Coloured().eval()
+        network.sign = 1
+        stl.evaluate(network, maps, **named)
+        network.sign = -1
+        with pytest.raises(InputError, match="config_sha256"):
+            stl.evaluate(network, maps, **named)
+
+    @pytest.mark.parametrize(
+        ("pairs", "words"),
+        [
+            ([(np.zeros((40, 40, 3), np.uint8), 2)], "has label 2, there are 2 classes"),
+            ([(np.zeros((40, 40, 3), np.uint8), -1)], "has label -1"),
+            ([(np.zeros((40, 40, 3), np.uint8), 1.9)], r"a class index .* got 1\.9"),
+            ([(np.zeros((40, 40, 3), np.uint8), "leaf")], "a class index .* got 'leaf'"),
+            ([(Image.new("I;16", (40, 40)), 0)], "16 bits"),
+            ([(np.zeros((40, 40, 3), np.uint8), {"boxes": [[0.1, 0.1, 0.9, 0.9]], "labels": [0]})],
+             "are they shares of it"),
+        ],
+    )  # fmt: skip
+    def test_truth_that_cannot_be(self, pairs, words, tmp_path):
+        with pytest.raises(InputError, match=words):
+            stl.evaluate(classes, pairs, classes=["leaf", "brick"], work_dir=tmp_path / "s",
+                         **CHOSEN)  # fmt: skip
+
+    @pytest.mark.parametrize("result", [0, "leaf", np.zeros((2, 2)), np.array(["a", "b"])])
+    def test_results_that_are_no_scores(self, result, folders, tmp_path):
+        with pytest.raises(InputError, match=r"expected .*class scores"):
+            stl.evaluate(lambda images: [result] * len(images), folders, work_dir=tmp_path / "s",
+                         classes=["leaf", "brick"], **CHOSEN)  # fmt: skip
+
+    def test_results_do_not_lie_in_the_data(self, folders):
+        with pytest.raises(InputError, match="lies in the data"):
+            stl.evaluate(classes, folders, work_dir=folders / "sweep", **CHOSEN)
+
+    def test_numbers_for_pixels_up_to_255(self, maps, tmp_path):
+        with pytest.raises(InputError, match=r"values in 0\.\.1"):
+            stl.evaluate(Coloured().eval(), maps, classes=NAMES, mean=[123.7], std=[58.4],
+                         work_dir=tmp_path / "s", **CHOSEN)  # fmt: skip
+
+    def test_masks_are_scored_though_the_first_image_has_no_detection(self, coco, tmp_path):
+        content = json.loads(coco[0].read_text())
+        for one in content["annotations"]:
+            left, top, width, height = one["bbox"]
+            right, bottom = left + width, top + height
+            one["segmentation"] = [[left, top, right, top, right, bottom, left, bottom]]
+        coco[0].write_text(json.dumps(content))
+        empty = stl.Detections(np.empty((0, 4)), [], [])
+
+        def predict(images):
+            found = []
+            for image, one in zip(images, boxes(images), strict=True):
+                inside = nearest(image) > 0
+                masks = np.stack([inside] * len(one.boxes)) if len(one.boxes) else None
+                is_first = inside.sum() == (nearest(squares(0)[0]) > 0).sum()
+                found.append(empty if is_first else stl.Detections(*vars(one).values()))
+                if not is_first:
+                    found[-1] = stl.Detections(one.boxes, one.scores, one.labels, masks)
+            return found
+
+        result = stl.evaluate(predict, coco, work_dir=tmp_path / "s", version="1", **CHOSEN)
+        assert result.provenance[0].inference == "boxes and masks"
+        assert scores(result, "mask_ap")["clean"] >= 0.5
+
+    def test_two_folders_are_compared_by_their_names(self, maps, tmp_path):
+        named = {"classes": NAMES, "version": "1", **CHOSEN}
+        for name in "ab":
+            stl.evaluate(labels, maps, work_dir=tmp_path / name, name=name, **named)
+        found = stl.compare(tmp_path / "a", str(tmp_path / "b"), resamples=10)
+        assert found.loc["clean", "difference"] == 0

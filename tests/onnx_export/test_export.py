@@ -272,7 +272,11 @@ def test_a_full_disk_leaves_nothing(open_small, target):
 @pytest.mark.parametrize(
     ("request_", "error", "message"),
     [
-        ({"model": "resnet50"}, KeyError, "unknown FAN arch 'resnet50'.*or give timm:NAME, or a config"),
+        (
+            {"model": "resnet50"},
+            KeyError,
+            "FAN arch 'resnet50'.*or give timm:NAME, or a config",
+        ),
         ({"model": "gone.py", "checkpoint": "x"}, FileNotFoundError, "config 'gone.py' does not"),
         ({"model": "configs/seg/stl_fan_t_mini.py"}, ValueError, "needs a checkpoint"),
         ({"checkpoint": "gone.pth"}, FileNotFoundError, "checkpoint 'gone.pth' does not exist"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -23,6 +24,7 @@ from stl_backbones.robustness.predicted.base import PredictedSet, relative
 from stl_backbones.robustness.predictor import Model, Pixels, Result, as_array, text_sha256
 from stl_backbones.robustness.tasks.base import Samples, Tally
 
+_LEAST = float(torch.finfo(torch.float32).tiny)  # a probability of 0 is taken for
 _SUM = 1e-2  # by which the probabilities of a model may miss 1, in float16 too
 
 
@@ -36,7 +38,7 @@ class PredictedClasses(PredictedSet):
     def prepare(self, first: Sequence[Result]) -> None:
         """Find whether the model gives logits or probabilities."""
         self.states = self.states or len(self.items.classes if self.order is None else self.order)
-        found = [as_array(one) for one in first]
+        found = [self._row(one) for one in first]
         self.are_probabilities = all(
             one.ndim == 1 and len(one) > 1 and one.min() >= 0 and abs(one.sum() - 1) < _SUM
             for one in found
@@ -49,16 +51,36 @@ class PredictedClasses(PredictedSet):
     def score_block(self, block: range, versions: Sequence[Any]) -> Samples:
         """Predict the images together: label, prediction, whether it is among the five best, ..."""
         scores = torch.stack(self.records(block, versions))
-        labels = torch.tensor([int(self.items.truth(image)) for image in block])
+        labels = torch.tensor([self._label(image) for image in block])
         samples = {name: values.numpy() for name, values in classify(scores, labels).items()}
         check_finite(samples["confidence"], [self.keys[image] for image in block])
         return samples
 
+    def _label(self, image: int) -> int:
+        label = int(self.items.truth(image))
+        if not 0 <= label < len(self.items.classes):
+            raise InputError(
+                f"'{self.keys[image]}' has label {label}, there are {len(self.items.classes)} "
+                "classes, counted from 0"
+            )
+        return label
+
     def check_result(self, image: int, size: tuple[int, int], result: Result) -> None:
         """Refuse what are no class scores of the data's classes."""
         super().check_result(image, size, result)
-        if not np.isfinite(as_array(result)).all():
-            check_finite(np.array([np.nan], np.float32), [self.keys[image]])
+        self._label(image)
+
+    def _row(self, result: Result) -> npt.NDArray[Any]:
+        found = as_array(result)
+        if found.shape == (1, self.states):
+            found = found[0]
+        if found.shape != (self.states,) or found.dtype.kind not in "fiu":
+            raise InputError(
+                f"expected {self.states} class scores ({self.states},), got {found.shape} "
+                f"{found.dtype}"
+                + ("" if self.order is not None else "; the data set has so many classes")
+            )
+        return found
 
     def record(self, image: int, size: tuple[int, int], result: Result) -> Tensor:
         """The class scores ``(K,)``."""
@@ -66,18 +88,12 @@ class PredictedClasses(PredictedSet):
         return self._scores(result)
 
     def _scores(self, result: Result) -> Tensor:
-        found, classes, states = as_array(result), len(self.items.classes), self.states
-        if found.shape == (1, states):
-            found = found[0]
-        if found.shape != (states,) or found.dtype.kind not in "fiu":
-            raise InputError(
-                f"expected {states} class scores ({states},), got {found.shape} {found.dtype}"
-                + ("" if self.order is not None else "; the data set has so many classes")
-            )
+        found, classes = self._row(result), len(self.items.classes)
+        if not np.isfinite(found).all():
+            raise InputError("the model's class scores are not finite; are its weights whole?")
         scores = torch.from_numpy(np.ascontiguousarray(found, np.float64))
         if self.are_probabilities:
-            scores = scores.clamp(min=0).log()  # whose softmax they are
-            scores = scores.clamp(min=-1e4)
+            scores = scores.clamp(min=_LEAST).log()  # whose softmax they are
         if self.order is not None:
             places = torch.empty(classes, dtype=torch.long)
             for place, own in enumerate(self.order):
@@ -185,7 +201,16 @@ class PredictedClassifier:
         """The model on a folder, with the number of classes found on the first image."""
         view = WholeImages() if model.view is None else model.view
         first = view(read_rgb(folder.path(0)))
-        found = as_array(model.results([model.prepared(first)])[0]).reshape(-1)
+        found = as_array(model.results([model.prepared(first)])[0])
+        if (
+            found.ndim not in (1, 2)
+            or found.size != found.shape[-1]
+            or found.dtype.kind not in "fiu"
+        ):
+            raise InputError(
+                f"expected class scores (K,) of an image, got {found.shape} {found.dtype}"
+            )
+        found = found.reshape(-1)
         return cls(model, folder, view, len(found))
 
     @property

@@ -13,6 +13,7 @@ from stl_backbones.errors import InputError
 from stl_backbones.evaluation.coco_results import instances_of
 from stl_backbones.evaluation.detection import DetectionMatcher
 from stl_backbones.evaluation.detection_records import RecordMaker
+from stl_backbones.records import CLEAN
 from stl_backbones.robustness.predicted.base import PredictedSet, relative
 from stl_backbones.robustness.predictor import Detections, Result, as_array
 from stl_backbones.robustness.tasks.kept_detections import DetectionScores
@@ -26,7 +27,7 @@ class PredictedBoxes(DetectionScores, PredictedSet):
     def prepare(self, first: Sequence[Result]) -> None:
         """Index the truth; masks are scored where model and truth have them."""
         items: Any = self.items
-        self.has_masks = items.has_masks and getattr(first[0], "masks", None) is not None
+        self.has_masks = items.has_masks and self._gives_masks(first)
         self.kinds = ("bbox", "segm") if self.has_masks else ("bbox",)
         self.category_ids = items.category_ids
         self.matcher = DetectionMatcher(
@@ -79,20 +80,34 @@ class PredictedBoxes(DetectionScores, PredictedSet):
             if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.order):
                 raise InputError(
                     f"the model predicts labels {labels.min()}..{labels.max()}, and states "
-                    f"{len(self.order)} classes"
+                    f"{len(self.order)} classes, from label 0 on (torchvision's detectors begin "
+                    "with '__background__')"
                 )
             labels = np.array(self.order, np.int64)[labels]
             known = labels >= 0
             boxes, scores, labels = boxes[known], scores[known], labels[known]
             masks = None if masks is None else masks[known]
-        found = _Instances(boxes, scores, labels, self._masks(masks, size))
+        found = _Instances(boxes, scores, labels, self._masks(masks, size, len(boxes)))
         return SimpleNamespace(pred_instances=found)
 
-    def _masks(self, masks: Any, size: tuple[int, int]) -> Any:
+    def _gives_masks(self, first: Sequence[Result]) -> bool:
+        """Whether the first result that has any detection has masks; few images have none."""
+        for result in first:
+            if len(getattr(result, "boxes", ())):
+                return result.masks is not None
+        for image in range(len(first), len(self.keys)):
+            (result,) = self.model.results([self.versions.make(image, CLEAN)[1]])
+            if len(getattr(result, "boxes", ())):
+                return result.masks is not None
+        return False
+
+    def _masks(self, masks: Any, size: tuple[int, int], count: int) -> Any:
         if not self.has_masks:
             return None
-        if masks is None:
+        if masks is None and count:
             raise InputError("the model returns no masks, where others of its results have them")
+        if masks is None:
+            return np.empty((0, *size), np.uint8)
         masks = masks.reshape(-1, *masks.shape[-2:]) if len(masks) else np.empty((0, *size), bool)
         if masks.shape[1:] != size or masks.dtype.kind not in "biu":
             raise InputError(

@@ -104,6 +104,8 @@ def _pair(
     label_ids: str | Sequence[int] | None,
 ) -> Items:
     limit, skip_broken = options.limit, options.skip_broken
+    if second.suffix.lower() == ".json":
+        first, second = second, first
     if first.suffix.lower() == ".json":
         return CocoItems(first, second, classes=classes, limit=limit, skip_broken=skip_broken)
     if classes is None:

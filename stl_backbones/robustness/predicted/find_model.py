@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import sys
 from collections.abc import Callable
@@ -11,7 +12,8 @@ from typing import Any
 
 from torch import nn
 
-from stl_backbones.errors import InputError, some_of, unknown_name
+from stl_backbones.errors import InputError, UserError, some_of, unknown_name
+from stl_backbones.models.hashing import file_sha256
 from stl_backbones.paths import check_file
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.predicted.functions import predictor_model
@@ -81,10 +83,27 @@ def _by_name(source: str, given: Given, options: SweepOptions) -> Model:
         return _wrapper("onnx_files", "onnx_model")(source, given, options)
     file, _, function = source.rpartition(":")
     if file.endswith(".py"):
-        return open_model(load_function(file, function)(), given, options)
+        return _by_function(Path(file), function, given, options)
     if colon and "/" not in prefix:
         raise unknown_name("kind of model", prefix, ("timm", *_LIBRARIES))
     raise InputError(f"model '{source}': expected one of {FORMS}")
+
+
+def _by_function(file: Path, function: str, given: Given, options: SweepOptions) -> Model:
+    """What a function of the user's returns; without a version its file is part of what it is."""
+    build = load_function(file, function)
+    try:
+        made = build()
+    except UserError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"'{file}': {function}() fails: {type(error).__name__}: {error}; expected a function "
+            "without arguments that returns the model"
+        ) from error
+    model = open_model(made, given, options)
+    stated = f"{function} {'' if given.version else file_sha256(file)}"
+    return dataclasses.replace(model, settings={**model.settings, "function": stated})
 
 
 def _wrapper(module: str, function: str) -> Callable[..., Model]:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from stl_backbones.robustness.predicted.given import Given
-from stl_backbones.robustness.predictor import UNVERIFIED, Model, Predictor, text_sha256
+from stl_backbones.robustness.predictor import (
+    UNVERIFIED,
+    Model,
+    Predictor,
+    text_of,
+    text_sha256,
+)
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def predictor_model(predictor: Predictor | Callable[..., Any], given: Given) -> Model:
@@ -21,11 +30,14 @@ def predictor_model(predictor: Predictor | Callable[..., Any], given: Given) -> 
     name = given.name or _stated(predictor, "name") or _name_of(predictor)
     version = given.version or _stated(predictor, "version")
     classes = given.classes or getattr(predictor, "classes", None)
+    code = predictor if hasattr(predictor, "__qualname__") else type(predictor)
+    if not version:
+        _LOGGER.warning("%s", UNVERIFIED)
     return Model(
         name=name,
         infer=predict,
         classes=None if classes is None else tuple(map(str, classes)),
-        weights_sha256=text_sha256(f"{name} {version}"),
+        weights_sha256=text_sha256(f"{_name_of(predictor)} {version or text_of(code)}"),
         settings={"version": version},
         notes=() if version else (UNVERIFIED,),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,8 @@ import torch
 from PIL import Image
 
 from stl_backbones.errors import InputError
-from stl_backbones.robustness.predictor import Pixels
+from stl_backbones.robustness.predictor import ADDRESS, Pixels, text_of, text_sha256
 
-_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 DEFAULT_CROP = 0.875  # 224 of 256, ImageNet's habit
 
 
@@ -123,6 +121,7 @@ class Preprocessed:
 
     def __init__(self, preprocess: Callable[[Any], Any]) -> None:
         self.preprocess = preprocess
+        self.text = text_sha256(text_of(preprocess))
 
     def __call__(self, image: Pixels) -> Any:
         """Prepare an image."""
@@ -138,7 +137,7 @@ class Preprocessed:
         """Its text, on one line; of a function its name, which another process has too."""
         made = self.preprocess
         text = f"{made.__module__}.{made.__qualname__}" if hasattr(made, "__qualname__") else made
-        return f"preprocess {_ADDRESS.sub('', ' '.join(str(text).split()))}"
+        return f"preprocess {ADDRESS.sub('', ' '.join(str(text).split()))}"
 
 
 def two_sides(size: int | Sequence[int] | None) -> tuple[int, int] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,9 +22,9 @@ from stl_backbones.robustness.predicted.given import (
     Preprocessed,
     two_sides,
 )
-from stl_backbones.robustness.predictor import Detections, Model
+from stl_backbones.robustness.predictor import ADDRESS, Detections, Model, text_of, text_sha256
 
-_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+_LIBRARIES = ("torch", "torchvision", "timm", "transformers", "stl_backbones")
 _FIELDS = ("boxes", "scores", "labels")
 
 
@@ -57,23 +56,35 @@ def module_model(
     prepare, view = preparation(given, task, _timm_data(network) if own is None else own)
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     runner = _Runner(network, task, device, amp, least_score)
-    kinds = [
-        f"{name} {type(layer).__qualname__}({_ADDRESS.sub('', layer.extra_repr())})"
-        for name, layer in network.named_modules()
-    ]
+    kinds = [_layer_text(name, layer) for name, layer in network.named_modules()]
     return Model(
         name=given.name or type(network).__name__,
         infer=runner,
         prepare=prepare,
         classes=given.classes,
         weights_sha256=weights_sha256(network),
-        settings={"layers": kinds},
+        settings={"layers": kinds, "prepared": getattr(prepare, "text", "")},
         inference=", ".join(filter(None, (str(prepare), amp or ""))),
         device="cpu" if device.type == "cpu" else "",
         libraries=tuple(libraries),
         parameters=count_parameters(network),
         view=view,
     )
+
+
+def _layer_text(name: str, layer: nn.Module) -> str:
+    """What a layer is: its kind, its numbers, and of a user's own its text."""
+    kind = type(layer)
+    is_known = kind.__module__.partition(".")[0] in _LIBRARIES
+    plain = int | float | tuple if is_known else int | float | tuple | str  # not where it lay
+    own = {
+        key: value
+        for key, value in sorted(vars(layer).items())
+        if isinstance(value, plain) and not key.startswith("_")
+    }
+    text = "" if is_known else text_sha256(text_of(kind))
+    shown = f"{name} {kind.__qualname__}({layer.extra_repr()}) {own} {text}"
+    return ADDRESS.sub("", shown)
 
 
 def check_evaluation_mode(network: nn.Module, name: str) -> None:
@@ -109,6 +120,11 @@ def preparation(
     mean, std = given.mean or own.get("mean"), given.std or own.get("std")
     if (mean is None or std is None) and task == "detection":
         mean, std = (0.0,), (1.0,)  # torchvision's detectors normalise by themselves
+    if mean is not None and std is not None and max(*mean, *std) > 1:
+        raise InputError(
+            f"mean and std must be of values in 0..1, that of pixels 0..255 divided by 255, got "
+            f"{list(mean)} and {list(std)}"
+        )
     if mean is None or std is None:
         raise InputError(
             f"nothing says how the images of {name} are normalised: give mean and std, of values "
@@ -125,7 +141,7 @@ def preparation(
         )
     return Normalised(mean, std, channel_order=order), View.of_crop_pct(
         size,
-        given.crop_pct or own.get("crop_pct") or DEFAULT_CROP,
+        own.get("crop_pct", DEFAULT_CROP) if given.crop_pct is None else given.crop_pct,
         interpolation=given.interpolation or own.get("interpolation") or "bilinear",
     )
 

@@ -232,6 +232,12 @@ def _preparation(
             raise InputError(f"{name} takes pixels 0..255 as they are: leave out mean and std")
         own = {**own, "mean": (0.0,), "std": (1 / 255,)}
     kind = "stretch"
+    is_said = "mean" in own or given.preprocess is not None or given.mean is not None
+    if not is_said and not isinstance(decoder, Decoder) and decoder is not None:
+        raise InputError(
+            f"nothing says how the images of {name} are normalised: give mean and std, of values "
+            "in 0..1, and the channel order if it is bgr; or preprocess"
+        )
     if isinstance(decoder, Decoder) and given.preprocess is None:
         own, kind = {**vars(decoder), **own}, decoder.fit
     if kind != "stretch" and size is None:

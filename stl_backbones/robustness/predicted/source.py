@@ -62,7 +62,8 @@ class PredictedSource:
         options = get_task("classification").resolved(options)
         model = ranks.on_each(lambda: self.build("classification", options))
         asked = asked_of(options, rule="model" if model.view is None else None)
-        if self.classes is not None:
+        own = model.classes
+        if self.classes is not None and not (own and set(own) == set(self.classes)):
             asked = dataclasses.replace(asked, classes=self.classes)
         classifier = ranks.on_each(lambda: PredictedClassifier.of(model, folder))
         found = ranks.on_main(lambda: find_image_sets(classifier, asked))

@@ -206,14 +206,16 @@ def test_a_function_decodes_what_the_file_gives(tmp_path):
         return Detections(np.array([[0, 0, 5, 5.0]]), np.array([0.5]), np.array([1]))
 
     path = detector(tmp_path / "a.onnx", np.ones((1, 2, 3), np.float32))
-    model = opened(path, "detection", decoder=decode)
+    model = opened(path, "detection", decoder=decode, **PLAIN)
     (found,) = model.results([model.prepared(np.zeros((30, 60, 3), np.uint8))])
     assert found.labels.tolist() == [1]
     assert seen == [((1, 2, 3), (40, 40), (30, 60))]
     # Another function, another identity; the same one stated by its version.
-    other = opened(path, "detection", decoder=lambda *_: found)
+    with pytest.raises(InputError, match="normalised: give mean and std"):
+        opened(path, "detection", decoder=decode)
+    other = opened(path, "detection", decoder=lambda *_: found, **PLAIN)
     assert other.config_sha256 != model.config_sha256
-    assert "decode v2" in opened(path, "detection", decoder=decode, version="v2").inference
+    assert "decode v2" in opened(path, "detection", decoder=decode, version="v2", **PLAIN).inference
 
 
 def test_what_a_decoder_raises_is_named(tmp_path):
@@ -222,7 +224,7 @@ def test_what_a_decoder_raises_is_named(tmp_path):
     def fails(outputs, input_size, image_size):
         return outputs["boxes"]
 
-    model = opened(path, "detection", decoder=fails)
+    model = opened(path, "detection", decoder=fails, **PLAIN)
     with pytest.raises(
         InputError, match=r"the decoder of '.*' fails on output \(1, 2, 3\): KeyErr"
     ):
