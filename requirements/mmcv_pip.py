@@ -5,7 +5,8 @@
     python requirements/mmcv_pip.py check          whether the mmcv that is installed fits
     python requirements/mmcv_pip.py show           what would be set
 
-With a CUDA toolkit mmcv is compiled for GPUs, also where none is visible, as on a login node. pip's
+With a CUDA toolkit and a GPU mmcv is compiled for GPUs, which takes far longer. Where no GPU is
+visible, as on a login node, MMCV_CUDA=1 asks for it; MMCV_CUDA=0 leaves it out anywhere. pip's
 cache knows neither for which torch a wheel was compiled, nor whether for GPUs. So wheels for GPUs,
 and those that are compiled anew, are kept in a cache whose name says so.
 """
@@ -58,8 +59,11 @@ def settings(*, anew: bool = False) -> dict[str, str]:
 
 
 def usable_toolkit() -> str | None:
-    """The version of the CUDA toolkit, if there is one that fits torch's CUDA."""
+    """The version of the CUDA toolkit, if one that fits torch's CUDA is to be used."""
     import torch
+
+    if (os.environ.get("MMCV_CUDA") or str(int(torch.cuda.is_available()))) != "1":
+        return None
     from torch.utils.cpp_extension import CUDA_HOME
 
     nvcc = Path(CUDA_HOME or "") / "bin" / "nvcc"

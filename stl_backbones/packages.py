@@ -11,7 +11,7 @@ EXTRAS = {
     **dict.fromkeys(("mmengine", "mmcv", "mmseg", "mmdet", "pycocotools", "matplotlib"), "onedl"),
     **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "onnx"),
     "imagecorruptions": "imagecorruptions",
-    **dict.fromkeys(("pandas", "transformers", "torchvision"), "models"),
+    **dict.fromkeys(("pandas", "transformers"), "models"),
 }
 
 

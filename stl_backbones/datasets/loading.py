@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import sys
 import threading
@@ -53,12 +54,16 @@ def end_with_parent() -> None:
     """
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_watch, args=(parent.pid,), daemon=True).start()
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 
-def _watch(parent: int | None) -> None:
-    while os.getppid() == parent:
-        time.sleep(_LOOK)
+def _watch(parent: Any) -> None:
+    if os.getppid() == parent.pid:
+        # Of forked siblings each holds the end of a pipe open that would tell of its end.
+        while os.getppid() == parent.pid:
+            time.sleep(_LOOK)
+    else:  # started by a server of processes
+        multiprocessing.connection.wait([parent.sentinel])
     os._exit(1)
 
 

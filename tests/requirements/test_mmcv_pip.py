@@ -26,7 +26,7 @@ def show(tmp_path, repo_root):
             [sys.executable, repo_root / "requirements/mmcv_pip.py", command],
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(repo_root), "OMP_NUM_THREADS": "1",
                  "CUDA_VISIBLE_DEVICES": "", "PIP_CACHE_DIR": str(tmp_path / "cache"),
-                 "CUDA_HOME": str(toolkit), **environment},
+                 "CUDA_HOME": str(toolkit), "MMCV_CUDA": "1", **environment},
             capture_output=True, text=True, timeout=300,
         )  # fmt: skip
         values = [word.partition("=")[::2] for word in done.stdout.split()]
@@ -45,6 +45,12 @@ def test_with_a_toolkit_mmcv_is_compiled_for_gpus_and_its_wheel_kept_apart(show,
     other, _, _ = show(CUDA, TORCH_CUDA_ARCH_LIST="10.0")
     assert other["TORCH_CUDA_ARCH_LIST"] == "10.0"
     assert other["PIP_CACHE_DIR"] == found["PIP_CACHE_DIR"].replace("7.5-8.0-8.6-9.0+PTX", "10.0")
+
+
+@pytest.mark.parametrize("environment", [{"MMCV_CUDA": "0"}, {"MMCV_CUDA": ""}])
+def test_a_toolkit_without_a_gpu_is_not_used_unasked(show, environment):
+    found, _, _ = show(CUDA, **environment)
+    assert found.keys() == {"MAX_JOBS"}
 
 
 def test_without_one_pips_own_cache_keeps_its_wheel(show):
