@@ -7,7 +7,7 @@ import cv2
 import pytest
 import torch
 
-from stl_backbones.corruptions import import_modules
+from stl_backbones.corruptions import import_modules, registration
 from stl_backbones.datasets import loading
 from stl_backbones.records import CLEAN
 from stl_backbones.results import CellStore
@@ -51,6 +51,12 @@ class Threads(Versions):
 def test_workers_have_no_threads_of_their_own(monkeypatch, method):
     monkeypatch.setattr(loading, "START_METHOD", method)
     assert list(load_versions(Threads(), [(0,)], [CLEAN], workers=1)) == [[(1, 1)]]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_imported_before(monkeypatch):
+    """Modules that other tests of this process imported from folders that are gone."""
+    monkeypatch.setattr(registration, "_IMPORTED", {})
 
 
 @pytest.fixture
@@ -120,3 +126,7 @@ def test_without_a_gpu_one_does(monkeypatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(16)))
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert free_workers() == 1
+
+
+def test_a_module_of_another_test_is_not_asked_for():
+    assert registration.imported_modules() == ()
