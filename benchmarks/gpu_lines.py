@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Checks:
-    """Where the checks run, and how they are told.
+    """Where the checks run, and how their results are printed.
 
     Args:
         device: ``'cuda'``, or ``'cpu'`` for a rehearsal at a tiny size.

@@ -15,7 +15,7 @@ def show_progress(progress: bool | Callable[[Any], None]) -> Iterator[OnProgress
     """What a sweep reports to.
 
     Args:
-        progress: Whether a bar is shown; or who is told instead.
+        progress: Whether a bar is shown; or a function that is called instead.
     """
     if not isinstance(progress, bool):
         yield progress
@@ -27,24 +27,24 @@ def show_progress(progress: bool | Callable[[Any], None]) -> Iterator[OnProgress
 
     with tqdm(total=0, unit="image") as bar:
 
-        def update(told: SweepProgress) -> None:
-            if bar.total != told.total or bar.desc != told.dataset:
-                bar.reset(told.total)
-                bar.set_description_str(told.dataset, refresh=False)
-            bar.n = told.done
-            bar.set_postfix_str(_scores(told), refresh=True)
+        def update(state: SweepProgress) -> None:
+            if bar.total != state.total or bar.desc != state.dataset:
+                bar.reset(state.total)
+                bar.set_description_str(state.dataset, refresh=False)
+            bar.n = state.done
+            bar.set_postfix_str(_scores(state), refresh=True)
 
         yield update
 
 
-def _scores(told: SweepProgress) -> str:
-    pairs = (("clean", told.clean), ("corrupted", told.corrupted))
+def _scores(state: SweepProgress) -> str:
+    pairs = (("clean", state.clean), ("corrupted", state.corrupted))
     known = [
-        f"{name} {f'{100 * score:.1f} %' if told.is_share else f'{score:.1f}'}"
+        f"{name} {f'{100 * score:.1f} %' if state.is_share else f'{score:.1f}'}"
         for name, score in pairs
         if not math.isnan(score)
     ]
-    return f"{told.metric}: {', '.join(known)}" if known else ""
+    return f"{state.metric}: {', '.join(known)}" if known else ""
 
 
 __all__ = ["show_progress"]

@@ -122,8 +122,8 @@ def _add_any_model(parser: argparse.ArgumentParser) -> None:
     add("--label-ids", metavar="NAME", help="cityscapes: the label maps hold Cityscapes' ids")
     add("--model-classes", metavar="FILE", help="the model's class names, one a line in the order "
         "of its results, where they are not the data's order")  # fmt: skip
-    add("--model-version", metavar="TEXT", help="tells the model from others of its name, where it "
-        "has no weights to hash; without it tables say UNVERIFIED MODEL")  # fmt: skip
+    add("--model-version", metavar="TEXT", help="identifies the model among those of its name, "
+        "where it has no weights to hash; without it tables say UNVERIFIED MODEL")  # fmt: skip
     add("--preprocess", metavar="FILE.py:FUNCTION", help="makes of a PIL image what the model "
         "takes, in place of size, mean and std")  # fmt: skip
     add("--model-channel-order", choices=CHANNEL_ORDERS, help="what the model takes (default: rgb, "

@@ -19,8 +19,7 @@ from mmengine.logging import print_log
 
 from stl_backbones.datasets.coco_annotations import (
     ROOT_HINT,
-    check_annotation,
-    check_image,
+    find_whole,
     group_by_image,
     is_too_small,
     match_categories,
@@ -133,31 +132,15 @@ class CheckedCocoDataset(CocoDataset):
         category_ids: set[int],
     ) -> tuple[list[int], dict[str, str]]:
         """The indices of the whole images, and broken image path -> what is wrong with it."""
-        whole: list[int] = []
-        skipped: dict[str, str] = {}
-        masks = any(getattr(step, "with_mask", False) for step in self.pipeline.transforms)
-        folder = Path(self.data_prefix["img"])
-        seen: set[Path] = set()
-        shown = _with_progress(images, f"checking the images of '{self.ann_file}'")
-        for index, image in enumerate(shown):
-            path = folder / str(image.get("file_name"))
-            try:
-                if path in seen:
-                    raise InputError(f"'{path}' is listed twice")
-                seen.add(path)
-                check_image(image, path)
-                for annotation in by_image[image["id"]]:
-                    check_annotation(annotation, image, category_ids=category_ids, masks=masks)
-                whole.append(index)
-            except (ValueError, OSError) as error:
-                reason = str(error)
-                is_named = reason.startswith((f"'{path}'", f"image '{path}'"))
-                skipped[str(path)] = reason if is_named else f"'{self.ann_file}': {reason}"
-        if skipped and (not self.skip_broken or not whole):
-            first = next(iter(skipped.values()))
-            hint = "" if self.skip_broken else "; --skip-broken goes on without"
-            raise InputError(f"{first} ({len(skipped)} of {len(images)} images are broken{hint})")
-        return whole, skipped
+        return find_whole(
+            _with_progress(images, f"checking the images of '{self.ann_file}'"),
+            by_image,
+            folder=Path(self.data_prefix["img"]),
+            category_ids=category_ids,
+            source=self.ann_file,
+            masks=any(getattr(step, "with_mask", False) for step in self.pipeline.transforms),
+            skip_broken=self.skip_broken,
+        )
 
     def _note_what_mmdet_leaves_out(self, content: Mapping[str, Sequence[dict[str, Any]]]) -> None:
         annotations = content["annotations"]

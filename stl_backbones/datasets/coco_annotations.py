@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -147,6 +147,58 @@ def check_image(image: Mapping[str, Any], path: Path) -> None:
         raise InputError(
             f"'{path}' is {actual[0]}x{actual[1]}, the annotation file says {size[0]}x{size[1]}"
         )
+
+
+def find_whole(
+    images: Iterable[Mapping[str, Any]],
+    objects: Mapping[int, Sequence[Mapping[str, Any]]],
+    *,
+    folder: Path,
+    category_ids: set[int],
+    source: str | Path,
+    masks: bool = True,
+    skip_broken: bool = False,
+) -> tuple[list[int], dict[str, str]]:
+    """Find the images that are whole, with all of their annotations.
+
+    Args:
+        images: The file's images.
+        objects: Image id -> its annotations.
+        folder: What the images' file names are below.
+        category_ids: Those of the file.
+        source: The file, for errors.
+        masks: Whether every annotation needs a mask.
+        skip_broken: Leave the others out instead of refusing the file.
+
+    Returns:
+        The positions of the whole images, and path of a broken one -> what is wrong with it.
+
+    Raises:
+        InputError: If one is broken and ``skip_broken`` is false, or all are.
+    """
+    whole: list[int] = []
+    broken: dict[str, str] = {}
+    seen: set[Path] = set()
+    total = 0
+    for index, image in enumerate(images):
+        path, total = folder / str(image.get("file_name")), index + 1
+        try:
+            if path in seen:
+                raise InputError(f"'{path}' is listed twice")
+            seen.add(path)
+            check_image(image, path)
+            for annotation in objects.get(image["id"], ()):
+                check_annotation(annotation, image, category_ids=category_ids, masks=masks)
+            whole.append(index)
+        except (ValueError, OSError) as error:
+            reason = str(error)
+            is_named = reason.startswith((f"'{path}'", f"image '{path}'"))
+            broken[str(path)] = reason if is_named else f"'{source}': {reason}"
+    if broken and (not skip_broken or not whole):
+        first = next(iter(broken.values()))
+        hint = "" if skip_broken else "; --skip-broken goes on without"
+        raise InputError(f"{first} ({len(broken)} of {total} images are broken{hint})")
+    return whole, broken
 
 
 def check_annotation(
@@ -331,6 +383,7 @@ __all__ = [
     "check_image",
     "check_scored",
     "coco_of_items",
+    "find_whole",
     "group_by_image",
     "is_too_small",
     "match_categories",

@@ -198,10 +198,6 @@ class _Reader:
         """A batch by the input's name, or ``None``."""
         return next(self._batches, None)
 
-    def set_range(self, start_index: int, end_index: int) -> None:
-        """Called by calibrations that take images in parts."""
-        raise NotImplementedError
-
 
 def _compared(
     model: Model, file: Path, target: Path, kind: str, images: Sequence[Path]

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from stl_backbones.datasets.coco_annotations import (
-    check_annotation,
-    check_image,
     coco_of_items,
+    find_whole,
     group_by_image,
     match_categories,
     read_annotations,
 )
+from stl_backbones.datasets.integrity import image_id
 from stl_backbones.errors import InputError
 from stl_backbones.paths import check_folder
 from stl_backbones.robustness.items import GivenItems, Items, read_image
@@ -56,31 +56,23 @@ class CocoItems(Items):
         names = [str(category["name"]) for category in every] if classes is None else list(classes)
         self.category_ids = tuple(match_categories(every, names, source=self.path))
         self.classes, self.truth_content = tuple(names), content
-        objects = group_by_image(content, source=self.path)
-        known = {category["id"] for category in every}
-        broken: dict[str, str] = {}
-        whole = []
-        for image in content["images"]:
-            try:
-                check_image(image, self.root / str(image.get("file_name")))
-                for one in objects[image["id"]]:
-                    check_annotation(one, image, category_ids=known, masks=False)
-                whole.append(image)
-            except (ValueError, OSError) as error:
-                broken[str(image.get("file_name"))] = str(error)
+        whole, broken = find_whole(
+            content["images"],
+            group_by_image(content, source=self.path),
+            folder=self.root,
+            category_ids={category["id"] for category in every},
+            source=self.path,
+            masks=False,
+            skip_broken=skip_broken,
+        )
         scored = [one for one in content["annotations"] if one["category_id"] in self.category_ids]
         if all(one.get("iscrowd") for one in scored):
             raise InputError(f"'{self.path}' has no object of the {len(names)} classes to score")
         self.has_masks = bool(scored) and all(one.get("segmentation") for one in scored)
-        total = len(content["images"])
-        if broken and (not skip_broken or not whole):
-            hint = "" if skip_broken else "; skip_broken (--skip-broken) goes on without"
-            reason = next(iter(broken.values()))
-            raise InputError(f"{reason} ({len(broken)} of {total} images are broken{hint})")
-        self.total, self.skipped, self._images = total, tuple(broken), whole[:limit]
+        self.total = len(content["images"])
+        self.skipped = tuple(image_id(path, self.root) for path in broken)
+        self._images = [content["images"][index] for index in whole[:limit]]
         self.keys = tuple(image["file_name"] for image in self._images)
-        if len(set(self.keys)) < len(self.keys):
-            raise InputError(f"'{self.path}' lists an image twice")
         self.title = data_name(self.root)
         files = [(key, self.root / key) for key in self.keys]
         self.fingerprint = fingerprint([*files, ("annotations", self.path)])

@@ -15,7 +15,7 @@ from PIL import Image
 
 from stl_backbones.corruptions.seeds import check_key
 from stl_backbones.datasets.class_folders import check_readable, read_class_names
-from stl_backbones.datasets.integrity import check_pair, image_id
+from stl_backbones.datasets.integrity import drop_broken_pairs, image_id
 from stl_backbones.datasets.label_ids import label_table
 from stl_backbones.errors import InputError, MissingFileError, some_of
 from stl_backbones.image_files import has_clutter, is_image
@@ -103,20 +103,11 @@ class LabelMapItems(Items):
         table = None if label_ids is None else label_table(label_ids)
         self._table = None if table is None else np.array([table[n] for n in range(256)], np.uint8)
         pairs = _pairs(self.root, folder, (image_suffix, label_suffix))
-        broken: dict[str, str] = {}
-        whole: list[tuple[Path, Path]] = []
-        for image, label in pairs:
-            try:
-                check_pair(image, label)
-                whole.append((image, label))
-            except (ValueError, OSError) as error:
-                broken[image_id(image, self.root)] = str(error)
-        if broken and (not skip_broken or not whole):
-            hint = "" if skip_broken else "; skip_broken (--skip-broken) goes on without"
-            reason = next(iter(broken.values()))
-            raise InputError(f"{reason} ({len(broken)} of {len(pairs)} images are broken{hint})")
-        self.total, self.skipped = len(pairs), tuple(broken)
-        self._pairs = whole[:limit]
+        named = [{"img_path": str(image), "seg_map_path": str(label)} for image, label in pairs]
+        whole, broken = drop_broken_pairs(named, skip_broken=skip_broken)
+        self.total = len(pairs)
+        self.skipped = tuple(image_id(path, self.root) for path in broken)
+        self._pairs = [pairs[index] for index in whole[:limit]]
         self.keys = tuple(image_id(image, self.root) for image, _ in self._pairs)
         for key in self.keys:
             check_key(key)
@@ -188,7 +179,8 @@ class GivenItems(Items):
     def _hash(self) -> str:
         digest = hashlib.blake2b(digest_size=16)
         for index, key in enumerate(self.keys):
-            image, truth = self.image(index), self.truth(index)
+            given, truth = self._pair(index)
+            image = _as_pixels(given, key)
             if _task_of(truth) != self.task:
                 raise InputError(
                     f"item '{key}' has truth for {_task_of(truth)}, the first one for {self.task}"

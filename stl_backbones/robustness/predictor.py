@@ -18,7 +18,7 @@ from stl_backbones.errors import InputError, UserError
 
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3), RGB
 Result = Any  # an array, or `Detections`
-UNVERIFIED = "UNVERIFIED MODEL: only its name and text tell it from others; give version"
+UNVERIFIED = "UNVERIFIED MODEL: identified by its name and source text only; give version"
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
@@ -132,7 +132,7 @@ def as_it_is(image: Pixels) -> Pixels:
 
 
 def text_of(code: Any) -> str:
-    """What a function or a class does, as far as its text says, for telling it from others.
+    """The source text of a function or a class, to notice that it was changed.
 
     Returns:
         Its name, its text, or its byte code where there is no text, and the plain values that a

@@ -396,6 +396,25 @@ def test_the_cells_file_holds_plain_numbers(maps, tmp_path):
     }  # fmt: skip
 
 
+def test_truth_is_read_once_for_all_cells(tmp_path):
+    class Counted:
+        read = 0
+
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            self.read += 1
+            return squares(index)
+
+    data = Counted()
+    named = {"classes": NAMES, "version": "1", **CHOSEN, "severities": [1, 2, 3, 4, 5]}
+    stl.evaluate(labels, data, work_dir=tmp_path / "s", **named)
+    # Once for the fingerprint; by the trial, and by the sweep, an image and its truth each; and
+    # the first one for the task.
+    assert data.read <= 1 + 2 + 2 * 2 * 2
+
+
 class TestFoundByAStranger:
     """What once gave a wrong number without a word, or a traceback."""
 

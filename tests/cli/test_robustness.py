@@ -6,9 +6,11 @@ import re
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
 
 from stl_backbones.cli import robustness
 from stl_backbones.cli.robustness_options import (
@@ -17,7 +19,9 @@ from stl_backbones.cli.robustness_options import (
     make_robustness_parser,
 )
 from stl_backbones.corruptions import import_modules
+from stl_backbones.errors import InputError, UserError
 from stl_backbones.evaluation import classified
+from stl_backbones.records import CLEAN
 from stl_backbones.results import CellStore
 from stl_backbones.results.run_record import decode_run
 from stl_backbones.robustness import classifier_versions
@@ -204,3 +208,62 @@ def test_the_report_of_a_configs_own_protocol_imports_what_the_config_does(
         args = parse(config, "f.pth", "--protocol", "rain")
         command = robustness.report_command(args, store.folder)
     assert command.endswith(" --partial --custom-imports rain_streaks")
+
+
+class TestAnyModel:
+    """``--model SOURCE`` with its data, as a user types it."""
+
+    @pytest.fixture
+    def own(self, tmp_path, monkeypatch):
+        """A module of a name of its own, images and label maps."""
+        for name, pixels in (("images", np.full((40, 48, 3), 90)), ("labels", np.zeros((40, 48)))):
+            (tmp_path / name).mkdir()
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / name / "a.png")
+        module = tmp_path / f"own_{tmp_path.name}.py"
+        module.write_text(
+            "import numpy as np\n"
+            "def build():\n"
+            "    return lambda images: [np.zeros(one.shape[:2], int) for one in images]\n"
+            "def needs(what):\n"
+            "    return what\n"
+            "def broken():\n"
+            "    raise OSError('no such weights')\n"
+        )
+        (tmp_path / "names.txt").write_text("ground\nsky\n")
+        monkeypatch.chdir(tmp_path)
+        return module.name
+
+    WORDS = ("--images", "images", "--truth", "labels", "--classes", "names.txt", "--clean-only")
+
+    def test_a_function_of_a_file_is_scored(self, own, tmp_path):
+        folder = robustness.run(
+            parse("--model", f"{own}:build", *self.WORDS, "--work-dir", "sweep")
+        )
+        counts = CellStore(folder).read(CLEAN).samples["confusion_matrix"]
+        assert counts.tolist() == [[[40 * 48, 0], [0, 0]]]
+
+    def test_a_changed_file_is_another_model(self, own, tmp_path):
+        words = ("--model", f"{own}:build", *self.WORDS, "--work-dir", "sweep")
+        robustness.run(parse(*words))
+        (tmp_path / own).write_text((tmp_path / own).read_text() + "\n# trained anew\n")
+        with pytest.raises(InputError, match="config_sha256"):
+            robustness.run(parse(*words))
+
+    @pytest.mark.parametrize(
+        ("words", "says"),
+        [
+            (("own:build", *WORDS), "unknown kind of model 'own'"),
+            (("FILE:gone", *WORDS), "has no function 'gone'"),
+            (("FILE:needs", *WORDS), r"needs\(\) fails: TypeError.*without arguments"),
+            (("FILE:broken", *WORDS), r"broken\(\) fails: OSError: no such weights"),
+            (("FILE:build",), "--model needs data: --data-root DIR"),
+            (("FILE:build", "--images", "images"), "--images DIR and --truth PATH go together"),
+            (("FILE:build", *WORDS[:4]), "nothing names the classes of the label maps"),
+            (("FILE:build", *WORDS, "--data-root", "images"), "got both"),
+            (("FILE:build", *WORDS, "--tta"), "--tta: not an option of segmentation"),
+        ],
+    )
+    def test_what_cannot_be_is_one_line(self, own, words, says):
+        words = [word.replace("FILE", own) for word in words]
+        with pytest.raises(UserError, match=says):
+            robustness.run(parse("--model", *words, "--work-dir", "sweep"))

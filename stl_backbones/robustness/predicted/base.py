@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,7 @@ class PredictedSet(ScoredSet):
         copy = self._find_copy()
         self.is_on_the_fly = copy is None
         self.versions = PlainVersions(model.prepared, items, options, copy, model.view)
+        self._truths: OrderedDict[int, Any] = OrderedDict()
         self.order = match_classes(model.classes, items.classes, model.name)
         differences = self.try_model()
         self.provenance = describe(
@@ -133,6 +135,14 @@ class PredictedSet(ScoredSet):
     def inference(self) -> Sequence[str]:
         """What the task does with the model's results, in words."""
         return ()
+
+    def truth(self, image: int) -> Any:
+        """The truth of an image, kept while the image is scored in all cells."""
+        if image not in self._truths:
+            self._truths[image] = self.items.truth(image)
+            while len(self._truths) > self.block_size + self.workers:
+                self._truths.popitem(last=False)
+        return self._truths[image]
 
     def score_block(self, block: range, versions: Sequence[Any]) -> Any:
         """Predict the images together, and join what is kept of each."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,7 +58,7 @@ class PredictedClasses(PredictedSet):
         return samples
 
     def _label(self, image: int) -> int:
-        label = int(self.items.truth(image))
+        label = int(self.truth(image))
         if not 0 <= label < len(self.items.classes):
             raise InputError(
                 f"'{self.keys[image]}' has label {label}, there are {len(self.items.classes)} "
@@ -130,6 +131,7 @@ class FolderClasses(PredictedClasses):
         self.model, self.options, self.items = model, asked.options, _FolderItems(image_set)
         self.place, self.title, self.cells = image_set.place, image_set.title, image_set.cells
         self.keys, self.order = image_set.images.keys, None
+        self._truths = OrderedDict()
         self.cut = None if image_set.cut is None else torch.tensor(image_set.cut)
         self.is_on_the_fly = image_set.rules.folders is None
         self.versions = _ViewVersions(model.prepared, image_set)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,7 @@ def config_items(settings: Mapping[str, Any], options: SweepOptions) -> Items:
         InputError: If it does not build, or is neither of label maps nor in COCO's format.
     """
     found = dict(settings)
-    name = str(found.get("type"))
-    is_mmdet = name in ("CheckedCocoDataset", "stl_backbones.CheckedCocoDataset") or _is_of_mmdet(
-        name.rpartition(".")[2]
-    )
+    is_mmdet = _is_of_mmdet(found["type"])
     if not is_mmdet:
         found.setdefault("pipeline", _PIPELINE)
     scope = "mmdet" if is_mmdet else "mmseg"
@@ -61,11 +59,16 @@ def config_items(settings: Mapping[str, Any], options: SweepOptions) -> Items:
     return _ConfigMaps(dataset, options)
 
 
-def _is_of_mmdet(name: str) -> bool:
-    import mmdet.datasets
-    import mmseg.datasets
+def _is_of_mmdet(kind: Any) -> bool:
+    """Whether a class, or the class of a registered name, is a data set of mmdet's."""
+    for module in ("mmseg.datasets", "stl_backbones.datasets.coco",
+                   "stl_backbones.datasets.cityscapes"):  # fmt: skip
+        import_module(module)  # registers its own
+    from mmdet.datasets import BaseDetDataset
+    from mmdet.registry import DATASETS as OF_MMDET
 
-    return hasattr(mmdet.datasets, name) and not hasattr(mmseg.datasets, name)
+    found = kind if isinstance(kind, type) else OF_MMDET.get(str(kind).rpartition(".")[2])
+    return isinstance(found, type) and issubclass(found, BaseDetDataset)
 
 
 class _ConfigMaps(Items):

@@ -47,15 +47,13 @@ class PredictedBoxes(DetectionScores, PredictedSet):
     def check_result(self, image: int, size: tuple[int, int], result: Result) -> None:
         """Make the record of a result here."""
         make = RecordMaker(self.matcher, category_ids=self.category_ids, kinds=self.kinds)
-        items: Any = self.items
         instances = instances_of(self._instances(result, size), kinds=self.kinds)
-        make((self.keys[image], items.truth(image), to_host(instances)()))
+        make((self.keys[image], self.truth(image), to_host(instances)()))
 
     def record(self, image: int, size: tuple[int, int], result: Result) -> Any:
         """Have a record made; it is waited for in `collect`."""
-        items: Any = self.items
         instances = instances_of(self._instances(result, size), kinds=self.kinds)
-        return self.submit(self.keys[image], items.truth(image), instances)
+        return self.submit(self.keys[image], self.truth(image), instances)
 
     def _instances(self, result: Result, size: tuple[int, int]) -> Any:
         """Checked boxes, with the data's labels; those of classes that the data lack go."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -12,9 +11,9 @@ from typing import Any
 
 from torch import nn
 
+from stl_backbones.corruptions import import_modules
 from stl_backbones.errors import InputError, UserError, some_of, unknown_name
 from stl_backbones.models.hashing import file_sha256
-from stl_backbones.paths import check_file
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.predicted.functions import predictor_model
 from stl_backbones.robustness.predicted.given import Given
@@ -111,22 +110,15 @@ def _wrapper(module: str, function: str) -> Callable[..., Model]:
 
 
 def load_function(file: str | Path, name: str) -> Callable[[], Any]:
-    """A function of a Python file of the user's, which is run.
+    """A function of a Python file of the user's, which is run once, as ``--custom-imports`` does.
 
     Raises:
         MissingFileError: If there is no such file.
         InputError: If it fails, or has no such function.
     """
-    path = check_file(file, "model file")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise InputError(f"'{path}' is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)  # for pickling, and for classes' names
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise InputError(f"'{path}' fails: {type(error).__name__}: {error}") from error
+    path = Path(file)
+    import_modules([str(path)])
+    module = sys.modules[path.stem]
     found = getattr(module, name, None)
     if not callable(found):
         names = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]

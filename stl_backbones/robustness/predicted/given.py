@@ -26,7 +26,7 @@ class Given:
     Attributes:
         task: ``'classification'``, ``'segmentation'`` or ``'detection'``; the data's.
         name: Its name in tables.
-        version: What tells it from others of its name, for a model without weights to hash.
+        version: Identifies it among models of its name, where it has no weights to hash.
         classes: Class names in the order of its results.
         size: Side of its images, or height and width.
         crop_pct: Of a classifier: side of the crop / shorter side of the resized image.

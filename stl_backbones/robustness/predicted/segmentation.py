@@ -43,7 +43,7 @@ class PredictedMaps(ConfusionScores, PredictedSet):
 
     def record(self, image: int, size: tuple[int, int], result: Result) -> Samples:
         """``confusion_matrix`` ``(1, K, K)``."""
-        label, classes = as_array(self.items.truth(image)), len(self.items.classes)
+        label, classes = as_array(self.truth(image)), len(self.items.classes)
         found = self._labels(result, size)
         if label.shape != size:
             raise InputError(f"the label map is {label.shape}, the image {size} (height, width)")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,10 +20,10 @@ from stl_backbones.errors import InputError
 from stl_backbones.evaluation.classified import SCORINGS, scores
 from stl_backbones.models.counting import count_macs, count_parameters
 from stl_backbones.models.hashing import weights_sha256
+from stl_backbones.robustness.predictor import ADDRESS
 from stl_backbones.robustness.sources.base import default_device, device_of
 
 _LEAST_CROP = 0.05  # an image 20 times as large as what is seen of it
-_ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of a function among a layer's numbers
 _LEAST_STD = 1e-3  # a quarter of a step of 8-bit pixels
 VIEW_OPTIONS = ("input_size", "crop_pct", "interpolation", "mean", "std")
 
@@ -107,7 +106,7 @@ class Classifier:
     def config_sha256(self) -> str:
         """Hash of what decides predictions beside the weights: settings, layers, their numbers."""
         kinds = [
-            f"{name} {type(layer).__qualname__}({_ADDRESS.sub('', layer.extra_repr())})"
+            f"{name} {type(layer).__qualname__}({ADDRESS.sub('', layer.extra_repr())})"
             for name, layer in self.network.named_modules()
         ]
         resolved = {
