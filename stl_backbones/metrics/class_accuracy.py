@@ -62,6 +62,8 @@ class ClassAccuracy:
         return sums
 
 
-def _ratio(part: npt.NDArray[np.number], whole: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+def _ratio(
+    part: npt.NDArray[np.number], whole: npt.NDArray[np.floating]
+) -> npt.NDArray[np.floating]:
     out = np.full(whole.shape, np.nan, dtype=whole.dtype)
     return np.divide(part, whole, out=out, where=whole > 0)

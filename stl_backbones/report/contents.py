@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from stl_backbones.errors import InputError
-from stl_backbones.report.data import aggregate_file, cell_file, comparison_file, model_records
+from stl_backbones.report.class_tables import class_map, class_table
+from stl_backbones.report.data import (
+    aggregate_file,
+    cell_file,
+    class_file,
+    comparison_file,
+    model_records,
+)
 from stl_backbones.report.numbers.aggregates import Findings
 from stl_backbones.report.numbers.comparison import compare
 from stl_backbones.report.numbers.requirements import Verdict
@@ -22,7 +29,6 @@ from stl_backbones.report.read.provenance import (
 from stl_backbones.report.sections import Group, Report
 from stl_backbones.report.tables import (
     aggregate_table,
-    class_table,
     comparison_table,
     requirement_table,
     severity_tables,
@@ -116,6 +122,9 @@ def _details(findings: Findings, *, precision: int) -> Iterator[object]:
         by_corruption = aggregate_table(findings, "corruption", precision=precision)
         yield Group("By corruption", (by_corruption,), folded=True)
         yield Group("By severity", severity_tables(findings), folded=True)
+    by_corruption_and_class = class_map(findings) if findings.swept else None
+    if by_corruption_and_class is not None:
+        yield by_corruption_and_class
     classes = class_table(findings)
     if classes is not None:
         hint = (
@@ -124,4 +133,6 @@ def _details(findings: Findings, *, precision: int) -> Iterator[object]:
         )
         yield Group("Classes", (classes,), hint)
     yield cell_file(findings)
+    if any(run.classes for run in findings.runs):
+        yield class_file(findings)
     yield aggregate_file(findings)

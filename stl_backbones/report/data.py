@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from stl_backbones.metrics import Replicates, percentile_interval
+import numpy as np
+import numpy.typing as npt
+
+from stl_backbones.metrics import (
+    ClassScores,
+    Replicates,
+    percentile_interval,
+    percentile_intervals,
+)
 from stl_backbones.records import CLEAN, Provenance
 from stl_backbones.report.numbers.aggregates import Aggregate, Findings
+from stl_backbones.report.numbers.classes import occurring
 from stl_backbones.report.numbers.comparison import Difference
 from stl_backbones.report.read.provenance import images, paper_warnings, remarks
 from stl_backbones.report.read.runs import Run
@@ -69,6 +78,48 @@ def _with_ends(replicates: Replicates | None) -> Sequence[float | None]:
         return (None, None, None)
     ends = percentile_interval(replicates[1:]) if len(replicates) > 1 else (None, None)
     return (float(replicates[0]), *ends)
+
+
+def class_file(findings: Findings) -> DataFile:
+    """One line per model, cell of the protocol, and class that occurs in the ground truth.
+
+    A score is empty where it is missing; its interval is `nan` where the class occurs in too few of
+    the resamples, and empty where there are none.
+    """
+    task = findings.task
+
+    def lines() -> Iterator[Line]:
+        for run in findings.runs:
+            classes = occurring(run)
+            names = [plain(run.provenance.classes[index]) for index in classes]
+            for cell in findings.protocol.cells():
+                if cell not in run.classes:
+                    continue
+                record = run.classes[cell]
+                scores = (record.scores.get(key) for key in task.class_scores)
+                columns = [part for one in scores for part in _class_columns(one, classes)]
+                truth = (values[classes].tolist() for values in (record.truth, record.images))
+                for name, *values in zip(names, *columns, *truth, strict=True):
+                    yield (run.label, name, cell.corruption, cell.severity, *values)
+
+    scores = [f"{key}_{end}fraction" for key in task.class_scores for end in ("", "low_", "high_")]
+    counts = (f"truth_{task.counted}", "truth_on_images")
+    header = ("model", "class", "corruption", "severity", *scores, *counts, *_PROVENANCE)
+    ends = {run.label: _provenance(findings, run)[""] for run in findings.runs}
+    return DataFile("classes", header, tuple(lines()), ends)
+
+
+def _class_columns(
+    scores: ClassScores | None, classes: npt.NDArray[np.intp]
+) -> Sequence[Sequence[float | None]]:
+    """Values, lower and upper ends of classes."""
+    nothing = [None] * len(classes)
+    if scores is None:
+        return (nothing, nothing, nothing)
+    values = scores.values[classes].tolist()
+    if not len(scores.resampled):
+        return (values, nothing, nothing)
+    return (values, *percentile_intervals(scores.resampled[:, classes]).tolist())
 
 
 def aggregate_file(findings: Findings) -> DataFile:
