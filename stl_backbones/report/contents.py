@@ -15,6 +15,7 @@ from stl_backbones.report.data import (
 )
 from stl_backbones.report.numbers.aggregates import Findings
 from stl_backbones.report.numbers.comparison import compare
+from stl_backbones.report.numbers.overview import overview
 from stl_backbones.report.numbers.requirements import Verdict
 from stl_backbones.report.pictures import cards, heat_map, severity_curves
 from stl_backbones.report.read.provenance import (
@@ -26,7 +27,7 @@ from stl_backbones.report.read.provenance import (
     sources,
     warnings,
 )
-from stl_backbones.report.sections import Group, Report
+from stl_backbones.report.sections import Group, Overview, Report
 from stl_backbones.report.tables import (
     aggregate_table,
     comparison_table,
@@ -103,6 +104,8 @@ def _head(
 ) -> Iterator[object]:
     """What a reader sees first."""
     task = get_task(findings.task.name)
+    if findings.swept:
+        yield Overview(overview(findings, precision=precision))
     yield cards(findings, task.card_extras, precision=precision)
     if verdicts:
         yield requirement_table(verdicts)
