@@ -9,6 +9,13 @@ import numpy as np
 from stl_backbones.corruptions.catalog import Protocol
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.report.numbers.aggregates import Findings
+from stl_backbones.report.numbers.breaking import (
+    NOT_REACHED,
+    Points,
+    class_points,
+    in_words,
+    points_of,
+)
 from stl_backbones.report.numbers.classes import (
     ClassScore,
     class_scores,
@@ -18,12 +25,26 @@ from stl_backbones.report.numbers.classes import (
     occurring,
     summarise_classes,
 )
+from stl_backbones.report.numbers.flows import flows
 from stl_backbones.report.numbers.format import full_name, with_ties
 from stl_backbones.report.numbers.summary import cells_of
 from stl_backbones.report.read.runs import Run
 from stl_backbones.report.read.text import plain
 from stl_backbones.report.sections import ClassMap, Column, Row, Table, Value
 
+FLOWS_SHOWN = 3
+FLOWS_NOTE = (
+    "Of each corruption the flows whose share of the true class's {counted} rises most above the "
+    "clean one, each at the severity where most is taken; classes on fewer than ten images are "
+    "left out where others occur on more. flows.csv has more of them."
+)
+NO_FLOWS_NOTE = (
+    "There are no flows between classes: what a detector finds by mistake has no true class."
+)
+BREAKING_NOTE = (
+    "Severity 0 is clean; between measured severities the score is taken for a straight line. In "
+    "brackets: 95 % interval, from the same resamples."
+)
 CLASSES_SHOWN = 100  # of a table; the map and classes.csv have all
 
 
@@ -57,7 +78,9 @@ def class_table(findings: Findings) -> Table | None:
     )  # fmt: skip
     title = f"Classes: {findings.task.class_scores.get(key)} (%) of the classes that occur"
     cut = f"The {len(rows)} of {total} classes that lose most; classes.csv has all of them."
-    notes = (cut,) if len(rows) < total else ()
+    records = [one for run in findings.runs for one in run.classes.values()]
+    has_flows = any(one.confusion is not None for one in records)
+    notes = ((cut,) if len(rows) < total else ()) + (() if has_flows else (NO_FLOWS_NOTE,))
     return Table(title, "Class", columns, rows, rows_compete=False, notes=notes) if rows else None
 
 
@@ -142,6 +165,81 @@ def _map_rows(run: Run, protocol: Protocol, key: str) -> tuple[Row, ...]:
     return tuple(
         Row(plain(run.provenance.classes[index]), values(index)) for index in occurring(run)
     )
+
+
+def flow_tables(findings: Findings) -> tuple[Table, ...]:
+    """The largest flows between classes under each corruption, one table per model that has any."""
+    counted = findings.task.counted
+    columns = (
+        Column("flow", "Flow", "The true class, and what it is taken for"),
+        Column("cell", "Under", "Corruption and severity at which most is taken"),
+        Column("share", "Share", f"Share of the true class's {counted}"),
+        Column("clean", "Clean", "The same on clean images"),
+    )
+    tables = []
+    for run in findings.runs:
+        names = [plain(name) for name in run.provenance.classes]
+        rows = tuple(
+            Row(full_name(corruption), {
+                "flow": f"{names[flow.truth]} -> {names[flow.prediction]}",
+                "cell": _in_words(flow.cell), "share": flow.share, "clean": flow.clean_share,
+            })
+            for corruption, found in flows(run, findings.protocol, most=FLOWS_SHOWN).items()
+            for flow in found
+        )  # fmt: skip
+        title = f"Flows between classes: {run.label} (%)"
+        if rows:
+            notes = (FLOWS_NOTE.format(counted=counted),)
+            tables.append(
+                Table(title, "Corruption", columns, rows, rows_compete=False, notes=notes)
+            )
+    return tuple(tables)
+
+
+def breaking_table(findings: Findings) -> Table | None:
+    """Where models break under each corruption, and which class does first."""
+    bound, protocol = findings.bound, findings.protocol
+    if bound is None:
+        return None
+    key, columns, rows = main_key(findings.task), [], []
+    for number, run in enumerate(findings.runs):
+        columns.append(Column(f"{number}", "All", "The model's score", run.label))
+        if run.classes:
+            columns.append(Column(f"{number} class", "First class", "The class that breaks first",
+                                  run.label))  # fmt: skip
+    for corruption in protocol.corruptions:
+        values: dict[str, Value] = {}
+        for number, run in enumerate(findings.runs):
+            values[str(number)] = _broken_at(
+                points_of(run, protocol, corruption, bound, findings.task.main)
+            )
+            values[f"{number} class"] = _first_broken(
+                run, class_points(run, protocol, corruption, bound, key)
+            )
+        rows.append(Row(full_name(corruption), values))
+    title = f"Breaking points: severity at which {findings.task.main.name} falls below {bound}"
+    return Table(title, "Corruption", tuple(columns), tuple(rows), rows_compete=False,
+                 notes=(BREAKING_NOTE,))  # fmt: skip
+
+
+def _broken_at(points: Points | None) -> str | None:
+    if points is None:
+        return None
+    ends = None if points.intervals is None else points.intervals.tolist()
+    text = in_words(float(points.replicates[0]), ends)
+    return f"{text} to {points.strongest}" if text == NOT_REACHED else text
+
+
+def _first_broken(run: Run, points: Points | None) -> str | None:
+    if points is None:
+        return None
+    occurs = occurring(run)
+    own = points.replicates[0, occurs]
+    if not np.isfinite(own).any():
+        return "none"
+    first = int(np.nanargmin(own))
+    ends = None if points.intervals is None else points.intervals[:, occurs[first]].tolist()
+    return f"{plain(run.provenance.classes[occurs[first]])} {in_words(float(own[first]), ends)}"
 
 
 def _in_words(cell: Cell) -> str:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from stl_backbones.errors import InputError
-from stl_backbones.report.class_tables import class_map, class_table
+from stl_backbones.report.class_data import breaking_file, class_file, flow_file
+from stl_backbones.report.class_tables import (
+    breaking_table,
+    class_map,
+    class_table,
+    flow_tables,
+)
 from stl_backbones.report.data import (
     aggregate_file,
     cell_file,
-    class_file,
     comparison_file,
     model_records,
 )
@@ -128,6 +133,14 @@ def _details(findings: Findings, *, precision: int) -> Iterator[object]:
     by_corruption_and_class = class_map(findings) if findings.swept else None
     if by_corruption_and_class is not None:
         yield by_corruption_and_class
+    breaking = breaking_table(findings)
+    if breaking is not None:
+        yield Group("Breaking points", (breaking,))
+        yield breaking_file(findings)
+    between = flow_tables(findings)
+    if between:
+        yield Group("Confusion under corruption", between, folded=True)
+        yield flow_file(findings)
     classes = class_table(findings)
     if classes is not None:
         hint = (

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from stl_backbones.metrics import ClassAccuracy, percentile_interval, percentile_intervals
+from stl_backbones.report.class_data import class_file
 from stl_backbones.report.class_tables import class_map
-from stl_backbones.report.data import class_file
 from stl_backbones.report.render.csv_files import render_section
 
 LABEL = np.array([2, 0, 0, 2, 2, 0])  # class 1 does not occur

@@ -29,7 +29,8 @@ class BlindUnder:
 def noisy(label, cell, rng):
     """One more tenth of wrong answers per severity: all classes fall alike."""
     wrong = rng.random(label.shape) < 0.1 + 0.1 * cell.severity
-    return np.where(wrong, rng.integers(0, 3, label.shape), label)
+    found = np.where(wrong, rng.integers(0, 3, label.shape), label)
+    return np.where((label == 3) & (cell.severity > 0), 0, found)  # trams are never found
 
 
 @pytest.fixture
@@ -44,8 +45,8 @@ def sweep(tmp_path, plain_record):
             pairs = np.arange(IMAGES)[:, None] * 16 + label * 4 + predicted
             counts = np.bincount(pairs.ravel(), minlength=16 * IMAGES)
             return {"confusion_matrix": counts.reshape(IMAGES, 4, 4)}
-        own, found = np.roll(label, 1, axis=0)[np.arange(IMAGES), np.arange(IMAGES) % 40], None
-        found = np.roll(predicted, 1, axis=0)[np.arange(IMAGES), np.arange(IMAGES) % 40]
+        picked = np.arange(IMAGES), np.arange(IMAGES) % 40
+        own, found = label[picked], predicted[picked]
         return {"label": own, "prediction": found, "in_top5": np.ones(IMAGES, bool),
                 "confidence": np.full(IMAGES, 0.5, np.float32),
                 "nll": np.ones(IMAGES, np.float32)}  # fmt: skip
