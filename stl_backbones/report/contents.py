@@ -5,9 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from stl_backbones.errors import InputError
-from stl_backbones.report.data import aggregate_file, cell_file, comparison_file, model_records
+from stl_backbones.report.class_data import breaking_file, class_file, flow_file
+from stl_backbones.report.class_tables import (
+    breaking_table,
+    class_map,
+    class_table,
+    flow_tables,
+)
+from stl_backbones.report.data import (
+    aggregate_file,
+    cell_file,
+    comparison_file,
+    model_records,
+)
 from stl_backbones.report.numbers.aggregates import Findings
 from stl_backbones.report.numbers.comparison import compare
+from stl_backbones.report.numbers.overview import overview
 from stl_backbones.report.numbers.requirements import Verdict
 from stl_backbones.report.pictures import cards, heat_map, severity_curves
 from stl_backbones.report.read.provenance import (
@@ -19,10 +32,9 @@ from stl_backbones.report.read.provenance import (
     sources,
     warnings,
 )
-from stl_backbones.report.sections import Group, Report
+from stl_backbones.report.sections import Group, Overview, Report
 from stl_backbones.report.tables import (
     aggregate_table,
-    class_table,
     comparison_table,
     requirement_table,
     severity_tables,
@@ -97,6 +109,8 @@ def _head(
 ) -> Iterator[object]:
     """What a reader sees first."""
     task = get_task(findings.task.name)
+    if findings.swept:
+        yield Overview(overview(findings, precision=precision))
     yield cards(findings, task.card_extras, precision=precision)
     if verdicts:
         yield requirement_table(verdicts)
@@ -116,6 +130,17 @@ def _details(findings: Findings, *, precision: int) -> Iterator[object]:
         by_corruption = aggregate_table(findings, "corruption", precision=precision)
         yield Group("By corruption", (by_corruption,), folded=True)
         yield Group("By severity", severity_tables(findings), folded=True)
+    by_corruption_and_class = class_map(findings) if findings.swept else None
+    if by_corruption_and_class is not None:
+        yield by_corruption_and_class
+    breaking = breaking_table(findings)
+    if breaking is not None:
+        yield Group("Breaking points", (breaking,))
+        yield breaking_file(findings)
+    between = flow_tables(findings)
+    if between:
+        yield Group("Confusion under corruption", between, folded=True)
+        yield flow_file(findings)
     classes = class_table(findings)
     if classes is not None:
         hint = (
@@ -124,4 +149,6 @@ def _details(findings: Findings, *, precision: int) -> Iterator[object]:
         )
         yield Group("Classes", (classes,), hint)
     yield cell_file(findings)
+    if any(run.classes for run in findings.runs):
+        yield class_file(findings)
     yield aggregate_file(findings)

@@ -21,6 +21,7 @@ from stl_backbones.metrics import (
     share,
 )
 from stl_backbones.records import CLEAN, Cell
+from stl_backbones.report.numbers.breaking import Bound
 from stl_backbones.report.numbers.format import full_name
 from stl_backbones.report.numbers.keys import AVERAGE, CLEAN_KEY, RETENTION, Key
 from stl_backbones.report.read.cells import Draws
@@ -52,6 +53,7 @@ class Aggregate:
         lower_is_better: As for errors.
         is_absent: Whether it belongs to a set that was not scored, or the model has no such number.
         highest: No fraction of its kind is above it.
+        make_interval: Resamples -> ends of the interval.
     """
 
     key: Key
@@ -63,6 +65,7 @@ class Aggregate:
     lower_is_better: bool = False
     is_absent: bool = False
     highest: float = 1.0
+    make_interval: Callable[[Replicates], tuple[float, float]] = percentile_interval
 
     @property
     def value(self) -> float | None:
@@ -74,7 +77,7 @@ class Aggregate:
         """Its 95 % interval; ``None`` without a value, or without resamples."""
         if self.replicates is None or len(self.replicates) < 2:
             return None
-        return percentile_interval(self.replicates[1:])
+        return self.make_interval(self.replicates[1:])
 
 
 class Aggregates(Mapping[str, Aggregate]):
@@ -130,6 +133,8 @@ class Findings:
         draws: The resamples that they were read with.
         paper: Whether the paper's rows stand beside them.
         means: Name -> corruptions of the protocol: means that were asked for.
+        bound: The score below which a model is broken; ``None`` where breaking points are not
+            asked for.
     """
 
     runs: tuple[Run, ...]
@@ -138,6 +143,7 @@ class Findings:
     draws: Draws = field(default_factory=lambda: Draws(resamples=0))
     paper: bool = False
     means: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    bound: Bound | None = None
 
     @cached_property
     def aggregates(self) -> tuple[Aggregates, ...]:

@@ -7,7 +7,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -16,14 +16,20 @@ import numpy as np
 import numpy.typing as npt
 
 from stl_backbones.errors import InputError
-from stl_backbones.metrics import AP_NUMBERS, Replicates, average_precision
+from stl_backbones.metrics import AP_NUMBERS, ClassScores, Replicates, average_precision
 from stl_backbones.metrics.detection_ranking import NUM_THRESHOLDS, rank
 from stl_backbones.records import CellResult
 from stl_backbones.report.numbers.aggregates import Findings
 from stl_backbones.report.numbers.format import MARKS_NOTE
 from stl_backbones.report.numbers.keys import AVERAGE, CLEAN_KEY, RETENTION
 from stl_backbones.report.paper.tables import fraction, published_row, read_paper_table
-from stl_backbones.report.read.metrics import CellMetric, CellScores, Wording
+from stl_backbones.report.read.metrics import (
+    CellMetric,
+    CellScores,
+    ClassRecord,
+    Wording,
+    class_resamples,
+)
 from stl_backbones.report.sections import Column, Row, Table, Value
 from stl_backbones.report.tables import (
     AVERAGE_MEANING,
@@ -131,6 +137,20 @@ def _images_from(result: CellResult, start: int) -> CellResult:
     return replace(result, image_ids=result.image_ids[images], samples=samples)
 
 
+def _class_record(result: CellResult, scores: Mapping[str, ClassScores]) -> ClassRecord:
+    """Objects that count, of any size; predictions that match none have no true class."""
+    classes = len(result.provenance.classes)
+    counted = result.samples["object_counted"][:, 0]
+    category = result.samples["object_category"][counted].astype(np.int64)
+    image = np.repeat(np.arange(len(result.image_ids)), result.samples["objects"])[counted]
+    pairs = np.unique(image * classes + category)
+    return ClassRecord(
+        scores,
+        truth=np.bincount(category, minlength=classes),
+        images=np.bincount(pairs % classes, minlength=classes),
+    )
+
+
 class _Detection(Task):
     def score_cell(self, result: CellResult, counts: npt.NDArray[np.float32]) -> CellScores:
         images, ids = result.samples.get("image_number"), len(result.image_ids)
@@ -140,14 +160,16 @@ class _Detection(Task):
             raise InputError("sample 'image_number' must name each image once")
         classes = len(result.provenance.classes)
         replicates: dict[str, Replicates] = {}
-        by_class = None
+        by_class: dict[str, ClassScores] = {}
+        few = class_resamples(len(counts), classes)
         for name, kind in _KINDS.items():
             if name == BOX or f"{kind}_score" in result.samples:
                 _check_matches(result, kind, classes)
                 found = average_precision(result.samples, kind, classes=classes, counts=counts)
                 replicates |= {f"{name}_{number}": found.numbers[number] for number in AP_NUMBERS}
-                by_class = found.by_class if name == BOX else by_class
-        return CellScores(replicates, by_class)
+                own = found.by_class
+                by_class[f"{name}_ap"] = ClassScores(own[0], own[1 : 1 + few].astype(np.float32))
+        return CellScores(replicates, _class_record(result, by_class))
 
     def score_images(self, result: CellResult) -> dict[str, npt.NDArray[np.float64]]:
         """Score each image as if it were the whole data set; see `TaskMetrics.score_images`."""
@@ -226,7 +248,8 @@ DETECTION = register_task(
         name="detection",
         cells=(*_metrics(BOX), *_metrics(MASK)),
         truth=("image_number", "objects", "object_category", "object_counted"),
-        class_score="Box AP",
+        class_scores={"box_ap": "Box AP", "mask_ap": "Mask AP"},
+        counted="objects",
         wording=Wording("mPC", "rPC", "mPC", "rPC"),
         aliases={"mpc": "average", "rpc": "retention"},
         companions=("coco-c",),
