@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 from stl_backbones.errors import InputError
 from stl_backbones.report.class_data import breaking_file, class_file, flow_file
@@ -39,7 +40,7 @@ from stl_backbones.report.tables import (
     requirement_table,
     severity_tables,
 )
-from stl_backbones.report.tasks.base import get_task
+from stl_backbones.report.tasks.base import Task
 
 MAX_PRECISION = 6
 
@@ -100,6 +101,8 @@ def _lead(findings: Findings) -> str:
     images = next((run.provenance.num_images for run in findings.runs if run.swept), 0)
     if not findings.swept:
         return f"{name} on sets of other images"
+    if not protocol.corruptions:
+        return f"{name}, protocol {protocol.name}, {images} images"
     corruptions = f"{len(protocol.corruptions)} corruptions"
     return f"{name} under {corruptions}, protocol {protocol.name}, {images} images"
 
@@ -108,7 +111,7 @@ def _head(
     findings: Findings, verdicts: Sequence[Verdict], *, precision: int, compared: bool
 ) -> Iterator[object]:
     """What a reader sees first."""
-    task = get_task(findings.task.name)
+    task = cast(Task, findings.task)
     if findings.swept:
         yield Overview(overview(findings, precision=precision))
     yield cards(findings, task.card_extras, precision=precision)
@@ -124,7 +127,7 @@ def _head(
 
 def _details(findings: Findings, *, precision: int) -> Iterator[object]:
     """Pictures, long tables, and numbers for other programs."""
-    if findings.swept:
+    if findings.swept and findings.protocol.corruptions:
         yield heat_map(findings)
         yield severity_curves(findings)
         by_corruption = aggregate_table(findings, "corruption", precision=precision)

@@ -20,7 +20,7 @@ from stl_backbones.report.numbers.format import (
     quantity,
     with_interval,
 )
-from stl_backbones.report.numbers.keys import AVERAGE, CLEAN_KEY, RETENTION, Key
+from stl_backbones.report.numbers.keys import CLEAN_KEY, Key, average_key, retention_key
 from stl_backbones.report.numbers.requirements import Verdict
 from stl_backbones.report.read.cells import Draws
 from stl_backbones.report.read.metrics import CellMetric, TaskMetrics
@@ -75,11 +75,12 @@ def corruption_columns(
 def main_columns(task: TaskMetrics, protocol: Protocol) -> tuple[Column, ...]:
     """Clean, average, retention where there is one, and the corruptions: as in Table 13."""
     main, wording = task.main, task.wording
-    kept = Column(RETENTION.text, wording.short_retention, f"{wording.average} divided by clean",
-                  better=main.better, csv="retention_fraction")  # fmt: skip
+    share = retention_key(protocol)
+    kept = Column(share.text, wording.short_retention, f"{wording.average} divided by clean",
+                  better=main.better, csv=f"{share.place}_fraction")  # fmt: skip
     return (
         score_column(task, main, CLEAN_KEY, "Clean", f"{main.name} on clean images"),
-        score_column(task, main, AVERAGE, wording.short_average, AVERAGE_MEANING),
+        score_column(task, main, average_key(protocol), wording.short_average, AVERAGE_MEANING),
         *((kept,) if main.has_retention else ()),
         *corruption_columns(task, main, protocol),
     )
@@ -114,6 +115,8 @@ def model_table(
     notes: Sequence[str] = (),
 ) -> Table:
     """One row per model, published ones below, in a CSV file of its own and in LaTeX."""
+    sizes, known = ("params", "macs", "encoder"), findings.aggregates[0]
+    columns = [one for one in columns if one.key in sizes or one.key in known]
     rows = (*_own_rows(findings, columns), *published)
     return Table(title, "Model", tuple(columns), rows, notes=tuple(notes), file=file,
                  is_printed=True)  # fmt: skip

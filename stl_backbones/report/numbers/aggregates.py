@@ -23,7 +23,7 @@ from stl_backbones.metrics import (
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.report.numbers.breaking import Bound
 from stl_backbones.report.numbers.format import full_name
-from stl_backbones.report.numbers.keys import AVERAGE, CLEAN_KEY, RETENTION, Key
+from stl_backbones.report.numbers.keys import CLEAN_KEY, Key, average_key, retention_key
 from stl_backbones.report.read.cells import Draws
 from stl_backbones.report.read.metrics import CellMetric, TaskMetrics
 from stl_backbones.report.read.runs import Run
@@ -145,6 +145,12 @@ class Findings:
     means: Mapping[str, Sequence[str]] = field(default_factory=dict)
     bound: Bound | None = None
 
+    def __post_init__(self) -> None:
+        """A mean over chosen cells is called so, and not by the names of a protocol's."""
+        if self.protocol.part_of:
+            own = replace(self.task, wording=self.task.wording.of_choice(), aliases={})
+            object.__setattr__(self, "task", own)
+
     @cached_property
     def aggregates(self) -> tuple[Aggregates, ...]:
         """Of each run."""
@@ -200,11 +206,13 @@ def _of_metric(run: Run, metric: CellMetric, findings: Findings) -> Iterator[Agg
 
     yield make(CLEAN_KEY, "clean", "Clean", "summary", partial(mean_over, scores, [CLEAN]))
     average = f"{wording.average}, mean of {len(protocol.corruptions)} ({protocol.name})"
-    yield make(AVERAGE, _inline(wording.average), average, "summary",
-               mean_of(protocol.corruptions))  # fmt: skip
-    if metric.has_retention:
+    if protocol.corruptions:
+        yield make(average_key(protocol), _inline(wording.average), average, "summary",
+                   mean_of(protocol.corruptions))  # fmt: skip
+    if metric.has_retention and protocol.corruptions:
         kept = partial(retention, scores, levels)
-        one = make(RETENTION, _inline(wording.retention), wording.retention, "summary", kept)
+        one = make(retention_key(protocol), _inline(wording.retention), wording.retention,
+                   "summary", kept)  # fmt: skip
         yield replace(one, unit="fraction")
     for name, names in findings.means.items():
         title = f"Mean {name}, of {len(names)} ({listed(names, limit=4)})"

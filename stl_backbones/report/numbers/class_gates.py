@@ -23,7 +23,7 @@ from stl_backbones.records import CLEAN, Cell
 from stl_backbones.report.numbers.aggregates import Aggregate, Findings
 from stl_backbones.report.numbers.breaking import class_points, points_of
 from stl_backbones.report.numbers.classes import class_scores, main_key, occurring
-from stl_backbones.report.numbers.keys import Key
+from stl_backbones.report.numbers.keys import Key, average_key, retention_key
 from stl_backbones.report.read.metrics import CellMetric
 from stl_backbones.report.read.runs import Run
 from stl_backbones.report.read.text import plain
@@ -81,9 +81,10 @@ def _place(
         return partial(robust_mean, severities={corruption: (int(severity),)})
     whole: dict[str, Callable[[Mapping[Cell, Replicates]], Replicates]] = {
         "clean": partial(robust_mean, severities={CLEAN.corruption: (CLEAN.severity,)}),
-        "average": partial(robust_mean, severities=levels),
-        "retention": partial(retention, severities=levels),
     }
+    if levels:
+        whole[average_key(protocol).place] = partial(robust_mean, severities=levels)
+        whole[retention_key(protocol).place] = partial(retention, severities=levels)
     if place in whole:
         return whole[place]
     try:
@@ -166,7 +167,8 @@ def _make(
     unit: str,
     intervals: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]],
 ) -> Aggregate:
-    replicates, missing = None, ()
+    replicates: Replicates | None = None
+    missing: tuple[str, ...] = ()
     try:
         replicates = compute()
     except IncompleteCellsError as error:

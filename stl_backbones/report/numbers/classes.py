@@ -90,7 +90,7 @@ def summarise_classes(
 
     def of_class(index: int) -> ClassScore:
         clean = float(scores[CLEAN][index]) if CLEAN in scores else None
-        if not is_whole:
+        if not is_whole or not protocol.corruptions:
             return ClassScore(clean)
         cells = {cell: float(scores[cell][index]) for cell in protocol.cells() if not cell.is_clean}
         means = {name: mean_over(cells, cells_of(protocol, name)) for name in protocol.corruptions}

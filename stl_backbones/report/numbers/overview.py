@@ -153,6 +153,8 @@ def _weakest_corruption(run: Run, findings: Findings) -> Weakness | None:
 
 def _sentence(found: Weakness | None, run: Run, findings: Findings, *, precision: int) -> str:
     if found is None:
+        if not findings.protocol.corruptions:
+            return "Where it is weakest is not known: clean images alone were scored."
         if run.missing(findings.protocol):
             return "Where it is weakest is not known: cells are missing."
         return f"No corruption takes from its {findings.task.main.name} on average."

@@ -147,6 +147,10 @@ class Wording:
     short_average: str = "Avg"
     short_retention: str = "Ret"
 
+    def of_choice(self) -> Wording:
+        """The same of the mean over chosen cells, which is no protocol's."""
+        return Wording("Mean of chosen", "Retention of chosen", "Chosen", "Ret chosen")
+
 
 @dataclass(frozen=True)
 class TaskMetrics:

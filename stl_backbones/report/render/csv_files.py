@@ -53,7 +53,7 @@ def _(section: Table, report: Report) -> Iterable[tuple[str, str]]:
 
 
 def _write(
-    header: Sequence[str],
+    header: Sequence[object],
     rows: Iterable[Sequence[object]],
     ends: Mapping[str, Sequence[object]] | None = None,
 ) -> str:

@@ -20,7 +20,7 @@ from stl_backbones.metrics import (
 from stl_backbones.records import CellResult, Provenance
 from stl_backbones.report.numbers.aggregates import NO_RATIO, Findings
 from stl_backbones.report.numbers.format import MISSING_SHOWN
-from stl_backbones.report.numbers.keys import AVERAGE, CLEAN_KEY, RETENTION, Key
+from stl_backbones.report.numbers.keys import CLEAN_KEY, Key, average_key, retention_key
 from stl_backbones.report.paper.classification import (
     table_2_notes,
     table_2_rows,
@@ -181,14 +181,15 @@ class _Classification(Task):
         if not record.imagenet_val:
             clean, corrupted, title = data_name(record), "Corrupted", f"protocol {protocol}"
             notes = (NOT_IMAGENET_NOTE.format(protocol=protocol, why=NO_RATIO),)
+        share = retention_key(findings.protocol)
         columns = (
             _PARAMS,
             _MACS,
             score_column(self, self.main, CLEAN_KEY, clean, "Top-1 on clean images"),
-            score_column(self, self.main, AVERAGE, corrupted,
+            score_column(self, self.main, average_key(findings.protocol), corrupted,
                          f"Top-1, average of protocol {protocol}"),
-            Column(RETENTION.text, "Retention", f"{corrupted} divided by {clean}",
-                   csv="retention_fraction"),
+            Column(share.text, "Retention", f"{corrupted} divided by {clean}",
+                   csv=f"{share.place}_fraction"),
         )  # fmt: skip
         title = f"Classification (layout of Table 2): top-1 (%), {title}"
         rows, paper = (table_2_rows(), table_2_notes()) if findings.paper else ((), ())

@@ -21,7 +21,7 @@ from stl_backbones.metrics.detection_ranking import NUM_THRESHOLDS, rank
 from stl_backbones.records import CellResult
 from stl_backbones.report.numbers.aggregates import Findings
 from stl_backbones.report.numbers.format import MARKS_NOTE
-from stl_backbones.report.numbers.keys import AVERAGE, CLEAN_KEY, RETENTION
+from stl_backbones.report.numbers.keys import CLEAN_KEY, average_key, retention_key
 from stl_backbones.report.paper.tables import fraction, published_row, read_paper_table
 from stl_backbones.report.read.metrics import (
     CellMetric,
@@ -142,7 +142,8 @@ def _class_record(result: CellResult, scores: Mapping[str, ClassScores]) -> Clas
     classes = len(result.provenance.classes)
     counted = result.samples["object_counted"][:, 0]
     category = result.samples["object_category"][counted].astype(np.int64)
-    image = np.repeat(np.arange(len(result.image_ids)), result.samples["objects"])[counted]
+    objects = result.samples["objects"].astype(np.int64)
+    image = np.repeat(np.arange(len(result.image_ids)), objects)[counted]
     pairs = np.unique(image * classes + category)
     return ClassRecord(
         scores,
@@ -211,8 +212,8 @@ class _Detection(Task):
         self, findings: Findings, remarks: Sequence[str], *, has_masks: bool
     ) -> Table:
         """Size of the encoder, clean AP, mPC and rPC of boxes and masks."""
-        masks = self._scores(self._masks, "Mask") if has_masks else ()
-        columns = (_ENCODER, *self._scores(self.main, "Box"), *masks)
+        masks = self._scores(findings, self._masks, "Mask") if has_masks else ()
+        columns = (_ENCODER, *self._scores(findings, self.main, "Box"), *masks)
         title = f"Detection (layout of Table 5): AP (%), protocol {findings.protocol.name}"
         rows, notes = (_table_5_rows(columns), [TABLE_5_NOTE]) if findings.paper else ((), [])
         return model_table(findings, title, columns, rows, file="detection",
@@ -221,20 +222,24 @@ class _Detection(Task):
     def _mask_table(self, findings: Findings, remarks: Sequence[str]) -> Table:
         """Mask AP by corruption, in the layout of Table 13."""
         metric, protocol = self._masks, findings.protocol
-        columns = self._scores(metric, "") + corruption_columns(self, metric, protocol)
+        columns = self._scores(findings, metric, "") + corruption_columns(self, metric, protocol)
         title = f"{metric.name} (%), protocol {protocol.name}"
         notes = [NOT_CORRUPTED] if findings.paper else []
         return model_table(findings, title, columns, file="masks",
                            notes=(MARKS_NOTE, *remarks, *notes))  # fmt: skip
 
-    def _scores(self, metric: CellMetric, group: str) -> tuple[Column, ...]:
+    def _scores(self, findings: Findings, metric: CellMetric, group: str) -> tuple[Column, ...]:
+        protocol, wording = findings.protocol, findings.task.wording
         heads = {
             CLEAN_KEY: (
                 "mAP" if group else "Clean",
                 "AP on clean images, mean over IoU and classes",
             ),
-            AVERAGE: ("mPC", AVERAGE_MEANING),
-            RETENTION: ("rPC", "mPC divided by clean"),
+            average_key(protocol): (wording.short_average, AVERAGE_MEANING),
+            retention_key(protocol): (
+                wording.short_retention,
+                f"{wording.average} divided by clean",
+            ),
         }
         return tuple(score_column(self, metric, key, *head, group) for key, head in heads.items())
 
