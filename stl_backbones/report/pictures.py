@@ -7,13 +7,26 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from stl_backbones.corruptions.catalog import SEVERITIES, Protocol
+from stl_backbones.metrics import percentile_interval
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.report.numbers.aggregates import Aggregate, Aggregates, Findings
 from stl_backbones.report.numbers.format import MISSING, full_name, quantity, with_ties
 from stl_backbones.report.numbers.keys import AVERAGE
 from stl_backbones.report.numbers.summary import corruption_scores, weakest
 from stl_backbones.report.read.runs import Run
-from stl_backbones.report.sections import Cards, Curve, Curves, Figure, HeatMap, Panel, Row
+from stl_backbones.report.read.text import plain
+from stl_backbones.report.sections import (
+    Cards,
+    CellDetail,
+    Curve,
+    Curves,
+    Figure,
+    HeatMap,
+    Panel,
+    Row,
+)
+
+LOWEST_CLASSES = 3  # classes that a cell of the heat map names
 
 
 def cards(findings: Findings, extras: Sequence[str], *, precision: int) -> Cards:
@@ -68,8 +81,32 @@ def heat_map(findings: Findings) -> HeatMap:
         groups = protocol.columns.values()
         maps[run.label] = [[row(run, name, means[name]) for name in names] for names in groups]
     columns = tuple(map(str, SEVERITIES))
-    main = findings.task.main
-    return HeatMap("Corruption by severity", main, columns, maps, _limits(findings))
+    clean = {run.label: run.scores.get(CLEAN) for run in findings.runs}
+    details = {run.label: _details(run, findings) for run in findings.runs}
+    return HeatMap("Corruption by severity", findings.task.main, columns, maps, _limits(findings),
+                   clean, details)  # fmt: skip
+
+
+def _details(run: Run, findings: Findings) -> dict[tuple[str, str], CellDetail]:
+    """Interval and lowest classes of every cell that was measured."""
+    names, found = run.provenance.classes, {}
+    for cell in findings.protocol.cells():
+        if cell.is_clean or cell not in run.scores:
+            continue
+        replicates = run.replicates[findings.task.main.key][cell]
+        interval = percentile_interval(replicates[1:]) if len(replicates) > 1 else None
+        scores = _class_scores(run, cell)
+        lowest = sorted((s, index) for index, s in enumerate(scores) if not math.isnan(s))
+        classes = tuple((plain(names[index]), score) for score, index in lowest[:LOWEST_CLASSES])
+        place = (full_name(cell.corruption), str(cell.severity))
+        found[place] = CellDetail(cell.name, interval, classes)
+    return found
+
+
+def _class_scores(run: Run, cell: Cell) -> list[float]:
+    """Score of each class in a cell; empty where the task has none."""
+    scores = run.class_scores.get(cell)
+    return [] if scores is None else [float(score) for score in scores]
 
 
 def _limits(findings: Findings) -> tuple[float, float]:
