@@ -21,6 +21,7 @@ GREEN, PURPLE = (0, 158, 115), (204, 121, 167)
 TEXT = 14  # pixels of a line's letters
 LINE = 20  # of a line
 GAP = 8  # between panels
+_SMALL, _FIELD = 12, 16  # letters and height of a tag
 _DEJAVU = "DejaVuSans.ttf"  # knows more scripts than Pillow's own letters
 
 
@@ -116,18 +117,59 @@ def key_of(entries: Sequence[tuple[Colour, str]], width: int) -> Image.Image:
     return made
 
 
-def tag(draw: Any, corner: tuple[float, float], text: str, colour: Colour, width: int) -> None:
-    """A text on a field of its colour, moved so that all of it is on the picture."""
-    needs = text_width(text, 12) + 4
-    left = max(0, min(int(corner[0]), width - needs))
-    top = max(0, int(corner[1]) - 15)
-    draw.rectangle((left, top, left + needs, top + 15), colour)
-    bright = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > 140
-    draw.text((left + 2, top), text, INK if bright else WHITE, font(12))
+class Tags:
+    """Texts on fields of their colours, moved so that they stay on the picture and apart.
+
+    Args:
+        pen: What draws on the picture.
+        size: Its width and height.
+    """
+
+    def __init__(self, pen: Any, size: tuple[int, int]) -> None:
+        self.pen, (self.width, self.height) = pen, size
+        self._taken: list[tuple[int, int, int]] = []  # left, right, top
+
+    def add(self, corner: tuple[float, float], text: str, colour: Colour) -> None:
+        """Write a text above a corner, or as near below as there is room."""
+        needs = text_width(text, _SMALL) + 4
+        left = max(0, min(int(corner[0]), self.width - needs))
+        top = max(0, int(corner[1]) - _FIELD)
+        while self._is_taken(left, left + needs, top) and top + 2 * _FIELD < self.height:
+            top += _FIELD
+        self._taken.append((left, left + needs, top))
+        self.pen.rectangle((left, top, left + needs, top + _FIELD - 1), colour)
+        bright = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > 140
+        self.pen.text((left + 2, top), text, INK if bright else WHITE, font(_SMALL))
+
+    def _is_taken(self, left: int, right: int, top: int) -> bool:
+        return any(
+            left < end and right > begin and abs(top - line) < _FIELD
+            for begin, end, line in self._taken
+        )
 
 
 __all__ = [
-    "BLUE", "GAP", "GREEN", "GREY", "INK", "LINE", "PURPLE", "TEXT", "VERMILION", "WHITE",
-    "YELLOW", "Colour", "Pixels", "canvas", "fitted", "font", "grid", "key_of", "resized",
-    "stacked", "tag", "text_width", "titled",
+    "BLUE",
+    "GAP",
+    "GREEN",
+    "GREY",
+    "INK",
+    "LINE",
+    "PURPLE",
+    "TEXT",
+    "VERMILION",
+    "WHITE",
+    "YELLOW",
+    "Colour",
+    "Pixels",
+    "Tags",
+    "canvas",
+    "fitted",
+    "font",
+    "grid",
+    "key_of",
+    "resized",
+    "stacked",
+    "text_width",
+    "titled",
 ]  # fmt: skip

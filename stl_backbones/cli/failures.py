@@ -12,6 +12,7 @@ from stl_backbones.cli.robustness_options import make_robustness_parser
 from stl_backbones.cli.sweep_command import read_command, told_again
 from stl_backbones.corruptions import import_modules
 from stl_backbones.failures.show import Failures, Wanted, show_failures
+from stl_backbones.results import CellStore
 from stl_backbones.results.failure_index import FailurePicture
 
 
@@ -37,6 +38,7 @@ def run(
     """
     folder = Path(args.sweep).absolute()  # before the process goes to another folder
     out = None if args.out is None else Path(args.out).absolute()
+    CellStore(folder).provenance()  # refuses a folder that is no sweep
     import_modules(args.custom_imports)
     wanted = Wanted(
         cells=args.cells or (),

@@ -18,11 +18,11 @@ from stl_backbones.drawing import (
     YELLOW,
     Colour,
     Pixels,
+    Tags,
     grid,
     key_of,
     resized,
     stacked,
-    tag,
     titled,
 )
 from stl_backbones.failures.drawn import Drawn, Pair, draw
@@ -105,9 +105,10 @@ class _Panels:
             pen.rectangle([end + d for end, d in zip(ends, (1, 1, -1, -1), strict=True)]
                           if min(right - left, bottom - top) > 4 else ends,
                           outline=colour, width=2)  # fmt: skip
-        for corners, colour, text in placed:
+        tags = Tags(pen, made.size)
+        for corners, colour, text in placed[::-1]:  # the surest gets its place first
             if text:
-                tag(pen, (corners[0], corners[1]), text, colour, self.width)
+                tags.add((corners[0], corners[1]), text, colour)
         return titled(made, title)
 
 
