@@ -123,3 +123,20 @@ def mean_iou_of_terms(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     mean = np.full(count.shape, np.nan)
     np.divide(iou.sum(axis=-1), count, out=mean, where=count > 0)
     return mean
+
+
+def class_iou_of_terms(
+    sums: npt.NDArray[np.floating], pixels: npt.NDArray[np.floating]
+) -> npt.NDArray[np.floating]:
+    """IoU of each class from sums over images.
+
+    Args:
+        sums: ``(..., 2 K)`` sums of `iou_terms`.
+        pixels: ``(..., K)`` pixels of each class in the ground truth.
+
+    Returns:
+        ``(..., K)`` fractions; NaN for classes that do not occur in the ground truth.
+    """
+    hit, union = np.split(sums, 2, axis=-1)
+    out = np.full(hit.shape, np.nan, dtype=hit.dtype)
+    return np.divide(hit, union, out=out, where=pixels > 0)
