@@ -218,6 +218,34 @@ class Overview:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A picture of images where a model fails.
+
+    Attributes:
+        file: Its path, relative to the page, or a ``data:`` URI.
+        caption: What it shows.
+        cell: Name of the cell, ``'fog-5'``.
+        image: The image's id.
+        model: The model's label.
+        note: What else to know of it.
+    """
+
+    file: str
+    caption: str
+    cell: str
+    image: str
+    model: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures, in order."""
+
+    pictures: tuple[Picture, ...]
+
+
+@dataclass(frozen=True)
 class Curve:
     """One line: score over severity.
 
