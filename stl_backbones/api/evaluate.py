@@ -8,6 +8,7 @@ from typing import Any
 
 from stl_backbones.api.progress import show_progress
 from stl_backbones.api.result import Result, load
+from stl_backbones.api.words import in_python_words
 from stl_backbones.errors import InputError, unknown_name
 from stl_backbones.robustness.items import class_names
 from stl_backbones.robustness.options import SweepOptions
@@ -81,17 +82,48 @@ def evaluate(
         MissingPackageError: If a package is not installed.
     """
     _check_apart(work_dir, data)
+    with in_python_words():
+        source, asked = find_sweep(
+            model, data, said, classes=classes, label_ids=label_ids, ids=ids,
+            protocol=protocol or "", corruptions=corruptions, severities=severities, limit=limit,
+        )  # fmt: skip
+        with show_progress(progress) as on_progress:
+            folder = sweep(source, work_dir=work_dir, options=asked, on_progress=on_progress)
+    result = load(folder)
+    result.sweep = source, asked
+    return result
+
+
+def find_sweep(
+    model: Any,
+    data: Any,
+    said: Mapping[str, Any],
+    *,
+    classes: Sequence[str] | str | Path | None = None,
+    label_ids: str | Sequence[int] | None = None,
+    ids: Sequence[str] | None = None,
+    **options: Any,
+) -> tuple[Source | PredictedSource, SweepOptions]:
+    """The model with its data, and the options of the sweep that arguments of `evaluate` mean.
+
+    Args:
+        model: See `evaluate`, as the following.
+        data: The data.
+        said: What else is said of the model, the sweep and the task.
+        classes: Class names.
+        label_ids: Of label maps.
+        ids: Of a sequence.
+        **options: Fields of `SweepOptions`, which ``said`` goes before.
+
+    Raises:
+        InputError: If something must be said.
+        UnknownNameError: If an argument is unknown.
+    """
     given, own, task_options = _sorted_out(said)
     source, more = make_source(
         model, data, given, classes=class_names(classes), label_ids=label_ids, ids=ids
     )
-    asked = SweepOptions(
-        protocol=protocol or "", corruptions=corruptions, severities=severities, limit=limit,
-        task_options={**task_options, **more}, **own,
-    )  # fmt: skip
-    with show_progress(progress) as on_progress:
-        folder = sweep(source, work_dir=work_dir, options=asked, on_progress=on_progress)
-    return load(folder)
+    return source, SweepOptions(**{**options, **own}, task_options={**task_options, **more})
 
 
 def _check_apart(work_dir: str | Path, data: Any) -> None:
@@ -185,4 +217,4 @@ def _view_options(given: Given, classes: tuple[str, ...] | None) -> dict[str, An
     return {name: value for name, value in said.items() if value is not None}
 
 
-__all__ = ["evaluate", "make_source"]
+__all__ = ["evaluate", "find_sweep", "make_source"]

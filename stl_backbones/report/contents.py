@@ -19,7 +19,7 @@ from stl_backbones.report.read.provenance import (
     sources,
     warnings,
 )
-from stl_backbones.report.sections import Group, Report
+from stl_backbones.report.sections import Gallery, Group, Report
 from stl_backbones.report.tables import (
     aggregate_table,
     class_table,
@@ -38,6 +38,7 @@ def make_contents(
     precision: int = 1,
     compared: bool = False,
     verdicts: Sequence[Verdict] = (),
+    gallery: Gallery | None = None,
 ) -> Report:
     """Compute a report's contents.
 
@@ -46,6 +47,7 @@ def make_contents(
         precision: Decimals of printed percentages, 0 to 6.
         compared: Add the paired difference of two models.
         verdicts: Whether bounds are kept.
+        gallery: Pictures of failures.
 
     Raises:
         ValueError: If the precision is out of range, the paper has no rows for the protocol, or
@@ -56,6 +58,7 @@ def make_contents(
     runs, protocol = findings.runs, findings.protocol
     sections = (
         *_head(findings, verdicts, precision=precision, compared=compared),
+        *((gallery,) if gallery is not None and gallery.pictures else ()),
         *_details(findings, precision=precision),
     )
     shared = shared_facts(runs, protocol, findings.task)

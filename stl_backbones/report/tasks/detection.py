@@ -159,6 +159,28 @@ class _Detection(Task):
         keys = parts[0] if parts else ()
         return {key: np.concatenate([part[key][1:] for part in parts]) for key in keys}
 
+    def image_scores(
+        self, result: CellResult, class_index: int | None = None
+    ) -> npt.NDArray[np.float64]:
+        """An F score of each image at IoU .5, of boxes; see `TaskMetrics.image_scores`.
+
+        Detections count as much as their scores: twice those that find an object, divided by all of
+        them and the number of objects. COCO's AP of single images says little, and takes long.
+        """
+        samples, images = result.samples, np.arange(len(result.image_ids))
+        detected = np.repeat(images, samples["bbox_detections"])
+        objects = np.repeat(images, samples["objects"])
+        counts = samples["bbox_ignored"][:, 0] & 1 == 0
+        real = samples["object_counted"][:, 0]
+        if class_index is not None:
+            counts = counts & (samples["bbox_category"] == class_index)
+            real = real & (samples["object_category"] == class_index)
+        weights = np.where(counts, samples["bbox_score"], 0).astype(np.float64)
+        right = weights * (samples["bbox_matched"][:, 0] & 1 == 1)
+        there = np.bincount(objects, real, len(images))
+        found, given = (np.bincount(detected, each, len(images)) for each in (right, weights))
+        return np.where(there > 0, 2 * found / np.maximum(given + there, 1e-12), np.nan)
+
     def check_files(self, result: CellResult, folder: Path) -> None:
         """The detections may be left out of a copy; others may not stand in for them."""
         path = detections_path(folder, result.cell)

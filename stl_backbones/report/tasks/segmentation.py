@@ -36,6 +36,18 @@ def _confusions(result: CellResult) -> npt.NDArray[np.integer]:
 
 
 class _Segmentation(Task):
+    def image_scores(
+        self, result: CellResult, class_index: int | None = None
+    ) -> npt.NDArray[np.float64]:
+        """The mIoU of each image, or a class's IoU; see `TaskMetrics.image_scores`."""
+        if class_index is None:
+            return super().image_scores(result)
+        confusions = _confusions(result)
+        own = confusions[:, class_index, class_index]
+        truth = confusions[:, class_index].sum(axis=1)
+        union = truth + confusions[:, :, class_index].sum(axis=1) - own
+        return np.where(truth > 0, own / np.maximum(union, 1), np.nan)
+
     def class_scores(self, result: CellResult) -> ClassScores:
         confusion = _confusions(result).sum(axis=0)
         return np.where(confusion.sum(axis=1) > 0, class_iou(confusion), np.nan)
