@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from stl_backbones.errors import InputError
 from stl_backbones.metrics import AP_NUMBERS, ClassScores, Replicates, average_precision
-from stl_backbones.metrics.detection_ranking import NUM_THRESHOLDS, rank
+from stl_backbones.metrics.detection_ranking import NUM_THRESHOLDS, RankedDetections, rank
 from stl_backbones.records import CellResult
 from stl_backbones.report.numbers.aggregates import Findings
 from stl_backbones.report.numbers.format import MARKS_NOTE
@@ -89,9 +89,9 @@ def _metrics(name: str) -> Iterator[CellMetric]:
         )
 
 
-def _check_matches(result: CellResult, kind: str, classes: int) -> None:
+def _check_matches(ranked: RankedDetections, kind: str) -> None:
     """No more objects can be found than there are, at no threshold and of no area."""
-    ranked = rank(result.samples, kind, classes=classes)
+    classes = ranked.classes
     category = np.repeat(np.arange(classes), np.diff(ranked.first))
     if ((ranked.matched | ranked.ignored) >> NUM_THRESHOLDS).any():
         raise InputError(f"samples of '{kind}' must be bits of {NUM_THRESHOLDS} thresholds")
@@ -165,8 +165,11 @@ class _Detection(Task):
         few = class_resamples(len(counts), classes)
         for name, kind in _KINDS.items():
             if name == BOX or f"{kind}_score" in result.samples:
-                _check_matches(result, kind, classes)
-                found = average_precision(result.samples, kind, classes=classes, counts=counts)
+                ranked = rank(result.samples, kind, classes=classes)
+                _check_matches(ranked, kind)
+                found = average_precision(
+                    result.samples, kind, classes=classes, counts=counts, ranked=ranked
+                )
                 replicates |= {f"{name}_{number}": found.numbers[number] for number in AP_NUMBERS}
                 own = found.by_class
                 by_class[f"{name}_ap"] = ClassScores(own[0], own[1 : 1 + few].astype(np.float32))
