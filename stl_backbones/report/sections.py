@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Literal
 
@@ -301,11 +301,19 @@ class Curves:
 
 @dataclass(frozen=True)
 class DataFile:
-    """Unrounded numbers for other programs: the stem of a CSV file, its columns and lines."""
+    """Unrounded numbers for other programs: the stem of a CSV file, its columns and lines.
+
+    Attributes:
+        file: The stem.
+        header: The columns.
+        rows: The lines.
+        ends: First value of a line -> the values that follow its own, for all such lines.
+    """
 
     file: str
     header: Sequence[str]
     rows: Sequence[Sequence[Value | int]]
+    ends: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
