@@ -67,6 +67,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--per-image", action="store_true", help="write images.csv too: every image in every cell"
     )
+    parser.add_argument(
+        "--embed-pictures", action="store_true",
+        help="put the pictures that show_failures.py made into the page, not beside it",
+    )  # fmt: skip
     return parser
 
 
@@ -92,6 +96,7 @@ def _report(args: argparse.Namespace) -> int:
         require_lower_bound=args.require_lower_bound,
         resamples=args.resamples,
         per_image=args.per_image,
+        embed_pictures=args.embed_pictures,
     )
     print(f"{made.text}\nreport: {made.page}")
     for verdict in made.failed:

@@ -84,17 +84,47 @@ def evaluate(
     _check_apart(work_dir, data)
     corruptions = _named(corruptions)
     with in_python_words():
-        given, own, task_options = _sorted_out(said)
-        source, more = make_source(
-            model, data, given, classes=class_names(classes), label_ids=label_ids, ids=ids
-        )
-        asked = SweepOptions(
+        source, asked = find_sweep(
+            model, data, said, classes=classes, label_ids=label_ids, ids=ids,
             protocol=protocol or "", corruptions=corruptions, severities=severities, limit=limit,
-            task_options={**task_options, **more}, **own,
         )  # fmt: skip
         with show_progress(progress) as on_progress:
             folder = sweep(source, work_dir=work_dir, options=asked, on_progress=on_progress)
-    return load(folder)
+    result = load(folder)
+    result.sweep = source, asked
+    return result
+
+
+def find_sweep(
+    model: Any,
+    data: Any,
+    said: Mapping[str, Any],
+    *,
+    classes: Sequence[str] | str | Path | None = None,
+    label_ids: str | Sequence[int] | None = None,
+    ids: Sequence[str] | None = None,
+    **options: Any,
+) -> tuple[Source | PredictedSource, SweepOptions]:
+    """The model with its data, and the options of the sweep that arguments of `evaluate` mean.
+
+    Args:
+        model: See `evaluate`, as the following.
+        data: The data.
+        said: What else is said of the model, the sweep and the task.
+        classes: Class names.
+        label_ids: Of label maps.
+        ids: Of a sequence.
+        **options: Fields of `SweepOptions`, which ``said`` goes before.
+
+    Raises:
+        InputError: If something must be said.
+        UnknownNameError: If an argument is unknown.
+    """
+    given, own, task_options = _sorted_out(said)
+    source, more = make_source(
+        model, data, given, classes=class_names(classes), label_ids=label_ids, ids=ids
+    )
+    return source, SweepOptions(**{**options, **own}, task_options={**task_options, **more})
 
 
 def _named(corruptions: Sequence[str] | None) -> Sequence[str] | None:
@@ -199,4 +229,4 @@ def _view_options(given: Given, classes: tuple[str, ...] | None) -> dict[str, An
     return {name: value for name, value in said.items() if value is not None}
 
 
-__all__ = ["evaluate", "make_source"]
+__all__ = ["evaluate", "find_sweep", "make_source"]

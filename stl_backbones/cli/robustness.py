@@ -12,7 +12,8 @@ from typing import Any
 from stl_backbones.cli.any_model import Named, any_model, check_no_other_data
 from stl_backbones.cli.parser import greedy_advice
 from stl_backbones.cli.robustness_options import TASK_OPTIONS
-from stl_backbones.cli.tool import parse_options
+from stl_backbones.cli.sweep_command import keep_command
+from stl_backbones.cli.tool import is_main_process, parse_options
 from stl_backbones.copies.estimate import size_text
 from stl_backbones.corruptions import PROTOCOLS, get_protocol
 from stl_backbones.errors import InputError, unknown_name
@@ -42,15 +43,18 @@ def run(args: argparse.Namespace, *, progress: Callable[[Any], None] | None = No
         UnknownNameError: If a model, preset, protocol or corruption is unknown.
         MissingFileError: If something named is missing.
     """
-    source, work_dir, options = _prepared(args)
-    return sweep(
+    source, work_dir, options = prepared(args)
+    folder = sweep(
         source, work_dir=work_dir, options=options, launcher=args.launcher, on_progress=progress
     )
+    if is_main_process():
+        keep_command(args, folder)
+    return folder
 
 
 def dry_run(args: argparse.Namespace) -> str:
     """What a command line would take, one line per data set; nothing is written."""
-    source, work_dir, options = _prepared(args)
+    source, work_dir, options = prepared(args)
     return "\n".join(
         _describe_estimate(one)
         for one in estimate_sweep(
@@ -71,8 +75,8 @@ def _describe_estimate(one: SweepEstimate) -> str:
     )
 
 
-def _prepared(args: argparse.Namespace) -> tuple[Source | PredictedSource, Path, SweepOptions]:
-    """The model, the folder and what to sweep, by a command line."""
+def prepared(args: argparse.Namespace) -> tuple[Source | PredictedSource, Path, SweepOptions]:
+    """The model, the folder and what to sweep, by a command line; errors as of `run`."""
     named = _find_model(args)
     options = SweepOptions(
         protocol=args.protocol or "",
@@ -257,4 +261,4 @@ def _swallowed(args: argparse.Namespace) -> str:
     return greedy_advice([f"--{n.replace('_', '-')}" for n in options if getattr(args, n, None)])
 
 
-__all__ = ["dry_run", "list_presets", "report_command", "run"]
+__all__ = ["dry_run", "list_presets", "prepared", "report_command", "run"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import cast
 
@@ -33,7 +34,7 @@ from stl_backbones.report.read.provenance import (
     sources,
     warnings,
 )
-from stl_backbones.report.sections import Group, Overview, Report
+from stl_backbones.report.sections import Gallery, Group, Overview, Report
 from stl_backbones.report.tables import (
     aggregate_table,
     comparison_table,
@@ -43,6 +44,7 @@ from stl_backbones.report.tables import (
 from stl_backbones.report.tasks.base import Task
 
 MAX_PRECISION = 6
+_CLASS_NAME = re.compile(r"[A-Z]\w*Dataset")  # all that some data sets have for a name
 
 
 def make_contents(
@@ -51,6 +53,7 @@ def make_contents(
     precision: int = 1,
     compared: bool = False,
     verdicts: Sequence[Verdict] = (),
+    gallery: Gallery | None = None,
 ) -> Report:
     """Compute a report's contents.
 
@@ -59,6 +62,7 @@ def make_contents(
         precision: Decimals of printed percentages, 0 to 6.
         compared: Add the paired difference of two models.
         verdicts: Whether bounds are kept.
+        gallery: Pictures of failures.
 
     Raises:
         ValueError: If the precision is out of range, the paper has no rows for the protocol, or
@@ -68,7 +72,10 @@ def make_contents(
         raise InputError(f"precision must be in 0..{MAX_PRECISION}, got {precision}")
     runs, protocol = findings.runs, findings.protocol
     sections = (
-        *_head(findings, verdicts, precision=precision, compared=compared),
+        *_head(findings, verdicts, precision=precision),
+        *((gallery,) if gallery is not None and gallery.pictures else ()),
+        *_charts(findings),
+        *_tables(findings, precision=precision, compared=compared),
         *_details(findings, precision=precision),
     )
     shared = shared_facts(runs, protocol, findings.task)
@@ -90,7 +97,11 @@ def make_contents(
 def _title(findings: Findings) -> str:
     swept = next((run for run in findings.runs if run.swept), None)
     if swept is not None:
-        return f"Robustness on {data_name(swept.provenance)}"
+        name = data_name(swept.provenance)
+        if not _CLASS_NAME.fullmatch(name):
+            return f"Robustness on {name}"
+        labels = [run.label for run in findings.runs]
+        return f"Robustness of {labels[0] if len(labels) == 1 else f'{len(labels)} models'}"
     there = {name for run in findings.runs for name in run.sets}
     names = [title for name, title in findings.task.sets.items() if name in there]
     return f"Robustness on {' and '.join(names)}"
@@ -107,17 +118,30 @@ def _lead(findings: Findings) -> str:
     return f"{name} under {corruptions}, protocol {protocol.name}, {images} images"
 
 
-def _head(
-    findings: Findings, verdicts: Sequence[Verdict], *, precision: int, compared: bool
-) -> Iterator[object]:
+def _head(findings: Findings, verdicts: Sequence[Verdict], *, precision: int) -> Iterator[object]:
     """What a reader sees first."""
-    task = cast(Task, findings.task)
     if findings.swept:
         yield Overview(overview(findings, precision=precision))
-    yield cards(findings, task.card_extras, precision=precision)
+    yield cards(findings, cast(Task, findings.task).card_extras, precision=precision)
     if verdicts:
         yield requirement_table(verdicts)
-    yield from task.tables(findings)
+
+
+def _charts(findings: Findings) -> Iterator[object]:
+    """Numbers as colours and lines."""
+    corrupted = findings.swept and bool(findings.protocol.corruptions)
+    if corrupted:
+        yield heat_map(findings)
+    classes = class_map(findings) if findings.swept else None
+    if classes is not None:
+        yield classes
+    if corrupted:
+        yield severity_curves(findings)
+
+
+def _tables(findings: Findings, *, precision: int, compared: bool) -> Iterator[object]:
+    """The tables of models."""
+    yield from cast(Task, findings.task).tables(findings)
     yield aggregate_table(findings, "summary", precision=precision)
     if compared:
         differences = compare(findings)
@@ -126,16 +150,11 @@ def _head(
 
 
 def _details(findings: Findings, *, precision: int) -> Iterator[object]:
-    """Pictures, long tables, and numbers for other programs."""
+    """Long tables, and numbers for other programs."""
     if findings.swept and findings.protocol.corruptions:
-        yield heat_map(findings)
-        yield severity_curves(findings)
         by_corruption = aggregate_table(findings, "corruption", precision=precision)
         yield Group("By corruption", (by_corruption,), folded=True)
         yield Group("By severity", severity_tables(findings), folded=True)
-    by_corruption_and_class = class_map(findings) if findings.swept else None
-    if by_corruption_and_class is not None:
-        yield by_corruption_and_class
     breaking = breaking_table(findings)
     if breaking is not None:
         yield Group("Breaking points", (breaking,))

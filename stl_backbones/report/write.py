@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stl_backbones.errors import InputError
 from stl_backbones.report.contents import make_contents
+from stl_backbones.report.gallery import read_gallery, write_pictures
 from stl_backbones.report.numbers.aggregates import Findings
 from stl_backbones.report.numbers.breaking import check_bound, parse_bound
 from stl_backbones.report.numbers.means import mean_of_measured, parse_means
@@ -59,6 +60,7 @@ def make_report(
     resamples: int | None = None,
     seed: int = 0,
     per_image: bool = False,
+    embed_pictures: bool = False,
 ) -> ReportFiles:
     """Write the report of one or several models on one data set.
 
@@ -88,6 +90,8 @@ def make_report(
             detection, where they take their time.
         seed: Decides the resamples.
         per_image: Write ``images.csv`` too: every image in every cell.
+        embed_pictures: Put the pictures of failures that the folders hold into the page, and not
+            beside it.
 
     Raises:
         IncompleteRunsError: If cells are missing and ``partial`` is not set.
@@ -115,7 +119,10 @@ def make_report(
         check_bound(bound, task.main)
     findings = Findings(runs, chosen, task, draws, paper, own, bound)
     verdicts = judge(requirements, findings, by_interval=require_lower_bound)
-    report = make_contents(findings, precision=precision, compared=compare, verdicts=verdicts)
+    gallery, pictures = read_gallery(runs, embed=embed_pictures)
+    report = make_contents(
+        findings, precision=precision, compared=compare, verdicts=verdicts, gallery=gallery
+    )
     files = {
         "report.md": markdown.render(report),
         "table.tex": latex.render(report),
@@ -126,6 +133,7 @@ def make_report(
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         write_atomically(folder / name, text.encode())
+    write_pictures(folder, pictures)
     if per_image:
         write_images(folder / "images.csv", runs, chosen, findings.task)
     return ReportFiles(terminal.render(report), folder, folder / "index.html", verdicts)

@@ -45,7 +45,7 @@ def sweep(
         MissingFileError: If something named is missing.
     """
     place = Path(work_dir)
-    for scored, ranks in _opened(source, options, launcher):
+    for scored, ranks in open_sets(source, options, launcher):
         run_blocks(scored, place / scored.place, ranks, on_progress)
     return place
 
@@ -76,11 +76,11 @@ def estimate_sweep(
     place = Path(work_dir)
     return [
         estimate_set(scored, place / scored.place, ranks)
-        for scored, ranks in _opened(source, options, launcher)
+        for scored, ranks in open_sets(source, options, launcher)
     ]
 
 
-def _opened(
+def open_sets(
     source: Source | PredictedSource, options: SweepOptions, launcher: str
 ) -> Iterator[tuple[ScoredSet, Ranks]]:
     """Join the job, and open model and data sets."""
@@ -99,4 +99,4 @@ def _opened(
             yield scored, ranks
 
 
-__all__ = ["estimate_sweep", "sweep"]
+__all__ = ["estimate_sweep", "open_sets", "sweep"]

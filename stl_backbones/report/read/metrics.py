@@ -213,6 +213,27 @@ class TaskMetrics:
         sums = cast("tuple[SumMetric, ...]", self.cells)
         return {one.key: one.score_sums(one.terms(result).astype(np.float64), 1) for one in sums}
 
+    def image_scores(
+        self, result: CellResult, class_index: int | None = None
+    ) -> npt.NDArray[np.float64]:
+        """How well each image went, by which the worst are found.
+
+        Args:
+            result: The cell.
+            class_index: Only this class of the images; ``None``: all.
+
+        Returns:
+            ``(images,)``, the higher the better, in 0..1 for the tasks here; NaN for images without
+            anything to count. Here the main number of each image.
+
+        Raises:
+            InputError: If the task has no such scores by class.
+        """
+        if class_index is not None:
+            raise InputError(f"task '{self.name}' has no scores of an image's classes")
+        scores = self.score_images(result)[self.main.key]
+        return -scores if self.main.lower_is_better else scores
+
     def class_scorer(self, drawn: npt.NDArray[np.float32]) -> ClassScorer | None:
         """What scores the classes of a store's cells; ``None`` where `score_cell` does, or nothing.
 

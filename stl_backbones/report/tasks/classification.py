@@ -131,6 +131,16 @@ _CELLS = (
 
 
 class _Classification(Task):
+    def image_scores(
+        self, result: CellResult, class_index: int | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Half for the right class, half its probability; see `TaskMetrics.image_scores`."""
+        hit = _top1_terms(result)[:, 0].astype(np.float64)
+        scores = (hit + np.exp(-_nll_terms(result)[:, 0].astype(np.float64))) / 2
+        if class_index is None:
+            return scores
+        return np.where(_class_indices(result, "label") == class_index, scores, np.nan)
+
     def tables(self, findings: Findings) -> Iterator[Table]:
         if findings.swept:
             yield self._layout_of_table_2(findings)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from stl_backbones.errors import InputError
 from stl_backbones.metrics import AP_NUMBERS, ClassScores, Replicates, average_precision
-from stl_backbones.metrics.detection_ranking import NUM_THRESHOLDS, rank
+from stl_backbones.metrics.detection_ranking import NUM_THRESHOLDS, RankedDetections, rank
 from stl_backbones.records import CellResult
 from stl_backbones.report.numbers.aggregates import Findings
 from stl_backbones.report.numbers.format import MARKS_NOTE
@@ -89,9 +89,9 @@ def _metrics(name: str) -> Iterator[CellMetric]:
         )
 
 
-def _check_matches(result: CellResult, kind: str, classes: int) -> None:
+def _check_matches(ranked: RankedDetections, kind: str) -> None:
     """No more objects can be found than there are, at no threshold and of no area."""
-    ranked = rank(result.samples, kind, classes=classes)
+    classes = ranked.classes
     category = np.repeat(np.arange(classes), np.diff(ranked.first))
     if ((ranked.matched | ranked.ignored) >> NUM_THRESHOLDS).any():
         raise InputError(f"samples of '{kind}' must be bits of {NUM_THRESHOLDS} thresholds")
@@ -165,8 +165,11 @@ class _Detection(Task):
         few = class_resamples(len(counts), classes)
         for name, kind in _KINDS.items():
             if name == BOX or f"{kind}_score" in result.samples:
-                _check_matches(result, kind, classes)
-                found = average_precision(result.samples, kind, classes=classes, counts=counts)
+                ranked = rank(result.samples, kind, classes=classes)
+                _check_matches(ranked, kind)
+                found = average_precision(
+                    result.samples, kind, classes=classes, counts=counts, ranked=ranked
+                )
                 replicates |= {f"{name}_{number}": found.numbers[number] for number in AP_NUMBERS}
                 own = found.by_class
                 by_class[f"{name}_ap"] = ClassScores(own[0], own[1 : 1 + few].astype(np.float32))
@@ -181,6 +184,28 @@ class _Detection(Task):
             parts.append(self.score_cell(part, drawn).replicates)
         keys = parts[0] if parts else ()
         return {key: np.concatenate([part[key][1:] for part in parts]) for key in keys}
+
+    def image_scores(
+        self, result: CellResult, class_index: int | None = None
+    ) -> npt.NDArray[np.float64]:
+        """An F score of each image at IoU .5, of boxes; see `TaskMetrics.image_scores`.
+
+        Detections count as much as their scores: twice those that find an object, divided by all of
+        them and the number of objects. COCO's AP of single images says little, and takes long.
+        """
+        samples, images = result.samples, np.arange(len(result.image_ids))
+        detected = np.repeat(images, samples["bbox_detections"])
+        objects = np.repeat(images, samples["objects"])
+        counts = samples["bbox_ignored"][:, 0] & 1 == 0
+        real = samples["object_counted"][:, 0]
+        if class_index is not None:
+            counts = counts & (samples["bbox_category"] == class_index)
+            real = real & (samples["object_category"] == class_index)
+        weights = np.where(counts, samples["bbox_score"], 0).astype(np.float64)
+        right = weights * (samples["bbox_matched"][:, 0] & 1 == 1)
+        there = np.bincount(objects, real, len(images))
+        found, given = (np.bincount(detected, each, len(images)) for each in (right, weights))
+        return np.where(there > 0, 2 * found / np.maximum(given + there, 1e-12), np.nan)
 
     def check_files(self, result: CellResult, folder: Path) -> None:
         """The detections may be left out of a copy; others may not stand in for them."""

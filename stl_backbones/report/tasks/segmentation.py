@@ -43,6 +43,18 @@ def _confusions(result: CellResult) -> npt.NDArray[np.integer]:
 
 
 class _Segmentation(Task):
+    def image_scores(
+        self, result: CellResult, class_index: int | None = None
+    ) -> npt.NDArray[np.float64]:
+        """The mIoU of each image, or a class's IoU; see `TaskMetrics.image_scores`."""
+        if class_index is None:
+            return super().image_scores(result)
+        confusions = _confusions(result)
+        own = confusions[:, class_index, class_index]
+        truth = confusions[:, class_index].sum(axis=1)
+        union = truth + confusions[:, :, class_index].sum(axis=1) - own
+        return np.where(truth > 0, own / np.maximum(union, 1), np.nan)
+
     def class_scorer(self, drawn: npt.NDArray[np.float32]) -> ClassScorer:
         """IoU of each class, from sums over the drawn images."""
         counts = drawn.T

@@ -58,7 +58,7 @@ class PlainVersions(Versions):
 
     def make(self, index: int, cell: Cell) -> tuple[tuple[int, int], Any]:
         """Height and width of a version, and what the model takes of it."""
-        image = self._image(index, cell)
+        image = self.pixels = self._image(index, cell)
         return (image.shape[0], image.shape[1]), self._prepare(image)
 
     def _image(self, index: int, cell: Cell) -> Pixels:
