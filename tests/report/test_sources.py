@@ -95,7 +95,8 @@ def test_every_table_states_what_was_measured(make, task, paper):
 def test_every_table_is_marked(make, task, fields, mark):
     made = make_report([make(task, **fields)], partial="without" in fields, resamples=0)
     for kind, text in tables_of(made.folder):
-        assert mark in text.replace("\\", ""), kind
+        named = mark.replace(" 1", "") if kind == "HTML" else mark  # the page's head names files
+        assert named in text.replace("\\", ""), kind
     for name, row in rows_of(made.folder):
         assert mark in row["remarks"], name
 
@@ -111,7 +112,7 @@ def test_the_page_says_it_once_and_every_caption_in_a_word(make, fields, mark):
         assert f'<span class="flag">{word[0] if word else "NOTED"}</span>' in caption
         assert "protocol stl-cityscapes-c" in caption
     assert page.count("Measured: protocol") == 1
-    assert page.count(f'<p class="warning">{mark}') == 1 or not word
+    assert page.count(f'<p class="warning">{mark.replace(" 1", "")}') == (1 if word else 0)
 
 
 def test_an_approximate_engine_is_the_one_of_a_protocol_without_published_numbers(make):

@@ -70,7 +70,7 @@ def test_the_page_holds_no_markup_of_the_names(report):
     tags = {name.lower() for name in re.findall(r"<\s*([a-zA-Z]+)", page)}
     assert tags.isdisjoint({"img", "iframe", "object", "embed", "link", "form"})
     assert re.search(r"<a [^>]*href=\"(?!#)", page) is None
-    assert not re.search(r"<[^>]*\son\w+\s*=", page)
+    assert not re.search(r"<[^>]*\son\w+\s*=", re.sub(r'"[^"<>]*"', '""', page))
     assert page.count("</style>") == page.count("<script") == page.count("</script>") == 1
     for name in (SCRIPT, IMAGE, STYLE, LINK):
         assert markupsafe.escape(name) in page
