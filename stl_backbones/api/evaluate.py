@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from stl_backbones.api.progress import show_progress
 from stl_backbones.api.result import Result, load
+from stl_backbones.api.words import in_python_words
 from stl_backbones.errors import InputError, unknown_name
 from stl_backbones.robustness.items import class_names
 from stl_backbones.robustness.options import SweepOptions
@@ -82,16 +83,17 @@ def evaluate(
     """
     _check_apart(work_dir, data)
     corruptions = _named(corruptions)
-    given, own, task_options = _sorted_out(said)
-    source, more = make_source(
-        model, data, given, classes=class_names(classes), label_ids=label_ids, ids=ids
-    )
-    asked = SweepOptions(
-        protocol=protocol or "", corruptions=corruptions, severities=severities, limit=limit,
-        task_options={**task_options, **more}, **own,
-    )  # fmt: skip
-    with show_progress(progress) as on_progress:
-        folder = sweep(source, work_dir=work_dir, options=asked, on_progress=on_progress)
+    with in_python_words():
+        given, own, task_options = _sorted_out(said)
+        source, more = make_source(
+            model, data, given, classes=class_names(classes), label_ids=label_ids, ids=ids
+        )
+        asked = SweepOptions(
+            protocol=protocol or "", corruptions=corruptions, severities=severities, limit=limit,
+            task_options={**task_options, **more}, **own,
+        )  # fmt: skip
+        with show_progress(progress) as on_progress:
+            folder = sweep(source, work_dir=work_dir, options=asked, on_progress=on_progress)
     return load(folder)
 
 

@@ -25,6 +25,12 @@ from stl_backbones.results.lock import locked
 from stl_backbones.results.run_record import decode_run, encode_run
 
 _SEVERITIES = range(1, 6)
+# Hashes say nothing to a reader: what they are of.
+_MEANING = {
+    "checkpoint_sha256": "checkpoint_sha256, of the weights or the version of the model",
+    "config_sha256": "config_sha256, of the config, or what decides predictions beside the weights",
+    "dataset_fingerprint": "dataset_fingerprint, of the images and their truth",
+}
 
 
 class CellStore:
@@ -68,7 +74,7 @@ class CellStore:
         differences = recorded.differences(provenance)
         if differences:
             told = "; ".join(
-                f"{name}: there {_short(there)}, now {_short(now)}"
+                f"{_MEANING.get(name, name)}: there {_short(there)}, now {_short(now)}"
                 for name, (there, now) in differences.items()
             )
             raise InputError(
