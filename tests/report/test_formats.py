@@ -16,7 +16,8 @@ from stl_backbones.report.render import latex, markdown
 from stl_backbones.report.write import make_report
 from stl_backbones.results import CellStore
 
-FILES = ("aggregates.csv", "cells.csv", "index.html", "report.md", "table.csv", "table.tex")
+FILES = ("aggregates.csv", "cells.csv", "classes.csv", "flows.csv", "index.html", "report.md", "table.csv",
+         "table.tex")  # fmt: skip
 
 
 def texts(folder):
@@ -45,7 +46,9 @@ def test_the_main_row_is_rounded_percent_in_the_layout_of_table_13(make_store):
 def test_markdown_columns_are_aligned(make_store):
     text = report_of([make_store(model="a|b <x>")])["report.md"]
     tables = re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)
-    assert len(tables) == 2 + 1 + 5 + 1  # main and aggregates, by corruption, severity, class
+    assert (
+        len(tables) == 2 + 1 + 5 + 1 + 1
+    )  # main, aggregates, by corruption, severity, flows, class
     for table in tables:
         assert len({len(line) for line in table.splitlines()}) == 1
     assert r"a\|b \<x\>" in text
