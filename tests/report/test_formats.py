@@ -16,8 +16,10 @@ from stl_backbones.report.render import latex, markdown
 from stl_backbones.report.write import make_report
 from stl_backbones.results import CellStore
 
-FILES = ("aggregates.csv", "cells.csv", "classes.csv", "flows.csv", "index.html", "report.md", "table.csv",
-         "table.tex")  # fmt: skip
+FILES = (
+    "aggregates.csv", "cells.csv", "classes.csv", "flows.csv", "index.html", "report.md",
+    "table.csv", "table.tex",
+)  # fmt: skip
 
 
 def texts(folder):

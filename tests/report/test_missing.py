@@ -24,7 +24,7 @@ SMALL = Protocol(
     {"fog": (1, 2), "snow": (1, 3), "shot_noise": (2,)},
 )
 CELLS = SMALL.cells()
-HITS = {cell: 3 + index for index, cell in enumerate(CELLS)}  # of 20 images
+HITS = {cell: 4 + index for index, cell in enumerate(CELLS)}  # of 20 images: some of each class
 
 
 @pytest.fixture
