@@ -18,6 +18,7 @@ _EPILOG = """examples:
   python tools/report.py work_dirs/fan_b work_dirs/stl_fan_b --compare
   python tools/report.py work_dirs/stl_fan_b --require 'average >= 0.60' --require 'fog/5 >= 0.30'
   python tools/report.py work_dirs/stl_fan_b --mean winter=snow,frost
+  python tools/report.py work_dirs/stl_fan_b --slices weather.csv --slices brightness
 docs/reports.md tells how to read the tables.
 """
 
@@ -61,6 +62,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--per-image", action="store_true", help="write images.csv too: every image in every cell"
     )
+    parser.add_argument(
+        "--slices", action="append", default=[], metavar="FILE.csv|PROPERTY",
+        help="all numbers by the columns of a file (image id, then columns), or by brightness, "
+        "contrast, class-share:NAME, object-size; may be repeated",
+    )  # fmt: skip
     return parser
 
 
@@ -85,6 +91,7 @@ def _report(args: argparse.Namespace) -> int:
         require_lower_bound=args.require_lower_bound,
         resamples=args.resamples,
         per_image=args.per_image,
+        slices=args.slices,
     )
     print(f"{made.text}\nreport: {made.page}")
     for verdict in made.failed:

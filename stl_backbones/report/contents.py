@@ -9,6 +9,7 @@ from stl_backbones.report.data import aggregate_file, cell_file, comparison_file
 from stl_backbones.report.numbers.aggregates import Findings
 from stl_backbones.report.numbers.comparison import compare
 from stl_backbones.report.numbers.requirements import Verdict
+from stl_backbones.report.numbers.slices import SlicedColumn
 from stl_backbones.report.pictures import cards, heat_map, severity_curves
 from stl_backbones.report.read.provenance import (
     data_name,
@@ -20,6 +21,7 @@ from stl_backbones.report.read.provenance import (
     warnings,
 )
 from stl_backbones.report.sections import Group, Report
+from stl_backbones.report.slice_tables import slice_sections
 from stl_backbones.report.tables import (
     aggregate_table,
     class_table,
@@ -38,6 +40,7 @@ def make_contents(
     precision: int = 1,
     compared: bool = False,
     verdicts: Sequence[Verdict] = (),
+    slices: Sequence[SlicedColumn] = (),
 ) -> Report:
     """Compute a report's contents.
 
@@ -46,6 +49,7 @@ def make_contents(
         precision: Decimals of printed percentages, 0 to 6.
         compared: Add the paired difference of two models.
         verdicts: Whether bounds are kept.
+        slices: The data set cut by properties of its images.
 
     Raises:
         ValueError: If the precision is out of range, the paper has no rows for the protocol, or
@@ -56,6 +60,7 @@ def make_contents(
     runs, protocol = findings.runs, findings.protocol
     sections = (
         *_head(findings, verdicts, precision=precision, compared=compared),
+        *slice_sections(findings, slices, precision=precision),
         *_details(findings, precision=precision),
     )
     shared = shared_facts(runs, protocol, findings.task)

@@ -11,10 +11,12 @@ from stl_backbones.report.contents import make_contents
 from stl_backbones.report.numbers.aggregates import Findings
 from stl_backbones.report.numbers.means import mean_of_measured, parse_means
 from stl_backbones.report.numbers.requirements import Verdict, judge, parse_requirement
+from stl_backbones.report.numbers.slices import cut_findings
 from stl_backbones.report.per_image import write_images
 from stl_backbones.report.read.cells import Draws
 from stl_backbones.report.read.metrics import find_task
 from stl_backbones.report.read.runs import default_resamples, read_runs
+from stl_backbones.report.read.slice_columns import find_columns
 from stl_backbones.report.render import csv_files, html, latex, markdown, terminal
 from stl_backbones.results.atomic import write_atomically
 
@@ -57,6 +59,7 @@ def make_report(
     resamples: int | None = None,
     seed: int = 0,
     per_image: bool = False,
+    slices: str | Path | Sequence[str | Path] = (),
 ) -> ReportFiles:
     """Write the report of one or several models on one data set.
 
@@ -83,6 +86,8 @@ def make_report(
             detection, where they take their time.
         seed: Decides the resamples.
         per_image: Write ``images.csv`` too: every image in every cell.
+        slices: CSV files (image id, then columns of one's own) and properties of images, such as
+            ``'brightness'``: all numbers for each of their values, and ``slices.csv``.
 
     Raises:
         IncompleteRunsError: If cells are missing and ``partial`` is not set.
@@ -106,7 +111,15 @@ def make_report(
     own = {**mean_of_measured(runs, chosen), **parse_means(means, chosen)}
     findings = Findings(runs, chosen, find_task(runs[0].provenance.task), draws, paper, own)
     verdicts = judge(requirements, findings, by_interval=require_lower_bound)
-    report = make_contents(findings, precision=precision, compared=compare, verdicts=verdicts)
+    asked = [slices] if isinstance(slices, str | Path) else slices
+    columns = find_columns(asked, runs, findings.task) if asked else ()
+    report = make_contents(
+        findings,
+        precision=precision,
+        compared=compare,
+        verdicts=verdicts,
+        slices=cut_findings(findings, columns),
+    )
     files = {
         "report.md": markdown.render(report),
         "table.tex": latex.render(report),

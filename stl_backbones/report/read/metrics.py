@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -17,6 +17,9 @@ from stl_backbones.records import CellResult, Provenance
 DEFAULT_RESAMPLES = 1000
 
 ClassScores = npt.NDArray[np.float64]
+# Of a cell and what stands behind the property's colon: the values in the order of tables, and each
+# image's, empty for an image that is in no slice.
+ImageProperty = Callable[[CellResult, str], tuple[Sequence[str], Sequence[str]]]
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,7 @@ class TaskMetrics:
         has_corruption_error: Whether mCE is reported.
         resamples: How many a report makes when none are asked for.
         image_samples: Samples of one number an image, which the file of images shows as they are.
+        properties: Name -> what cuts the data set into slices by that property of its images.
     """
 
     name: str
@@ -151,6 +155,7 @@ class TaskMetrics:
     has_corruption_error: bool = False
     resamples: int = DEFAULT_RESAMPLES
     image_samples: tuple[str, ...] = ()
+    properties: Mapping[str, ImageProperty] = field(default_factory=dict)
 
     @property
     def main(self) -> CellMetric:
@@ -178,6 +183,17 @@ class TaskMetrics:
         """
         sums = cast("tuple[SumMetric, ...]", self.cells)
         return {one.key: one.score_sums(one.terms(result).astype(np.float64), 1) for one in sums}
+
+    def images_of(self, result: CellResult, images: npt.NDArray[np.integer]) -> CellResult:
+        """A few images of a cell, as if there were no others; here of one row an image.
+
+        Args:
+            result: The cell.
+            images: Positions, in rising order.
+        """
+        ids = tuple(result.image_ids[index] for index in images)
+        samples = {name: rows[images] for name, rows in result.samples.items()}
+        return replace(result, image_ids=ids, samples=samples)
 
     def class_scores(self, result: CellResult) -> ClassScores | None:
         """``(classes,)`` scores by class, where the task has them; see `CellScores`."""

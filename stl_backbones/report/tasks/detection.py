@@ -33,6 +33,7 @@ from stl_backbones.report.tables import (
     size_column,
 )
 from stl_backbones.report.tasks.base import Task, register_task
+from stl_backbones.report.tasks.image_properties import object_share_slices, object_size_slices
 from stl_backbones.results.detections import DETECTIONS_DIGEST, detections_path, has_its_detections
 
 NOT_CORRUPTED = (
@@ -117,20 +118,6 @@ def _table_5_rows(columns: Sequence[Column]) -> tuple[Row, ...]:
     )
 
 
-def _images_from(result: CellResult, start: int) -> CellResult:
-    """A few images of a cell, with their detections and objects."""
-    images = slice(start, start + _AT_ONCE)
-    samples = {"image_number": result.samples["image_number"][images]}
-    for counted, names in _COUNTED.items():
-        if counted in result.samples:
-            counts = result.samples[counted]
-            first = int(counts[:start].sum())
-            rows = slice(first, first + int(counts[images].sum()))
-            samples |= {counted: counts[images]}
-            samples |= {name: result.samples[name][rows] for name in names}
-    return replace(result, image_ids=result.image_ids[images], samples=samples)
-
-
 class _Detection(Task):
     def score_cell(self, result: CellResult, counts: npt.NDArray[np.float32]) -> CellScores:
         images, ids = result.samples.get("image_number"), len(result.image_ids)
@@ -153,11 +140,26 @@ class _Detection(Task):
         """Score each image as if it were the whole data set; see `TaskMetrics.score_images`."""
         parts = []
         for start in range(0, len(result.image_ids), _AT_ONCE):
-            part = _images_from(result, start)
+            part = self.images_of(
+                result, np.arange(len(result.image_ids))[start : start + _AT_ONCE]
+            )
             drawn = np.eye(len(part.image_ids), dtype=np.float32)  # each resample is one image
             parts.append(self.score_cell(part, drawn).replicates)
         keys = parts[0] if parts else ()
         return {key: np.concatenate([part[key][1:] for part in parts]) for key in keys}
+
+    def images_of(self, result: CellResult, images: npt.NDArray[np.integer]) -> CellResult:
+        """A few images of a cell, with their detections and objects."""
+        samples = {"image_number": result.samples["image_number"][images]}
+        chosen = np.isin(np.arange(len(result.image_ids)), images)
+        for counted, names in _COUNTED.items():
+            if counted in result.samples:
+                counts = result.samples[counted]
+                rows = np.repeat(chosen, counts)
+                samples |= {counted: counts[images]}
+                samples |= {name: result.samples[name][rows] for name in names}
+        ids = tuple(result.image_ids[index] for index in images)
+        return replace(result, image_ids=ids, samples=samples)
 
     def check_files(self, result: CellResult, folder: Path) -> None:
         """The detections may be left out of a copy; others may not stand in for them."""
@@ -227,6 +229,7 @@ DETECTION = register_task(
         cells=(*_metrics(BOX), *_metrics(MASK)),
         truth=("image_number", "objects", "object_category", "object_counted"),
         class_score="Box AP",
+        properties={"class-share": object_share_slices, "object-size": object_size_slices},
         wording=Wording("mPC", "rPC", "mPC", "rPC"),
         aliases={"mpc": "average", "rpc": "retention"},
         companions=("coco-c",),

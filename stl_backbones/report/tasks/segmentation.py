@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -10,6 +12,7 @@ from stl_backbones.metrics import class_iou, iou_terms, mean_iou_of_terms
 from stl_backbones.records import CellResult
 from stl_backbones.report.read.metrics import ClassScores, SumMetric
 from stl_backbones.report.tasks.base import Task, register_task
+from stl_backbones.report.tasks.image_properties import share_slices
 
 _MOST_PIXELS = 2**53  # beyond it float64, in which resamples are summed, skips integers
 
@@ -35,6 +38,12 @@ def _confusions(result: CellResult) -> npt.NDArray[np.integer]:
     return samples.astype(np.int64, copy=False)
 
 
+def _class_share(result: CellResult, name: str) -> tuple[Sequence[str], Sequence[str]]:
+    """Slices by the share of an image's counted pixels that are of a class."""
+    pixels = _confusions(result).sum(axis=2)
+    return share_slices(result, name, pixels)
+
+
 class _Segmentation(Task):
     def class_scores(self, result: CellResult) -> ClassScores:
         confusion = _confusions(result).sum(axis=0)
@@ -53,6 +62,7 @@ SEGMENTATION = register_task(
             ),
         ),
         class_score="IoU",
+        properties={"class-share": _class_share},
         paper_protocols=("stl-cityscapes-c",),
         paper_data="Cityscapes val",
     )
