@@ -8,7 +8,13 @@ from stl_backbones.metrics.bootstrap import (
     resample_counts,
     weighted_sums,
 )
-from stl_backbones.metrics.calibration import NUM_BINS, calibration_error, calibration_terms
+from stl_backbones.metrics.calibration import (
+    NUM_BINS,
+    binned_error,
+    binned_terms,
+    calibration_error,
+    calibration_terms,
+)
 from stl_backbones.metrics.classification import hits, mean_of_terms
 from stl_backbones.metrics.corruption_error import (
     ALEXNET_CLEAN_ERROR,
@@ -49,6 +55,8 @@ __all__ = [
     "Replicates",
     "Score",
     "average_precision",
+    "binned_error",
+    "binned_terms",
     "calibration_error",
     "calibration_terms",
     "class_iou",

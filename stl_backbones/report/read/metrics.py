@@ -34,6 +34,8 @@ class CellMetric:
         lower_is_better: As for errors.
         has_retention: Whether the share of it that corruptions leave is reported.
         needs: What only some models give, ``'masks'`` for example; the others have no such number.
+        sample: The sample that it is made of, where cells of before lack it: of these it is not
+            reported. Empty for a number that every cell has.
     """
 
     key: str
@@ -43,6 +45,7 @@ class CellMetric:
     lower_is_better: bool = False
     has_retention: bool = False
     needs: str = ""
+    sample: str = ""
 
     @property
     def shown_unit(self) -> str:
@@ -172,8 +175,7 @@ class TaskMetrics:
         Raises:
             ValueError: If the samples are impossible.
         """
-        sums = cast("tuple[SumMetric, ...]", self.cells)
-        return CellScores(replicate(result, sums, counts), self.class_scores(result))
+        return CellScores(replicate(result, self.sums(result), counts), self.class_scores(result))
 
     def score_images(self, result: CellResult) -> dict[str, npt.NDArray[np.float64]]:
         """Score each image as if it were the whole data set.
@@ -181,8 +183,15 @@ class TaskMetrics:
         Returns:
             Metric key -> ``(images,)``; without the metrics that the model does not have.
         """
-        sums = cast("tuple[SumMetric, ...]", self.cells)
-        return {one.key: one.score_sums(one.terms(result).astype(np.float64), 1) for one in sums}
+        return {
+            one.key: one.score_sums(one.terms(result).astype(np.float64), 1)
+            for one in self.sums(result)
+        }
+
+    def sums(self, result: CellResult) -> tuple[SumMetric, ...]:
+        """The numbers that are sums over images, of those whose sample the cell has."""
+        found = (one for one in self.cells if not one.sample or one.sample in result.samples)
+        return cast("tuple[SumMetric, ...]", tuple(found))
 
     def images_of(self, result: CellResult, images: npt.NDArray[np.integer]) -> CellResult:
         """A few images of a cell, as if there were no others; here of one row an image.

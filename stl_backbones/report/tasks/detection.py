@@ -16,14 +16,25 @@ import numpy as np
 import numpy.typing as npt
 
 from stl_backbones.errors import InputError
-from stl_backbones.metrics import AP_NUMBERS, Replicates, average_precision
+from stl_backbones.metrics import AP_NUMBERS, Replicates, average_precision, binned_error
+from stl_backbones.metrics.detection_calibration import (
+    LEAST_SCORE,
+    detection_calibration_terms,
+    has_confidences,
+)
 from stl_backbones.metrics.detection_ranking import NUM_THRESHOLDS, rank
 from stl_backbones.records import CellResult
 from stl_backbones.report.numbers.aggregates import Findings
 from stl_backbones.report.numbers.format import MARKS_NOTE
 from stl_backbones.report.numbers.keys import AVERAGE, CLEAN_KEY, RETENTION
 from stl_backbones.report.paper.tables import fraction, published_row, read_paper_table
-from stl_backbones.report.read.metrics import CellMetric, CellScores, Wording
+from stl_backbones.report.read.metrics import (
+    CellMetric,
+    CellScores,
+    SumMetric,
+    Wording,
+    replicate,
+)
 from stl_backbones.report.sections import Column, Row, Table, Value
 from stl_backbones.report.tables import (
     AVERAGE_MEANING,
@@ -84,6 +95,16 @@ def _metrics(name: str) -> Iterator[CellMetric]:
         )
 
 
+_CALIBRATION = SumMetric(
+    "ece", "D-ECE",
+    "detection calibration error: gap between scores and the share of boxes that have an object at "
+    f"IoU .50, of boxes from score {LEAST_SCORE:g}, 15 bins of equal width over the data set",
+    terms=lambda result: detection_calibration_terms(result.samples, "bbox"),
+    score_sums=lambda sums, _: binned_error(sums),
+    lower_is_better=True, centred=True, needs="scores in 0..1", sample="bbox_score",
+)  # fmt: skip
+
+
 def _check_matches(result: CellResult, kind: str, classes: int) -> None:
     """No more objects can be found than there are, at no threshold and of no area."""
     ranked = rank(result.samples, kind, classes=classes)
@@ -134,6 +155,8 @@ class _Detection(Task):
                 found = average_precision(result.samples, kind, classes=classes, counts=counts)
                 replicates |= {f"{name}_{number}": found.numbers[number] for number in AP_NUMBERS}
                 by_class = found.by_class if name == BOX else by_class
+        if has_confidences(result.samples, "bbox"):
+            replicates |= replicate(result, [_CALIBRATION], counts)
         return CellScores(replicates, by_class)
 
     def score_images(self, result: CellResult) -> dict[str, npt.NDArray[np.float64]]:
@@ -146,7 +169,10 @@ class _Detection(Task):
             drawn = np.eye(len(part.image_ids), dtype=np.float32)  # each resample is one image
             parts.append(self.score_cell(part, drawn).replicates)
         keys = parts[0] if parts else ()
-        return {key: np.concatenate([part[key][1:] for part in parts]) for key in keys}
+        found = {key: np.concatenate([part[key][1:] for part in parts]) for key in keys}
+        if _CALIBRATION.key in found:  # resamples are centred, and these are none
+            found[_CALIBRATION.key] = binned_error(_CALIBRATION.terms(result))
+        return found
 
     def images_of(self, result: CellResult, images: npt.NDArray[np.integer]) -> CellResult:
         """A few images of a cell, with their detections and objects."""
@@ -226,7 +252,7 @@ class _Detection(Task):
 DETECTION = register_task(
     _Detection(
         name="detection",
-        cells=(*_metrics(BOX), *_metrics(MASK)),
+        cells=(*_metrics(BOX), *_metrics(MASK), _CALIBRATION),
         truth=("image_number", "objects", "object_category", "object_counted"),
         class_score="Box AP",
         properties={"class-share": object_share_slices, "object-size": object_size_slices},

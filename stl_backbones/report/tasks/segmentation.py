@@ -8,12 +8,19 @@ import numpy as np
 import numpy.typing as npt
 
 from stl_backbones.errors import InputError
-from stl_backbones.metrics import class_iou, iou_terms, mean_iou_of_terms
+from stl_backbones.metrics import (
+    binned_error,
+    binned_terms,
+    class_iou,
+    iou_terms,
+    mean_iou_of_terms,
+)
 from stl_backbones.records import CellResult
 from stl_backbones.report.read.metrics import ClassScores, SumMetric
 from stl_backbones.report.tasks.base import Task, register_task
 from stl_backbones.report.tasks.image_properties import share_slices
 
+_CALIBRATION = "pixel_calibration"
 _MOST_PIXELS = 2**53  # beyond it float64, in which resamples are summed, skips integers
 
 
@@ -38,6 +45,18 @@ def _confusions(result: CellResult) -> npt.NDArray[np.integer]:
     return samples.astype(np.int64, copy=False)
 
 
+def _calibration_terms(result: CellResult) -> npt.NDArray[np.floating]:
+    """Gaps of the bins, and pixels, which the confusion matrices count too."""
+    binned = result.samples[_CALIBRATION]
+    images, pixels = len(result.image_ids), _confusions(result).sum(axis=(1, 2))
+    terms = binned_terms(binned)
+    if len(terms) != images or (terms[:, -1] != pixels).any():
+        raise InputError(
+            f"sample '{_CALIBRATION}' must count the pixels of sample 'confusion_matrix'"
+        )
+    return terms
+
+
 def _class_share(result: CellResult, name: str) -> tuple[Sequence[str], Sequence[str]]:
     """Slices by the share of an image's counted pixels that are of a class."""
     pixels = _confusions(result).sum(axis=2)
@@ -59,6 +78,13 @@ SEGMENTATION = register_task(
                 "mean IoU over classes, from the confusion matrix summed over all images",
                 terms=lambda result: iou_terms(_confusions(result)),
                 score_sums=lambda sums, _: mean_iou_of_terms(sums), has_retention=True,
+            ),
+            SumMetric(
+                "ece", "ECE",
+                "expected calibration error of pixels, 15 bins of equal width over the data set",
+                terms=_calibration_terms, score_sums=lambda sums, _: binned_error(sums),
+                lower_is_better=True, centred=True, needs="scores of pixels",
+                sample=_CALIBRATION,
             ),
         ),
         class_score="IoU",
