@@ -31,6 +31,8 @@ _ROUNDED = 0.0051  # percent: mmseg rounds to hundredths
 class SegmentationSet(ConfusionScores, DenseSet):
     """A segmentation model on its images, see `ScoredSet`."""
 
+    scores_kind: Kind | None = None  # of its class scores
+
     def check_model(self) -> None:
         """Refuse a model of other classes than the data's."""
         self.check_classes()
