@@ -59,7 +59,7 @@ def _table(findings: Findings, column: SlicedColumn, place: int, precision: int)
         *(
             row(first.title, [text(part[name]) for part in parts])
             for name, first in whole.items()
-            if _is_shown(first)
+            if _is_shown(first) and any(part[name].value is not None for part in parts)
         ),
     ]
     left_out = (
