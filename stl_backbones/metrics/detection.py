@@ -47,7 +47,7 @@ class AveragePrecision:
     Attributes:
         numbers: A name of `AP_NUMBERS` -> ``(1 + resamples,)`` fractions, of the data set and of
             each resample. 0 where nothing was detected, NaN where there is no object of that area.
-        by_class: ``(classes,)`` AP; NaN for a class without objects.
+        by_class: ``(1 + resamples, classes)`` AP likewise; NaN for a class without objects.
     """
 
     numbers: Mapping[str, Replicates]
@@ -86,10 +86,10 @@ def average_precision(
         name: _mean_of_known(parts[:, area, thresholds])
         for name, (thresholds, area) in _NUMBERS.items()
     }
-    by_class = parts[0, 0].mean(axis=0)
+    by_class = parts[:, 0].mean(axis=1)
     if (ranked.place >= _AP_DETECTIONS).any():
         best = _all_precisions(ranked.best(_AP_DETECTIONS), counts)[:, 0]
-        numbers["ap"], by_class = _mean_of_known(best), best[0].mean(axis=0)
+        numbers["ap"], by_class = _mean_of_known(best), best.mean(axis=1)
     return AveragePrecision(numbers, by_class)
 
 

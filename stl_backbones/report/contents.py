@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 from stl_backbones.errors import InputError
-from stl_backbones.report.data import aggregate_file, cell_file, comparison_file, model_records
+from stl_backbones.report.class_data import breaking_file, class_file, flow_file
+from stl_backbones.report.class_tables import (
+    breaking_table,
+    class_map,
+    class_table,
+    flow_tables,
+)
+from stl_backbones.report.data import (
+    aggregate_file,
+    cell_file,
+    comparison_file,
+    model_records,
+)
 from stl_backbones.report.numbers.aggregates import Findings
 from stl_backbones.report.numbers.comparison import compare
+from stl_backbones.report.numbers.overview import overview
 from stl_backbones.report.numbers.requirements import Verdict
 from stl_backbones.report.numbers.slices import SlicedColumn
 from stl_backbones.report.pictures import cards, heat_map, severity_curves
@@ -20,16 +34,15 @@ from stl_backbones.report.read.provenance import (
     sources,
     warnings,
 )
-from stl_backbones.report.sections import Group, Report
+from stl_backbones.report.sections import Group, Overview, Report
 from stl_backbones.report.slice_tables import slice_sections
 from stl_backbones.report.tables import (
     aggregate_table,
-    class_table,
     comparison_table,
     requirement_table,
     severity_tables,
 )
-from stl_backbones.report.tasks.base import get_task
+from stl_backbones.report.tasks.base import Task
 
 MAX_PRECISION = 6
 
@@ -93,6 +106,8 @@ def _lead(findings: Findings) -> str:
     images = next((run.provenance.num_images for run in findings.runs if run.swept), 0)
     if not findings.swept:
         return f"{name} on sets of other images"
+    if not protocol.corruptions:
+        return f"{name}, protocol {protocol.name}, {images} images"
     corruptions = f"{len(protocol.corruptions)} corruptions"
     return f"{name} under {corruptions}, protocol {protocol.name}, {images} images"
 
@@ -101,7 +116,9 @@ def _head(
     findings: Findings, verdicts: Sequence[Verdict], *, precision: int, compared: bool
 ) -> Iterator[object]:
     """What a reader sees first."""
-    task = get_task(findings.task.name)
+    task = cast(Task, findings.task)
+    if findings.swept:
+        yield Overview(overview(findings, precision=precision))
     yield cards(findings, task.card_extras, precision=precision)
     if verdicts:
         yield requirement_table(verdicts)
@@ -115,12 +132,23 @@ def _head(
 
 def _details(findings: Findings, *, precision: int) -> Iterator[object]:
     """Pictures, long tables, and numbers for other programs."""
-    if findings.swept:
+    if findings.swept and findings.protocol.corruptions:
         yield heat_map(findings)
         yield severity_curves(findings)
         by_corruption = aggregate_table(findings, "corruption", precision=precision)
         yield Group("By corruption", (by_corruption,), folded=True)
         yield Group("By severity", severity_tables(findings), folded=True)
+    by_corruption_and_class = class_map(findings) if findings.swept else None
+    if by_corruption_and_class is not None:
+        yield by_corruption_and_class
+    breaking = breaking_table(findings)
+    if breaking is not None:
+        yield Group("Breaking points", (breaking,))
+        yield breaking_file(findings)
+    between = flow_tables(findings)
+    if between:
+        yield Group("Confusion under corruption", between, folded=True)
+        yield flow_file(findings)
     classes = class_table(findings)
     if classes is not None:
         hint = (
@@ -129,4 +157,6 @@ def _details(findings: Findings, *, precision: int) -> Iterator[object]:
         )
         yield Group("Classes", (classes,), hint)
     yield cell_file(findings)
+    if any(run.classes for run in findings.runs):
+        yield class_file(findings)
     yield aggregate_file(findings)

@@ -10,7 +10,7 @@ from stl_backbones.corruptions.catalog import SEVERITIES, Protocol
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.report.numbers.aggregates import Aggregate, Aggregates, Findings
 from stl_backbones.report.numbers.format import MISSING, full_name, quantity, with_ties
-from stl_backbones.report.numbers.keys import AVERAGE
+from stl_backbones.report.numbers.keys import AVERAGE, Key, average_key, retention_key
 from stl_backbones.report.numbers.summary import corruption_scores, weakest
 from stl_backbones.report.read.runs import Run
 from stl_backbones.report.sections import Cards, Curve, Curves, Figure, HeatMap, Panel, Row
@@ -19,13 +19,17 @@ from stl_backbones.report.sections import Cards, Curve, Curves, Figure, HeatMap,
 def cards(findings: Findings, extras: Sequence[str], *, precision: int) -> Cards:
     """Key figures of each model, and those of the aggregates ``extras`` that were measured."""
     wording = findings.task.wording
-    named = {"clean": "Clean", "average": wording.average, "retention": wording.retention}
+    named = {
+        "clean": "Clean",
+        average_key(findings.protocol).text: wording.average,
+        retention_key(findings.protocol).text: wording.retention,
+    }
 
     def figures(run: Run, found: Aggregates) -> Iterator[Figure]:
         for key, name in named.items() if findings.swept else ():
             if key in found:
                 yield _figure(name, found[key])
-        if findings.swept:
+        if findings.swept and findings.protocol.corruptions:
             yield from _weakest(run, findings, precision)
         for key in extras:
             if key in found and found[key].value is not None:
@@ -49,7 +53,7 @@ def _weakest(run: Run, findings: Findings, precision: int) -> Iterator[Figure]:
 
 
 def _figure(name: str, one: Aggregate) -> Figure:
-    kind: Literal["main", ""] = "main" if one.key == AVERAGE else ""
+    kind: Literal["main", ""] = "main" if one.key in (AVERAGE, Key("mean", "chosen")) else ""
     return Figure(name, one.value, one.unit, one.interval, kind)
 
 

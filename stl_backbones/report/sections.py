@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Literal
 
@@ -189,6 +189,35 @@ class HeatMap:
 
 
 @dataclass(frozen=True)
+class ClassMap:
+    """Score of each class under each corruption, mean over severities.
+
+    Attributes:
+        title: What it shows.
+        metric_name: The score's name, ``'IoU'`` for example.
+        columns: ``'clean'``, then the protocol's corruptions.
+        maps: Model -> one row a class that occurs. Its values: by column a fraction (``None``
+            missing, NaN nothing counted); ``'worst'``, the lowest score of a cell, and
+            ``'worst_cell'``, which one, in words; ``'drop'``, the largest fall of a column
+            against clean; ``'frequency'``, the class's share of the truth.
+        limits: Ends of the colour scale.
+    """
+
+    title: str
+    metric_name: str
+    columns: tuple[str, ...]
+    maps: Mapping[str, Sequence[Row]]
+    limits: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Model -> one sentence that says where it is weakest, by how much, and how sure that is."""
+
+    sentences: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Curve:
     """One line: score over severity.
 
@@ -224,11 +253,19 @@ class Curves:
 
 @dataclass(frozen=True)
 class DataFile:
-    """Unrounded numbers for other programs: the stem of a CSV file, its columns and lines."""
+    """Unrounded numbers for other programs: the stem of a CSV file, its columns and lines.
+
+    Attributes:
+        file: The stem.
+        header: The columns.
+        rows: The lines.
+        ends: First value of a line -> the values that follow its own, for all such lines.
+    """
 
     file: str
     header: Sequence[str]
     rows: Sequence[Sequence[Value | int]]
+    ends: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

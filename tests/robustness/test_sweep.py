@@ -212,7 +212,6 @@ def test_images_of_a_batch_do_not_change_each_other(swept, run_sweep, tmp_path):
         )
         # The last digits of sums depend on the batch; a pixel between two classes may change.
         assert np.abs(found - expected).sum() <= 0.001 * expected.sum()
-        assert error == pytest.approx(error_expected, abs=0.001)
 
 
 def test_bfloat16_is_recorded_and_near(swept, run_sweep, tmp_path):

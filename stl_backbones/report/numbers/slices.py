@@ -140,7 +140,7 @@ def _as_run(run: Run, findings: Findings, scores: Mapping[Cell, CellScores]) -> 
     own = {cell: float(main[cell][0]) for cell in findings.protocol.cells() if cell in main}
     # AlexNet's errors, by which mCE divides, are of all images.
     record = replace(run.provenance, imagenet_val=False)
-    return replace(run, provenance=record, replicates=replicates, scores=own, class_scores={},
+    return replace(run, provenance=record, replicates=replicates, scores=own, classes={},
                    sets={}, unfinished=())  # fmt: skip
 
 

@@ -69,7 +69,8 @@ def _objects(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.integer], npt.NDArray[np.bool_]]:
     """Image, class, and area bits of the objects that count."""
     samples = result.samples
-    image = np.repeat(np.arange(len(result.image_ids)), samples["objects"])
+    each = samples["objects"].astype(np.int64)
+    image = np.repeat(np.arange(len(result.image_ids)), each)
     counted = samples["object_counted"].astype(np.bool_)
     kept = counted[:, 0]
     return image[kept], samples["object_category"][kept].astype(np.int64), counted[kept]

@@ -6,17 +6,20 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from stl_backbones.errors import InputError
 from stl_backbones.metrics import (
+    ClassScores,
     binned_error,
     binned_terms,
-    class_iou,
+    class_iou_of_terms,
     iou_terms,
     mean_iou_of_terms,
+    weighted_sums,
 )
 from stl_backbones.records import CellResult
-from stl_backbones.report.read.metrics import ClassScores, SumMetric
+from stl_backbones.report.read.metrics import ClassRecord, ClassScorer, SumMetric
 from stl_backbones.report.tasks.base import Task, register_task
 from stl_backbones.report.tasks.image_properties import share_slices
 
@@ -47,7 +50,7 @@ def _confusions(result: CellResult) -> npt.NDArray[np.integer]:
 
 def _calibration_terms(result: CellResult) -> npt.NDArray[np.floating]:
     """Gaps of the bins, and pixels, which the confusion matrices count too."""
-    binned = result.samples[_CALIBRATION]
+    binned = result.samples[_CALIBRATION].astype(np.int64)
     images, pixels = len(result.image_ids), _confusions(result).sum(axis=(1, 2))
     terms = binned_terms(binned)
     if len(terms) != images or (terms[:, -1] != pixels).any():
@@ -64,9 +67,30 @@ def _class_share(result: CellResult, name: str) -> tuple[Sequence[str], Sequence
 
 
 class _Segmentation(Task):
-    def class_scores(self, result: CellResult) -> ClassScores:
-        confusion = _confusions(result).sum(axis=0)
-        return np.where(confusion.sum(axis=1) > 0, class_iou(confusion), np.nan)
+    def class_scorer(self, drawn: npt.NDArray[np.float32]) -> ClassScorer:
+        """IoU of each class, from sums over the drawn images."""
+        counts = drawn.T
+
+        def score(result: CellResult) -> ClassRecord:
+            confusions = _confusions(result)
+            pixels = confusions.sum(axis=2)
+            terms = iou_terms(confusions)
+            # float32 holds seven digits of the resampled sums, and intervals need three.
+            both = np.concatenate([terms, pixels], axis=1).astype(np.float32)
+            sums = weighted_sums(counts, both).astype(np.float32)
+            edge = terms.shape[1]
+            scores = ClassScores(
+                class_iou_of_terms(terms.sum(axis=0), pixels.sum(axis=0)),
+                class_iou_of_terms(sums[:, :edge], sums[:, edge:]),
+            )
+            return ClassRecord(
+                {"iou": scores},
+                truth=pixels.sum(axis=0),
+                images=(pixels > 0).sum(axis=0),
+                confusion=sparse.csr_array(confusions.sum(axis=0)),
+            )
+
+        return score
 
 
 SEGMENTATION = register_task(
@@ -87,7 +111,8 @@ SEGMENTATION = register_task(
                 sample=_CALIBRATION,
             ),
         ),
-        class_score="IoU",
+        class_scores={"iou": "IoU"},
+        counted="pixels",
         properties={"class-share": _class_share},
         paper_protocols=("stl-cityscapes-c",),
         paper_data="Cityscapes val",

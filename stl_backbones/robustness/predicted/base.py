@@ -238,7 +238,7 @@ def match_classes(
     if lacking:
         raise InputError(
             f"model '{name}' has no class {some_of(lacking)}; it has {some_of(stated, shown=8)}. "
-            "Give classes in the model's order (classes=, --classes FILE) under the data's names"
+            "Give the model's classes in its order under the data's names: --model-classes FILE"
         )
     return order
 

@@ -37,7 +37,7 @@ class PredictedMaps(ConfusionScores, PredictedSet):
             raise InputError(
                 f"model '{self.model.name}' has classes that the data set lacks "
                 f"({some_of(foreign)}), and pixels of them would count nowhere; give the data set "
-                "all classes of the model with classes= (--classes FILE)"
+                "all classes of the model with --classes FILE"
             )
         self.table = None if self.order is None else np.array(self.order)
 
@@ -110,7 +110,7 @@ class PredictedMaps(ConfusionScores, PredictedSet):
         if len(scores) != states:
             raise InputError(
                 f"expected scores of {states} classes, the data's, got {len(scores)}: give the "
-                "model's class names with classes="
+                "model's class names with --model-classes FILE"
             )
         if not scores.isfinite().all():
             raise InputError("the model's class scores are not finite; are its weights whole?")
