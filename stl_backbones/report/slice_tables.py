@@ -67,7 +67,7 @@ def _table(findings: Findings, column: SlicedColumn, place: int, precision: int)
     )
     title = f"Slices by {column.name} ({units(findings.task)}): {label}"
     notes = tuple(filter(None, (_NOTE if findings.draws.resamples else "", left_out)))
-    return Table(title, "", columns, tuple(rows), rows_compete=False, notes=notes)
+    return Table(title, f"By {column.name}", columns, tuple(rows), rows_compete=False, notes=notes)
 
 
 def _is_shown(one: Aggregate) -> bool:
