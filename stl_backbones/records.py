@@ -227,13 +227,16 @@ class CellResult:
         provenance: What it was scored with.
         image_ids: The images, in order.
         samples: Record name -> array. Segmentation keeps ``'confusion_matrix'``,
-            ``(images, classes, classes)`` integers, rows = ground truth; classification one entry
-            per image and name. Detection keeps, of N images with D detections and G objects,
+            ``(images, classes, classes)`` integers, rows = ground truth, and, where the model gives
+            scores of classes, ``'pixel_calibration'``, see
+            `stl_backbones.evaluation.pixel_calibration`; classification one entry per image and
+            name. Detection keeps, of N images with D detections and G objects,
             ``'image_number'`` ``(N,)`` ids; for boxes ``'bbox_detections'`` ``(N,)`` how many,
             ``'bbox_score'`` and ``'bbox_category'`` ``(D,)``, ``'bbox_matched'`` and
             ``'bbox_ignored'`` ``(D, 4)`` bits; for masks, where the model has them, the same as
             ``'segm_...'``; ``'objects'`` ``(N,)`` how many, ``'object_category'`` ``(G,)`` and
-            ``'object_counted'`` ``(G, 4)``: see `stl_backbones.evaluation.detection`.
+            ``'object_counted'`` ``(G, 4)``: see `stl_backbones.evaluation.detection`. The clean
+            cell of any task has ``'brightness'`` and ``'contrast'`` ``(images,)`` of its images.
     """
 
     cell: Cell

@@ -20,6 +20,7 @@ _EPILOG = """examples:
   python tools/report.py work_dirs/stl_fan_b --require 'class:person:fog/5 >= 0.40'
   python tools/report.py work_dirs/stl_fan_b --breaking-point '50% of clean'
   python tools/report.py work_dirs/stl_fan_b --mean winter=snow,frost
+  python tools/report.py work_dirs/stl_fan_b --slices weather.csv --slices brightness
 docs/reports.md tells how to read the tables.
 """
 
@@ -71,6 +72,11 @@ def build_parser() -> argparse.ArgumentParser:
         "--embed-pictures", action="store_true",
         help="put the pictures that show_failures.py made into the page, not beside it",
     )  # fmt: skip
+    parser.add_argument(
+        "--slices", action="append", default=[], metavar="FILE.csv|PROPERTY",
+        help="all numbers by the columns of a file (image id, then columns), or by brightness, "
+        "contrast, class-share:NAME, object-size; may be repeated",
+    )  # fmt: skip
     return parser
 
 
@@ -97,6 +103,7 @@ def _report(args: argparse.Namespace) -> int:
         resamples=args.resamples,
         per_image=args.per_image,
         embed_pictures=args.embed_pictures,
+        slices=args.slices,
     )
     print(f"{made.text}\nreport: {made.page}")
     for verdict in made.failed:

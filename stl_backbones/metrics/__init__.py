@@ -10,7 +10,13 @@ from stl_backbones.metrics.bootstrap import (
     weighted_sums,
 )
 from stl_backbones.metrics.breaking_point import breaking_intervals, breaking_point
-from stl_backbones.metrics.calibration import NUM_BINS, calibration_error, calibration_terms
+from stl_backbones.metrics.calibration import (
+    NUM_BINS,
+    binned_error,
+    binned_terms,
+    calibration_error,
+    calibration_terms,
+)
 from stl_backbones.metrics.class_accuracy import ClassAccuracy, ClassScores
 from stl_backbones.metrics.classification import hits, mean_of_terms
 from stl_backbones.metrics.corruption_error import (
@@ -55,6 +61,8 @@ __all__ = [
     "Replicates",
     "Score",
     "average_precision",
+    "binned_error",
+    "binned_terms",
     "breaking_intervals",
     "breaking_point",
     "calibration_error",

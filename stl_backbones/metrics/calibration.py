@@ -12,6 +12,7 @@ import numpy.typing as npt
 from stl_backbones.errors import InputError
 
 NUM_BINS = 15  # Guo et al. 2017, section 5
+CONFIDENCE_UNIT = 1 << 16  # parts of 1 in which confidences of pixels are summed
 
 
 def calibration_terms(
@@ -69,3 +70,44 @@ def calibration_error(
     """
     error: npt.NDArray[np.float64] = np.abs(sums).sum(axis=-1) / weight
     return error
+
+
+def binned_terms(counts: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """What each image adds to the bins, from counts of its pixels.
+
+    Args:
+        counts: ``(N, 3, bins)``: of each bin its pixels, those of them that are right, and the sum
+            of their confidences in parts of `CONFIDENCE_UNIT`.
+
+    Returns:
+        ``(N, bins + 1)``: right pixels minus confidences of each bin, then the image's pixels.
+
+    Raises:
+        ValueError: If the counts are impossible.
+    """
+    if counts.ndim != 3 or counts.shape[1:] != (3, NUM_BINS):
+        raise InputError(f"expected counts (images, 3, {NUM_BINS}), got {counts.shape}")
+    pixels, right, confidence = np.moveaxis(counts.astype(np.float64), 1, 0)
+    confidence /= CONFIDENCE_UNIT
+    slack = 1e-3 * pixels  # of rounding each confidence to a part
+    edges = np.arange(NUM_BINS + 1) / NUM_BINS
+    low, high = edges[:-1], edges[1:]
+    if (right > pixels).any() or (right < 0).any():
+        raise InputError("expected no more right pixels than there are, and none below 0")
+    if (confidence < low * pixels - slack).any() or (confidence > high * pixels + slack).any():
+        raise InputError("expected confidences of the bins that they are counted in")
+    return np.concatenate([right - confidence, pixels.sum(axis=1, keepdims=True)], axis=1)
+
+
+def binned_error(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """`calibration_error` from sums of bins and, behind them, of what was counted.
+
+    Args:
+        sums: ``(..., bins + 1)``, as `binned_terms` gives for an image.
+
+    Returns:
+        ``(...)`` fractions; NaN where nothing was counted.
+    """
+    weight = sums[..., -1]
+    known = np.where(weight > 0, weight, np.nan)
+    return calibration_error(sums[..., :-1], known)

@@ -24,6 +24,7 @@ from stl_backbones.report.numbers.aggregates import Findings
 from stl_backbones.report.numbers.comparison import compare
 from stl_backbones.report.numbers.overview import overview
 from stl_backbones.report.numbers.requirements import Verdict
+from stl_backbones.report.numbers.slices import SlicedColumn
 from stl_backbones.report.pictures import cards, heat_map, severity_curves
 from stl_backbones.report.read.provenance import (
     data_name,
@@ -35,6 +36,7 @@ from stl_backbones.report.read.provenance import (
     warnings,
 )
 from stl_backbones.report.sections import Gallery, Group, Overview, Report
+from stl_backbones.report.slice_tables import slice_sections
 from stl_backbones.report.tables import (
     aggregate_table,
     comparison_table,
@@ -54,6 +56,7 @@ def make_contents(
     compared: bool = False,
     verdicts: Sequence[Verdict] = (),
     gallery: Gallery | None = None,
+    slices: Sequence[SlicedColumn] = (),
 ) -> Report:
     """Compute a report's contents.
 
@@ -63,6 +66,7 @@ def make_contents(
         compared: Add the paired difference of two models.
         verdicts: Whether bounds are kept.
         gallery: Pictures of failures.
+        slices: The data set cut by properties of its images.
 
     Raises:
         ValueError: If the precision is out of range, the paper has no rows for the protocol, or
@@ -76,6 +80,7 @@ def make_contents(
         *((gallery,) if gallery is not None and gallery.pictures else ()),
         *_charts(findings),
         *_tables(findings, precision=precision, compared=compared),
+        *slice_sections(findings, slices, precision=precision),
         *_details(findings, precision=precision),
     )
     shared = shared_facts(runs, protocol, findings.task)

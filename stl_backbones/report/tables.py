@@ -197,7 +197,7 @@ def aggregate_table(findings: Findings, place: Place, *, precision: int) -> Tabl
                 )
 
     return _text_table(
-        f"{_TITLES[place]} ({_units(findings.task)})",
+        f"{_TITLES[place]} ({units(findings.task)})",
         "",
         [(run.label, "Value and interval") for run in findings.runs],
         rows(),
@@ -206,8 +206,8 @@ def aggregate_table(findings: Findings, place: Place, *, precision: int) -> Tabl
     )
 
 
-def _units(task: TaskMetrics) -> str:
-    """For example ``'%, NLL in nats'``."""
+def units(task: TaskMetrics) -> str:
+    """Those of a task's numbers, for example ``'%, NLL in nats'``."""
     others = [f"{one.name} in {one.unit}" for one in task.cells if one.unit != "fraction"]
     return ", ".join(["%", *others])
 
@@ -254,7 +254,7 @@ def comparison_table(
         for one in differences
         if one.first.place == place and not (one.first.value is None and one.second.value is None)
     )
-    title = f"Paired difference ({_units(findings.task)}): {second} minus {first}"
+    title = f"Paired difference ({units(findings.task)}): {second} minus {first}"
     return _text_table(title, "", heads, rows, notes=(PAIRED_NOTE,), is_printed=True)
 
 

@@ -13,10 +13,12 @@ from stl_backbones.report.numbers.aggregates import Findings
 from stl_backbones.report.numbers.breaking import check_bound, parse_bound
 from stl_backbones.report.numbers.means import mean_of_measured, parse_means
 from stl_backbones.report.numbers.requirements import Verdict, judge, parse_requirement
+from stl_backbones.report.numbers.slices import cut_findings
 from stl_backbones.report.per_image import write_images
 from stl_backbones.report.read.cells import Draws
 from stl_backbones.report.read.metrics import find_task
 from stl_backbones.report.read.runs import default_resamples, read_runs
+from stl_backbones.report.read.slice_columns import find_columns
 from stl_backbones.report.render import csv_files, html, latex, markdown, terminal
 from stl_backbones.results.atomic import write_atomically
 
@@ -61,6 +63,7 @@ def make_report(
     seed: int = 0,
     per_image: bool = False,
     embed_pictures: bool = False,
+    slices: str | Path | Sequence[str | Path] = (),
 ) -> ReportFiles:
     """Write the report of one or several models on one data set.
 
@@ -92,6 +95,8 @@ def make_report(
         per_image: Write ``images.csv`` too: every image in every cell.
         embed_pictures: Put the pictures of failures that the folders hold into the page, and not
             beside it.
+        slices: CSV files (image id, then columns of one's own) and properties of images, such as
+            ``'brightness'``: all numbers for each of their values, and ``slices.csv``.
 
     Raises:
         IncompleteRunsError: If cells are missing and ``partial`` is not set.
@@ -120,8 +125,15 @@ def make_report(
     findings = Findings(runs, chosen, task, draws, paper, own, bound)
     verdicts = judge(requirements, findings, by_interval=require_lower_bound)
     gallery, pictures = read_gallery(runs, embed=embed_pictures)
+    asked = [slices] if isinstance(slices, str | Path) else slices
+    columns = find_columns(asked, runs, findings.task) if asked else ()
     report = make_contents(
-        findings, precision=precision, compared=compare, verdicts=verdicts, gallery=gallery
+        findings,
+        precision=precision,
+        compared=compare,
+        verdicts=verdicts,
+        gallery=gallery,
+        slices=cut_findings(findings, columns),
     )
     files = {
         "report.md": markdown.render(report),

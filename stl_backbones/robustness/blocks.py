@@ -27,6 +27,7 @@ from stl_backbones.results.cell_file import digest_of
 from stl_backbones.robustness.tasks.base import Samples
 
 _HEADER, _CELLS, _VALUES, _LENGTHS = "header", "cells", "values", "lengths"
+_SAMPLES = 2  # raised when tasks keep other samples: blocks of before are scored again
 _IN_MEMORY = 256 * 2**20  # bytes of samples while cells are put together
 # Not what a block was measured with: where its cells belong, and what the tables print.
 _PASSED_OVER = (
@@ -49,7 +50,7 @@ class BlockStore:
     def __init__(self, folder: str | Path, provenance: Provenance) -> None:
         self.folder = Path(folder) / "blocks"
         plain = {k: v for k, v in provenance.to_dict().items() if k not in _PASSED_OVER}
-        text = json.dumps(plain, sort_keys=True)
+        text = json.dumps([_SAMPLES, plain], sort_keys=True)
         self._digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     def has(self, block: range, cells: Sequence[Cell]) -> bool:

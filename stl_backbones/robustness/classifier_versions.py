@@ -101,6 +101,10 @@ class ClassifierVersions(Versions):
             views.add(self.rules.corruption_view)
         return {view: view(image) for view in views}
 
+    def pixels(self, index: int) -> Pixels:
+        """The clean image, as the network sees it."""
+        return self.loaded(index)[self.rules.view]
+
     def make_all(self, images: tuple[int, ...], cell: Cell) -> torch.Tensor:
         """The versions of some images, corrupted together on the device where that is asked for."""
         rules = self.rules

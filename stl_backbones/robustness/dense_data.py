@@ -36,7 +36,7 @@ from stl_backbones.robustness.corrupted_copy import (
     refuse_clean_copy,
 )
 from stl_backbones.robustness.feeding import Put
-from stl_backbones.robustness.loaded_image import LoadedImage
+from stl_backbones.robustness.loaded_image import LoadedImage, Pixels
 from stl_backbones.robustness.narrow_labels import NarrowSample
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.pipeline import ImageLoadedSignal, watch
@@ -174,6 +174,11 @@ class DenseVersions(Versions):
         with contextlib.suppress(ImageLoadedSignal):
             self.data.dataset[self.data.indices[index]]
         return loaded
+
+    def pixels(self, index: int) -> Pixels | None:
+        """The clean image, as the first step that loads one hands it on."""
+        states = self.loaded(index).states.values()
+        return next((state.image for state in states), None)
 
     def pack(self, versions: list[Any]) -> list[NarrowSample]:
         """The items, with narrow label maps."""

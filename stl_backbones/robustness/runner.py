@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
+
 from stl_backbones.engine.distributed import Ranks
 from stl_backbones.records import Cell, CellResult
 from stl_backbones.results import CellStore
 from stl_backbones.robustness.blocks import BlockStore
 from stl_backbones.robustness.progress import OnProgress, Reporter
-from stl_backbones.robustness.tasks.base import Scored, ScoredSet
+from stl_backbones.robustness.tasks.base import Samples, Scored, ScoredSet
+from stl_backbones.robustness.versions import LIGHT
 
 
 def run_blocks(
@@ -53,10 +56,17 @@ def run_blocks(
             resumed = len(left) < len(blocks) or len(cells) < len(scored.cells)
             seconds = (time.monotonic() - start) / max(len(cells), 1)
             for cell, joined in kept.join(blocks, cells):
-                stored = scored.finish(store, cell, joined)
+                light = _known_light(joined)
+                stored = scored.finish(store, cell, joined) | (light if cell.is_clean else {})
                 store.write(CellResult(cell, scored.provenance, scored.keys, stored))
                 store.log_time(cell, seconds, resumed=resumed)
             kept.clear()
+
+
+def _known_light(joined: Samples) -> Samples:
+    """Take brightness and contrast, which blocks have in all cells, out of a cell's samples."""
+    found = {name: joined.pop(name) for name in LIGHT if name in joined}
+    return {name: values for name, values in found.items() if not np.isnan(values).all()}
 
 
 def split_blocks(count: int, block_size: int) -> list[range]:

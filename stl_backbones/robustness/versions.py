@@ -9,14 +9,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from stl_backbones.datasets import loading
+from stl_backbones.metrics.light import brightness_and_contrast
 from stl_backbones.records import Cell
 from stl_backbones.robustness.feeding import Put, map_tensors, one_ahead, putting_on
 
 CPU = torch.device("cpu")
+# Samples of the clean cell, whatever the task.
+LIGHT = ("brightness", "contrast")
+Light = dict[int, tuple[float, float]]  # by image
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,27 @@ class Versions(Dataset, ABC):
     def __init__(self) -> None:
         self._images: tuple[int, ...] = ()
         self._loaded: dict[int, Any] = {}
+        self.light: Light = {}  # of the images whose clean version has come from `load_versions`
+
+    def pixels(self, index: int) -> npt.NDArray[Any] | None:
+        """A clean image that is loaded, ``(H, W, 3)``, channels in any order; ``None``: unknown."""
+        del index
+        return None
+
+    def light_of(self, part: Part) -> Light:
+        """Brightness and contrast of a part's images, if it is of the clean cell."""
+        found = {index: self.pixels(index) for index in part.images if part.cell.is_clean}
+        return {
+            index: brightness_and_contrast(image)
+            for index, image in found.items()
+            if image is not None and image.dtype == np.uint8 and image.ndim == 3
+        }
+
+    def take_light(self, images: Sequence[int]) -> dict[str, npt.NDArray[np.generic]]:
+        """Those of `LIGHT` of some images, ``(n,)`` float32; NaN where nothing is known."""
+        values = [self.light.pop(index, (np.nan, np.nan)) for index in images]
+        columns = np.array(values, np.float32).reshape(-1, len(LIGHT)).T
+        return dict(zip(LIGHT, columns, strict=True))
 
     @abstractmethod
     def load(self, index: int) -> Any:
@@ -83,7 +110,8 @@ class _Made(Dataset):
         self.carried = loading.Carried(versions)
 
     def __getitem__(self, item: Any) -> Any:
-        return self.carried.value[item]
+        versions = self.carried.value
+        return versions[item], versions.light_of(item)
 
 
 class _Loaded(_Made):
@@ -146,14 +174,22 @@ def _made_here(
     for group in groups:
         versions.keep(group, [next(loaded) for _ in group])
         for cell in cells:
-            yield versions.send(versions[Part(group, cell)], put)
+            part = Part(group, cell)
+            made = versions[part]
+            versions.light |= versions.light_of(part)
+            yield versions.send(made, put)
 
 
 def _joined(
     versions: Versions, made: Iterator[Any], groups: int, shares: int, put: Put
 ) -> Iterator[Any]:
     for _ in range(groups):
-        yield _join([versions.send(next(made), put) for _ in range(shares)])
+        parts = []
+        for _ in range(shares):
+            packed, light = next(made)
+            versions.light |= light
+            parts.append(versions.send(packed, put))
+        yield _join(parts)
 
 
 def _cut(images: tuple[int, ...], shares: int) -> list[tuple[int, ...]]:
@@ -183,4 +219,4 @@ def _join(parts: Sequence[Any]) -> Any:
     return [version for part in parts for version in part]
 
 
-__all__ = ["CPU", "Part", "Versions", "load_versions"]
+__all__ = ["CPU", "LIGHT", "Part", "Versions", "load_versions"]

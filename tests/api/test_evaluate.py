@@ -16,6 +16,7 @@ import stl_backbones as stl
 from stl_backbones.api.words import python_words
 from stl_backbones.copies.request import GenerateOptions, make_copy, plan_copy
 from stl_backbones.errors import InputError, UnknownNameError
+from stl_backbones.metrics.light import brightness_and_contrast
 from stl_backbones.records import CLEAN, Cell, CorruptionEngine
 from stl_backbones.results import CellStore
 
@@ -79,6 +80,31 @@ def test_class_scores_of_pixels_are_a_label_map(form, maps, tmp_path):
     result = stl.evaluate(predict, maps, classes=NAMES, work_dir=tmp_path / "s", **CHOSEN)
     clean = scores(result, "miou")["clean"]
     assert 0.9 < clean < 1 if form == "low" else clean == 1
+
+
+def test_how_sure_a_model_is_of_its_pixels(maps, tmp_path):
+    """Logits of 3 and 0: a confidence of e^3 / (e^3 + 2), and all pixels of clean images right."""
+
+    def predict(images):
+        return [3 * np.eye(3)[nearest(image)].transpose(2, 0, 1) - 1 for image in images]
+
+    named = {"classes": NAMES, "version": "1", **CHOSEN}
+    sure = stl.evaluate(predict, maps, work_dir=tmp_path / "s", **named)
+    assert scores(sure, "ece")["clean"] == pytest.approx(1 - np.exp(3) / (np.exp(3) + 2), abs=2e-5)
+    assert 0 < scores(sure, "ece")["contrast"] < 1
+    assert scores(stl.evaluate(labels, maps, work_dir=tmp_path / "l", **named), "ece").empty
+
+
+def test_the_clean_cell_keeps_what_reports_cut_by(maps, tmp_path):
+    result = stl.evaluate(labels, maps, classes=NAMES, work_dir=tmp_path / "s", version="1",
+                          **CHOSEN)  # fmt: skip
+    clean, other = (CellStore(tmp_path / "s").read(one).samples
+                    for one in (CLEAN, Cell("contrast", 5)))  # fmt: skip
+    expected = [brightness_and_contrast(squares(index)[0]) for index in range(4)]
+    assert np.allclose(np.stack([clean["brightness"], clean["contrast"]], axis=1), expected)
+    assert "brightness" not in other
+    files = result.report(tmp_path / "out", slices="brightness")
+    assert "Slices by brightness" in (files.folder / "report.md").read_text()
 
 
 def test_a_models_own_class_names_decide_the_order(maps, coco, folders, tmp_path):

@@ -36,4 +36,5 @@ def test_numbers_are_those_of_then(task, run_tool, tmp_path):
     )
     assert len(then) >= 4
     for cell, numbers in then.items():
-        assert now[cell] == pytest.approx(numbers, rel=1e-12, nan_ok=True)
+        found = {name: now[cell][name] for name in numbers}  # of today there are more
+        assert found == pytest.approx(numbers, rel=1e-12, nan_ok=True)

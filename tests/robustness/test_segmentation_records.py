@@ -7,6 +7,7 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from stl_backbones.metrics import confusion_matrix
+from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.tasks.segmentation import SegmentationSet
 
 
@@ -14,6 +15,7 @@ from stl_backbones.robustness.tasks.segmentation import SegmentationSet
 def scored():
     made = object.__new__(SegmentationSet)  # without model and data, which are not asked
     made.keys, made.classes, made.ignore_index = ("a.png", "b.png", "c.png"), ("x", "y", "z"), 255
+    made.scores_kind = "logits"
     return made
 
 
@@ -21,7 +23,13 @@ def sample(guess, label, device="cpu"):
     return SegDataSample(
         pred_sem_seg=PixelData(data=torch.as_tensor(guess, device=device)[None]),
         gt_sem_seg=PixelData(data=torch.as_tensor(label, device=device)[None]),
+        seg_logits=PixelData(data=torch.as_tensor(scores_of(guess), device=device)),
     )
+
+
+def scores_of(guess):
+    """``(3, H, W)`` logits: the guess has 4, the others 1."""
+    return 1 + 3 * np.eye(3, dtype=np.float32)[np.asarray(guess)].transpose(2, 0, 1)
 
 
 def maps(seed):
@@ -35,9 +43,29 @@ def test_a_block_comes_to_its_confusion_matrices(scored, monkeypatch):
     pairs = [maps(seed) for seed in (0, 1)]
     kept = scored.score_block(range(1, 3), pairs)
     assert isinstance(kept["confusion_matrix"], torch.Tensor)
-    found = scored.collect(range(1, 3), kept)["confusion_matrix"]
+    samples = scored.collect(range(1, 3), kept)
+    found, binned = samples["confusion_matrix"], samples["pixel_calibration"]
     expected = [confusion_matrix(*pair, num_classes=3) for pair in pairs]
     assert (found == np.stack(expected)).all()
+    sure = 13  # of 15 bins: 0.909 = e^3 / (e^3 + 2)
+    assert binned[:, 0].sum(axis=1).tolist() == binned[:, 0, sure].tolist()
+    assert binned[:, 0, sure].tolist() == found.sum(axis=(1, 2)).tolist()
+    assert binned[:, 1, sure].tolist() == np.trace(found, axis1=1, axis2=2).tolist()
+
+
+@pytest.mark.parametrize(
+    ("guess", "tta", "kind"),
+    [
+        ([[2, 1], [0, 0]], False, "logits"),
+        ([[2, 1], [0, 1]], False, None),  # not these scores' best classes
+        ([[2, 1], [0, 0]], True, None),  # mmseg leaves those of the last view
+    ],
+)
+def test_confidence_is_of_the_scores_that_chose_the_labels(scored, guess, tta, kind):
+    scored.options = SweepOptions(task_options={"tta": tta})
+    found = sample(guess, [[0, 0], [0, 0]])
+    found.seg_logits.data = torch.as_tensor(scores_of([[2, 1], [0, 0]])) - 2
+    assert scored._kind_of_scores(found) == kind
 
 
 def test_nothing_waits_for_the_device(scored, monkeypatch):

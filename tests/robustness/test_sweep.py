@@ -20,6 +20,7 @@ from stl_backbones.copies import ManifestHeader, Row
 from stl_backbones.copies.manifest import digest
 from stl_backbones.corruptions import corrupt
 from stl_backbones.errors import InputError
+from stl_backbones.metrics import binned_error, binned_terms, calibration_error, calibration_terms
 from stl_backbones.records import CLEAN, Cell, CorruptionEngine, CorruptionSpec
 from stl_backbones.results import CellStore
 from stl_backbones.robustness.corrupted_copy import copy_path, find_copy
@@ -80,8 +81,8 @@ def cell_bytes(folder):
     return {path.name: path.read_bytes() for path in sorted((folder / "cells").iterdir())}
 
 
-def independent_confusion(model, image_bgr, label, size):
-    """The confusion matrix of one image, without mmseg's test loop."""
+def independent_numbers(model, image_bgr, label, size):
+    """Confusion matrix and ECE of one image, without mmseg's test loop."""
     resized = cv2.resize(image_bgr, size, interpolation=cv2.INTER_LINEAR)
     rgb = resized[..., ::-1].astype(np.float32)
     normed = (rgb - [123.675, 116.28, 103.53]) / [58.395, 57.12, 57.375]
@@ -93,7 +94,9 @@ def independent_confusion(model, image_bgr, label, size):
     table = np.zeros((19, 19), np.int64)
     keep = label != 255
     np.add.at(table, (label[keep], guess[keep]), 1)
-    return table
+    confidence = logits.softmax(1).amax(1)[0].numpy()[keep]
+    terms = calibration_terms(confidence, guess[keep] == label[keep])
+    return table, float(calibration_error(terms.sum(axis=0, dtype=np.float64), keep.sum()))
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
@@ -104,7 +107,9 @@ def test_cells_equal_an_independent_computation(cell, swept, config, mini_checkp
     model = build_model(load_config(config), mini_checkpoint)
     result = CellStore(swept).read(cell)
     assert result.image_ids == tuple(images)
-    for found, (key, path) in zip(result.samples["confusion_matrix"], images.items(), strict=True):
+    errors = binned_error(binned_terms(result.samples["pixel_calibration"]))
+    tables = result.samples["confusion_matrix"]
+    for found, error, (key, path) in zip(tables, errors, images.items(), strict=True):
         image = cv2.imread(str(path))
         if not cell.is_clean:
             rgb = np.ascontiguousarray(image[..., ::-1])
@@ -113,9 +118,10 @@ def test_cells_equal_an_independent_computation(cell, swept, config, mini_checkp
         label = cv2.imread(
             stem.replace("_leftImg8bit.png", "_gtFine_labelTrainIds.png"), cv2.IMREAD_UNCHANGED
         )
-        expected = independent_confusion(model, image, label, (128, 64))
+        expected, error_expected = independent_numbers(model, image, label, (128, 64))
         # A pixel on the edge between two classes may fall to either side.
         assert np.abs(found - expected).sum() <= 0.001 * expected.sum()
+        assert error == pytest.approx(error_expected, abs=0.001)
 
 
 def test_predictions_are_of_several_classes(swept):

@@ -120,7 +120,7 @@ def measure(
         provenance=provenance,
         replicates={
             key: {cell: found.replicates[key] for cell, found in scores.items()}
-            for key in _keys(store, scores)
+            for key in _keys(store, scores, task)
         },
         classes={cell: found for cell, found in by_class.items() if found is not None},
         images=next((found.images for found in scored.values()), 0),
@@ -165,14 +165,18 @@ def _score(
     return _Scored(scores, images=hash(result.image_ids), labels=hash(truth))
 
 
-def _keys(store: CellStore, scores: Mapping[Cell, CellScores]) -> tuple[str, ...]:
-    """The metrics that the model has: in every cell the same ones."""
+def _keys(
+    store: CellStore, scores: Mapping[Cell, CellScores], task: TaskMetrics
+) -> tuple[str, ...]:
+    """The metrics that the model has: in every cell the same ones, but for those of later cells."""
     first = next(iter(scores), None)
     if first is None:
         return ()
-    keys = tuple(scores[first].replicates)
+    there = [set(found.replicates) for found in scores.values()]
+    late = {one.key for one in task.cells if one.sample} - there[0].intersection(*there)
+    keys = tuple(key for key in scores[first].replicates if key not in late)
     for cell, found in scores.items():
-        others = sorted(set(keys) ^ set(found.replicates))
+        others = sorted(set(keys) ^ (set(found.replicates) - late))
         if others:
             raise InputError(
                 f"of '{store.path(cell)}' and '{store.path(first)}' only one has the samples of "

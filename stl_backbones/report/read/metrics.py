@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -17,6 +17,9 @@ from stl_backbones.records import CellResult, Provenance
 
 DEFAULT_RESAMPLES = 1000
 
+# Of a cell and what stands behind the property's colon: the values in the order of tables, and each
+# image's, empty for an image that is in no slice.
+ImageProperty = Callable[[CellResult, str], tuple[Sequence[str], Sequence[str]]]
 _CLASS_RESAMPLES = 200_000  # classes x resamples: more for each class would not fit many cells
 _LEAST_RESAMPLES = 200
 
@@ -38,6 +41,8 @@ class CellMetric:
         lower_is_better: As for errors.
         has_retention: Whether the share of it that corruptions leave is reported.
         needs: What only some models give, ``'masks'`` for example; the others have no such number.
+        sample: The sample that it is made of, where cells of before lack it: of these it is not
+            reported. Empty for a number that every cell has.
     """
 
     key: str
@@ -47,6 +52,7 @@ class CellMetric:
     lower_is_better: bool = False
     has_retention: bool = False
     needs: str = ""
+    sample: str = ""
 
     @property
     def shown_unit(self) -> str:
@@ -171,6 +177,7 @@ class TaskMetrics:
         has_corruption_error: Whether mCE is reported.
         resamples: How many a report makes when none are asked for.
         image_samples: Samples of one number an image, which the file of images shows as they are.
+        properties: Name -> what cuts the data set into slices by that property of its images.
     """
 
     name: str
@@ -185,6 +192,7 @@ class TaskMetrics:
     has_corruption_error: bool = False
     resamples: int = DEFAULT_RESAMPLES
     image_samples: tuple[str, ...] = ()
+    properties: Mapping[str, ImageProperty] = field(default_factory=dict)
 
     @property
     def main(self) -> CellMetric:
@@ -201,8 +209,7 @@ class TaskMetrics:
         Raises:
             ValueError: If the samples are impossible.
         """
-        sums = cast("tuple[SumMetric, ...]", self.cells)
-        return CellScores(replicate(result, sums, counts))
+        return CellScores(replicate(result, self.sums(result), counts))
 
     def score_images(self, result: CellResult) -> dict[str, npt.NDArray[np.float64]]:
         """Score each image as if it were the whole data set.
@@ -210,8 +217,26 @@ class TaskMetrics:
         Returns:
             Metric key -> ``(images,)``; without the metrics that the model does not have.
         """
-        sums = cast("tuple[SumMetric, ...]", self.cells)
-        return {one.key: one.score_sums(one.terms(result).astype(np.float64), 1) for one in sums}
+        return {
+            one.key: one.score_sums(one.terms(result).astype(np.float64), 1)
+            for one in self.sums(result)
+        }
+
+    def sums(self, result: CellResult) -> tuple[SumMetric, ...]:
+        """The numbers that are sums over images, of those whose sample the cell has."""
+        found = (one for one in self.cells if not one.sample or one.sample in result.samples)
+        return cast("tuple[SumMetric, ...]", tuple(found))
+
+    def images_of(self, result: CellResult, images: npt.NDArray[np.integer]) -> CellResult:
+        """A few images of a cell, as if there were no others; here of one row an image.
+
+        Args:
+            result: The cell.
+            images: Positions, in rising order.
+        """
+        ids = tuple(result.image_ids[index] for index in images)
+        samples = {name: rows[images] for name, rows in result.samples.items()}
+        return replace(result, image_ids=ids, samples=samples)
 
     def image_scores(
         self, result: CellResult, class_index: int | None = None

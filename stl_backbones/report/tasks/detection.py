@@ -16,7 +16,18 @@ import numpy as np
 import numpy.typing as npt
 
 from stl_backbones.errors import InputError
-from stl_backbones.metrics import AP_NUMBERS, ClassScores, Replicates, average_precision
+from stl_backbones.metrics import (
+    AP_NUMBERS,
+    ClassScores,
+    Replicates,
+    average_precision,
+    binned_error,
+)
+from stl_backbones.metrics.detection_calibration import (
+    LEAST_SCORE,
+    detection_calibration_terms,
+    has_confidences,
+)
 from stl_backbones.metrics.detection_ranking import NUM_THRESHOLDS, RankedDetections, rank
 from stl_backbones.records import CellResult
 from stl_backbones.report.numbers.aggregates import Findings
@@ -27,8 +38,10 @@ from stl_backbones.report.read.metrics import (
     CellMetric,
     CellScores,
     ClassRecord,
+    SumMetric,
     Wording,
     class_resamples,
+    replicate,
 )
 from stl_backbones.report.sections import Column, Row, Table, Value
 from stl_backbones.report.tables import (
@@ -39,6 +52,7 @@ from stl_backbones.report.tables import (
     size_column,
 )
 from stl_backbones.report.tasks.base import Task, register_task
+from stl_backbones.report.tasks.image_properties import object_share_slices, object_size_slices
 from stl_backbones.results.detections import DETECTIONS_DIGEST, detections_path, has_its_detections
 
 NOT_CORRUPTED = (
@@ -89,6 +103,16 @@ def _metrics(name: str) -> Iterator[CellMetric]:
         )
 
 
+_CALIBRATION = SumMetric(
+    "ece", "D-ECE",
+    "detection calibration error: gap between scores and the share of boxes that have an object at "
+    f"IoU .50, of boxes from score {LEAST_SCORE:g}, 15 bins of equal width over the data set",
+    terms=lambda result: detection_calibration_terms(result.samples, "bbox"),
+    score_sums=lambda sums, _: binned_error(sums),
+    lower_is_better=True, centred=True, needs="scores in 0..1", sample="bbox_score",
+)  # fmt: skip
+
+
 def _check_matches(ranked: RankedDetections, kind: str) -> None:
     """No more objects can be found than there are, at no threshold and of no area."""
     classes = ranked.classes
@@ -121,20 +145,6 @@ def _table_5_rows(columns: Sequence[Column]) -> tuple[Row, ...]:
         )
         for row in read_paper_table("table5_detection.csv")
     )
-
-
-def _images_from(result: CellResult, start: int) -> CellResult:
-    """A few images of a cell, with their detections and objects."""
-    images = slice(start, start + _AT_ONCE)
-    samples = {"image_number": result.samples["image_number"][images]}
-    for counted, names in _COUNTED.items():
-        if counted in result.samples:
-            counts = result.samples[counted]
-            first = int(counts[:start].sum())
-            rows = slice(first, first + int(counts[images].sum()))
-            samples |= {counted: counts[images]}
-            samples |= {name: result.samples[name][rows] for name in names}
-    return replace(result, image_ids=result.image_ids[images], samples=samples)
 
 
 def _class_record(result: CellResult, scores: Mapping[str, ClassScores]) -> ClassRecord:
@@ -173,17 +183,37 @@ class _Detection(Task):
                 replicates |= {f"{name}_{number}": found.numbers[number] for number in AP_NUMBERS}
                 own = found.by_class
                 by_class[f"{name}_ap"] = ClassScores(own[0], own[1 : 1 + few].astype(np.float32))
+        if has_confidences(result.samples, "bbox"):
+            replicates |= replicate(result, [_CALIBRATION], counts)
         return CellScores(replicates, _class_record(result, by_class))
 
     def score_images(self, result: CellResult) -> dict[str, npt.NDArray[np.float64]]:
         """Score each image as if it were the whole data set; see `TaskMetrics.score_images`."""
         parts = []
         for start in range(0, len(result.image_ids), _AT_ONCE):
-            part = _images_from(result, start)
+            part = self.images_of(
+                result, np.arange(len(result.image_ids))[start : start + _AT_ONCE]
+            )
             drawn = np.eye(len(part.image_ids), dtype=np.float32)  # each resample is one image
             parts.append(self.score_cell(part, drawn).replicates)
         keys = parts[0] if parts else ()
-        return {key: np.concatenate([part[key][1:] for part in parts]) for key in keys}
+        found = {key: np.concatenate([part[key][1:] for part in parts]) for key in keys}
+        if _CALIBRATION.key in found:  # resamples are centred, and these are none
+            found[_CALIBRATION.key] = binned_error(_CALIBRATION.terms(result).astype(np.float64))
+        return found
+
+    def images_of(self, result: CellResult, images: npt.NDArray[np.integer]) -> CellResult:
+        """A few images of a cell, with their detections and objects."""
+        samples = {"image_number": result.samples["image_number"][images]}
+        chosen = np.isin(np.arange(len(result.image_ids)), images)
+        for counted, names in _COUNTED.items():
+            if counted in result.samples:
+                counts = result.samples[counted]
+                rows = np.repeat(chosen, counts.astype(np.int64))
+                samples |= {counted: counts[images]}
+                samples |= {name: result.samples[name][rows] for name in names}
+        ids = tuple(result.image_ids[index] for index in images)
+        return replace(result, image_ids=ids, samples=samples)
 
     def image_scores(
         self, result: CellResult, class_index: int | None = None
@@ -276,10 +306,11 @@ class _Detection(Task):
 DETECTION = register_task(
     _Detection(
         name="detection",
-        cells=(*_metrics(BOX), *_metrics(MASK)),
+        cells=(*_metrics(BOX), *_metrics(MASK), _CALIBRATION),
         truth=("image_number", "objects", "object_category", "object_counted"),
         class_scores={"box_ap": "Box AP", "mask_ap": "Mask AP"},
         counted="objects",
+        properties={"class-share": object_share_slices, "object-size": object_size_slices},
         wording=Wording("mPC", "rPC", "mPC", "rPC"),
         aliases={"mpc": "average", "rpc": "retention"},
         companions=("coco-c",),

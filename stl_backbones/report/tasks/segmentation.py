@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,8 @@ from scipy import sparse
 from stl_backbones.errors import InputError
 from stl_backbones.metrics import (
     ClassScores,
+    binned_error,
+    binned_terms,
     class_iou_of_terms,
     iou_terms,
     mean_iou_of_terms,
@@ -19,7 +22,9 @@ from stl_backbones.metrics import (
 from stl_backbones.records import CellResult
 from stl_backbones.report.read.metrics import ClassRecord, ClassScorer, SumMetric
 from stl_backbones.report.tasks.base import Task, register_task
+from stl_backbones.report.tasks.image_properties import share_slices
 
+_CALIBRATION = "pixel_calibration"
 _MOST_PIXELS = 2**53  # beyond it float64, in which resamples are summed, skips integers
 
 
@@ -42,6 +47,24 @@ def _confusions(result: CellResult) -> npt.NDArray[np.integer]:
             f"sample 'confusion_matrix' must count at most {_MOST_PIXELS} pixels, got {pixels:.0f}"
         )
     return samples.astype(np.int64, copy=False)
+
+
+def _calibration_terms(result: CellResult) -> npt.NDArray[np.floating]:
+    """Gaps of the bins, and pixels, which the confusion matrices count too."""
+    binned = result.samples[_CALIBRATION].astype(np.int64)
+    images, pixels = len(result.image_ids), _confusions(result).sum(axis=(1, 2))
+    terms = binned_terms(binned)
+    if len(terms) != images or (terms[:, -1] != pixels).any():
+        raise InputError(
+            f"sample '{_CALIBRATION}' must count the pixels of sample 'confusion_matrix'"
+        )
+    return terms
+
+
+def _class_share(result: CellResult, name: str) -> tuple[Sequence[str], Sequence[str]]:
+    """Slices by the share of an image's counted pixels that are of a class."""
+    pixels = _confusions(result).sum(axis=2)
+    return share_slices(result, name, pixels)
 
 
 class _Segmentation(Task):
@@ -95,9 +118,17 @@ SEGMENTATION = register_task(
                 terms=lambda result: iou_terms(_confusions(result)),
                 score_sums=lambda sums, _: mean_iou_of_terms(sums), has_retention=True,
             ),
+            SumMetric(
+                "ece", "ECE",
+                "expected calibration error of pixels, 15 bins of equal width over the data set",
+                terms=_calibration_terms, score_sums=lambda sums, _: binned_error(sums),
+                lower_is_better=True, centred=True, needs="scores of pixels",
+                sample=_CALIBRATION,
+            ),
         ),
         class_scores={"iou": "IoU"},
         counted="pixels",
+        properties={"class-share": _class_share},
         paper_protocols=("stl-cityscapes-c",),
         paper_data="Cityscapes val",
     )

@@ -53,6 +53,10 @@ class PlainVersions(Versions):
         """The clean image, as far as the model sees it."""
         return self._seen(self.items.image(index))
 
+    def pixels(self, index: int) -> Pixels:
+        """The clean image, as far as the model sees it."""
+        return self.loaded(index)
+
     def _seen(self, image: Pixels) -> Pixels:
         return image if self._view is None else self._view(Image.fromarray(image))
 

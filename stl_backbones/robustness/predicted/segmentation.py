@@ -9,22 +9,28 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from stl_backbones.errors import InputError, some_of
+from stl_backbones.evaluation.pixel_calibration import count_confidences, kind_of_scores
 from stl_backbones.metrics import IGNORE_INDEX, confusion_matrix
 from stl_backbones.robustness.examined import LabelMaps
 from stl_backbones.robustness.predicted.base import PredictedSet, relative
 from stl_backbones.robustness.predictor import Result, as_array
 from stl_backbones.robustness.tasks.base import Samples
-from stl_backbones.robustness.tasks.kept_confusions import ConfusionScores
+from stl_backbones.robustness.tasks.kept_confusions import CALIBRATION, ConfusionScores
 
 
 class PredictedMaps(ConfusionScores, PredictedSet):
     """A segmentation model, see `PredictedSet`."""
 
     def prepare(self, first: Sequence[Result]) -> None:
-        """Find the label that is ignored."""
-        del first
+        """Find the label that is ignored, and what the scores of classes are."""
+        kinds = {
+            kind_of_scores(torch.from_numpy(np.array(as_array(one)))) if _is_scores(one) else None
+            for one in first
+        }
+        self.scores_kind = kinds.pop() if len(kinds) == 1 else None
         self.ignore_index = int(getattr(self.items, "ignore_index", IGNORE_INDEX))
         if self.order is not None and -1 in self.order:
             foreign = [
@@ -44,13 +50,16 @@ class PredictedMaps(ConfusionScores, PredictedSet):
         return (f"label {self.ignore_index} ignored",)
 
     def record(self, image: int, size: tuple[int, int], result: Result) -> Samples:
-        """``confusion_matrix`` ``(1, K, K)``."""
+        """``confusion_matrix`` ``(1, K, K)``; ``pixel_calibration`` of scores, ``(1, 3, bins)``."""
         label, classes = as_array(self.truth(image)), len(self.items.classes)
-        found = self._labels(result, size)
+        scores, found = self._read(result, size)
         if label.shape != size:
             raise InputError(f"the label map is {label.shape}, the image {size} (height, width)")
         counts = confusion_matrix(found, label, num_classes=classes, ignore_index=self.ignore_index)
-        return {"confusion_matrix": counts[None]}
+        samples: Samples = {"confusion_matrix": counts[None]}
+        if self.scores_kind is not None:
+            samples[CALIBRATION] = self._binned(scores, found, label)[None]
+        return samples
 
     def look(self, image: int, versions: Any) -> tuple[LabelMaps, Samples]:
         """The label map of an image."""
@@ -58,13 +67,38 @@ class PredictedMaps(ConfusionScores, PredictedSet):
         (result,) = self.model.results([prepared])
         samples = self._recorded(image, size, result)
         truth = as_array(self.truth(image))
-        return LabelMaps(self._labels(result, size), truth, self.ignore_index), samples
+        return LabelMaps(self._read(result, size)[1], truth, self.ignore_index), samples
 
-    def _labels(self, result: Result, size: tuple[int, int]) -> npt.NDArray[np.integer]:
-        """The label map of a result, in the data's labels."""
+    def _read(
+        self, result: Result, size: tuple[int, int]
+    ) -> tuple[Tensor | None, npt.NDArray[np.integer]]:
+        """Class scores of the image's size, where the model gives any, and the label map."""
+        scores = self._resized(self._scores(result), size) if _is_scores(result) else None
+        guess = None if scores is None else scores.argmax(0).to(torch.int16)
+        return scores, self._labels(as_array(result if guess is None else guess), size)
+
+    def _binned(
+        self,
+        scores: Tensor | None,
+        found: npt.NDArray[np.integer],
+        label: npt.NDArray[np.integer],
+    ) -> npt.NDArray[np.int64]:
+        """Pixels by confidence."""
+        if scores is None or self.scores_kind is None:
+            raise InputError("the model returns a label map, and class scores of other images")
+        guess, truth = (
+            torch.from_numpy(one.astype(np.int64)).to(scores.device) for one in (found, label)
+        )
+        binned = count_confidences(
+            scores, guess, truth, kind=self.scores_kind, ignore_index=self.ignore_index
+        )
+        return binned.cpu().numpy()
+
+    def _labels(
+        self, found: npt.NDArray[np.integer], size: tuple[int, int]
+    ) -> npt.NDArray[np.integer]:
+        """A label map in the data's labels."""
         states = len(self.items.classes)
-        is_scores = np.ndim(result) == 3 and len(result) > 1
-        found = self._from_scores(result, states, size) if is_scores else as_array(result)
         if found.ndim == 3 and found.shape[0] == 1 and found.dtype.kind in "iu":
             found = found[0]
         if found.ndim != 2 or found.dtype.kind not in "iub":
@@ -83,13 +117,12 @@ class PredictedMaps(ConfusionScores, PredictedSet):
             )
         return found if self.table is None else self.table[found]
 
-    def _from_scores(
-        self, result: Result, states: int, size: tuple[int, int]
-    ) -> npt.NDArray[np.integer]:
-        """The best class of each pixel, after bilinear resizing as mmseg's."""
+    def _scores(self, result: Result) -> Tensor:
+        """Class scores ``(K, h, w)``, where they are."""
         if not isinstance(result, torch.Tensor):
             result = torch.from_numpy(np.require(as_array(result), requirements="W"))
-        scores = result.detach().float()  # where it is
+        scores = result.detach().float()
+        states = len(self.items.classes)
         if len(scores) != states:
             raise InputError(
                 f"expected scores of {states} classes, the data's, got {len(scores)}: give the "
@@ -97,9 +130,13 @@ class PredictedMaps(ConfusionScores, PredictedSet):
             )
         if not scores.isfinite().all():
             raise InputError("the model's class scores are not finite; are its weights whole?")
-        if tuple(scores.shape[1:]) != size:
-            scores = F.interpolate(scores[None], size, mode="bilinear", align_corners=False)[0]
-        return scores.argmax(0).to(torch.int16).cpu().numpy()
+        return scores
+
+    def _resized(self, scores: Tensor, size: tuple[int, int]) -> Tensor:
+        """Scores ``(K, H, W)`` of an image's pixels, after bilinear resizing as mmseg's."""
+        if tuple(scores.shape[1:]) == size:
+            return scores
+        return F.interpolate(scores[None], size, mode="bilinear", align_corners=False)[0]
 
     def difference(self, one: Result, other: Result) -> float:
         """Of scores by their numbers, of label maps by the share of other pixels."""
@@ -107,6 +144,10 @@ class PredictedMaps(ConfusionScores, PredictedSet):
         if first.dtype.kind in "iub" and first.shape == second.shape:
             return float((first != second).mean())
         return relative(first, second)
+
+
+def _is_scores(result: Result) -> bool:
+    return np.ndim(result) == 3 and len(result) > 1
 
 
 __all__ = ["PredictedMaps"]

@@ -13,7 +13,7 @@ import torch
 from stl_backbones.corruptions import prepare
 from stl_backbones.engine.distributed import Ranks
 from stl_backbones.errors import InputError
-from stl_backbones.records import Cell, Provenance
+from stl_backbones.records import CLEAN, Cell, Provenance
 from stl_backbones.results import CellStore
 from stl_backbones.robustness.examined import Examined
 from stl_backbones.robustness.options import SweepOptions
@@ -97,7 +97,14 @@ class ScoredSet(ABC):
                     found[block][cell] = self.score_block(block, own)
                     tick(len(block))
             for block, by_cell in found.items():
-                yield block, {cell: self.collect(block, kept) for cell, kept in by_cell.items()}
+                light = self.versions.take_light(block) if CLEAN in by_cell else {}
+                yield (
+                    block,
+                    {
+                        cell: {**self.collect(block, kept), **light}
+                        for cell, kept in by_cell.items()
+                    },
+                )
 
     def examine(self, image: int, cells: Sequence[Cell]) -> Iterator[Examined]:
         """Make versions of one image again, as for the sweep, and predict each by itself.

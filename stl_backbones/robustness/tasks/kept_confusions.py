@@ -1,4 +1,7 @@
-"""What is kept of label maps, whichever model made them: one confusion matrix per image."""
+"""What is kept of label maps, whichever model made them: one confusion matrix per image.
+
+And where it gives scores of classes, how sure it is of its pixels, by bins.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from stl_backbones.metrics import mean_iou
 from stl_backbones.records import Cell
 from stl_backbones.results import CellStore
 from stl_backbones.robustness.tasks.base import Samples, ScoredSet, Tally
+
+CALIBRATION = "pixel_calibration"  # where the model gives scores of classes
 
 
 class ConfusionScores(ScoredSet):
@@ -38,7 +43,10 @@ class ConfusionScores(ScoredSet):
                 f"cell '{cell.name}': no pixel of the {len(counts)} images counts, all labels are "
                 "ignored; are these the label maps?"
             )
-        return {"confusion_matrix": counts.astype(np.min_scalar_type(counts.max()))}
+        kept = [name for name in ("confusion_matrix", CALIBRATION) if name in samples]
+        return {
+            name: samples[name].astype(np.min_scalar_type(samples[name].max())) for name in kept
+        }
 
 
-__all__ = ["ConfusionScores"]
+__all__ = ["CALIBRATION", "ConfusionScores"]

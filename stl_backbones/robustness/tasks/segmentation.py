@@ -1,4 +1,4 @@
-"""Segmentation: one confusion matrix per image."""
+"""Segmentation: one confusion matrix per image, and how sure the model is of its pixels."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mmengine.registry import TRANSFORMS
 from stl_backbones.config.data_check import ignored_label
 from stl_backbones.config.reading import building
 from stl_backbones.errors import InputError
+from stl_backbones.evaluation.pixel_calibration import Kind, count_confidences, kind_of_scores
 from stl_backbones.evaluation.segmentation import confusion_of, count_pixels, planes_of
 from stl_backbones.metrics import IGNORE_INDEX
 from stl_backbones.records import CLEAN
@@ -22,7 +23,7 @@ from stl_backbones.robustness.pipeline import add_labels
 from stl_backbones.robustness.slide_crops import CROPS, predict_crops_together
 from stl_backbones.robustness.tasks.base import Samples
 from stl_backbones.robustness.tasks.dense import DenseSet, DenseTask
-from stl_backbones.robustness.tasks.kept_confusions import ConfusionScores
+from stl_backbones.robustness.tasks.kept_confusions import CALIBRATION, ConfusionScores
 from stl_backbones.robustness.tasks.registry import register_task
 
 _ROUNDED = 0.0051  # percent: mmseg rounds to hundredths
@@ -30,6 +31,8 @@ _ROUNDED = 0.0051  # percent: mmseg rounds to hundredths
 
 class SegmentationSet(ConfusionScores, DenseSet):
     """A segmentation model on its images, see `ScoredSet`."""
+
+    scores_kind: Kind | None = None  # of its class scores
 
     def check_model(self) -> None:
         """Refuse a model of other classes than the data's."""
@@ -49,7 +52,9 @@ class SegmentationSet(ConfusionScores, DenseSet):
         self.ignore_index, self.contradiction = ignored_label(
             self.subject.inner, self.data.innermost, self.evaluators
         )
-        self._check_evaluators(self.predict_first())
+        predicted = self.predict_first()
+        self.scores_kind = self._kind_of_scores(predicted[0])
+        self._check_evaluators(predicted)
         self.crops_together = predict_crops_together(
             self.subject.inner, self.device, self.predict_first
         )
@@ -69,6 +74,18 @@ class SegmentationSet(ConfusionScores, DenseSet):
                         f"every pixel whose label is not {self.ignore_index}"
                     )
 
+    def _kind_of_scores(self, sample: Any) -> Kind | None:
+        """What the scores are that its labels were chosen by; ``None`` where there are none.
+
+        Of test-time augmentation mmseg leaves the scores of the last view, which are not those.
+        """
+        if "seg_logits" not in sample or self.options.task_options.get("tta"):
+            return None
+        scores, guess = sample.seg_logits.data, sample.pred_sem_seg.data.squeeze(0)
+        if len(scores) > 1 and not bool((scores.argmax(dim=0) == guess).all()):
+            return None
+        return kind_of_scores(scores)
+
     def notes(self) -> Iterator[str]:
         """Who states another ignored label."""
         if self.contradiction:
@@ -87,12 +104,22 @@ class SegmentationSet(ConfusionScores, DenseSet):
             yield f"label {self.ignore_index} ignored"
 
     def record(self, image: int, sample: Any) -> dict[str, Any]:
-        """``confusion_matrix`` ``(1, K * K + 4)``, as `count_pixels` gives it."""
+        """``confusion_matrix`` ``(1, K * K + 4)``, as `count_pixels` gives it.
+
+        And ``pixel_calibration`` ``(1, 3, bins)``, of `count_confidences`, where there are scores.
+        """
         with self._naming(image):
             counts = count_pixels(
                 sample, num_classes=len(self.classes), ignore_index=self.ignore_index
             )
-        return {"confusion_matrix": counts[None]}
+        if self.scores_kind is None:
+            return {"confusion_matrix": counts[None]}
+        scores, guess = sample.seg_logits.data, sample.pred_sem_seg.data.squeeze(0)
+        label = sample.gt_sem_seg.data.squeeze(0).to(guess.device, non_blocking=True)
+        binned = count_confidences(
+            scores, guess, label, kind=self.scores_kind, ignore_index=self.ignore_index
+        )
+        return {"confusion_matrix": counts[None], CALIBRATION: binned[None]}
 
     def look(self, image: int, versions: Any) -> tuple[LabelMaps, Samples]:
         """The label map of an image."""
@@ -104,12 +131,11 @@ class SegmentationSet(ConfusionScores, DenseSet):
 
     def collect(self, block: range, kept: Mapping[str, Any]) -> Samples:
         """``confusion_matrix`` ``(n, K, K)``."""
-        matrices = []
-        for image, counts in zip(block, super().collect(block, kept)["confusion_matrix"],
-                                 strict=True):  # fmt: skip
+        arrays, matrices = super().collect(block, kept), []
+        for image, counts in zip(block, arrays["confusion_matrix"], strict=True):
             with self._naming(image):
                 matrices.append(confusion_of(counts, len(self.classes)))
-        return {"confusion_matrix": np.stack(matrices)}
+        return {**arrays, "confusion_matrix": np.stack(matrices)}
 
     @contextmanager
     def _naming(self, image: int) -> Iterator[None]:
