@@ -10,10 +10,7 @@ from stl_backbones.errors import UserError
 
 # An option, and what follows it as its value: ``--classes FILE``.
 _OPTION = re.compile(r"(?<![\w/-])--([a-z][a-z0-9]*(?:-[a-z0-9]+)*)(?: ([A-Z][A-Z_]*)\b)?")
-_OTHER_NAMES = {
-    "data-root": "data", "images": "data", "truth": "data", "weights": "checkpoint",
-    "model-version": "version", "input-size": "size",
-}  # fmt: skip
+_OTHER_NAMES = {"data-root": "data", "input-size": "size"}
 
 
 def python_words(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from scipy.stats import ks_2samp
@@ -25,6 +26,16 @@ def test_within_one_level_of_the_package(pictures, name):
             package = corrupt(image, name, severity, key="", mode="exact")
             difference = np.abs(ours.astype(int) - package)
             assert difference.max() <= 1, f"{label}, severity {severity}"
+
+
+@pytest.mark.parametrize("mode", ["fast", "exact"])
+@pytest.mark.parametrize("shape", [(256,), (256, 1)], ids=["OpenCV 5", "OpenCV 4"])
+def test_contrast_reads_the_histogram_of_either_opencv(pictures, monkeypatch, mode, shape):
+    expected = corrupt(pictures["scene"], "contrast", 3, key="", mode=mode)
+    histogram = cv2.calcHist
+    monkeypatch.setattr(cv2, "calcHist", lambda *given: histogram(*given).reshape(shape))
+    found = corrupt(pictures["scene"], "contrast", 3, key="", mode=mode)
+    assert np.array_equal(found, expected)
 
 
 def many(image, name, severity, mode):
