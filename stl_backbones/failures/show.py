@@ -135,6 +135,7 @@ def show_failures(
     choices = choose(store, task, cells, count=wanted.count, by=wanted.by)
     again = options_again(options, recorded, cells)
     place = Path(folder) / FAILURES if wanted.out is None else Path(wanted.out)
+    place.mkdir(parents=True, exist_ok=True)  # said here if it cannot be, not after the opening
     stored = {cell: store.read(cell) for cell in (CLEAN, *cells)}
     for scored, _ in open_sets(source, again, "none"):
         if scored.place:
