@@ -17,15 +17,15 @@ MODES = ("exact", "fast", "reference", "torch")
 COMPATS = ("imaug-1.1.5", "imagecorruptions-1.1.2")
 CHANNEL_ORDERS = ("rgb", "bgr")
 
-_LISTS = ("skipped", "classes", "notes")  # of a provenance: JSON has no tuples
+_LISTS = ("skipped", "classes", "notes", "chosen")  # of a provenance: JSON has no tuples
 # Older records lack them.
 _LATER = frozenset(
     {"custom_versions", "parameters", "encoder_parameters", "macs", "notes", "imagenet_val",
-     "copy_digests"}
+     "copy_digests", "chosen"}
 )  # fmt: skip
 _OF_SOME_CELLS = ("custom_versions", "copy_digests")  # compared where both have an entry
 _NO_DIFFERENCE = frozenset(
-    {"protocol", "dataset", "parameters", "encoder_parameters", "macs", "imagenet_val"}
+    {"protocol", "dataset", "parameters", "encoder_parameters", "macs", "imagenet_val", "chosen"}
 )
 
 
@@ -143,6 +143,7 @@ class Provenance:
         imagenet_val: Whether the clean images are ImageNet-1K's validation images, or some of
             them, by file names or counts; ``None`` in records that do not say.
         copy_digests: Cell of the corrupted copy that is read -> digest of its files.
+        chosen: The cells that were asked for, where they are not all of the protocol's.
     """
 
     task: str
@@ -171,6 +172,7 @@ class Provenance:
     notes: tuple[str, ...] = ()
     imagenet_val: bool | None = None
     copy_digests: Mapping[str, str] = field(default_factory=dict)
+    chosen: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON-ready types."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from stl_backbones.api.progress import show_progress
 from stl_backbones.api.result import Result, load
@@ -32,7 +32,7 @@ def evaluate(
     *,
     work_dir: str | Path,
     protocol: str | None = None,
-    corruptions: Sequence[str] | None = None,
+    corruptions: Sequence[str] | Literal["none"] | None = None,
     severities: Sequence[int] | None = None,
     limit: int | None = None,
     classes: Sequence[str] | str | Path | None = None,
@@ -57,7 +57,7 @@ def evaluate(
             ``(n,)``. ``None`` for a config, which names its own.
         work_dir: The sweep's folder.
         protocol: Default: ``'imagenet-c'``, ``'stl-cityscapes-c'`` or ``'coco-c'``, by the task.
-        corruptions: Only these; none at all: the clean images alone.
+        corruptions: Only these; ``()`` or ``'none'``: the clean images alone.
         severities: Only these.
         limit: Only so many images.
         classes: Class names, in the order of the data's labels, where the data have no names;
@@ -82,6 +82,7 @@ def evaluate(
         MissingPackageError: If a package is not installed.
     """
     _check_apart(work_dir, data)
+    corruptions = _named(corruptions)
     with in_python_words():
         source, asked = find_sweep(
             model, data, said, classes=classes, label_ids=label_ids, ids=ids,
@@ -124,6 +125,17 @@ def find_sweep(
         model, data, given, classes=class_names(classes), label_ids=label_ids, ids=ids
     )
     return source, SweepOptions(**{**options, **own}, task_options={**task_options, **more})
+
+
+def _named(corruptions: Sequence[str] | None) -> Sequence[str] | None:
+    """A list of names; ``'none'``, alone or in it, for no corruption."""
+    if isinstance(corruptions, str) and corruptions != "none":
+        raise InputError(f"corruptions must be a list of names, or 'none'; got '{corruptions}'")
+    if corruptions is not None and "none" in (corruptions, *corruptions):
+        if corruptions not in ("none", ["none"], ("none",)):
+            raise InputError(f"corruptions 'none' stands alone, got {list(corruptions)}")
+        return ()
+    return corruptions
 
 
 def _check_apart(work_dir: str | Path, data: Any) -> None:

@@ -155,10 +155,10 @@ class Result:
         return f"Result({', '.join(map(str, self.folders))})"
 
     def _repr_html_(self) -> str:
-        """The report's page, in a frame."""
+        """The report's page, in a frame whose script reaches nothing outside of it."""
         page = html.render(make_contents(self.findings(0)))
         return (
-            f'<iframe srcdoc="{escape(page)}" sandbox title="robustness report" '
+            f'<iframe srcdoc="{escape(page)}" sandbox="allow-scripts" title="robustness report" '
             'style="width: 100%; height: 36em; border: 1px solid #8888"></iframe>'
         )
 

@@ -102,9 +102,17 @@ def prepared(args: argparse.Namespace) -> tuple[Source | PredictedSource, Path, 
 
 
 def _corruptions(args: argparse.Namespace) -> list[str] | None:
-    """The corruptions that are named: none with ``--clean-only``."""
-    if not args.clean_only:
+    """The corruptions that are named: none with ``--clean-only``, or the word."""
+    named = args.corruptions or ()
+    if not args.clean_only and "none" not in named:
         return args.corruptions
+    if not args.clean_only and (len(named) > 1 or args.severities or args.corrupted_root):
+        raise InputError(
+            "--corruptions none scores the clean images alone: expected no other corruption, "
+            "--severities or --corrupted-root beside it"
+        )
+    if not args.clean_only:
+        return []
     others = [name for name in ("corruptions", "severities", "corrupted_root")
               if getattr(args, name) is not None]  # fmt: skip
     if others:
@@ -128,7 +136,9 @@ def report_command(args: argparse.Namespace, folder: Path) -> str:
     words = ["python", str(tool if tool.is_file() else Path("tools/report.py")), str(folder)]
     if protocol != record.protocol:
         words += ["--protocol", protocol]
-    if set(get_protocol(protocol).cells()) - set(store.cells()):
+    asked = [cell for cell in get_protocol(protocol).cells()
+             if not record.chosen or cell.name in record.chosen]  # fmt: skip
+    if set(asked) - set(store.cells()):
         words.append("--partial")
     modules = args.custom_imports or _config_modules(args, protocol)
     if modules:

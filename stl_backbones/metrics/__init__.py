@@ -9,6 +9,7 @@ from stl_backbones.metrics.bootstrap import (
     resample_counts,
     weighted_sums,
 )
+from stl_backbones.metrics.breaking_point import breaking_intervals, breaking_point
 from stl_backbones.metrics.calibration import NUM_BINS, calibration_error, calibration_terms
 from stl_backbones.metrics.class_accuracy import ClassAccuracy, ClassScores
 from stl_backbones.metrics.classification import hits, mean_of_terms
@@ -54,6 +55,8 @@ __all__ = [
     "Replicates",
     "Score",
     "average_precision",
+    "breaking_intervals",
+    "breaking_point",
     "calibration_error",
     "calibration_terms",
     "class_iou",

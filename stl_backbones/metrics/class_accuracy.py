@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
+
+_Float = TypeVar("_Float", bound=np.floating)
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class ClassAccuracy:
         return sums
 
 
-def _ratio(part: npt.NDArray[np.number], whole: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+def _ratio(part: npt.NDArray[np.number], whole: npt.NDArray[_Float]) -> npt.NDArray[_Float]:
     out = np.full(whole.shape, np.nan, dtype=whole.dtype)
-    return np.divide(part, whole, out=out, where=whole > 0)
+    np.divide(part, whole, out=out, where=whole > 0)
+    return out

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
 from stl_backbones.errors import InputError
 
+_Float = TypeVar("_Float", bound=np.floating)
 IGNORE_INDEX = 255  # Cityscapes' void label
 
 
@@ -126,8 +129,8 @@ def mean_iou_of_terms(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def class_iou_of_terms(
-    sums: npt.NDArray[np.floating], pixels: npt.NDArray[np.floating]
-) -> npt.NDArray[np.floating]:
+    sums: npt.NDArray[_Float], pixels: npt.NDArray[np.number]
+) -> npt.NDArray[_Float]:
     """IoU of each class from sums over images.
 
     Args:
@@ -139,4 +142,5 @@ def class_iou_of_terms(
     """
     hit, union = np.split(sums, 2, axis=-1)
     out = np.full(hit.shape, np.nan, dtype=hit.dtype)
-    return np.divide(hit, union, out=out, where=pixels > 0)
+    np.divide(hit, union, out=out, where=pixels > 0)
+    return out

@@ -10,6 +10,7 @@ from stl_backbones.errors import InputError
 from stl_backbones.report.contents import make_contents
 from stl_backbones.report.gallery import read_gallery, write_pictures
 from stl_backbones.report.numbers.aggregates import Findings
+from stl_backbones.report.numbers.breaking import check_bound, parse_bound
 from stl_backbones.report.numbers.means import mean_of_measured, parse_means
 from stl_backbones.report.numbers.requirements import Verdict, judge, parse_requirement
 from stl_backbones.report.per_image import write_images
@@ -53,6 +54,7 @@ def make_report(
     precision: int = 1,
     compare: bool = False,
     means: Sequence[str] = (),
+    breaking_point: str | None = None,
     require: Sequence[str] = (),
     require_lower_bound: bool = False,
     resamples: int | None = None,
@@ -64,8 +66,9 @@ def make_report(
 
     Writes ``report.md``, ``table.csv``, ``cells.csv`` and ``aggregates.csv`` (unrounded),
     ``table.tex`` and ``index.html``, whose bytes depend on the sweeps and these arguments alone;
-    for classification ``classification.csv`` and ``other_images.csv``, with ``compare``
-    ``comparison.csv``; for detection ``detection.csv`` and, with masks, ``masks.csv``.
+    by class ``classes.csv`` and ``flows.csv``; for classification ``classification.csv`` and
+    ``other_images.csv``, with ``compare`` ``comparison.csv``; for detection
+    ``detection.csv`` and, with masks, ``masks.csv``.
 
     Args:
         folders: Sweep folders, one model each.
@@ -78,6 +81,8 @@ def make_report(
         compare: Add the paired difference of the two models.
         means: Means of one's own choice, such as ``'winter=snow,frost'``; with ``partial`` and
             missing cells there is one over the corruptions that are whole, ``measured``.
+        breaking_point: The score below which a model is broken, ``'0.5'`` or ``'50% of clean'``:
+            adds the severity of each corruption at which that happens, ``breaking_points.csv``.
         require: Bounds such as ``'average >= 0.60'``; the report is written whether or not they
             are kept.
         require_lower_bound: Judge by the unfavourable end of the interval.
@@ -96,6 +101,7 @@ def make_report(
             fit.
     """
     paths = [Path(folder) for folder in folders]
+    bound = None if breaking_point is None else parse_bound(breaking_point)
     requirements = [parse_requirement(text) for text in require]
     if resamples is None:
         resamples = default_resamples(paths)
@@ -108,7 +114,10 @@ def make_report(
     draws = Draws(resamples=resamples, seed=seed)
     chosen, runs = read_runs(paths, protocol=protocol, names=names, partial=partial, draws=draws)
     own = {**mean_of_measured(runs, chosen), **parse_means(means, chosen)}
-    findings = Findings(runs, chosen, find_task(runs[0].provenance.task), draws, paper, own)
+    task = find_task(runs[0].provenance.task)
+    if bound is not None:
+        check_bound(bound, task.main)
+    findings = Findings(runs, chosen, task, draws, paper, own, bound)
     verdicts = judge(requirements, findings, by_interval=require_lower_bound)
     gallery, pictures = read_gallery(runs, embed=embed_pictures)
     report = make_contents(

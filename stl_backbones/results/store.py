@@ -85,6 +85,7 @@ class CellStore:
             recorded,
             custom_versions={**recorded.custom_versions, **provenance.custom_versions},
             copy_digests={**recorded.copy_digests, **provenance.copy_digests},
+            chosen=_joined(recorded.chosen, provenance.chosen),
         )
         if joined != recorded:  # cells of another protocol, or of a copy that has grown, join
             self._record(joined)
@@ -175,6 +176,11 @@ class CellStore:
             DamagedCellError: If a file's name is no cell's.
         """
         return tuple(sorted(_cell_of(path) for path in (self.folder / "cells").glob("*.npz")))
+
+
+def _joined(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
+    """Cells that were asked for by any of two sweeps; none for all, if one asked for all."""
+    return tuple(sorted({*first, *second})) if first and second else ()
 
 
 def _short(value: object) -> str:

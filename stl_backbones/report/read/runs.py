@@ -105,7 +105,7 @@ def read_runs(
     _check_comparable({**dict(zip(folders, provenances, strict=True)), **swept}, ("task",))
     _check_comparable(swept, SHARED_FIELDS)
     task = find_task(provenances[0].task)
-    chosen = _choose_protocol(swept, protocol)
+    chosen = _chosen_part(_choose_protocol(swept, protocol), swept)
     _check_versions(swept, chosen)
     draws = draws or Draws(resamples=0)
     runs = tuple(
@@ -198,6 +198,16 @@ def _choose_protocol(provenances: Mapping[Path, Provenance], name: str | None) -
                 "choose one with --protocol"
             )
     return get_protocol(found[first])
+
+
+def _chosen_part(protocol: Protocol, provenances: Mapping[Path, Provenance]) -> Protocol:
+    """The cells that all sweeps were asked for, if they are the same choice of the protocol's."""
+    choices = {record.chosen for record in provenances.values()}
+    if len(choices) != 1 or choices == {()}:
+        return protocol
+    names = set(choices.pop())
+    cells = [cell for cell in protocol.cells() if cell.name in names]
+    return protocol.part(cells) if cells else protocol
 
 
 def _labels(
