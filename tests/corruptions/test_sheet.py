@@ -59,7 +59,8 @@ def test_own_corruptions_and_one_line_for_what_is_wrong(words, own_catalog, tmp_
     made = words("--protocol", "mine", "--panel", "48")
     assert made == tmp_path / "a_corruptions.png"
     shown = np.array(Image.open(made))
-    assert (shown[-GAP - 40 : -GAP, -GAP - 48 : -GAP] == 255 - IMAGE).all()
+    left = GAP + text_width("inverted") + GAP
+    assert (shown[-GAP - 40 : -GAP, left : left + 48] == 255 - IMAGE).all()
     with pytest.raises(InputError, match="--out must end in"):
         words("--out", "x.gif")
     (tmp_path / "a.png").unlink()
