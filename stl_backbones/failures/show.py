@@ -37,7 +37,7 @@ from stl_backbones.robustness.sources import Source
 from stl_backbones.robustness.sweep import open_sets
 from stl_backbones.robustness.tasks import ScoredSet
 
-FORMATS = {"png": {"compress_level": 3}, "jpeg": {"quality": 90}}
+FORMATS = {"png": {"compress_level": 1}, "jpeg": {"quality": 90}}
 DEFAULT_LEAST_SCORE = 0.3
 # What may differ from the sweep without being another model or other data.
 _MAY_DIFFER = frozenset({"versions", "device", "notes", "model"})
