@@ -44,7 +44,7 @@ FIELDS = tuple(entry.name for entry in dataclasses.fields(Provenance))
 # data that may have moved.
 _UNION = (
     "protocol", "dataset", "custom_versions", "parameters", "encoder_parameters", "macs",
-    "imagenet_val", "copy_digests",
+    "imagenet_val", "copy_digests", "chosen",
 )  # fmt: skip
 # What rows of one table may differ in, if it is said there.
 _SAID = ("checkpoint_sha256", "config_sha256", "inference", "device", "versions", "notes")

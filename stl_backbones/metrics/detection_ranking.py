@@ -104,7 +104,8 @@ def _order(
 ) -> npt.NDArray[np.intp]:
     """By category, then the highest score first, then by the image's id."""
     if (number[1:] < number[:-1]).any():
-        return np.lexsort((number, -score, category))  # the last key decides first
+        every: npt.NDArray[np.intp] = np.lexsort((number, -score, category))  # the last key first
+        return every
     by_score = np.argsort(-score, kind="stable")
     # Of 16 bits are sorted by their digits, ten times as fast.
     small = category.astype(np.uint16) if category.max(initial=0) < 2**16 else category

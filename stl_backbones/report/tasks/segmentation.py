@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
@@ -60,23 +62,25 @@ class _Segmentation(Task):
         counts = drawn.T
 
         def score(result: CellResult) -> ClassRecord:
-            confusions = _confusions(result)
-            pixels = confusions.sum(axis=2)
-            terms = iou_terms(confusions)
+            confusions = result.samples["confusion_matrix"]  # checked with the cell's other numbers
+            total = confusions.sum(axis=0, dtype=np.int64)
+            pixels = confusions.sum(axis=2, dtype=np.int64)
+            values = class_iou_of_terms(iou_terms(total[None])[0], total.sum(axis=1))
+            record = ClassRecord(
+                {"iou": ClassScores(values, np.empty((0, len(values))))},
+                truth=total.sum(axis=1),
+                images=(pixels > 0).sum(axis=0),
+                confusion=sparse.csr_array(total),
+            )
+            if not len(counts):
+                return record
+            terms = iou_terms(confusions.astype(np.int64, copy=False))
             # float32 holds seven digits of the resampled sums, and intervals need three.
             both = np.concatenate([terms, pixels], axis=1).astype(np.float32)
             sums = weighted_sums(counts, both).astype(np.float32)
             edge = terms.shape[1]
-            scores = ClassScores(
-                class_iou_of_terms(terms.sum(axis=0), pixels.sum(axis=0)),
-                class_iou_of_terms(sums[:, :edge], sums[:, edge:]),
-            )
-            return ClassRecord(
-                {"iou": scores},
-                truth=pixels.sum(axis=0),
-                images=(pixels > 0).sum(axis=0),
-                confusion=sparse.csr_array(confusions.sum(axis=0)),
-            )
+            resampled = class_iou_of_terms(sums[:, :edge], sums[:, edge:])
+            return replace(record, scores={"iou": ClassScores(values, resampled)})
 
         return score
 
