@@ -179,6 +179,26 @@ WRONG: Mapping[str, Wrong] = {
         "--resamples": (("-1", "-1"), ("x", "got 'x'"), ("1000000000000", "1000000000000")),
         "--compare": (("", "two"),),
     },
+    "show_failures.py": {
+        "--cells": (("fog", "CORRUPTION/SEVERITY"), ("nosuch/5", "unknown corruption"),
+                    ("fog/9", "has no cell"), ("''", "''")),
+        "--count": (*_NOT_WHOLE, ("0", "in 1..10000, got '0'")),
+        "--by": (("best", "must be drop, worst, random"), ("class:nosuch", "unknown class"),
+                 ("''", "''")),
+        "--min-score": (("x", "a number, got 'x'"),),
+        "--format": (("gif", "png or jpeg, got 'gif'"), ("''", "''")),
+        "--out": _PLACE,
+        "--custom-imports": _MODULES,
+        "--device": _DEVICE,
+    },
+    "show_corruptions.py": {
+        **{name: _CORRUPTIONS[name] for name in (
+            "--protocol", "--corruptions", "--severities", "--mode", "--compat", "--seed",
+            "--custom-imports")},
+        "--width": (("31", "in 32..16384, got '31'"), ("x", "got 'x'")),
+        "--panel": (("5000", "in 32..4096, got '5000'"), ("x", "got 'x'")),
+        "--out": (("{folder}/sheet.gif", "must end in"), ("/proc/nosuch/x.png", "/proc/nosuch")),
+    },
     "export_onnx.py": {
         "--size": (("0 0", "at least 1, got '0'"), ("-32 32", "got '-32'"), ("32", "expected 2"),
                    ("a b", "got 'a'"), ("8 8", "at least 32, got 8x8"),
@@ -277,6 +297,11 @@ def commands(material: Material, place: Path) -> dict[str, Command]:
         "pretrain.py": ([LABELER, "--work-dir", run, "--cfg-options",
                          *material.pretraining_options("labeler")], checkpoints),
         "report.py": ([sweep, "--out", run, "--partial"], (run,)),
+        "show_failures.py": (
+            [sweep, "--out", run, "--cells", "fog/5", "--", *material.segmenter(),
+             "--workers", 0], (run / "index.json",)),
+        "show_corruptions.py": ([image, "--out", file.with_suffix(".png"), *_BRIEF],
+                                (file.with_suffix(".png"),)),
         "export_onnx.py": (["fan_tiny_8_p4_hybrid", file.with_suffix(".onnx"), "--size", 32, 32],
                            (file.with_suffix(".onnx"),)),
         "make_mini_data.py": ([run, "--train", 2, "--val", 1, "--size", "64x64"], (run,)),
@@ -359,7 +384,8 @@ def _with_changes(words: list[str], option: str, values: list[str]) -> list[str]
         names = {value.partition("=")[0] for value in values}
         kept = [word for word in words[at:] if word.partition("=")[0] not in names]
         return [*words[:at], *values, *kept]
-    return [*words, option, *values]
+    end = words.index("--") if "--" in words else len(words)
+    return [*words[:end], option, *values, *words[end:]]
 
 
 def _positionals(material: Material, folder: Path) -> Iterator[BadInput]:
@@ -368,6 +394,7 @@ def _positionals(material: Material, folder: Path) -> Iterator[BadInput]:
         "generate_corruptions.py": "SRC", "make_mini_data.py": "out", "pretrain.py": "config",
         "report.py": "DIR", "robustness.py": "expected one model", "test.py": "config, checkpoint",
         "train.py": "config", "visualize_token_labels.py": "checkpoint, IMAGE",
+        "show_failures.py": "DIR", "show_corruptions.py": "IMAGE",
     }  # fmt: skip
     for tool, says in needed.items():
         sizes = ["--size", "32", "32"] if tool == "export_onnx.py" else []

@@ -57,6 +57,7 @@ def plan(args: argparse.Namespace) -> list[list[str]]:
         *steps,
         ["robustness.py", CONFIG, str(checkpoint), "--protocol", "stl-cityscapes-c",
          "--name", "STL FAN-T mini", "--work-dir", f"{out}/robustness", *limit, *options],
+        ["show_failures.py", f"{out}/robustness", "--count", "6", "--format", "jpeg"],
         ["report.py", f"{out}/robustness", "--out", f"{out}/report"],
     ]  # fmt: skip
 

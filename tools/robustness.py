@@ -24,6 +24,7 @@ def robustness(args: argparse.Namespace) -> None:
     """Run the sweep."""
     import_modules(args.custom_imports)
     from stl_backbones.cli.robustness import dry_run, list_presets, report_command, run
+    from stl_backbones.cli.sweep_command import keep_command
 
     if args.list_presets:
         print(list_presets())
@@ -35,6 +36,7 @@ def robustness(args: argparse.Namespace) -> None:
         return
     folder = run(args, progress=Printer())
     if is_main_process():
+        keep_command(args, folder)
         command = report_command(args, folder)
         print(f"cells: {folder}" + (f"\nnext: {command}" if command else ""))
 

@@ -12,8 +12,7 @@ from typing import Any
 from stl_backbones.cli.any_model import Named, any_model, check_no_other_data
 from stl_backbones.cli.parser import greedy_advice
 from stl_backbones.cli.robustness_options import TASK_OPTIONS
-from stl_backbones.cli.sweep_command import keep_command
-from stl_backbones.cli.tool import is_main_process, parse_options
+from stl_backbones.cli.tool import parse_options
 from stl_backbones.copies.estimate import size_text
 from stl_backbones.corruptions import PROTOCOLS, get_protocol
 from stl_backbones.errors import InputError, unknown_name
@@ -44,12 +43,9 @@ def run(args: argparse.Namespace, *, progress: Callable[[Any], None] | None = No
         MissingFileError: If something named is missing.
     """
     source, work_dir, options = prepared(args)
-    folder = sweep(
+    return sweep(
         source, work_dir=work_dir, options=options, launcher=args.launcher, on_progress=progress
     )
-    if is_main_process():
-        keep_command(args, folder)
-    return folder
 
 
 def dry_run(args: argparse.Namespace) -> str:

@@ -23,6 +23,8 @@ from stl_backbones.drawing import (
 )
 from stl_backbones.records import CLEAN, CorruptionEngine
 
+_FACTS = 320  # pixels, at least, for what the sheet shows
+
 
 def draw_sheet(
     image: Pixels,
@@ -68,7 +70,7 @@ def draw_sheet(
              f"{key}, {width}x{height}"]  # fmt: skip
     heads = [_words([f"severity {level}"], panel) for level in levels]
     rows = [
-        [_words(["clean"], beside), clean, _words(facts, panel * max(len(levels) - 1, 1))],
+        [_words(["clean"], beside), clean, _words(facts, max(panel * (len(levels) - 1), _FACTS))],
         [_words([""], beside), *heads],
     ]
     for name in names:

@@ -60,17 +60,16 @@ def draw_label_maps(prediction: LabelMaps, pair: Pair) -> Drawn:
     faded = _faded(pair.corrupted.image, truth.shape)
     for colour, _, where in kinds:
         faded[where] = colour
-    panels = [
-        ["clean image", pair.clean.image, "corrupted image", pair.corrupted.image,
-         "truth (black: not counted)", maps[0]],
-        ["prediction, clean", maps[1], "prediction, corrupted", maps[2],
-         "where the predictions differ", faded],
+    photos = {"clean image": pair.clean.image, "corrupted image": pair.corrupted.image}
+    first = [titled(resized(image, pair.width), title) for title, image in photos.items()]
+    second = [
+        titled(resized(image, pair.width, smooth=False), title)
+        for title, image in (
+            ("truth (black: not counted)", maps[0]), ("prediction, clean", maps[1]),
+            ("prediction, corrupted", maps[2]), ("where the predictions differ", faded),
+        )
     ]  # fmt: skip
-    rows = [
-        [_panel(title, image, pair.width, is_map=r > 0 or title.startswith("truth"))
-         for title, image in zip(row[::2], row[1::2], strict=True)]
-        for r, row in enumerate(panels)
-    ]  # fmt: skip
+    rows = [[*first, second[0]], second[1:]]
     picture = grid(rows)
     legend = [(colour, f"{text}: {percent(where.sum() / pixels)}") for colour, text, where in kinds]
     lost = changed & rights[0]
@@ -104,12 +103,8 @@ def _coloured(labels: npt.NDArray[np.integer], colours: Sequence[Colour]) -> Pix
 
 def _faded(image: Pixels, shape: tuple[int, ...]) -> Pixels:
     """The image in light grey, at the size of the label map."""
-    grey = np.array(Image.fromarray(image).convert("L").resize(shape[::-1]))
+    grey = np.array(Image.fromarray(image).convert("L").resize((shape[1], shape[0])))
     return np.repeat((140 + grey * 0.4).astype(np.uint8)[..., None], 3, axis=2)
-
-
-def _panel(title: str, image: Pixels, width: int, *, is_map: bool) -> Image.Image:
-    return titled(resized(image, width, smooth=not is_map), title)
 
 
 def _classes_shown(
@@ -121,7 +116,8 @@ def _classes_shown(
     """Classes that lose pixels first, then those that cover some of the maps."""
     by_loss = np.bincount(truth[lost], minlength=classes)[:classes]
     found = [one[(one >= 0) & (one < classes)] for one in maps]
-    covered = sum(np.bincount(one, minlength=classes) for one in found) / maps[0].size
+    counted = np.array([np.bincount(one, minlength=classes) for one in found])
+    covered = counted.sum(axis=0) / maps[0].size
     order = sorted(range(classes), key=lambda label: (-by_loss[label], -covered[label]))
     return [one for one in order if by_loss[one] or covered[one] >= _LEAST][:_SHOWN]
 

@@ -37,7 +37,7 @@ from stl_backbones.robustness.sources import Source
 from stl_backbones.robustness.sweep import open_sets
 from stl_backbones.robustness.tasks import ScoredSet
 
-FORMATS = {"png": {"compress_level": 3}, "jpeg": {"quality": 90}}
+FORMATS = {"png": {"compress_level": 1}, "jpeg": {"quality": 90}}
 DEFAULT_LEAST_SCORE = 0.3
 # What may differ from the sweep without being another model or other data.
 _MAY_DIFFER = frozenset({"versions", "device", "notes", "model"})
@@ -135,6 +135,7 @@ def show_failures(
     choices = choose(store, task, cells, count=wanted.count, by=wanted.by)
     again = options_again(options, recorded, cells)
     place = Path(folder) / FAILURES if wanted.out is None else Path(wanted.out)
+    place.mkdir(parents=True, exist_ok=True)  # said here if it cannot be, not after the opening
     stored = {cell: store.read(cell) for cell in (CLEAN, *cells)}
     for scored, _ in open_sets(source, again, "none"):
         if scored.place:

@@ -26,7 +26,7 @@ from stl_backbones.results import CellStore
 from stl_backbones.robustness.corrupted_copy import copy_path, find_copy
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.sources.config import ConfigSource
-from stl_backbones.robustness.sweep import sweep
+from stl_backbones.robustness.sweep import open_sets, sweep
 
 CHOSEN = {"corruptions": ["brightness", "impulse_noise"], "severities": [1, 3]}
 CELLS = [CLEAN, Cell("brightness", 1), Cell("brightness", 3), *(
@@ -547,3 +547,25 @@ class TestBrokenData:
 
 def test_the_record_is_plain_json(swept):
     assert json.loads((swept / "run.json").read_text())["task"] == "segmentation"
+
+
+@pytest.mark.parametrize("from_files", [False, True])
+def test_an_image_that_is_made_again_is_the_sweeps(
+    from_files, config, mini_checkpoint, mini_options, swept, images, corrupted_root
+):
+    source = ConfigSource(config, mini_checkpoint, options=mini_options)
+    root = corrupted_root if from_files else None
+    options = SweepOptions(**CHOSEN, workers=0, corrupted_root=root)
+    key = list(images)[1]
+    rgb = np.ascontiguousarray(cv2.imread(str(images[key]))[..., ::-1])
+    for scored, _ in open_sets(source, options, "none"):
+        for found in scored.examine(1, CELLS):
+            cell, stored = found.cell, CellStore(swept).read(found.cell).samples
+            assert (found.samples["confusion_matrix"][0] == stored["confusion_matrix"][1]).all()
+            made = rgb if cell.is_clean else corrupt(
+                rgb, cell.corruption, cell.severity, key=key, mode="exact"
+            )  # fmt: skip
+            assert (found.image == made).all()
+            shown, counted = found.prediction, found.prediction.truth != 255
+            right = (shown.found == shown.truth)[counted].sum()
+            assert right == np.trace(stored["confusion_matrix"][1])

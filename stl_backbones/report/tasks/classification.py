@@ -136,7 +136,8 @@ class _Classification(Task):
     ) -> npt.NDArray[np.float64]:
         """Half for the right class, half its probability; see `TaskMetrics.image_scores`."""
         hit = _top1_terms(result)[:, 0].astype(np.float64)
-        scores = (hit + np.exp(-_nll_terms(result)[:, 0].astype(np.float64))) / 2
+        nll = _nll_terms(result)[:, 0].astype(np.float64)
+        scores: npt.NDArray[np.float64] = (hit + np.exp(-nll)) / 2
         if class_index is None:
             return scores
         return np.where(_class_indices(result, "label") == class_index, scores, np.nan)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -223,7 +224,8 @@ class _Detection(Task):
         Detections count as much as their scores: twice those that find an object, divided by all of
         them and the number of objects. COCO's AP of single images says little, and takes long.
         """
-        samples, images = result.samples, np.arange(len(result.image_ids))
+        samples: dict[str, npt.NDArray[Any]] = dict(result.samples)
+        images = np.arange(len(result.image_ids))
         detected = np.repeat(images, samples["bbox_detections"])
         objects = np.repeat(images, samples["objects"])
         counts = samples["bbox_ignored"][:, 0] & 1 == 0

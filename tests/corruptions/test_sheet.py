@@ -1,0 +1,68 @@
+"""The sheet of all corruptions: every version in its place, as a sweep makes it."""
+
+import runpy
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stl_backbones.cli.sheet import make_sheet
+from stl_backbones.corruptions import (
+    Protocol,
+    corrupt,
+    get_protocol,
+    register_corruption,
+    register_protocol,
+)
+from stl_backbones.corruptions.sheet import draw_sheet
+from stl_backbones.drawing import GAP, LINE, text_width
+from stl_backbones.errors import InputError, MissingFileError
+from stl_backbones.records import CorruptionEngine
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)
+
+
+def test_each_version_is_in_its_place():
+    done = []
+    sheet = draw_sheet(IMAGE, get_protocol("imagenet-c"), key="a.png", engine=CorruptionEngine(),
+                       corruptions=["fog", "contrast"], severities=[2, 5], panel=48,
+                       on_corruption=done.append)  # fmt: skip
+    assert done == ["fog", "contrast"]
+    pixels = np.array(sheet)
+    left, top = GAP + text_width("contrast") + GAP, GAP
+    heads = max(40, 3 * LINE)  # the words beside the clean image
+    assert (pixels[top : top + 40, left : left + 48] == IMAGE).all()
+    top += heads + GAP + LINE + GAP
+    for row, name in enumerate(done):
+        for column, severity in enumerate((2, 5)):
+            y, x = top + row * (40 + GAP), left + column * (48 + GAP)
+            made = corrupt(IMAGE, name, severity, key="a.png")
+            assert (pixels[y : y + 40, x : x + 48] == made).all(), (name, severity)
+
+
+@pytest.fixture
+def words(tmp_path, repo_root):
+    Image.fromarray(IMAGE).save(tmp_path / "a.png")
+    tool = runpy.run_path(str(repo_root / "tools/show_corruptions.py"), run_name="imported")
+
+    def sheet(*words):
+        args = tool["parse"]().parse_args([str(tmp_path / "a.png"), *words])
+        return make_sheet(args, tmp_path / args.image, CorruptionEngine("fast"))
+
+    return sheet
+
+
+def test_own_corruptions_and_one_line_for_what_is_wrong(words, own_catalog, tmp_path):
+    own = register_corruption("inverted", group="own", version="1")
+    own(lambda image, severity, rng: 255 - image)
+    register_protocol(Protocol("mine", {"own": ["inverted"]}, "here", {"inverted": [1]}))
+    made = words("--protocol", "mine", "--panel", "48")
+    assert made == tmp_path / "a_corruptions.png"
+    shown = np.array(Image.open(made))
+    left = GAP + text_width("inverted") + GAP
+    assert (shown[-GAP - 40 : -GAP, left : left + 48] == 255 - IMAGE).all()
+    with pytest.raises(InputError, match="--out must end in"):
+        words("--out", "x.gif")
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(MissingFileError, match="does not exist"):
+        words()
