@@ -21,11 +21,11 @@ _LISTS = ("skipped", "classes", "notes")  # of a provenance: JSON has no tuples
 # Older records lack them.
 _LATER = frozenset(
     {"custom_versions", "parameters", "encoder_parameters", "macs", "notes", "imagenet_val",
-     "copy_digests"}
+     "copy_digests", "sampling"}
 )  # fmt: skip
 _OF_SOME_CELLS = ("custom_versions", "copy_digests")  # compared where both have an entry
 _NO_DIFFERENCE = frozenset(
-    {"protocol", "dataset", "parameters", "encoder_parameters", "macs", "imagenet_val"}
+    {"protocol", "dataset", "parameters", "encoder_parameters", "macs", "imagenet_val", "sampling"}
 )
 
 
@@ -143,6 +143,9 @@ class Provenance:
         imagenet_val: Whether the clean images are ImageNet-1K's validation images, or some of
             them, by file names or counts; ``None`` in records that do not say.
         copy_digests: Cell of the corrupted copy that is read -> digest of its files.
+        sampling: Of a sweep that may stop before its last image: order, gates, alpha, and once it
+            has stopped the verdict and ``'scored'``, the images that its corrupted cells hold;
+            empty for an ordinary sweep.
     """
 
     task: str
@@ -171,10 +174,13 @@ class Provenance:
     notes: tuple[str, ...] = ()
     imagenet_val: bool | None = None
     copy_digests: Mapping[str, str] = field(default_factory=dict)
+    sampling: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON-ready types."""
         plain = dataclasses.asdict(self)
+        if not self.sampling:
+            del plain["sampling"]  # the bytes of an ordinary sweep are those of versions without it
         return {**plain, **{name: list(plain[name]) for name in _LISTS}}
 
     @classmethod
@@ -211,7 +217,7 @@ class Provenance:
                 plain[field_name] = {name: values[name] for name in sorted(shared)}
         return {
             name: (mine[name], theirs[name])
-            for name in mine
+            for name in mine.keys() & theirs.keys()
             if name not in _NO_DIFFERENCE and mine[name] != theirs[name]
         }
 

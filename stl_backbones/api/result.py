@@ -29,10 +29,15 @@ class Result:
     Args:
         folders: Their folders.
 
+    Attributes:
+        outcome: What a call with ``until`` came to; ``None`` without, and of what is loaded.
+
     Raises:
         MissingFileError: If one is missing.
         InputError: If they cannot share a table.
     """
+
+    outcome: Any = None
 
     def __init__(self, folders: Sequence[str | Path]) -> None:
         self.folders = tuple(check_folder(folder, "sweep folder") for folder in folders)

@@ -2,8 +2,9 @@
 
 References:
     Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas 2021, "Time-uniform central limit theory and
-    asymptotic confidence sequences", arXiv:2103.06476; Robbins 1970. Without replacement: of N
-    images, n are worth n / (1 - n/N), since (S_t - t mu) / (N - t) is a martingale of that variance.
+    asymptotic confidence sequences", arXiv:2103.06476; Robbins 1970. Of N images
+    without replacement, n are worth n / (1 - n/N): (S_t - t mu) / (N - t) is a martingale of that
+    variance.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ draw t have the mean :math:`r_t = (N m - S_{t-1}) / (N - t + 1)`, the bet is fai
 
 .. math:: K_t(m) = \frac{1}{J}\sum_j \prod_{i \le t} (1 + \lambda_{ij} (x_i - r_i))
 
-is a martingale that starts at 1 and is never negative; under a smaller mean it is a supermartingale.
-So it reaches :math:`1/\alpha` at any time with a chance of at most :math:`\alpha`, whenever one
-looks and stops.
+is a martingale that starts at 1 and is never negative; under a smaller mean it is a
+supermartingale. So it reaches :math:`1/\alpha` at any time with a chance of at most
+:math:`\alpha`, whenever one looks and stops.
 
 References:
     Waudby-Smith & Ramdas 2020, "Confidence sequences for sampling without replacement",

@@ -25,7 +25,6 @@ def decide(
     broken: Sequence[npt.NDArray[np.float64]],
     *,
     alpha: float,
-    share: float = 1.0,
 ) -> Decision:
     """Judge gates by their evidence.
 
@@ -38,7 +37,6 @@ def decide(
         kept: ``(T,)`` each: log evidence that the gate is kept, after each image.
         broken: The same, that it is broken.
         alpha: That chance.
-        share: Of alpha for FAIL, where there are other gates.
 
     Returns:
         The verdict; undecided after all T images.
@@ -48,7 +46,7 @@ def decide(
     failed = images + 1
     if broken:
         joint = np.logaddexp.reduce(list(broken), axis=0) - np.log(len(broken))
-        failed = _first(joint, 1 / (alpha * share))
+        failed = _first(joint, 1 / alpha)
     if min(passed, failed) > images:
         return Decision("UNDECIDED", images)
     return Decision("PASS", passed) if passed < failed else Decision("FAIL", failed)

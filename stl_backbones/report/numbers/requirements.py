@@ -85,7 +85,7 @@ def judge(
     verdicts = []
     for requirement in requirements:
         for run, found in findings.pairs:
-            one = _find(requirement.name, run, found, findings)
+            one = find_number(requirement.name, run, found, findings)
             if one.unit == "fraction" and requirement.bound > one.highest:
                 raise InputError(
                     f"--require takes fractions, 0.60 for 60 %; got '{requirement}', which no "
@@ -95,7 +95,7 @@ def judge(
     return tuple(verdicts)
 
 
-def _find(name: str, run: Run, found: Aggregates, findings: Findings) -> Aggregate:
+def find_number(name: str, run: Run, found: Aggregates, findings: Findings) -> Aggregate:
     """Look a name up: an aggregate, a metric (of clean images), or a cell."""
     if name in found:
         try:

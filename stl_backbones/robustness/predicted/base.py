@@ -26,7 +26,7 @@ from stl_backbones.robustness.items import Items, read_image
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.predictor import Model, Pixels, Result
 from stl_backbones.robustness.provenance import corruption_fields, describe
-from stl_backbones.robustness.tasks.base import ScoredSet
+from stl_backbones.robustness.tasks.base import Block, ScoredSet
 from stl_backbones.robustness.versions import Versions
 
 _LOGGER = logging.getLogger(__name__)
@@ -144,12 +144,12 @@ class PredictedSet(ScoredSet):
                 self._truths.popitem(last=False)
         return self._truths[image]
 
-    def score_block(self, block: range, versions: Sequence[Any]) -> Any:
+    def score_block(self, block: Block, versions: Sequence[Any]) -> Any:
         """Predict the images together, and join what is kept of each."""
         records = self.records(block, versions)
         return {name: np.concatenate([record[name] for record in records]) for name in records[0]}
 
-    def records(self, block: range, versions: Sequence[Any]) -> list[Any]:
+    def records(self, block: Block, versions: Sequence[Any]) -> list[Any]:
         """Predict the images together: what is kept of each."""
         results = self.model.results([prepared for _, prepared in versions])
         return [

@@ -23,7 +23,7 @@ from stl_backbones.robustness.image_sets import Asked, ImageSet
 from stl_backbones.robustness.items import Items
 from stl_backbones.robustness.predicted.base import PredictedSet, relative
 from stl_backbones.robustness.predictor import Model, Pixels, Result, as_array, text_sha256
-from stl_backbones.robustness.tasks.base import Samples, Tally
+from stl_backbones.robustness.tasks.base import Block, Samples, Tally
 
 _LEAST = float(torch.finfo(torch.float32).tiny)  # a probability of 0 is taken for
 _SUM = 1e-2  # by which the probabilities of a model may miss 1, in float16 too
@@ -49,7 +49,7 @@ class PredictedClasses(PredictedSet):
         """How scores are read."""
         return ("probabilities" if self.are_probabilities else "logits",)
 
-    def score_block(self, block: range, versions: Sequence[Any]) -> Samples:
+    def score_block(self, block: Block, versions: Sequence[Any]) -> Samples:
         """Predict the images together: label, prediction, whether it is among the five best, ..."""
         scores = torch.stack(self.records(block, versions))
         labels = torch.tensor([self._label(image) for image in block])

@@ -17,7 +17,7 @@ from stl_backbones.robustness.image_sets import Asked, ImageSet, find_image_sets
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.sources.base import device_of
 from stl_backbones.robustness.sources.classifier import VIEW_OPTIONS, Classifier, ViewOptions
-from stl_backbones.robustness.tasks.base import Samples, ScoredSet, Tally, Task
+from stl_backbones.robustness.tasks.base import Block, Samples, ScoredSet, Tally, Task
 from stl_backbones.robustness.tasks.registry import register_task
 
 
@@ -38,13 +38,13 @@ class ClassificationSet(ScoredSet):
         cut = image_set.cut
         self.cut = None if cut is None else torch.tensor(cut, device=self.device)
 
-    def score_block(self, block: range, versions: Tensor) -> dict[str, Tensor]:
+    def score_block(self, block: Block, versions: Tensor) -> dict[str, Tensor]:
         """One batch of the network."""
         scores = self.classifier.scores(versions, self.scoring, amp=self.options.amp)
-        labels = self.labels[block.start : block.stop]
+        labels = self.labels[list(block)]
         return classify(scores if self.cut is None else scores[:, self.cut], labels)
 
-    def collect(self, block: range, kept: dict[str, Tensor]) -> Samples:
+    def collect(self, block: Block, kept: dict[str, Tensor]) -> Samples:
         """Only now, so that an accelerator works on while the next batches are handed over."""
         samples = {name: values.cpu().numpy() for name, values in kept.items()}
         check_finite(samples["confidence"], [self.keys[index] for index in block])

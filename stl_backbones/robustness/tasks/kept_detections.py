@@ -22,7 +22,7 @@ from stl_backbones.results.detections import (
     has_its_detections,
 )
 from stl_backbones.robustness.record_pool import RecordPool
-from stl_backbones.robustness.tasks.base import Samples, Scored, ScoredSet, Tally, Tick
+from stl_backbones.robustness.tasks.base import Block, Samples, Scored, ScoredSet, Tally, Tick
 
 
 class DetectionScores(ScoredSet):
@@ -57,7 +57,7 @@ class DetectionScores(ScoredSet):
         arrived = to_host(instances)
         return self._pool.submit(lambda: (name, number, arrived()))
 
-    def collect(self, block: range, kept: Any) -> Samples:
+    def collect(self, block: Block, kept: Any) -> Samples:
         """Wait for the records, and join them."""
         del block
         return join_images([record.result() for record in kept])

@@ -19,7 +19,7 @@ from stl_backbones.metrics import IGNORE_INDEX
 from stl_backbones.records import CLEAN
 from stl_backbones.robustness.pipeline import add_labels
 from stl_backbones.robustness.slide_crops import CROPS, predict_crops_together
-from stl_backbones.robustness.tasks.base import Samples
+from stl_backbones.robustness.tasks.base import Block, Samples
 from stl_backbones.robustness.tasks.dense import DenseSet, DenseTask
 from stl_backbones.robustness.tasks.kept_confusions import ConfusionScores
 from stl_backbones.robustness.tasks.registry import register_task
@@ -93,7 +93,7 @@ class SegmentationSet(ConfusionScores, DenseSet):
             )
         return {"confusion_matrix": counts[None]}
 
-    def collect(self, block: range, kept: Mapping[str, Any]) -> Samples:
+    def collect(self, block: Block, kept: Mapping[str, Any]) -> Samples:
         """``confusion_matrix`` ``(n, K, K)``."""
         matrices = []
         for image, counts in zip(block, super().collect(block, kept)["confusion_matrix"],
