@@ -101,7 +101,9 @@ class Result:
         """The runs and their aggregates, with intervals of so many resamples."""
         count = default_resamples(self.folders) if resamples is None else resamples
         draws = Draws(resamples=count)
-        protocol, runs = read_runs(self.folders, partial=True, draws=draws)
+        protocol, runs = read_runs(
+            self.folders, partial=True, draws=draws, stopped=len(self.folders) == 1
+        )
         return Findings(runs, protocol, find_task(runs[0].provenance.task), draws)
 
     def _frame(self, name: str, resamples: int | None) -> Any:

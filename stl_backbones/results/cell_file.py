@@ -56,8 +56,8 @@ def check_format(number: object, path: Path) -> None:
     """
     if number not in (_UNSEALED, FORMAT, STOPPED_FORMAT):
         raise NewerFormatError(
-            f"'{path}' is of format {number}, expected {STOPPED_FORMAT} or less; was it written by a "
-            f"newer stl_backbones? Install that one, or {REMEDY}"
+            f"'{path}' is of format {number}, expected {STOPPED_FORMAT} or less; was it written by "
+            f"a newer stl_backbones? Install that one, or {REMEDY}"
         )
 
 
