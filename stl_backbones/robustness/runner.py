@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import cast
@@ -99,7 +99,7 @@ def gathered(
     cells: Sequence[Cell],
     ranks: Ranks,
     tick: Callable[[int], None],
-) -> Iterator[list[Scored]]:
+) -> Generator[list[Scored], None, None]:
     """Yield what the processes finish, turn by turn."""
     mine = blocks[ranks.rank :: ranks.size]
     # Of the other processes' versions nothing is known between turns; they are as fast.

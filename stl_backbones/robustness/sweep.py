@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from stl_backbones.engine.distributed import Ranks, start_distributed
@@ -54,7 +55,7 @@ def sweep(
     for scored, ranks in _opened(source, options, launcher):
         folder = place / scored.place
         is_drawn = set(scored.cells) != {CLEAN} and (
-            bool(options.until) or ranks.on_main(lambda folder=folder: begun_sampling(folder))
+            bool(options.until) or ranks.on_main(partial(begun_sampling, folder))
         )
         if not is_drawn:
             run_blocks(scored, folder, ranks, on_progress)

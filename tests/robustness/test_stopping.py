@@ -192,7 +192,7 @@ def test_marked_in_every_table_and_refused_beside_others(stopped, full, tmp_path
     files = make_report([folder], out=tmp_path, partial=True)
     assert f"m ({mark})" in files.text
     for name in ("table.csv", "cells.csv", "aggregates.csv", "classification.csv"):
-        header, *rows = (tmp_path / name).read_text().splitlines()
+        _, *rows = (tmp_path / name).read_text().splitlines()
         assert rows
         assert all(mark in row for row in rows)
     for name in ("report.md", "table.tex", "index.html"):

@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -140,7 +141,7 @@ class _Drawn:
             with contextlib.closing(turns):
                 for turn, results in enumerate(turns):
                     blocks = left[turn * ranks.size :]
-                    outcome = ranks.on_main(lambda b=blocks, r=results: self._take(b, r))
+                    outcome = ranks.on_main(partial(self._take, blocks, results))
                     if ranks.is_main:
                         reporter.targets = _lines(outcome)
                         reporter.finished(results)

@@ -39,7 +39,7 @@ class DetectionScores(ScoredSet):
     category_ids: tuple[int, ...]
     kinds: tuple[str, ...]
 
-    def score(self, blocks: Sequence[range], cells: Sequence[Cell], tick: Tick) -> Iterator[Scored]:
+    def score(self, blocks: Sequence[Block], cells: Sequence[Cell], tick: Tick) -> Iterator[Scored]:
         """As every task's, with processes that make records beside those that make versions."""
         make = RecordMaker(self.matcher, category_ids=self.category_ids, kinds=self.kinds)
         workers = self.workers if blocks and cells else 0
