@@ -10,7 +10,9 @@ from typing import Any
 __version__ = "0.1.0"
 
 _CALLS = {
-    **dict.fromkeys(("evaluate", "compare", "load", "Result"), "stl_backbones.api"),
+    **dict.fromkeys(
+        ("evaluate", "compare", "load", "show_failures", "Result"), "stl_backbones.api"
+    ),
     "corrupt": "stl_backbones.corruptions",
     **dict.fromkeys(("Detections", "Predictor"), "stl_backbones.robustness.predictor"),
 }

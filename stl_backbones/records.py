@@ -17,15 +17,24 @@ MODES = ("exact", "fast", "reference", "torch")
 COMPATS = ("imaug-1.1.5", "imagecorruptions-1.1.2")
 CHANNEL_ORDERS = ("rgb", "bgr")
 
-_LISTS = ("skipped", "classes", "notes")  # of a provenance: JSON has no tuples
+_LISTS = ("skipped", "classes", "notes", "chosen")  # of a provenance: JSON has no tuples
 # Older records lack them.
 _LATER = frozenset(
     {"custom_versions", "parameters", "encoder_parameters", "macs", "notes", "imagenet_val",
-     "copy_digests", "sampling"}
+     "copy_digests", "chosen", "sampling"}
 )  # fmt: skip
 _OF_SOME_CELLS = ("custom_versions", "copy_digests")  # compared where both have an entry
 _NO_DIFFERENCE = frozenset(
-    {"protocol", "dataset", "parameters", "encoder_parameters", "macs", "imagenet_val", "sampling"}
+    {
+        "protocol",
+        "dataset",
+        "parameters",
+        "encoder_parameters",
+        "macs",
+        "imagenet_val",
+        "chosen",
+        "sampling",
+    }
 )
 
 
@@ -143,6 +152,7 @@ class Provenance:
         imagenet_val: Whether the clean images are ImageNet-1K's validation images, or some of
             them, by file names or counts; ``None`` in records that do not say.
         copy_digests: Cell of the corrupted copy that is read -> digest of its files.
+        chosen: The cells that were asked for, where they are not all of the protocol's.
         sampling: Of a sweep that may stop before its last image: order, gates, alpha, and once it
             has stopped the verdict and ``'scored'``, the images that its corrupted cells hold;
             empty for an ordinary sweep.
@@ -174,6 +184,7 @@ class Provenance:
     notes: tuple[str, ...] = ()
     imagenet_val: bool | None = None
     copy_digests: Mapping[str, str] = field(default_factory=dict)
+    chosen: tuple[str, ...] = ()
     sampling: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -217,8 +228,8 @@ class Provenance:
                 plain[field_name] = {name: values[name] for name in sorted(shared)}
         return {
             name: (mine[name], theirs[name])
-            for name in mine.keys() & theirs.keys()
-            if name not in _NO_DIFFERENCE and mine[name] != theirs[name]
+            for name in mine
+            if name in theirs and name not in _NO_DIFFERENCE and mine[name] != theirs[name]
         }
 
 

@@ -17,6 +17,8 @@ _EPILOG = """examples:
   python tools/report.py work_dirs/fan_b work_dirs/stl_fan_b --out report --names FAN-B STL-FAN-B
   python tools/report.py work_dirs/fan_b work_dirs/stl_fan_b --compare
   python tools/report.py work_dirs/stl_fan_b --require 'average >= 0.60' --require 'fog/5 >= 0.30'
+  python tools/report.py work_dirs/stl_fan_b --require 'class:person:fog/5 >= 0.40'
+  python tools/report.py work_dirs/stl_fan_b --breaking-point '50% of clean'
   python tools/report.py work_dirs/stl_fan_b --mean winter=snow,frost
 docs/reports.md tells how to read the tables.
 """
@@ -47,6 +49,10 @@ def build_parser() -> argparse.ArgumentParser:
         help="a mean of your own choice, of corruptions or groups of the protocol",
     )  # fmt: skip
     parser.add_argument(
+        "--breaking-point", metavar="SCORE",
+        help="find the severity at which the score falls below 0.5, say, or '50%% of clean'",
+    )  # fmt: skip
+    parser.add_argument(
         "--require", action="append", default=[], metavar="'NAME OP NUMBER'",
         help="a bound, in fractions, that every model must keep: exit code 1 if one does not",
     )  # fmt: skip
@@ -65,6 +71,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--per-image", action="store_true", help="write images.csv too: every image in every cell"
     )
+    parser.add_argument(
+        "--embed-pictures", action="store_true",
+        help="put the pictures that show_failures.py made into the page, not beside it",
+    )  # fmt: skip
     return parser
 
 
@@ -85,10 +95,12 @@ def _report(args: argparse.Namespace) -> int:
         precision=args.precision,
         compare=args.compare,
         means=args.mean,
+        breaking_point=args.breaking_point,
         require=args.require,
         require_lower_bound=args.require_lower_bound,
         resamples=args.resamples,
         per_image=args.per_image,
+        embed_pictures=args.embed_pictures,
         stopped=args.stopped,
     )
     print(f"{made.text}\nreport: {made.page}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from stl_backbones.api.progress import show_progress
 from stl_backbones.api.result import Result, load
+from stl_backbones.api.words import in_python_words
 from stl_backbones.errors import InputError, unknown_name
 from stl_backbones.robustness.items import class_names
 from stl_backbones.robustness.options import SweepOptions
@@ -31,7 +32,7 @@ def evaluate(
     *,
     work_dir: str | Path,
     protocol: str | None = None,
-    corruptions: Sequence[str] | None = None,
+    corruptions: Sequence[str] | Literal["none"] | None = None,
     severities: Sequence[int] | None = None,
     limit: int | None = None,
     classes: Sequence[str] | str | Path | None = None,
@@ -56,7 +57,7 @@ def evaluate(
             ``(n,)``. ``None`` for a config, which names its own.
         work_dir: The sweep's folder.
         protocol: Default: ``'imagenet-c'``, ``'stl-cityscapes-c'`` or ``'coco-c'``, by the task.
-        corruptions: Only these; none at all: the clean images alone.
+        corruptions: Only these; ``()`` or ``'none'``: the clean images alone.
         severities: Only these.
         limit: Only so many images.
         classes: Class names, in the order of the data's labels, where the data have no names;
@@ -83,23 +84,65 @@ def evaluate(
         MissingPackageError: If a package is not installed.
     """
     _check_apart(work_dir, data)
+    corruptions = _named(corruptions)
+    with in_python_words():
+        source, asked = find_sweep(
+            model, data, said, classes=classes, label_ids=label_ids, ids=ids,
+            protocol=protocol or "", corruptions=corruptions, severities=severities, limit=limit,
+        )  # fmt: skip
+        with show_progress(progress) as on_progress:
+            outcomes: list[Any] = []
+            folder = sweep(
+                source, work_dir=work_dir, options=asked, on_progress=on_progress,
+                on_outcome=outcomes.append,
+            )  # fmt: skip
+    result = load(folder)
+    result.sweep = source, asked
+    result.outcome = next(iter(outcomes), None)
+    return result
+
+
+def find_sweep(
+    model: Any,
+    data: Any,
+    said: Mapping[str, Any],
+    *,
+    classes: Sequence[str] | str | Path | None = None,
+    label_ids: str | Sequence[int] | None = None,
+    ids: Sequence[str] | None = None,
+    **options: Any,
+) -> tuple[Source | PredictedSource, SweepOptions]:
+    """The model with its data, and the options of the sweep that arguments of `evaluate` mean.
+
+    Args:
+        model: See `evaluate`, as the following.
+        data: The data.
+        said: What else is said of the model, the sweep and the task.
+        classes: Class names.
+        label_ids: Of label maps.
+        ids: Of a sequence.
+        **options: Fields of `SweepOptions`, which ``said`` goes before.
+
+    Raises:
+        InputError: If something must be said.
+        UnknownNameError: If an argument is unknown.
+    """
     given, own, task_options = _sorted_out(said)
     source, more = make_source(
         model, data, given, classes=class_names(classes), label_ids=label_ids, ids=ids
     )
-    asked = SweepOptions(
-        protocol=protocol or "", corruptions=corruptions, severities=severities, limit=limit,
-        task_options={**task_options, **more}, **own,
-    )  # fmt: skip
-    with show_progress(progress) as on_progress:
-        outcomes: list[Any] = []
-        folder = sweep(
-            source, work_dir=work_dir, options=asked, on_progress=on_progress,
-            on_outcome=outcomes.append,
-        )  # fmt: skip
-    result = load(folder)
-    result.outcome = next(iter(outcomes), None)
-    return result
+    return source, SweepOptions(**{**options, **own}, task_options={**task_options, **more})
+
+
+def _named(corruptions: Sequence[str] | None) -> Sequence[str] | None:
+    """A list of names; ``'none'``, alone or in it, for no corruption."""
+    if isinstance(corruptions, str) and corruptions != "none":
+        raise InputError(f"corruptions must be a list of names, or 'none'; got '{corruptions}'")
+    if corruptions is not None and "none" in (corruptions, *corruptions):
+        if corruptions not in ("none", ["none"], ("none",)):
+            raise InputError(f"corruptions 'none' stands alone, got {list(corruptions)}")
+        return ()
+    return corruptions
 
 
 def _check_apart(work_dir: str | Path, data: Any) -> None:
@@ -193,4 +236,4 @@ def _view_options(given: Given, classes: tuple[str, ...] | None) -> dict[str, An
     return {name: value for name, value in said.items() if value is not None}
 
 
-__all__ = ["evaluate", "make_source"]
+__all__ = ["evaluate", "find_sweep", "make_source"]

@@ -9,6 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from stl_backbones.errors import InputError
+from stl_backbones.failures.choose import DEFAULT_COUNT
+from stl_backbones.failures.show import Failures, Wanted, show_failures
 from stl_backbones.packages import require
 from stl_backbones.paths import check_folder
 from stl_backbones.records import Provenance
@@ -19,6 +22,7 @@ from stl_backbones.report.read.metrics import find_task
 from stl_backbones.report.read.runs import default_resamples, read_runs
 from stl_backbones.report.render import csv_files, html
 from stl_backbones.report.write import ReportFiles, make_report
+from stl_backbones.robustness.options import SweepOptions
 
 _INDEX = ["model", "set", "corruption", "severity"]
 
@@ -41,6 +45,7 @@ class Result:
 
     def __init__(self, folders: Sequence[str | Path]) -> None:
         self.folders = tuple(check_folder(folder, "sweep folder") for folder in folders)
+        self.sweep: tuple[Any, SweepOptions] | None = None  # of `evaluate`: model and options
 
     def table(self, *, resamples: int = 0) -> Any:
         """The protocol's table: a ``DataFrame``, one row a model, fractions.
@@ -92,6 +97,39 @@ class Result:
         """
         return make_report(self.folders, out=out, **{"partial": True, **options})
 
+    def failures(
+        self,
+        *,
+        cells: Sequence[str] = (),
+        count: int = DEFAULT_COUNT,
+        by: str = "drop",
+        **wanted: Any,
+    ) -> Failures:
+        """Draw the images that the model loses most on; a notebook shows them.
+
+        Only for a result of `stl_backbones.evaluate`, which has the model at hand; of a loaded one
+        `stl_backbones.show_failures` takes it again, with the same arguments.
+
+        Args:
+            cells: Such as ``'fog/5'``; none: of the three corruptions that cost most the strongest.
+            count: Pictures, shared evenly among the cells.
+            by: ``'drop'``, ``'worst'``, ``'class:NAME'`` or ``'random'``.
+            **wanted: ``picture_format``, ``least_score``, ``out``, see
+                `stl_backbones.failures.show.Wanted`.
+
+        Raises:
+            InputError: If the model is not at hand, or nothing is to be shown.
+            MissingFileError: If the sweep has no such cell.
+        """  # fmt: skip
+        if self.sweep is None:
+            raise InputError(
+                "a loaded result has no model at hand: call stl_backbones.show_failures(result, "
+                "model, data, ...) with the arguments of evaluate"
+            )
+        source, options = self.sweep
+        asked = Wanted(cells=cells, count=count, by=by, **wanted)
+        return show_failures(source, options, self.folders[0], wanted=asked)
+
     @property
     def provenance(self) -> tuple[Provenance, ...]:
         """What each model's numbers were measured with."""
@@ -124,10 +162,10 @@ class Result:
         return f"Result({', '.join(map(str, self.folders))})"
 
     def _repr_html_(self) -> str:
-        """The report's page, in a frame."""
+        """The report's page, in a frame whose script reaches nothing outside of it."""
         page = html.render(make_contents(self.findings(0)))
         return (
-            f'<iframe srcdoc="{escape(page)}" sandbox title="robustness report" '
+            f'<iframe srcdoc="{escape(page)}" sandbox="allow-scripts" title="robustness report" '
             'style="width: 100%; height: 36em; border: 1px solid #8888"></iframe>'
         )
 

@@ -12,7 +12,8 @@ from typing import Any
 from stl_backbones.cli.any_model import Named, any_model, check_no_other_data
 from stl_backbones.cli.parser import greedy_advice
 from stl_backbones.cli.robustness_options import TASK_OPTIONS
-from stl_backbones.cli.tool import parse_options
+from stl_backbones.cli.sweep_command import keep_command
+from stl_backbones.cli.tool import is_main_process, parse_options
 from stl_backbones.copies.estimate import size_text
 from stl_backbones.corruptions import PROTOCOLS, get_protocol
 from stl_backbones.errors import InputError, unknown_name
@@ -49,8 +50,8 @@ def run(
         UnknownNameError: If a model, preset, protocol or corruption is unknown.
         MissingFileError: If something named is missing.
     """
-    source, work_dir, options = _prepared(args)
-    return sweep(
+    source, work_dir, options = prepared(args)
+    folder = sweep(
         source,
         work_dir=work_dir,
         options=options,
@@ -58,11 +59,14 @@ def run(
         on_progress=progress,
         on_outcome=outcome,
     )
+    if is_main_process():
+        keep_command(args, folder)
+    return folder
 
 
 def dry_run(args: argparse.Namespace) -> str:
     """What a command line would take, one line per data set; nothing is written."""
-    source, work_dir, options = _prepared(args)
+    source, work_dir, options = prepared(args)
     return "\n".join(
         _describe_estimate(one)
         for one in estimate_sweep(
@@ -83,8 +87,8 @@ def _describe_estimate(one: SweepEstimate) -> str:
     )
 
 
-def _prepared(args: argparse.Namespace) -> tuple[Source | PredictedSource, Path, SweepOptions]:
-    """The model, the folder and what to sweep, by a command line."""
+def prepared(args: argparse.Namespace) -> tuple[Source | PredictedSource, Path, SweepOptions]:
+    """The model, the folder and what to sweep, by a command line; errors as of `run`."""
     named = _find_model(args)
     options = SweepOptions(
         protocol=args.protocol or "",
@@ -117,9 +121,17 @@ def _prepared(args: argparse.Namespace) -> tuple[Source | PredictedSource, Path,
 
 
 def _corruptions(args: argparse.Namespace) -> list[str] | None:
-    """The corruptions that are named: none with ``--clean-only``."""
-    if not args.clean_only:
+    """The corruptions that are named: none with ``--clean-only``, or the word."""
+    named = args.corruptions or ()
+    if not args.clean_only and "none" not in named:
         return args.corruptions
+    if not args.clean_only and (len(named) > 1 or args.severities or args.corrupted_root):
+        raise InputError(
+            "--corruptions none scores the clean images alone: expected no other corruption, "
+            "--severities or --corrupted-root beside it"
+        )
+    if not args.clean_only:
+        return []
     others = [name for name in ("corruptions", "severities", "corrupted_root")
               if getattr(args, name) is not None]  # fmt: skip
     if others:
@@ -144,7 +156,9 @@ def report_command(args: argparse.Namespace, folder: Path) -> str:
     if protocol != record.protocol:
         words += ["--protocol", protocol]
     there = {*store.cells(), *(store.stopped.cells() if record.sampling else ())}
-    if set(get_protocol(protocol).cells()) - there:
+    asked = [cell for cell in get_protocol(protocol).cells()
+             if not record.chosen or cell.name in record.chosen]  # fmt: skip
+    if set(asked) - there:
         words.append("--partial")
     modules = args.custom_imports or _config_modules(args, protocol)
     if modules:
@@ -263,4 +277,4 @@ def _swallowed(args: argparse.Namespace) -> str:
     return greedy_advice([f"--{n.replace('_', '-')}" for n in options if getattr(args, n, None)])
 
 
-__all__ = ["dry_run", "list_presets", "report_command", "run"]
+__all__ = ["dry_run", "list_presets", "prepared", "report_command", "run"]

@@ -54,7 +54,7 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
         help=f"one of {', '.join(PROTOCOLS)}, or one of your own (default: stl-cityscapes-c for "
         "segmentation, coco-c for detection, imagenet-c for classification)")  # fmt: skip
     add("--corruptions", nargs="+", metavar="NAME", help="only these of the protocol, or its "
-        "groups: noise, blur, weather, digital")  # fmt: skip
+        "groups: noise, blur, weather, digital; 'none': the clean images alone")  # fmt: skip
     add("--clean-only", action="store_true", help="score the clean images alone")
     add(
         "--severities",

@@ -102,6 +102,7 @@ class Protocol:
         source: Who defined it.
         severities: Corruption -> its severities; those left out get all five.
         published: Whether numbers by it are published, so that one's own will stand beside them.
+        part_of: Name of the protocol that this is a choice of cells of; empty for whole ones.
     """
 
     name: str
@@ -109,6 +110,7 @@ class Protocol:
     source: str
     severities: Mapping[str, Sequence[int]] = field(default_factory=dict)
     published: bool = False
+    part_of: str = ""
 
     def __post_init__(self) -> None:
         for entry, values in (*self.columns.items(), *self.severities.items()):
@@ -133,6 +135,31 @@ class Protocol:
     def default_mode(self) -> str:
         """The engine to use when none is named: beside published numbers, the exact one."""
         return "exact" if self.published else "fast"
+
+    def part(self, cells: Sequence[Cell]) -> Protocol:
+        """The choice of some of its cells, under a name that says so; itself if all are chosen."""
+        chosen = [cell for cell in self.cells() if cell in cells and not cell.is_clean]
+        levels = {
+            name: tuple(cell.severity for cell in chosen if cell.corruption == name)
+            for name in self.corruptions
+        }
+        kept = {name: own for name, own in levels.items() if own}
+        if kept == dict(self.severities):
+            return self
+        columns = {group: tuple(name for name in names if name in kept)
+                   for group, names in self.columns.items()}  # fmt: skip
+        told = "clean images alone"
+        if kept:
+            told = f"{len(kept)} of {len(self.corruptions)} corruptions, "
+            told += f"{len(chosen)} of {len(self.cells()) - 1} cells"
+        return Protocol(
+            f"{self.name} (chosen: {told})",
+            {group: names for group, names in columns.items() if names},
+            self.source,
+            severities=kept,
+            published=self.published,
+            part_of=self.name,
+        )
 
     def choose(self, names: Sequence[str]) -> tuple[str, ...]:
         """Corruptions of the protocol by their names or their group's, each once, in its order.
@@ -193,7 +220,7 @@ class Protocol:
             for level in self.severities[name]
             if level in levels
         )
-        if not cells:
+        if not cells and self.corruptions:
             raise InputError(
                 f"no cell of protocol '{self.name}' has a severity in {sorted(set(levels))} "
                 f"and a corruption in {list(chosen)}"
@@ -231,7 +258,19 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
 )
 # What reports call numbers that are no corruption's or group's; protocols' means have their names.
 RESERVED_NAMES = frozenset(
-    {"clean", "average", "retention", "mce", "relative_mce", "mpc", "rpc", "none", *PROTOCOLS}
+    {
+        "clean",
+        "average",
+        "retention",
+        "mce",
+        "relative_mce",
+        "mpc",
+        "rpc",
+        "none",
+        "chosen",
+        "chosen-retention",
+        *PROTOCOLS,
+    }
 )
 CUSTOM_PROTOCOLS: dict[str, Protocol] = {}  # filled by `register_protocol`
 

@@ -151,6 +151,12 @@ def encode_image(detections: Sequence[Mapping[str, Any]]) -> bytes:
     return _compressed(",\n".join(lines))
 
 
+def decode_image(packed: bytes) -> Detections:
+    """Inverse of `encode_image`."""
+    found: Detections = json.loads(f"[{gzip.decompress(packed).decode()}]" if packed else "[]")
+    return found
+
+
 def encode_file(images: Iterable[bytes]) -> bytes:
     """The file of a cell: a list in COCO's result format, as compressed JSON.
 
@@ -171,4 +177,11 @@ def _compressed(text: str) -> bytes:
     return gzip.compress(text.encode(), compresslevel=6, mtime=0)
 
 
-__all__ = ["encode_file", "encode_image", "instances_of", "pack_rows", "to_coco_results"]
+__all__ = [
+    "decode_image",
+    "encode_file",
+    "encode_image",
+    "instances_of",
+    "pack_rows",
+    "to_coco_results",
+]

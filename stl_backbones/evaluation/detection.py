@@ -96,6 +96,10 @@ class DetectionMatcher:
             record |= self._matched(kind, image_number, objects, detections)
         return record
 
+    def objects(self, image_number: int) -> list[dict[str, Any]]:
+        """The annotations of an image, of every category."""
+        return list(self._truth.imgToAnns.get(image_number, ()))
+
     def _prepared(self, image_number: int) -> list[dict[str, Any]]:
         """The image's objects as COCOeval wants them; kept for a while, as a sweep asks again."""
         if image_number not in self._objects:

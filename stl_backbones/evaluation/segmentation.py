@@ -105,6 +105,13 @@ def added_up(values: Tensor, minlength: int) -> Tensor:
     return values.new_zeros(minlength).scatter_add_(0, values, ones)
 
 
+def planes_of(sample: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Prediction and label ``(H, W)`` of a sample as `sample_confusion` takes it."""
+    fields = _fields(sample)
+    guess, label = (_plane(fields[name]) for name in ("pred_sem_seg", "gt_sem_seg"))
+    return guess.cpu().numpy(), label.cpu().numpy()
+
+
 def _fields(sample: Any) -> Mapping[str, Any]:
     return sample if isinstance(sample, Mapping) else sample.to_dict()
 

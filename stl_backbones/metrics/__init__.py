@@ -5,10 +5,13 @@ from stl_backbones.metrics.bootstrap import (
     Replicates,
     paired_p_value,
     percentile_interval,
+    percentile_intervals,
     resample_counts,
     weighted_sums,
 )
+from stl_backbones.metrics.breaking_point import breaking_intervals, breaking_point
 from stl_backbones.metrics.calibration import NUM_BINS, calibration_error, calibration_terms
+from stl_backbones.metrics.class_accuracy import ClassAccuracy, ClassScores
 from stl_backbones.metrics.classification import hits, mean_of_terms
 from stl_backbones.metrics.corruption_error import (
     ALEXNET_CLEAN_ERROR,
@@ -31,6 +34,7 @@ from stl_backbones.metrics.robustness import (
 from stl_backbones.metrics.segmentation import (
     IGNORE_INDEX,
     class_iou,
+    class_iou_of_terms,
     confusion_matrix,
     iou_terms,
     mean_iou,
@@ -45,13 +49,18 @@ __all__ = [
     "LEVEL",
     "NUM_BINS",
     "AveragePrecision",
+    "ClassAccuracy",
+    "ClassScores",
     "IncompleteCellsError",
     "Replicates",
     "Score",
     "average_precision",
+    "breaking_intervals",
+    "breaking_point",
     "calibration_error",
     "calibration_terms",
     "class_iou",
+    "class_iou_of_terms",
     "confusion_matrix",
     "corruption_error_cells",
     "corruption_means",
@@ -65,6 +74,7 @@ __all__ = [
     "mean_over",
     "paired_p_value",
     "percentile_interval",
+    "percentile_intervals",
     "relative_corruption_error",
     "resample_counts",
     "retention",

@@ -97,6 +97,35 @@ def percentile_interval(replicates: Replicates, *, level: float = LEVEL) -> tupl
     return float(low), float(high)
 
 
+def percentile_intervals(
+    replicates: npt.NDArray[np.floating], *, level: float = LEVEL
+) -> npt.NDArray[np.float64]:
+    """The intervals of many numbers, of each over the resamples in which it has a value.
+
+    Args:
+        replicates: ``(R, ...)`` scores; NaN where a resample has none, no image of a class say.
+        level: Share of the scores between the ends.
+
+    Returns:
+        ``(2, ...)`` lower and upper ends. NaN where more than ``(1 - level) / 2`` of the resamples
+        have no value: a class of three images or fewer, of which nothing can be said.
+    """
+    tail = (1 - level) / 2
+    resamples = len(replicates)
+    if not resamples:
+        return np.full((2, *replicates.shape[1:]), np.nan)
+    ordered = np.sort(replicates, axis=0)  # NaN last
+    known = resamples - np.isnan(replicates).sum(axis=0)
+    ends = []
+    for share in (tail, 1 - tail):
+        place = share * np.maximum(known - 1, 0)
+        below = place.astype(np.intp)
+        above = np.minimum(below + 1, np.maximum(known - 1, 0))
+        low, high = (np.take_along_axis(ordered, one[None], axis=0)[0] for one in (below, above))
+        ends.append(low + (place - below) * (high.astype(np.float64) - low))
+    return np.where(known >= (1 - tail) * resamples, ends, np.nan)
+
+
 def paired_p_value(differences: Replicates) -> float:
     """Two-sided p value that two models differ, from the differences in each resample.
 

@@ -47,7 +47,7 @@ class AveragePrecision:
     Attributes:
         numbers: A name of `AP_NUMBERS` -> ``(1 + resamples,)`` fractions, of the data set and of
             each resample. 0 where nothing was detected, NaN where there is no object of that area.
-        by_class: ``(classes,)`` AP; NaN for a class without objects.
+        by_class: ``(1 + resamples, classes)`` AP likewise; NaN for a class without objects.
     """
 
     numbers: Mapping[str, Replicates]
@@ -55,7 +55,12 @@ class AveragePrecision:
 
 
 def average_precision(
-    samples: Samples, kind: str, *, classes: int, counts: npt.NDArray[np.float32] | None = None
+    samples: Samples,
+    kind: str,
+    *,
+    classes: int,
+    counts: npt.NDArray[np.float32] | None = None,
+    ranked: RankedDetections | None = None,
 ) -> AveragePrecision:
     """Compute COCO's AP, exactly as pycocotools does.
 
@@ -69,6 +74,7 @@ def average_precision(
         counts: ``(R, N)`` how often each image is drawn; ``None`` for no resamples. Equals
             pycocotools on a data set in which the image and its detections occur that often;
             where one image has detections of equal class and score, each is repeated in turn.
+        ranked: What `rank` made of the samples, where it is known already.
 
     Raises:
         ValueError: If samples are missing or do not fit each other.
@@ -77,7 +83,7 @@ def average_precision(
         At each of 101 recalls the highest precision at that recall or above, averaged over
         recalls, thresholds and the classes that have objects.
     """
-    ranked = rank(samples, kind, classes=classes)
+    ranked = ranked or rank(samples, kind, classes=classes)
     images = len(samples["image_number"])
     if counts is not None and counts.shape[1] != images:
         raise InputError(f"expected counts of {images} images, got {counts.shape[1]}")
@@ -86,10 +92,10 @@ def average_precision(
         name: _mean_of_known(parts[:, area, thresholds])
         for name, (thresholds, area) in _NUMBERS.items()
     }
-    by_class = parts[0, 0].mean(axis=0)
+    by_class = parts[:, 0].mean(axis=1)
     if (ranked.place >= _AP_DETECTIONS).any():
         best = _all_precisions(ranked.best(_AP_DETECTIONS), counts)[:, 0]
-        numbers["ap"], by_class = _mean_of_known(best), best[0].mean(axis=0)
+        numbers["ap"], by_class = _mean_of_known(best), best.mean(axis=1)
     return AveragePrecision(numbers, by_class)
 
 
@@ -125,6 +131,9 @@ def _precision_by_class(
     mean = np.full(ranked.classes, np.nan)
     for index in np.flatnonzero(objects):
         own = hits[ends[index] : ends[index + 1]]
+        if not len(own):
+            mean[index] = 0
+            continue
         right = np.arange(1, len(own) + 1)
         # The least step, as in pycocotools: its precision of 1 / 1 is 1 - 2e-16.
         precision = right / (seen[own + 1] - seen[ranked.first[index]] + np.spacing(1))

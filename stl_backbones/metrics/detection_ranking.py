@@ -86,7 +86,7 @@ def rank(samples: Samples, kind: str, *, classes: int) -> RankedDetections:
     if not np.isfinite(score).all():
         raise InputError(f"sample '{kind}_score' must be finite; its network's outputs are not")
     image = np.repeat(np.arange(len(number)), per_image)
-    order = np.lexsort((number[image], -score, category))  # the last key decides first
+    order = _order(number[image], score, category)
     return RankedDetections(
         image=image[order],
         first=np.searchsorted(category[order], np.arange(classes + 1)),
@@ -97,6 +97,19 @@ def rank(samples: Samples, kind: str, *, classes: int) -> RankedDetections:
         object_category=_classes(samples, "object_category", (total,), classes),
         object_counted=_sample(samples, "object_counted", np.bool_, (total, NUM_AREAS)),
     )
+
+
+def _order(
+    number: npt.NDArray[Any], score: npt.NDArray[Any], category: npt.NDArray[Any]
+) -> npt.NDArray[np.intp]:
+    """By category, then the highest score first, then by the image's id."""
+    if (number[1:] < number[:-1]).any():
+        return np.lexsort((number, -score, category))  # the last key decides first
+    by_score = np.argsort(-score, kind="stable")
+    # Of 16 bits are sorted by their digits, ten times as fast.
+    small = category.astype(np.uint16) if category.max(initial=0) < 2**16 else category
+    ordered: npt.NDArray[np.intp] = by_score[np.argsort(small[by_score], kind="stable")]
+    return ordered
 
 
 def _places(image: npt.NDArray[Any], category: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
 from stl_backbones.errors import InputError
 
+_Float = TypeVar("_Float", bound=np.floating)
 IGNORE_INDEX = 255  # Cityscapes' void label
 
 
@@ -123,3 +126,21 @@ def mean_iou_of_terms(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     mean = np.full(count.shape, np.nan)
     np.divide(iou.sum(axis=-1), count, out=mean, where=count > 0)
     return mean
+
+
+def class_iou_of_terms(
+    sums: npt.NDArray[_Float], pixels: npt.NDArray[np.number]
+) -> npt.NDArray[_Float]:
+    """IoU of each class from sums over images.
+
+    Args:
+        sums: ``(..., 2 K)`` sums of `iou_terms`.
+        pixels: ``(..., K)`` pixels of each class in the ground truth.
+
+    Returns:
+        ``(..., K)`` fractions; NaN for classes that do not occur in the ground truth.
+    """
+    hit, union = np.split(sums, 2, axis=-1)
+    out = np.full(hit.shape, np.nan, dtype=hit.dtype)
+    np.divide(hit, union, out=out, where=pixels > 0)
+    return out

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 from stl_backbones.errors import InputError
-from stl_backbones.report.data import aggregate_file, cell_file, comparison_file, model_records
+from stl_backbones.report.class_data import breaking_file, class_file, flow_file
+from stl_backbones.report.class_tables import (
+    breaking_table,
+    class_map,
+    class_table,
+    flow_tables,
+)
+from stl_backbones.report.data import (
+    aggregate_file,
+    cell_file,
+    comparison_file,
+    model_records,
+)
 from stl_backbones.report.numbers.aggregates import Findings
 from stl_backbones.report.numbers.comparison import compare
+from stl_backbones.report.numbers.overview import overview
 from stl_backbones.report.numbers.requirements import Verdict
 from stl_backbones.report.pictures import cards, heat_map, severity_curves
 from stl_backbones.report.read.provenance import (
@@ -19,17 +34,17 @@ from stl_backbones.report.read.provenance import (
     sources,
     warnings,
 )
-from stl_backbones.report.sections import Group, Report
+from stl_backbones.report.sections import Gallery, Group, Overview, Report
 from stl_backbones.report.tables import (
     aggregate_table,
-    class_table,
     comparison_table,
     requirement_table,
     severity_tables,
 )
-from stl_backbones.report.tasks.base import get_task
+from stl_backbones.report.tasks.base import Task
 
 MAX_PRECISION = 6
+_CLASS_NAME = re.compile(r"[A-Z]\w*Dataset")  # all that some data sets have for a name
 
 
 def make_contents(
@@ -38,6 +53,7 @@ def make_contents(
     precision: int = 1,
     compared: bool = False,
     verdicts: Sequence[Verdict] = (),
+    gallery: Gallery | None = None,
 ) -> Report:
     """Compute a report's contents.
 
@@ -46,6 +62,7 @@ def make_contents(
         precision: Decimals of printed percentages, 0 to 6.
         compared: Add the paired difference of two models.
         verdicts: Whether bounds are kept.
+        gallery: Pictures of failures.
 
     Raises:
         ValueError: If the precision is out of range, the paper has no rows for the protocol, or
@@ -55,7 +72,10 @@ def make_contents(
         raise InputError(f"precision must be in 0..{MAX_PRECISION}, got {precision}")
     runs, protocol = findings.runs, findings.protocol
     sections = (
-        *_head(findings, verdicts, precision=precision, compared=compared),
+        *_head(findings, verdicts, precision=precision),
+        *((gallery,) if gallery is not None and gallery.pictures else ()),
+        *_charts(findings),
+        *_tables(findings, precision=precision, compared=compared),
         *_details(findings, precision=precision),
     )
     shared = shared_facts(runs, protocol, findings.task)
@@ -77,7 +97,11 @@ def make_contents(
 def _title(findings: Findings) -> str:
     swept = next((run for run in findings.runs if run.swept), None)
     if swept is not None:
-        return f"Robustness on {data_name(swept.provenance)}"
+        name = data_name(swept.provenance)
+        if not _CLASS_NAME.fullmatch(name):
+            return f"Robustness on {name}"
+        labels = [run.label for run in findings.runs]
+        return f"Robustness of {labels[0] if len(labels) == 1 else f'{len(labels)} models'}"
     there = {name for run in findings.runs for name in run.sets}
     names = [title for name, title in findings.task.sets.items() if name in there]
     return f"Robustness on {' and '.join(names)}"
@@ -88,19 +112,36 @@ def _lead(findings: Findings) -> str:
     images = next((run.provenance.num_images for run in findings.runs if run.swept), 0)
     if not findings.swept:
         return f"{name} on sets of other images"
+    if not protocol.corruptions:
+        return f"{name}, protocol {protocol.name}, {images} images"
     corruptions = f"{len(protocol.corruptions)} corruptions"
     return f"{name} under {corruptions}, protocol {protocol.name}, {images} images"
 
 
-def _head(
-    findings: Findings, verdicts: Sequence[Verdict], *, precision: int, compared: bool
-) -> Iterator[object]:
+def _head(findings: Findings, verdicts: Sequence[Verdict], *, precision: int) -> Iterator[object]:
     """What a reader sees first."""
-    task = get_task(findings.task.name)
-    yield cards(findings, task.card_extras, precision=precision)
+    if findings.swept:
+        yield Overview(overview(findings, precision=precision))
+    yield cards(findings, cast(Task, findings.task).card_extras, precision=precision)
     if verdicts:
         yield requirement_table(verdicts)
-    yield from task.tables(findings)
+
+
+def _charts(findings: Findings) -> Iterator[object]:
+    """Numbers as colours and lines."""
+    corrupted = findings.swept and bool(findings.protocol.corruptions)
+    if corrupted:
+        yield heat_map(findings)
+    classes = class_map(findings) if findings.swept else None
+    if classes is not None:
+        yield classes
+    if corrupted:
+        yield severity_curves(findings)
+
+
+def _tables(findings: Findings, *, precision: int, compared: bool) -> Iterator[object]:
+    """The tables of models."""
+    yield from cast(Task, findings.task).tables(findings)
     yield aggregate_table(findings, "summary", precision=precision)
     if compared:
         differences = compare(findings)
@@ -109,13 +150,19 @@ def _head(
 
 
 def _details(findings: Findings, *, precision: int) -> Iterator[object]:
-    """Pictures, long tables, and numbers for other programs."""
-    if findings.swept:
-        yield heat_map(findings)
-        yield severity_curves(findings)
+    """Long tables, and numbers for other programs."""
+    if findings.swept and findings.protocol.corruptions:
         by_corruption = aggregate_table(findings, "corruption", precision=precision)
         yield Group("By corruption", (by_corruption,), folded=True)
         yield Group("By severity", severity_tables(findings), folded=True)
+    breaking = breaking_table(findings)
+    if breaking is not None:
+        yield Group("Breaking points", (breaking,))
+        yield breaking_file(findings)
+    between = flow_tables(findings)
+    if between:
+        yield Group("Confusion under corruption", between, folded=True)
+        yield flow_file(findings)
     classes = class_table(findings)
     if classes is not None:
         hint = (
@@ -124,4 +171,6 @@ def _details(findings: Findings, *, precision: int) -> Iterator[object]:
         )
         yield Group("Classes", (classes,), hint)
     yield cell_file(findings)
+    if any(run.classes for run in findings.runs):
+        yield class_file(findings)
     yield aggregate_file(findings)

@@ -13,7 +13,7 @@ from stl_backbones.report.read.runs import Run
 from stl_backbones.report.read.text import listed_versions, plain
 from stl_backbones.report.sections import DataFile, Value
 
-_PROVENANCE = (
+PROVENANCE = (
     "protocol", "dataset", "dataset_fingerprint", "num_images", "num_images_total",
     "corruption_source", "corruption_mode", "corruption_package", "custom_versions",
     "channel_order", "seed", "inference", "device", "config_sha256", "checkpoint_sha256",
@@ -32,7 +32,7 @@ def model_records(findings: Findings) -> dict[str, Mapping[str, str]]:
         found[run.label] = {
             "cells_measured": str(total - len(run.missing(findings.protocol))),
             "cells_total": str(total),
-            **dict(zip(_PROVENANCE, _provenance(findings, run)[""], strict=True)),
+            **dict(zip(PROVENANCE, measured_with(findings, run)[""], strict=True)),
             "note": ". ".join(paper_warnings([run], findings.task)) if findings.paper else "",
             "sets": _set_notes(run),
         }
@@ -50,7 +50,7 @@ def cell_file(findings: Findings) -> DataFile:
     def lines() -> Iterator[Line]:
         for run in findings.runs:
             cells = findings.protocol.cells() if run.swept else ()
-            measured = _provenance(findings, run)
+            measured = measured_with(findings, run)
             for name, own in {"": run, **run.sets}.items():
                 for cell in (CLEAN,) if name else cells:
                     found = [own.replicates.get(one.key, {}).get(cell) for one in metrics]
@@ -60,7 +60,7 @@ def cell_file(findings: Findings) -> DataFile:
 
     header = [f"{one.key}_{end}{one.unit}" for one in metrics for end in ("", "low_", "high_")]
     first = ("model", "set", "corruption", "severity")
-    return DataFile("cells", (*first, *header, *_PROVENANCE), tuple(lines()))
+    return DataFile("cells", (*first, *header, *PROVENANCE), tuple(lines()))
 
 
 def _with_ends(replicates: Replicates | None) -> Sequence[float | None]:
@@ -76,14 +76,14 @@ def aggregate_file(findings: Findings) -> DataFile:
 
     def lines() -> Iterator[Line]:
         for run, found in findings.pairs:
-            measured = _provenance(findings, run)
+            measured = measured_with(findings, run)
             for name, one in found.items():
                 yield (run.label, name, one.value, *(one.interval or (None, None)), one.unit,
                        _better(one), ", ".join(one.missing),
                        *measured[_set_of(run, one)])  # fmt: skip
 
     header = ("model", "aggregate", "value", "low", "high", "unit", "better", "missing")
-    return DataFile("aggregates", (*header, *_PROVENANCE), tuple(lines()))
+    return DataFile("aggregates", (*header, *PROVENANCE), tuple(lines()))
 
 
 def comparison_file(findings: Findings, differences: Sequence[Difference]) -> DataFile:
@@ -98,19 +98,19 @@ def comparison_file(findings: Findings, differences: Sequence[Difference]) -> Da
                 one.second.value, one.value, *(one.interval or (None, None)), one.p_value,
                 one.first.unit, _better(one.first), *measured)  # fmt: skip
 
-    every = [(run, _provenance(findings, run)) for run in findings.runs]
+    every = [(run, measured_with(findings, run)) for run in findings.runs]
     header = ("first_model", "second_model", "aggregate", "first", "second", "difference", "low",
               "high", "p_value", "unit", "better")  # fmt: skip
-    seconds = (f"second_{name}" for name in _PROVENANCE)
+    seconds = (f"second_{name}" for name in PROVENANCE)
     lines = tuple(map(line, differences))
-    return DataFile("comparison", (*header, *_PROVENANCE, *seconds), lines)
+    return DataFile("comparison", (*header, *PROVENANCE, *seconds), lines)
 
 
 def _better(one: Aggregate) -> str:
     return "lower" if one.lower_is_better else "higher"
 
 
-def _provenance(findings: Findings, run: Run) -> dict[str, list[str]]:
+def measured_with(findings: Findings, run: Run) -> dict[str, list[str]]:
     """What lines were measured with: of the sweep (the empty name) and of sets of other images."""
     remarked = ". ".join(remarks([run], findings.protocol))
 
@@ -122,7 +122,7 @@ def _provenance(findings: Findings, run: Run) -> dict[str, list[str]]:
             "notes": " ".join(record.notes),
             "remarks": remarked,
         }
-        values = (known[n] if n in known else getattr(record, n) for n in _PROVENANCE)
+        values = (known[n] if n in known else getattr(record, n) for n in PROVENANCE)
         return [plain(str(value)) for value in values]
 
     return {name: texts(name, one.provenance) for name, one in {"": run, **run.sets}.items()}

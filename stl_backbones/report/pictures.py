@@ -7,25 +7,43 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from stl_backbones.corruptions.catalog import SEVERITIES, Protocol
+from stl_backbones.metrics import percentile_interval
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.report.numbers.aggregates import Aggregate, Aggregates, Findings
+from stl_backbones.report.numbers.classes import class_scores, main_key
 from stl_backbones.report.numbers.format import MISSING, full_name, quantity, with_ties
-from stl_backbones.report.numbers.keys import AVERAGE
+from stl_backbones.report.numbers.keys import AVERAGE, Key, average_key, retention_key
 from stl_backbones.report.numbers.summary import corruption_scores, weakest
 from stl_backbones.report.read.runs import Run
-from stl_backbones.report.sections import Cards, Curve, Curves, Figure, HeatMap, Panel, Row
+from stl_backbones.report.read.text import plain
+from stl_backbones.report.sections import (
+    Cards,
+    CellDetail,
+    Curve,
+    Curves,
+    Figure,
+    HeatMap,
+    Panel,
+    Row,
+)
+
+LOWEST_CLASSES = 3  # classes that a cell of the heat map names
 
 
 def cards(findings: Findings, extras: Sequence[str], *, precision: int) -> Cards:
     """Key figures of each model, and those of the aggregates ``extras`` that were measured."""
     wording = findings.task.wording
-    named = {"clean": "Clean", "average": wording.average, "retention": wording.retention}
+    named = {
+        "clean": "Clean",
+        average_key(findings.protocol).text: wording.average,
+        retention_key(findings.protocol).text: wording.retention,
+    }
 
     def figures(run: Run, found: Aggregates) -> Iterator[Figure]:
         for key, name in named.items() if findings.swept else ():
             if key in found:
                 yield _figure(name, found[key])
-        if findings.swept:
+        if findings.swept and findings.protocol.corruptions:
             yield from _weakest(run, findings, precision)
         for key in extras:
             if key in found and found[key].value is not None:
@@ -49,7 +67,7 @@ def _weakest(run: Run, findings: Findings, precision: int) -> Iterator[Figure]:
 
 
 def _figure(name: str, one: Aggregate) -> Figure:
-    kind: Literal["main", ""] = "main" if one.key == AVERAGE else ""
+    kind: Literal["main", ""] = "main" if one.key in (AVERAGE, Key("mean", "chosen")) else ""
     return Figure(name, one.value, one.unit, one.interval, kind)
 
 
@@ -68,8 +86,28 @@ def heat_map(findings: Findings) -> HeatMap:
         groups = protocol.columns.values()
         maps[run.label] = [[row(run, name, means[name]) for name in names] for names in groups]
     columns = tuple(map(str, SEVERITIES))
-    main = findings.task.main
-    return HeatMap("Corruption by severity", main, columns, maps, _limits(findings))
+    clean = {run.label: run.scores.get(CLEAN) for run in findings.runs}
+    details = {run.label: _details(run, findings) for run in findings.runs}
+    return HeatMap("Corruption by severity", findings.task.main, columns, maps, _limits(findings),
+                   clean, details)  # fmt: skip
+
+
+def _details(run: Run, findings: Findings) -> dict[tuple[str, str], CellDetail]:
+    """Interval and lowest classes of every cell that was measured."""
+    names, found = run.provenance.classes, {}
+    key = main_key(findings.task)
+    for cell in findings.protocol.cells():
+        if cell.is_clean or cell not in run.scores:
+            continue
+        replicates = run.replicates[findings.task.main.key][cell]
+        interval = percentile_interval(replicates[1:]) if len(replicates) > 1 else None
+        scores = class_scores(run, key, cell)
+        values = [] if scores is None else scores.values.tolist()
+        lowest = sorted((value, n) for n, value in enumerate(values) if not math.isnan(value))
+        classes = tuple((plain(names[n]), value) for value, n in lowest[:LOWEST_CLASSES])
+        place = (full_name(cell.corruption), str(cell.severity))
+        found[place] = CellDetail(cell.name, interval, classes)
+    return found
 
 
 def _limits(findings: Findings) -> tuple[float, float]:

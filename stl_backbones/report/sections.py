@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Literal
 
@@ -19,6 +19,7 @@ from stl_backbones.report.read.metrics import CellMetric
 Value = float | str | None
 
 PAPER_PREFIX = "paper: "  # of published rows' names
+_FLAGS = ("PARTIAL", "LIMITED", "SKIPPED", "NOT OFFICIAL", "UNVERIFIED")
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,21 @@ class Cards:
 
 
 @dataclass(frozen=True)
+class CellDetail:
+    """What a map's cell says beside its number.
+
+    Attributes:
+        cell: Its name, ``'fog-5'``.
+        interval: 95 % interval of its number.
+        classes: The classes with the lowest scores, the lowest first, and these scores.
+    """
+
+    cell: str
+    interval: tuple[float, float] | None = None
+    classes: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
 class HeatMap:
     """Maps of coloured cells that share a scale, one per model.
 
@@ -179,6 +195,8 @@ class HeatMap:
         columns: Heads of the cells' columns; one more, of `mean`, follows.
         maps: Model -> groups of rows; their values by column, and ``'mean'``.
         limits: Ends of the colour scale.
+        clean: Model -> number on clean images; ``None`` for missing.
+        details: Model -> label of a row and column -> what is said on request.
     """
 
     title: str
@@ -186,6 +204,65 @@ class HeatMap:
     columns: tuple[str, ...]
     maps: Mapping[str, Sequence[Sequence[Row]]]
     limits: tuple[float, float]
+    clean: Mapping[str, float | None]
+    details: Mapping[str, Mapping[tuple[str, str], CellDetail]]
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """Score of each class under each corruption, mean over severities.
+
+    Attributes:
+        title: What it shows.
+        metric_name: The score's name, ``'IoU'`` for example.
+        columns: ``'clean'``, then the protocol's corruptions.
+        maps: Model -> one row a class that occurs. Its values: by column a fraction (``None``
+            missing, NaN nothing counted); ``'worst'``, the lowest score of a cell, and
+            ``'worst_cell'``, which one, in words; ``'drop'``, the largest fall of a column
+            against clean; ``'frequency'``, the class's share of the truth.
+        limits: Ends of the colour scale.
+    """
+
+    title: str
+    metric_name: str
+    columns: tuple[str, ...]
+    maps: Mapping[str, Sequence[Row]]
+    limits: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Model -> one sentence that says where it is weakest, by how much, and how sure that is."""
+
+    sentences: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of images where a model fails.
+
+    Attributes:
+        file: Its path, relative to the page, or a ``data:`` URI.
+        caption: What it shows.
+        cell: Name of the cell, ``'fog-5'``.
+        image: The image's id.
+        model: The model's label.
+        note: What else to know of it.
+    """
+
+    file: str
+    caption: str
+    cell: str
+    image: str
+    model: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures, in order."""
+
+    pictures: tuple[Picture, ...]
 
 
 @dataclass(frozen=True)
@@ -224,11 +301,19 @@ class Curves:
 
 @dataclass(frozen=True)
 class DataFile:
-    """Unrounded numbers for other programs: the stem of a CSV file, its columns and lines."""
+    """Unrounded numbers for other programs: the stem of a CSV file, its columns and lines.
+
+    Attributes:
+        file: The stem.
+        header: The columns.
+        rows: The lines.
+        ends: First value of a line -> the values that follow its own, for all such lines.
+    """
 
     file: str
     header: Sequence[str]
     rows: Sequence[Sequence[Value | int]]
+    ends: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -240,7 +325,7 @@ class Report:
         lead: What it is of, in one line.
         precision: Decimals of printed percentages.
         warnings: What must not be overlooked: limits, skipped files, missing cells.
-        remarks: The same in short, below every table and picture: they are copied.
+        remarks: The same in short, below every table that is copied.
         sources: What was measured, on what images, by what engine and versions; there too.
         shared_facts: Provenance that all models share: label -> text.
         model_facts: Model -> label -> text.
@@ -267,3 +352,9 @@ class Report:
             f"{model}: " + "; ".join(f"{label.lower()} {text}" for label, text in own.items())
             for model, own in self.model_facts.items()
         ]
+
+    @property
+    def flags(self) -> list[str]:
+        """The remarks in a word each, for captions: ``'LIMITED'``; ``'NOTED'`` for sentences."""
+        found = [[flag for flag in _FLAGS if flag in remark] for remark in self.remarks]
+        return list(dict.fromkeys(flag for flags in found for flag in flags or ["NOTED"]))

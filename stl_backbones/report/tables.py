@@ -1,4 +1,4 @@
-"""The tables that every task has: by corruption, severity and class, aggregates, comparison."""
+"""The tables that every task has: by corruption and severity, aggregates, comparison."""
 
 from __future__ import annotations
 
@@ -19,15 +19,12 @@ from stl_backbones.report.numbers.format import (
     full_name,
     quantity,
     with_interval,
-    with_ties,
 )
-from stl_backbones.report.numbers.keys import AVERAGE, CLEAN_KEY, RETENTION, Key
+from stl_backbones.report.numbers.keys import CLEAN_KEY, Key, average_key, retention_key
 from stl_backbones.report.numbers.requirements import Verdict
-from stl_backbones.report.numbers.summary import ClassScore, summarise_classes
 from stl_backbones.report.read.cells import Draws
 from stl_backbones.report.read.metrics import CellMetric, TaskMetrics
 from stl_backbones.report.read.runs import Run
-from stl_backbones.report.read.text import plain
 from stl_backbones.report.sections import Column, Row, Table, Value
 
 AVERAGE_MEANING = "Mean over severities per corruption, then over corruptions"
@@ -78,11 +75,12 @@ def corruption_columns(
 def main_columns(task: TaskMetrics, protocol: Protocol) -> tuple[Column, ...]:
     """Clean, average, retention where there is one, and the corruptions: as in Table 13."""
     main, wording = task.main, task.wording
-    kept = Column(RETENTION.text, wording.short_retention, f"{wording.average} divided by clean",
-                  better=main.better, csv="retention_fraction")  # fmt: skip
+    share = retention_key(protocol)
+    kept = Column(share.text, wording.short_retention, f"{wording.average} divided by clean",
+                  better=main.better, csv=f"{share.place}_fraction")  # fmt: skip
     return (
         score_column(task, main, CLEAN_KEY, "Clean", f"{main.name} on clean images"),
-        score_column(task, main, AVERAGE, wording.short_average, AVERAGE_MEANING),
+        score_column(task, main, average_key(protocol), wording.short_average, AVERAGE_MEANING),
         *((kept,) if main.has_retention else ()),
         *corruption_columns(task, main, protocol),
     )
@@ -117,6 +115,8 @@ def model_table(
     notes: Sequence[str] = (),
 ) -> Table:
     """One row per model, published ones below, in a CSV file of its own and in LaTeX."""
+    sizes, known = ("params", "macs", "encoder"), findings.aggregates[0]
+    columns = [one for one in columns if one.key in sizes or one.key in known]
     rows = (*_own_rows(findings, columns), *published)
     return Table(title, "Model", tuple(columns), rows, notes=tuple(notes), file=file,
                  is_printed=True)  # fmt: skip
@@ -162,56 +162,6 @@ def severity_tables(findings: Findings) -> tuple[Table, ...]:
         for severity in SEVERITIES
         if any(severity in chosen for chosen in levels.values())
     )  # fmt: skip
-
-
-def class_table(findings: Findings) -> Table | None:
-    """Which classes break, and where; ``None`` where the task has no scores by class."""
-    by_run = [summarise_classes(run, findings.protocol) for run in findings.runs]
-    indices = sorted({index for by_class in by_run for index in by_class})
-    heads = {
-        "clean": ("Clean", "On clean images"),
-        "average": (findings.task.wording.short_average, "The protocol's mean"),
-        "loss": ("Loss", "Largest loss against clean, of the mean of a corruption"),
-        "under": ("under", "Corruption of that loss"),
-        "cell": ("Worst cell", "Lowest score of a corruption at a severity"),
-        "in": ("in", "Cell of that score"),
-    }
-    columns = tuple(
-        Column(f"{number} {key}", title, meaning, run.label,
-               better="lower" if key == "loss" else "higher")
-        for number, run in enumerate(findings.runs)
-        for key, (title, meaning) in heads.items()
-    )  # fmt: skip
-    rows = tuple(
-        Row(
-            plain(findings.runs[0].provenance.classes[index]),
-            {f"{number} {key}": value
-             for number, by_class in enumerate(by_run)
-             for key, value in _class_values(by_class.get(index), findings.protocol).items()},
-        )
-        for index in indices
-    )  # fmt: skip
-    title = f"Classes: {findings.task.class_score} (%) of the classes that occur"
-    return Table(title, "Class", columns, rows, rows_compete=False) if rows else None
-
-
-def _class_values(scores: ClassScore | None, protocol: Protocol) -> dict[str, Value]:
-    """A class's row: its numbers, and in words where they are lowest."""
-    if scores is None:
-        return dict.fromkeys(("clean", "average", "loss", "under", "cell", "in"))
-    values: dict[str, Value] = {"clean": scores.clean, "average": scores.average}
-    if scores.is_never_found:
-        return {**values, "loss": "", "under": "never found", "cell": "", "in": ""}
-    worst, cell, loss = scores.worst, scores.cell, scores.loss
-    if worst is None or cell is None:
-        return {**values, **dict.fromkeys(("loss", "under", "cell", "in"))}
-    names = [full_name(name) for name in worst.names]
-    if loss is not None and loss <= 0:
-        where: dict[str, Value] = {"loss": "none", "under": ""}
-    else:
-        where = {"loss": loss, "under": with_ties(names, of=len(protocol.corruptions))}
-    cell_name = with_ties(cell.names, of=len(protocol.cells()) - 1)
-    return {**values, **where, "cell": cell.score, "in": cell_name}
 
 
 def _text_table(

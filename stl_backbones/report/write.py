@@ -8,7 +8,9 @@ from pathlib import Path
 
 from stl_backbones.errors import InputError
 from stl_backbones.report.contents import make_contents
+from stl_backbones.report.gallery import read_gallery, write_pictures
 from stl_backbones.report.numbers.aggregates import Findings
+from stl_backbones.report.numbers.breaking import check_bound, parse_bound
 from stl_backbones.report.numbers.means import mean_of_measured, parse_means
 from stl_backbones.report.numbers.requirements import Verdict, judge, parse_requirement
 from stl_backbones.report.per_image import write_images
@@ -52,19 +54,22 @@ def make_report(
     precision: int = 1,
     compare: bool = False,
     means: Sequence[str] = (),
+    breaking_point: str | None = None,
     require: Sequence[str] = (),
     require_lower_bound: bool = False,
     resamples: int | None = None,
     seed: int = 0,
     per_image: bool = False,
+    embed_pictures: bool = False,
     stopped: bool = False,
 ) -> ReportFiles:
     """Write the report of one or several models on one data set.
 
     Writes ``report.md``, ``table.csv``, ``cells.csv`` and ``aggregates.csv`` (unrounded),
     ``table.tex`` and ``index.html``, whose bytes depend on the sweeps and these arguments alone;
-    for classification ``classification.csv`` and ``other_images.csv``, with ``compare``
-    ``comparison.csv``; for detection ``detection.csv`` and, with masks, ``masks.csv``.
+    by class ``classes.csv`` and ``flows.csv``; for classification ``classification.csv`` and
+    ``other_images.csv``, with ``compare`` ``comparison.csv``; for detection
+    ``detection.csv`` and, with masks, ``masks.csv``.
 
     Args:
         folders: Sweep folders, one model each.
@@ -77,6 +82,8 @@ def make_report(
         compare: Add the paired difference of the two models.
         means: Means of one's own choice, such as ``'winter=snow,frost'``; with ``partial`` and
             missing cells there is one over the corruptions that are whole, ``measured``.
+        breaking_point: The score below which a model is broken, ``'0.5'`` or ``'50% of clean'``:
+            adds the severity of each corruption at which that happens, ``breaking_points.csv``.
         require: Bounds such as ``'average >= 0.60'``; the report is written whether or not they
             are kept.
         require_lower_bound: Judge by the unfavourable end of the interval.
@@ -84,6 +91,8 @@ def make_report(
             detection, where they take their time.
         seed: Decides the resamples.
         per_image: Write ``images.csv`` too: every image in every cell.
+        embed_pictures: Put the pictures of failures that the folders hold into the page, and not
+            beside it.
         stopped: Accept sweeps that stopped early beside other rows, the paper's among them.
 
     Raises:
@@ -94,6 +103,7 @@ def make_report(
             fit.
     """
     paths = [Path(folder) for folder in folders]
+    bound = None if breaking_point is None else parse_bound(breaking_point)
     requirements = [parse_requirement(text) for text in require]
     if resamples is None:
         resamples = default_resamples(paths)
@@ -108,9 +118,15 @@ def make_report(
                              stopped=stopped)  # fmt: skip
     _check_stopped(runs, compare=compare, require=bool(require), paper=paper and not stopped)
     own = {**mean_of_measured(runs, chosen), **parse_means(means, chosen)}
-    findings = Findings(runs, chosen, find_task(runs[0].provenance.task), draws, paper, own)
+    task = find_task(runs[0].provenance.task)
+    if bound is not None:
+        check_bound(bound, task.main)
+    findings = Findings(runs, chosen, task, draws, paper, own, bound)
     verdicts = judge(requirements, findings, by_interval=require_lower_bound)
-    report = make_contents(findings, precision=precision, compared=compare, verdicts=verdicts)
+    gallery, pictures = read_gallery(runs, embed=embed_pictures)
+    report = make_contents(
+        findings, precision=precision, compared=compare, verdicts=verdicts, gallery=gallery
+    )
     files = {
         "report.md": markdown.render(report),
         "table.tex": latex.render(report),
@@ -121,6 +137,7 @@ def make_report(
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         write_atomically(folder / name, text.encode())
+    write_pictures(folder, pictures)
     if per_image:
         write_images(folder / "images.csv", runs, chosen, findings.task)
     return ReportFiles(terminal.render(report), folder, folder / "index.html", verdicts)

@@ -26,6 +26,12 @@ from stl_backbones.results.lock import locked
 from stl_backbones.results.run_record import decode_run, encode_run
 
 _SEVERITIES = range(1, 6)
+# Hashes say nothing to a reader: what they are of.
+_MEANING = {
+    "checkpoint_sha256": "checkpoint_sha256, of the weights or the version of the model",
+    "config_sha256": "config_sha256, of the config, or what decides predictions beside the weights",
+    "dataset_fingerprint": "dataset_fingerprint, of the images and their truth",
+}
 
 
 class CellStore:
@@ -74,7 +80,7 @@ class CellStore:
         differences = recorded.differences(provenance)
         if differences:
             told = "; ".join(
-                f"{name}: there {_short(there)}, now {_short(now)}"
+                f"{_MEANING.get(name, name)}: there {_short(there)}, now {_short(now)}"
                 for name, (there, now) in differences.items()
             )
             raise InputError(
@@ -85,6 +91,7 @@ class CellStore:
             recorded,
             custom_versions={**recorded.custom_versions, **provenance.custom_versions},
             copy_digests={**recorded.copy_digests, **provenance.copy_digests},
+            chosen=_joined(recorded.chosen, provenance.chosen),
         )
         if joined != recorded:  # cells of another protocol, or of a copy that has grown, join
             self.record(joined)
@@ -177,6 +184,11 @@ class CellStore:
             DamagedCellError: If a file's name is no cell's.
         """
         return tuple(sorted(_cell_of(path) for path in (self.folder / "cells").glob("*.npz")))
+
+
+def _joined(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
+    """Cells that were asked for by any of two sweeps; none for all, if one asked for all."""
+    return tuple(sorted({*first, *second})) if first and second else ()
 
 
 def _short(value: object) -> str:

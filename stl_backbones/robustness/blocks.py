@@ -31,7 +31,7 @@ _IN_MEMORY = 256 * 2**20  # bytes of samples while cells are put together
 # Not what a block was measured with: where its cells belong, and what the tables print.
 _PASSED_OVER = (
     "protocol", "dataset", "custom_versions", "parameters", "encoder_parameters", "macs", "notes",
-    "imagenet_val", "copy_digests",
+    "imagenet_val", "copy_digests", "chosen",
 )  # fmt: skip
 _DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 

@@ -128,7 +128,8 @@ class ClassifierVersions(Versions):
     def make(self, index: int, cell: Cell) -> Pixels:
         """The version, at the network's size."""
         try:
-            return self._make(index, cell)
+            self.pixels = self._make(index, cell)
+            return self.pixels
         except ValueError as error:
             raise InputError(f"{cell.name}, image '{self.images.keys[index]}': {error}") from error
 

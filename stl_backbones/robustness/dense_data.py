@@ -205,12 +205,13 @@ class DenseVersions(Versions):
         """The data set's item with the cell's version of the image."""
         path, key = self.data.infos[index]["img_path"], self.data.keys[index]
         version: dict[str, Any] = {}
+        self.pixels = Path(path)
         if not cell.is_clean and self.data.copy is not None:
-            version["file"] = copy_path(self.data.copy.folders[cell], key)
+            self.pixels = version["file"] = copy_path(self.data.copy.folders[cell], key)
             refuse_clean_copy(version["file"], path)
         elif not cell.is_clean:
             spec = CorruptionSpec(cell.corruption, cell.severity, self.options.engine)
-            version["corrupt"] = partial(apply_corruption, spec=spec, key=key, device=self.device)
+            version["corrupt"] = partial(self._corrupted, spec=spec, key=key)
         self.exchange.begin(path, self._loaded.setdefault(index, LoadedImage()), **version)
         sample = self.data.dataset[self.data.indices[index]]
         if version and not self.exchange.loads:
@@ -220,6 +221,10 @@ class DenseVersions(Versions):
                 f"results['img'] ({names})"
             )
         return sample
+
+    def _corrupted(self, image: Any, *, spec: CorruptionSpec, key: str) -> Any:
+        self.pixels = apply_corruption(image, spec, key=key, device=self.device)
+        return self.pixels
 
 
 def _image_roots(datasets: Sequence[Any]) -> list[Path]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from stl_backbones.corruptions import CORRUPTIONS, custom_versions, engine_version
+from stl_backbones.corruptions import CORRUPTIONS, custom_versions, engine_version, get_protocol
 from stl_backbones.engine.precision import describe_float32
 from stl_backbones.records import Provenance
 from stl_backbones.robustness.corrupted_copy import CorruptedCopy
@@ -39,7 +39,15 @@ def describe(options: SweepOptions, *, libraries: Sequence[str], **fields: Any) 
     """
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     inference = [fields.pop("inference"), describe_float32(tf32=options.tf32)]
-    stated = {"protocol": options.protocol, "device": device, "versions": _versions_of(libraries)}
+    cells = options.cells()
+    is_whole = set(cells) == set(get_protocol(options.protocol).cells())
+    chosen = () if is_whole else tuple(sorted(cell.name for cell in cells))
+    stated = {
+        "protocol": options.protocol,
+        "chosen": chosen,
+        "device": device,
+        "versions": _versions_of(libraries),
+    }
     return Provenance(**{**stated, **fields}, inference=", ".join(filter(None, inference)))
 
 

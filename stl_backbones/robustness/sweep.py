@@ -52,7 +52,7 @@ def sweep(
         MissingFileError: If something named is missing.
     """
     place = Path(work_dir)
-    for scored, ranks in _opened(source, options, launcher):
+    for scored, ranks in open_sets(source, options, launcher):
         folder = place / scored.place
         is_drawn = set(scored.cells) != {CLEAN} and (
             bool(options.until) or ranks.on_main(partial(begun_sampling, folder))
@@ -92,11 +92,11 @@ def estimate_sweep(
     place = Path(work_dir)
     return [
         estimate_set(scored, place / scored.place, ranks)
-        for scored, ranks in _opened(source, options, launcher)
+        for scored, ranks in open_sets(source, options, launcher)
     ]
 
 
-def _opened(
+def open_sets(
     source: Source | PredictedSource, options: SweepOptions, launcher: str
 ) -> Iterator[tuple[ScoredSet, Ranks]]:
     """Join the job, and open model and data sets."""
@@ -116,4 +116,4 @@ def _opened(
             yield scored, ranks
 
 
-__all__ = ["estimate_sweep", "sweep"]
+__all__ = ["estimate_sweep", "open_sets", "sweep"]

@@ -34,6 +34,8 @@ class Versions(Dataset, ABC):
     cells of the same images one after the other, as `load_versions` does.
     """
 
+    pixels: Any = None  # of the version that `make` made last, RGB; or the file that has them
+
     def __init__(self) -> None:
         self._images: tuple[int, ...] = ()
         self._loaded: dict[int, Any] = {}

@@ -13,6 +13,7 @@ from torch import nn
 from toys import COLOURS, box_of, nearest, squares
 
 import stl_backbones as stl
+from stl_backbones.api.words import python_words
 from stl_backbones.copies.request import GenerateOptions, make_copy, plan_copy
 from stl_backbones.errors import InputError, UnknownNameError
 from stl_backbones.records import CLEAN, Cell, CorruptionEngine
@@ -136,7 +137,7 @@ def test_a_second_call_predicts_nothing_anew(maps, tmp_path):
 def test_another_version_does_not_get_the_first_ones_scores(maps, tmp_path):
     named = {"classes": NAMES, "work_dir": tmp_path / "s", **CHOSEN}
     stl.evaluate(labels, maps, version="1", **named)
-    with pytest.raises(InputError, match="checkpoint_sha256"):
+    with pytest.raises(InputError, match=r"version of the model.*choose another work_dir"):
         stl.evaluate(labels, maps, version="2", **named)
 
 
@@ -335,7 +336,8 @@ class TestRefused:
         self.check(maps, "expected a model", 3, tmp_path, classes=NAMES)
 
     def test_a_model_that_lacks_a_class(self, maps, tmp_path):
-        self.check(maps, "has no class brick", labels, tmp_path, classes=NAMES,
+        words = "has no class brick.*names: model_classes=FILE$"
+        self.check(maps, words, labels, tmp_path, classes=NAMES,
                    model_classes=["ground", "leaf", "tree"])  # fmt: skip
 
     def test_a_model_with_a_class_more(self, maps, tmp_path):
@@ -540,3 +542,15 @@ class TestFoundByAStranger:
             stl.evaluate(labels, maps, work_dir=tmp_path / name, name=name, **named)
         found = stl.compare(tmp_path / "a", str(tmp_path / "b"), resamples=10)
         assert found.loc["clean", "difference"] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("give --batch-size N, or less", "give batch_size=N, or less"),
+        ("--data-root 'x' is no folder", "data 'x' is no folder"),
+        ("'a--b.png' and --classes '/t/--n'", "'a--b.png' and classes '/t/--n'"),
+    ],
+)
+def test_options_in_messages_are_arguments(text, expected):
+    assert python_words(text) == expected

@@ -101,8 +101,8 @@ def test_numbers_are_pycocotools(seed):
     found = average_precision(samples_of(*scenes), "bbox", classes=4)
     numbers, by_class = reference(*scenes)
     np.testing.assert_allclose(numbers_of(found), numbers, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(found.by_class, by_class, rtol=0, atol=1e-12)
-    assert np.isnan(found.by_class[3])  # detections, but no object
+    np.testing.assert_allclose(found.by_class[0], by_class, rtol=0, atol=1e-12)
+    assert np.isnan(found.by_class[0, 3])  # detections, but no object
 
 
 def test_the_best_hundred_decide_ap_and_all_that_were_matched_the_rest():

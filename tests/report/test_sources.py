@@ -47,24 +47,16 @@ def markdown_tables(text):
     return [re.split(r"^#", part, flags=re.MULTILINE)[0] for part in parts[1:]]
 
 
-def html_tables(page):
-    """What stands below each table, to the next one; below the maps and the curves likewise."""
-    tables = page.split('<table class="grid-table">')[1:]
-    below = [part.split("</table>")[1].split("</section>")[0] for part in tables]
-    pictures = [part.split("</section>")[0] for part in re.split('class="(?:maps|panels)"', page)]
-    return [*below, *pictures[1:]]
-
-
 def latex_tables(text):
     return [part.split(r"\end{table*}")[0] for part in text.split(r"\begin{table*}")[1:]]
 
 
 def tables_of(folder):
-    """Every table of the three formats, with its format."""
+    """Every table of Markdown and LaTeX, and the page's head, each with its format."""
     read = lambda name: (folder / name).read_text(encoding="utf-8")  # noqa: E731
     found = {
         "Markdown": markdown_tables(read("report.md")),
-        "HTML": html_tables(read("index.html")),
+        "HTML": [read("index.html").split("<header>")[1].split("</header>")[0]] * 2,
         "LaTeX": latex_tables(read("table.tex")),
     }
     assert min(map(len, found.values())) >= 2
@@ -106,6 +98,20 @@ def test_every_table_is_marked(make, task, fields, mark):
         assert mark in text.replace("\\", ""), kind
     for name, row in rows_of(made.folder):
         assert mark in row["remarks"], name
+
+
+@pytest.mark.parametrize(("fields", "mark"), MARKS)
+def test_the_page_says_it_once_and_every_caption_in_a_word(make, fields, mark):
+    made = make_report([make("segmentation", **fields)], partial="without" in fields, resamples=0)
+    page = made.page.read_text(encoding="utf-8")
+    word = re.match(r"(NOT )?[A-Z]{2,}", mark)
+    captions = re.findall(r"<caption>.*?</caption>", page)
+    assert len(captions) == len(re.findall("<table", page)) > 5
+    for caption in captions:
+        assert f'<span class="flag">{word[0] if word else "NOTED"}</span>' in caption
+        assert "protocol stl-cityscapes-c" in caption
+    assert page.count("Measured: protocol") == 1
+    assert page.count(f'<p class="warning">{mark}') == 1 or not word
 
 
 def test_an_approximate_engine_is_the_one_of_a_protocol_without_published_numbers(make):

@@ -4,10 +4,10 @@ import pytest
 
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.report import get_task
+from stl_backbones.report.numbers.classes import occurring, summarise_classes
 from stl_backbones.report.numbers.summary import (
     Extreme,
     corruption_scores,
-    summarise_classes,
     weakest,
     worst_of,
 )
@@ -95,7 +95,7 @@ def test_classes_break_where_they_are_worst(make_store):
         return {"frost": 20, "clean": 80}.get(cell.corruption, 60)
 
     run, protocol = read(make_store(percent=percent))
-    by_class = summarise_classes(run, protocol)
+    by_class = summarise_classes(run, protocol, "iou", occurring(run))
     assert sorted(by_class) == [0, 1]
     assert by_class[1].clean == pytest.approx(0.80)
     assert by_class[1].average == pytest.approx((14 * 0.60 + 0.20 + 0.50) / 16)
@@ -106,18 +106,18 @@ def test_classes_break_where_they_are_worst(make_store):
 
 def test_class_means_over_an_incomplete_set_are_missing(make_store):
     run, protocol = read(make_store(without=("fog-1",)), partial=True)
-    row = summarise_classes(run, protocol)[0]
+    row = summarise_classes(run, protocol, "iou", [0])[0]
     assert (row.clean, row.average, row.worst, row.loss) == (pytest.approx(0.80), None, None, None)
 
 
 def test_the_mean_of_the_classes_is_the_models_average(make_store, row_of):
     folder = make_store()
     run, protocol = read(folder)
-    classes = summarise_classes(run, protocol).values()
+    classes = summarise_classes(run, protocol, "iou", occurring(run)).values()
     mean = sum(row.average for row in classes) / len(classes)
     assert mean == pytest.approx(row_of(folder)["average"].value)
     assert Cell("fog", 1) in run.scores
-    assert CLEAN in run.class_scores
+    assert CLEAN in run.classes
 
 
 @pytest.mark.parametrize(

@@ -173,10 +173,10 @@ def test_an_edited_run_record_is_refused(filled, change):
 
 
 def test_a_record_of_a_newer_version_is_left_alone(filled, make_provenance):
-    edited_record(filled.folder, format=3)
+    edited_record(filled.folder, format=4)
     before = files(filled.folder)
     with (
-        pytest.raises(ValueError, match=r"run\.json' is of format 4, expected 2 or less"),
+        pytest.raises(ValueError, match=r"run\.json' is of format 4, expected 3 or less"),
         filled.writing(make_provenance()),
     ):
         pass

@@ -156,9 +156,9 @@ def test_a_precision_may_be_narrowed_later_and_a_gate_not(sweep, tmp_path):
     narrow = sweep(place, until=["contrast/1 +- 9"]).outcome
     assert wide.images < narrow.images < IMAGES
     assert narrow.targets[0].high - narrow.targets[0].low <= 2 * 0.09
-    with pytest.raises(InputError, match="begun with --until of other gates"):
+    with pytest.raises(InputError, match="begun with until of other gates"):
         sweep(place, until=["contrast/1 +- 9", GATE])
-    with pytest.raises(InputError, match="begun with --until of other alpha"):
+    with pytest.raises(InputError, match="begun with until of other alpha"):
         sweep(place, until=["contrast/1 +- 9"], alpha=0.1)
     with pytest.raises(InputError, match="other order seed"):
         sweep(place, until=["contrast/1 +- 9"], order_seed=1)
@@ -213,8 +213,8 @@ def test_marked_in_every_table_and_refused_beside_others(stopped, full, tmp_path
         ([GATE, "contrast/1 >= 0.7"], "names 'contrast/1' twice"),
         (["contrast/1 >= 60"], "lies in 0..1, so no sweep can miss or meet"),
         (["contrast/1 +- 0"], "a precision in points, above 0"),
-        (["contrast/1"], "--until takes 'average >= 0.60'"),
-        (["nosuch >= 0.5"], "--until knows no 'nosuch'"),
+        (["contrast/1"], "until takes 'average >= 0.60'"),
+        (["nosuch >= 0.5"], "until knows no 'nosuch'"),
         (["average >= 0.5"], "not swept: gaussian_noise-1"),
         (["ece:contrast <= 0.1"], "its bins are of all images"),
         (["nll:contrast <= 0.1"], "has no bound"),
@@ -230,10 +230,10 @@ def test_what_cannot_be_decided_is_refused(sweep, tmp_path, until, says):
 @pytest.mark.parametrize(
     ("chosen", "says"),
     [
-        ({"until": [GATE], "limit": 20}, "--limit leaves some out"),
+        ({"until": [GATE], "limit": 20}, "limit leaves some out"),
         ({"until": [GATE], "corruptions": []}, "only the clean one is asked for"),
         ({"until": [GATE], "alpha": 0.5}, "above 0 and at most 0.2, got 0.5"),
-        ({"alpha": 0.1}, "--alpha says how --until stops"),
+        ({"alpha": 0.1}, "alpha says how until stops"),
         ({"until": GATE}, "a list of texts"),
     ],
 )
@@ -247,10 +247,39 @@ def test_one_image_a_begun_folder_and_another_baseline(data, full, tmp_path):
     with pytest.raises(InputError, match="the set holds 1"):
         stl.evaluate(Model(), data[:1], work_dir=tmp_path / "one", **chosen)
     stl.evaluate(Model(), data, work_dir=tmp_path / "b", **{**CHOSEN, "corruptions": ["contrast"]})
-    with pytest.raises(InputError, match="begun without --until"):
+    with pytest.raises(InputError, match="begun without until"):
         stl.evaluate(Model(), data, work_dir=tmp_path / "b", **chosen)
     chosen["until"] = [f"contrast/1 > {full}"]
     with pytest.raises(InputError, match="baseline was measured with another seed"):
         stl.evaluate(Model(), data, work_dir=tmp_path / "s", **chosen, seed=1)
     with pytest.raises(InputError, match="another dataset_fingerprint"):
         stl.evaluate(Model(), data[:50], work_dir=tmp_path / "d", **chosen)
+
+
+def test_miou_is_decided_asymptotically_and_never_below_a_hundred(tmp_path):
+    colours = np.array([[40, 60, 200], [60, 180, 60]])
+    rng, data = np.random.default_rng(0), []
+    for index in range(180):
+        label = np.zeros((32, 32), np.uint8)
+        label[4 + index % 9 : 20 + index % 9] = 1
+        noise = rng.integers(-6, 7, (32, 32, 1))
+        data.append(((colours[label] + noise).astype(np.uint8), label))
+
+    def model(images):
+        """By colour, but for the first rows of some images."""
+        found = [np.abs(one[:, :, None].astype(int) - colours).sum(-1).argmin(-1) for one in images]
+        for image, labels in zip(images, found, strict=True):
+            labels[: int(image.sum()) % 4] = 1
+        return found
+
+    chosen = {**CHOSEN, "batch_size": 4, "version": "1", "protocol": "all"}
+    gate = ["brightness/1 >= 0.5", "brightness/1 +- 3"]
+    outcome = stl.evaluate(model, data, work_dir=tmp_path / "x", until=gate, **chosen).outcome
+    assert outcome.verdict == "PASS"
+    assert "asymptotically wrong" in outcome.headline
+    assert 100 <= outcome.images < 180
+    whole = stl.evaluate(model, data, work_dir=tmp_path / "x", **chosen).cells()
+    truth = whole.set_index(["corruption", "severity"]).loc[("brightness", 1), "value"].item()
+    assert outcome.targets[0].low <= truth <= outcome.targets[0].high
+    stl.evaluate(model, data, work_dir=tmp_path / "y", **chosen)
+    assert files_of(tmp_path / "x") == files_of(tmp_path / "y")

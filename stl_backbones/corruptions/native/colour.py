@@ -163,7 +163,7 @@ def fast_contrast(image: Image, severity: int, draws: Draws) -> Image:
 
 def _contrast(image: Image, left: float, *, settle: bool) -> Image:
     counts = np.stack(
-        [cv2.calcHist([image], [channel], None, [256], [0, 256])[:, 0] for channel in range(3)]
+        [cv2.calcHist([image], [channel], None, [256], [0, 256]).ravel() for channel in range(3)]
     ).astype(np.float64)
     means = counts @ FRACTIONS / counts.sum(axis=1)
     levels = ((FRACTIONS - means[:, None]) * left + means[:, None]) * 255

@@ -21,8 +21,9 @@ from stl_backbones.metrics import (
     share,
 )
 from stl_backbones.records import CLEAN, Cell
+from stl_backbones.report.numbers.breaking import Bound
 from stl_backbones.report.numbers.format import full_name
-from stl_backbones.report.numbers.keys import AVERAGE, CLEAN_KEY, RETENTION, Key
+from stl_backbones.report.numbers.keys import CLEAN_KEY, Key, average_key, retention_key
 from stl_backbones.report.read.cells import Draws
 from stl_backbones.report.read.metrics import CellMetric, TaskMetrics
 from stl_backbones.report.read.runs import Run
@@ -52,6 +53,7 @@ class Aggregate:
         lower_is_better: As for errors.
         is_absent: Whether it belongs to a set that was not scored, or the model has no such number.
         highest: No fraction of its kind is above it.
+        make_interval: Resamples -> ends of the interval.
     """
 
     key: Key
@@ -63,6 +65,7 @@ class Aggregate:
     lower_is_better: bool = False
     is_absent: bool = False
     highest: float = 1.0
+    make_interval: Callable[[Replicates], tuple[float, float]] = percentile_interval
 
     @property
     def value(self) -> float | None:
@@ -74,7 +77,7 @@ class Aggregate:
         """Its 95 % interval; ``None`` without a value, or without resamples."""
         if self.replicates is None or len(self.replicates) < 2:
             return None
-        return percentile_interval(self.replicates[1:])
+        return self.make_interval(self.replicates[1:])
 
 
 class Aggregates(Mapping[str, Aggregate]):
@@ -130,6 +133,8 @@ class Findings:
         draws: The resamples that they were read with.
         paper: Whether the paper's rows stand beside them.
         means: Name -> corruptions of the protocol: means that were asked for.
+        bound: The score below which a model is broken; ``None`` where breaking points are not
+            asked for.
     """
 
     runs: tuple[Run, ...]
@@ -138,6 +143,13 @@ class Findings:
     draws: Draws = field(default_factory=lambda: Draws(resamples=0))
     paper: bool = False
     means: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    bound: Bound | None = None
+
+    def __post_init__(self) -> None:
+        """A mean over chosen cells is called so, and not by the names of a protocol's."""
+        if self.protocol.part_of:
+            own = replace(self.task, wording=self.task.wording.of_choice(), aliases={})
+            object.__setattr__(self, "task", own)
 
     @cached_property
     def aggregates(self) -> tuple[Aggregates, ...]:
@@ -194,11 +206,13 @@ def _of_metric(run: Run, metric: CellMetric, findings: Findings) -> Iterator[Agg
 
     yield make(CLEAN_KEY, "clean", "Clean", "summary", partial(mean_over, scores, [CLEAN]))
     average = f"{wording.average}, mean of {len(protocol.corruptions)} ({protocol.name})"
-    yield make(AVERAGE, _inline(wording.average), average, "summary",
-               mean_of(protocol.corruptions))  # fmt: skip
-    if metric.has_retention:
+    if protocol.corruptions:
+        yield make(average_key(protocol), _inline(wording.average), average, "summary",
+                   mean_of(protocol.corruptions))  # fmt: skip
+    if metric.has_retention and protocol.corruptions:
         kept = partial(retention, scores, levels)
-        one = make(RETENTION, _inline(wording.retention), wording.retention, "summary", kept)
+        one = make(retention_key(protocol), _inline(wording.retention), wording.retention,
+                   "summary", kept)  # fmt: skip
         yield replace(one, unit="fraction")
     for name, names in findings.means.items():
         title = f"Mean {name}, of {len(names)} ({listed(names, limit=4)})"

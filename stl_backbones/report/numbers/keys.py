@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from stl_backbones.corruptions.catalog import Protocol
 from stl_backbones.report.read.metrics import CellMetric, TaskMetrics
 
 Kind = Literal[
     "clean", "average", "retention", "mce", "relative_mce", "group", "corruption", "mean", "set",
-    "set-retention", "cell",
+    "set-retention", "cell", "class", "break",
 ]  # fmt: skip
 
 
@@ -69,3 +70,13 @@ class Key:
 
 
 CLEAN_KEY, AVERAGE, RETENTION = Key("clean"), Key("average"), Key("retention")
+
+
+def average_key(protocol: Protocol) -> Key:
+    """The mean over a protocol; of a choice of its cells under another name."""
+    return Key("mean", "chosen") if protocol.part_of else AVERAGE
+
+
+def retention_key(protocol: Protocol) -> Key:
+    """That mean's share of the clean score."""
+    return Key("mean", "chosen-retention") if protocol.part_of else RETENTION

@@ -6,7 +6,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stl_backbones.errors import InputError, UnknownNameError
 from stl_backbones.records import Cell
@@ -16,6 +16,8 @@ from stl_backbones.report.numbers.aggregates import (
     Findings,
     cell_aggregate,
 )
+from stl_backbones.report.numbers.breaking import NOT_REACHED
+from stl_backbones.report.numbers.class_gates import gate_aggregates
 from stl_backbones.report.numbers.format import MISSING_SHOWN, NOT_COUNTED
 from stl_backbones.report.read.runs import Run, wanted_cells
 from stl_backbones.report.read.text import listed
@@ -23,7 +25,9 @@ from stl_backbones.report.read.text import listed
 OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     ">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt
 }  # fmt: skip
-_EXPRESSION = re.compile(r"\s*([\w:/.-]+?)\s*(>=|<=|>|<)\s*(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)\s*")
+_EXPRESSION = re.compile(
+    r"\s*([\w:/.-]+?|(?:\w+:)?class:.+?:[\w:/.-]+?)\s*(>=|<=|>|<)\s*(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)\s*"
+)
 _ROUNDING = 1e-12  # a mean of fractions that is 0.6 in truth may be 0.5999999999999999
 
 
@@ -85,14 +89,32 @@ def judge(
     verdicts = []
     for requirement in requirements:
         for run, found in findings.pairs:
-            one = find_number(requirement.name, run, found, findings)
-            if one.unit == "fraction" and requirement.bound > one.highest:
-                raise InputError(
-                    f"--require takes fractions, 0.60 for 60 %; got '{requirement}', which no "
-                    "score can miss or meet"
-                )
-            verdicts.append(_verdict(requirement, run.label, one, by_interval=by_interval))
+            several = gate_aggregates(requirement.name, run, findings)
+            ones = several or {"": find_number(requirement.name, run, found, findings)}
+            own = {}
+            for name, one in ones.items():
+                if one.unit == "fraction" and requirement.bound > one.highest:
+                    raise InputError(
+                        f"--require takes fractions, 0.60 for 60 %; got '{requirement}', which no "
+                        "score can miss or meet"
+                    )
+                own[name] = _verdict(requirement, run.label, one, by_interval=by_interval)
+            verdicts.append(_joined(own))
     return tuple(verdicts)
+
+
+def _joined(verdicts: Mapping[str, Verdict]) -> Verdict:
+    """One verdict on all classes: kept if each keeps it; those that do not are named."""
+    first = next(iter(verdicts.values()))
+    if len(verdicts) == 1:
+        return first
+    broken = {name: one.found for name, one in verdicts.items() if not one.passed}
+    if not broken:
+        return replace(first, found=f"kept by all {len(verdicts)} classes")
+    named = listed([f"{name} {found}" for name, found in broken.items()], limit=MISSING_SHOWN)
+    return replace(
+        first, passed=False, found=f"not kept by {len(broken)} of {len(verdicts)} classes: {named}"
+    )
 
 
 def find_number(name: str, run: Run, found: Aggregates, findings: Findings) -> Aggregate:
@@ -114,6 +136,7 @@ def find_number(name: str, run: Run, found: Aggregates, findings: Findings) -> A
     raise UnknownNameError(
         f"--require knows no '{name}' under protocol '{protocol.name}'; expected one of "
         f"{', '.join(known)}, CORRUPTION/SEVERITY"
+        + ", class:CLASS:NAME, break:CORRUPTION"
         + (
             ""
             if len(metrics) == 1
@@ -144,4 +167,6 @@ def _verdict(requirement: Requirement, label: str, one: Aggregate, *, by_interva
 
 
 def _number(value: float) -> str:
+    if math.isinf(value):  # a breaking point
+        return NOT_REACHED
     return NOT_COUNTED if math.isnan(value) else f"{value:.6g}"

@@ -1,4 +1,4 @@
-"""Where a run is weakest: corruption, cell and class."""
+"""Where a run is weakest: corruption and cell."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isnan
 
-import numpy as np
-
 from stl_backbones.corruptions.catalog import Protocol
-from stl_backbones.metrics import mean_of, mean_over
-from stl_backbones.records import CLEAN, Cell
+from stl_backbones.metrics import mean_over
+from stl_backbones.records import Cell
 from stl_backbones.report.read.metrics import CellMetric
 from stl_backbones.report.read.runs import Run
 
@@ -21,7 +19,7 @@ def corruption_scores(run: Run, protocol: Protocol) -> dict[str, float | None]:
     """Mean over severities of each corruption of the protocol; ``None`` where cells are missing."""
     means = {}
     for name in protocol.corruptions:
-        cells = _cells(protocol, name)
+        cells = cells_of(protocol, name)
         known = all(cell in run.scores for cell in cells)
         means[name] = mean_over(run.scores, cells) if known else None
     return means
@@ -59,58 +57,6 @@ def weakest(run: Run, protocol: Protocol, metric: CellMetric) -> tuple[Extreme, 
     return None if corruption is None or cell is None else (corruption, cell)
 
 
-@dataclass(frozen=True)
-class ClassScore:
-    """A class's scores; what needs a missing cell is ``None``.
-
-    Attributes:
-        clean: On clean images.
-        average: The protocol's mean.
-        worst: The lowest mean of a corruption, which is the largest loss against clean.
-        cell: The lowest score of a cell.
-    """
-
-    clean: float | None
-    average: float | None = None
-    worst: Extreme | None = None
-    cell: Extreme | None = None
-
-    @property
-    def loss(self) -> float | None:
-        """What the worst corruption takes from the clean score."""
-        if self.clean is None or self.worst is None:
-            return None
-        return self.clean - self.worst.score
-
-    @property
-    def is_never_found(self) -> bool:
-        """Whether it is found neither on clean images nor under any corruption."""
-        return self.clean == 0 and self.average == 0
-
-
-def summarise_classes(run: Run, protocol: Protocol) -> dict[int, ClassScore]:
-    """Scores by class index, of the classes that occur in the ground truth; empty without any."""
-    scores = run.class_scores
-    if not scores:
-        return {}
-    occurs = np.isfinite(next(iter(scores.values())))  # the truth is one for all cells
-    is_whole = all(cell.is_clean for cell in run.missing(protocol))
-
-    def of_class(index: int) -> ClassScore:
-        clean = float(scores[CLEAN][index]) if CLEAN in scores else None
-        if not is_whole:
-            return ClassScore(clean)
-        cells = {cell: float(scores[cell][index]) for cell in protocol.cells() if not cell.is_clean}
-        means = {name: mean_over(cells, _cells(protocol, name)) for name in protocol.corruptions}
-        return ClassScore(
-            clean,
-            mean_of(list(means.values())),
-            worst_of(means, lower_is_better=False),
-            worst_of({cell.name: one for cell, one in cells.items()}, lower_is_better=False),
-        )
-
-    return {int(index): of_class(index) for index in np.flatnonzero(occurs)}
-
-
-def _cells(protocol: Protocol, corruption: str) -> list[Cell]:
+def cells_of(protocol: Protocol, corruption: str) -> list[Cell]:
+    """The cells of one corruption."""
     return [Cell(corruption, severity) for severity in protocol.severities[corruption]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,10 @@ from stl_backbones.records import Cell, CellResult, Provenance
 from stl_backbones.report.read.metrics import (
     DEFAULT_RESAMPLES,
     CellScores,
-    ClassScores,
+    ClassRecord,
+    ClassScorer,
     TaskMetrics,
+    class_resamples,
 )
 from stl_backbones.results import CellStore
 
@@ -58,14 +60,14 @@ class Measured:
         provenance: What they were measured with.
         replicates: Metric key -> cell -> ``(1 + resamples,)`` scores: of the data set, then of
             each resample. Without the metrics that the model does not have.
-        class_scores: Cell -> ``(classes,)`` fractions; empty where the task has none.
+        classes: Cell -> its scores by class; empty where the task has none.
         images: A number that is the same for the same images in the same order, within a process.
     """
 
     folder: Path
     provenance: Provenance
     replicates: Mapping[str, Mapping[Cell, Replicates]] = field(default_factory=dict)
-    class_scores: Mapping[Cell, ClassScores] = field(default_factory=dict)
+    classes: Mapping[Cell, ClassRecord] = field(default_factory=dict)
     images: int = 0
 
 
@@ -93,10 +95,13 @@ def measure(
         ValueError: If a cell belongs to another run, its samples are impossible, or its images are
             others or in another order than those of the first cell.
     """
+    few = class_resamples(len(counts), len(provenance.classes))
+    drawn = np.ascontiguousarray(counts[:few].T) if task.class_scores else counts[:0].T
+    score_classes = task.class_scorer(drawn)
 
     def read(cell: Cell) -> _Scored:
         result = _read_cell(store, cell, provenance)
-        return _score(store, result, task, counts)
+        return _score(store, result, task, counts, score_classes)
 
     def images_of(cell: Cell) -> int:
         return hash(_read_cell(store, cell, provenance).image_ids)
@@ -109,7 +114,7 @@ def measure(
     _check_same(store, images, "images")
     _check_same(store, {cell: found.labels for cell, found in scored.items()}, "labels")
     scores = {cell: found.scores for cell, found in scored.items()}
-    by_class = {cell: found.class_scores for cell, found in scores.items()}
+    by_class = {cell: found.classes for cell, found in scores.items()}
     return Measured(
         folder=store.folder,
         provenance=provenance,
@@ -117,7 +122,7 @@ def measure(
             key: {cell: found.replicates[key] for cell, found in scores.items()}
             for key in _keys(store, scores)
         },
-        class_scores={cell: found for cell, found in by_class.items() if found is not None},
+        classes={cell: found for cell, found in by_class.items() if found is not None},
         images=next((found.images for found in scored.values()), 0),
     )
 
@@ -143,11 +148,17 @@ def _read_cell(store: CellStore, cell: Cell, provenance: Provenance) -> CellResu
 
 
 def _score(
-    store: CellStore, result: CellResult, task: TaskMetrics, counts: npt.NDArray[np.float32]
+    store: CellStore,
+    result: CellResult,
+    task: TaskMetrics,
+    counts: npt.NDArray[np.float32],
+    score_classes: ClassScorer | None,
 ) -> _Scored:
     try:
         task.check_files(result, store.folder)
         scores = task.score_cell(result, counts)
+        if score_classes is not None:
+            scores = replace(scores, classes=score_classes(result))
     except ValueError as error:
         raise InputError(f"'{store.path(result.cell)}': {error}") from error
     truth = tuple(result.samples[name].astype(np.int64).tobytes() for name in task.truth)

@@ -9,14 +9,21 @@ from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from stl_backbones.errors import InputError
-from stl_backbones.metrics import Replicates, weighted_sums
+from stl_backbones.metrics import ClassScores, Replicates, weighted_sums
 from stl_backbones.records import CellResult, Provenance
 
 DEFAULT_RESAMPLES = 1000
 
-ClassScores = npt.NDArray[np.float64]
+_CLASS_RESAMPLES = 200_000  # classes x resamples: more for each class would not fit many cells
+_LEAST_RESAMPLES = 200
+
+
+def class_resamples(resamples: int, classes: int) -> int:
+    """How many of the resamples the scores by class are made of: all, unless classes are many."""
+    return min(resamples, max(_LEAST_RESAMPLES, _CLASS_RESAMPLES // max(1, classes)))
 
 
 @dataclass(frozen=True)
@@ -97,18 +104,38 @@ def replicate(
 
 
 @dataclass(frozen=True)
+class ClassRecord:
+    """What a cell says of its classes.
+
+    Attributes:
+        scores: Key of a score by class -> the scores, resampled as often as `class_resamples` says.
+        truth: ``(classes,)`` how many images, pixels or objects of the ground truth are of it.
+        images: ``(classes,)`` on how many images it occurs.
+        confusion: ``(classes, classes)`` sparse counts, rows = ground truth; ``None`` where
+            predictions have no true class.
+    """
+
+    scores: Mapping[str, ClassScores]
+    truth: npt.NDArray[np.integer]
+    images: npt.NDArray[np.integer]
+    confusion: sparse.csr_array | None = None
+
+
+ClassScorer = Callable[[CellResult], ClassRecord]
+
+
+@dataclass(frozen=True)
 class CellScores:
     """What a cell comes to.
 
     Attributes:
         replicates: Metric key -> ``(1 + resamples,)`` scores, of the data set and of each resample;
             without those that the model does not have.
-        class_scores: ``(classes,)`` fractions, NaN for classes that do not occur in the ground
-            truth; ``None`` where the task has no scores by class.
+        classes: The scores by class, where they are made together with the others.
     """
 
     replicates: Mapping[str, Replicates]
-    class_scores: ClassScores | None = None
+    classes: ClassRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +147,10 @@ class Wording:
     short_average: str = "Avg"
     short_retention: str = "Ret"
 
+    def of_choice(self) -> Wording:
+        """The same of the mean over chosen cells, which is no protocol's."""
+        return Wording("Mean of chosen", "Retention of chosen", "Chosen", "Ret chosen")
+
 
 @dataclass(frozen=True)
 class TaskMetrics:
@@ -129,7 +160,9 @@ class TaskMetrics:
         name: The task's name, as sweeps record it.
         cells: The numbers of a cell; the first is the one that tables and charts show.
         truth: The samples that must be equal in all cells, since resamples pair their images.
-        class_score: What scores by class are called; empty where there are none.
+        class_scores: Key of a score by class -> its name in tables, the one that charts show first;
+            empty where there are none.
+        counted: What the ground truth of a class is counted in: images, pixels or objects.
         wording: How its means are called.
         aliases: Other names of aggregates in requirements -> their key.
         companions: Protocols whose means are reported beside the report's own, where their cells
@@ -143,7 +176,8 @@ class TaskMetrics:
     name: str
     cells: tuple[CellMetric, ...]
     truth: tuple[str, ...] = ()
-    class_score: str = ""
+    class_scores: Mapping[str, str] = field(default_factory=dict)
+    counted: str = "images"
     wording: Wording = field(default_factory=Wording)
     aliases: Mapping[str, str] = field(default_factory=dict)
     companions: tuple[str, ...] = ()
@@ -168,7 +202,7 @@ class TaskMetrics:
             ValueError: If the samples are impossible.
         """
         sums = cast("tuple[SumMetric, ...]", self.cells)
-        return CellScores(replicate(result, sums, counts), self.class_scores(result))
+        return CellScores(replicate(result, sums, counts))
 
     def score_images(self, result: CellResult) -> dict[str, npt.NDArray[np.float64]]:
         """Score each image as if it were the whole data set.
@@ -179,9 +213,34 @@ class TaskMetrics:
         sums = cast("tuple[SumMetric, ...]", self.cells)
         return {one.key: one.score_sums(one.terms(result).astype(np.float64), 1) for one in sums}
 
-    def class_scores(self, result: CellResult) -> ClassScores | None:
-        """``(classes,)`` scores by class, where the task has them; see `CellScores`."""
-        del result
+    def image_scores(
+        self, result: CellResult, class_index: int | None = None
+    ) -> npt.NDArray[np.float64]:
+        """How well each image went, by which the worst are found.
+
+        Args:
+            result: The cell.
+            class_index: Only this class of the images; ``None``: all.
+
+        Returns:
+            ``(images,)``, the higher the better, in 0..1 for the tasks here; NaN for images without
+            anything to count. Here the main number of each image.
+
+        Raises:
+            InputError: If the task has no such scores by class.
+        """
+        if class_index is not None:
+            raise InputError(f"task '{self.name}' has no scores of an image's classes")
+        scores = self.score_images(result)[self.main.key]
+        return -scores if self.main.lower_is_better else scores
+
+    def class_scorer(self, drawn: npt.NDArray[np.float32]) -> ClassScorer | None:
+        """What scores the classes of a store's cells; ``None`` where `score_cell` does, or nothing.
+
+        Args:
+            drawn: ``(images, resamples)`` how often each resample has each image.
+        """
+        del drawn
         return None
 
     def why_apart(self, record: Provenance) -> str:

@@ -27,13 +27,19 @@ def warnings(runs: Sequence[Run], protocol: Protocol) -> list[str]:
         return f"{_incomplete(run, protocol)}; missing {missing}"
 
     limits = _sentences(runs, lambda run: _limits(run, protocol, name_files=True))
-    return [*limits, *map(incomplete, _partial(runs, protocol)), *_sentences(runs, _notes)]
+    return [
+        *_choice(protocol),
+        *limits,
+        *map(incomplete, _partial(runs, protocol)),
+        *_sentences(runs, _notes),
+    ]
 
 
 def remarks(runs: Sequence[Run], protocol: Protocol) -> list[str]:
     """The same in short, for every single table."""
     partial = [_incomplete(run, protocol) for run in _partial(runs, protocol)]
     return [
+        *_choice(protocol),
         *_sentences(runs, lambda run: _limits(run, protocol)),
         *partial,
         *_sentences(runs, _notes),
@@ -140,6 +146,15 @@ def _not_official(record: Provenance, protocol: Protocol) -> Iterator[str]:
         yield f"UNVERIFIED: {source} does not say how its corrupted images were made"
     elif record.seed:
         yield f"NOT OFFICIAL: seed {record.seed}, another draw of the corruptions than seed 0"
+
+
+def _choice(protocol: Protocol) -> list[str]:
+    """That a mean is over chosen cells."""
+    return (
+        [f"CHOSEN CELLS: {protocol.name}; no mean here is that of {protocol.part_of}"]
+        if (protocol.part_of)
+        else []
+    )
 
 
 def _partial(runs: Sequence[Run], protocol: Protocol) -> list[Run]:

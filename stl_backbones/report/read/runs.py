@@ -110,7 +110,7 @@ def read_runs(
     _check_comparable({**dict(zip(folders, provenances, strict=True)), **swept}, ("task",))
     _check_comparable(swept, SHARED_FIELDS)
     task = find_task(provenances[0].task)
-    chosen = _choose_protocol(swept, protocol)
+    chosen = _chosen_part(_choose_protocol(swept, protocol), swept)
     _check_versions(swept, chosen)
     draws = draws or Draws(resamples=0)
     runs = tuple(
@@ -221,6 +221,16 @@ def _choose_protocol(provenances: Mapping[Path, Provenance], name: str | None) -
     return get_protocol(found[first])
 
 
+def _chosen_part(protocol: Protocol, provenances: Mapping[Path, Provenance]) -> Protocol:
+    """The cells that all sweeps were asked for, if they are the same choice of the protocol's."""
+    choices = {record.chosen for record in provenances.values()}
+    if len(choices) != 1 or choices == {()}:
+        return protocol
+    names = set(choices.pop())
+    cells = [cell for cell in protocol.cells() if cell.name in names]
+    return protocol.part(cells) if cells else protocol
+
+
 def _labels(
     folders: Sequence[Path], provenances: Sequence[Provenance], names: Sequence[str] | None
 ) -> list[str]:
@@ -303,7 +313,7 @@ def _read_stopped(
     task: TaskMetrics,
     sets: Mapping[str, Measured],
 ) -> Run:
-    """A sweep of some of its images: clean numbers of all, others of those, no intervals."""
+    """A sweep of some images: clean numbers of all; no intervals, and no scores by class."""
     parts = []
     for place in (store, store.stopped):
         cells = [cell for cell in wanted_cells(protocol, task) if cell in place.cells()]
@@ -319,7 +329,6 @@ def _read_stopped(
         folder=store.folder,
         provenance=provenance,
         replicates=replicates,
-        class_scores={**clean.class_scores, **drawn.class_scores},
         images=clean.images,
         label=f"{label} ({stopped_mark(provenance)})",
         scores={cell: float(scores[cell][0]) for cell in protocol.cells() if cell in scores},

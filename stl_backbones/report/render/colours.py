@@ -9,7 +9,8 @@ _STOPS: tuple[Rgb, ...] = (
     (68, 1, 84), (71, 45, 123), (59, 82, 139), (44, 114, 142), (33, 145, 140),
     (40, 174, 128), (94, 201, 98), (173, 220, 48), (253, 231, 37),
 )  # fmt: skip
-DARK_TEXT, LIGHT_TEXT = "#111111", "#ffffff"
+DARK_TEXT, LIGHT_TEXT = "#000000", "#ffffff"  # one of them has contrast 4.5 on any colour
+NUM_SHADES = 64
 
 
 def scale_colour(share: float) -> Rgb:
@@ -39,8 +40,20 @@ def text_colour(background: Rgb) -> str:
         W3C, WCAG 2.2, contrast ratio.
     """
     light = _luminance(background)
-    dark_contrast = (light + 0.05) / (_luminance((17, 17, 17)) + 0.05)
-    return DARK_TEXT if dark_contrast >= 1.05 / (light + 0.05) else LIGHT_TEXT
+    return DARK_TEXT if (light + 0.05) / 0.05 >= 1.05 / (light + 0.05) else LIGHT_TEXT
+
+
+def shades() -> list[tuple[str, str]]:
+    """The scale in `NUM_SHADES` steps: colour, and that of text on it."""
+    colours = [scale_colour(step / (NUM_SHADES - 1)) for step in range(NUM_SHADES)]
+    return [(to_hex(colour), text_colour(colour)) for colour in colours]
+
+
+def shade(value: float, limits: tuple[float, float]) -> int:
+    """The number of a value's step between the ends of a scale."""
+    low, high = limits
+    share = (value - low) / (high - low)
+    return round(min(max(share, 0.0), 1.0) * (NUM_SHADES - 1))
 
 
 def gradient() -> str:

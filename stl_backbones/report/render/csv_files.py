@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import singledispatch
 
 from stl_backbones.report.sections import PAPER_PREFIX, DataFile, Report, Table
@@ -31,7 +31,7 @@ def render_section(section: object, report: Report) -> Iterable[tuple[str, str]]
 @render_section.register
 def _(section: DataFile, report: Report) -> Iterable[tuple[str, str]]:
     del report
-    yield f"{section.file}.csv", _write(section.header, section.rows)
+    yield f"{section.file}.csv", _write(section.header, section.rows, section.ends)
 
 
 @render_section.register
@@ -52,11 +52,22 @@ def _(section: Table, report: Report) -> Iterable[tuple[str, str]]:
         yield f"{section.file}.csv", _write(header, lines())
 
 
-def _write(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def _write(
+    header: Sequence[object],
+    rows: Iterable[Sequence[object]],
+    ends: Mapping[str, Sequence[object]] | None = None,
+) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(map(as_field, header))
-    writer.writerows(map(as_field, row) for row in rows)
+    if not ends:
+        writer.writerows(map(as_field, row) for row in rows)
+        return buffer.getvalue()
+    written = {first: _write(end, ()) for first, end in ends.items()}  # once, not line by line
+    writer = csv.writer(buffer, lineterminator=",")
+    for row in rows:
+        writer.writerow(map(as_field, row))
+        buffer.write(written[str(row[0])])
     return buffer.getvalue()
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import singledispatch
 
-from stl_backbones.report.sections import Group, Report, Table
+from stl_backbones.report.sections import Group, Overview, Report, Table
 
 # Characters that would make markup of a name; `_` only does so at the edge of a word.
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~&$]|(?<!\w)_|_(?!\w)")
@@ -59,6 +59,13 @@ def render_section(section: object, report: Report) -> list[str]:
     """The paragraphs of a section; kinds without a function of their own have none."""
     del section, report
     return []
+
+
+@render_section.register
+def _(section: Overview, report: Report) -> list[str]:
+    del report
+    lines = (f"- {escape(label)}: {escape(text)}" for label, text in section.sentences.items())
+    return ["\n".join(lines)]
 
 
 @render_section.register

@@ -6,14 +6,21 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from stl_backbones.corruptions.catalog import Protocol
 from stl_backbones.errors import InputError
-from stl_backbones.metrics import calibration_error, calibration_terms, hits, mean_of_terms
+from stl_backbones.metrics import (
+    ClassAccuracy,
+    calibration_error,
+    calibration_terms,
+    hits,
+    mean_of_terms,
+)
 from stl_backbones.records import CellResult, Provenance
 from stl_backbones.report.numbers.aggregates import NO_RATIO, Findings
 from stl_backbones.report.numbers.format import MISSING_SHOWN
-from stl_backbones.report.numbers.keys import AVERAGE, CLEAN_KEY, RETENTION, Key
+from stl_backbones.report.numbers.keys import CLEAN_KEY, Key, average_key, retention_key
 from stl_backbones.report.paper.classification import (
     table_2_notes,
     table_2_rows,
@@ -21,7 +28,7 @@ from stl_backbones.report.paper.classification import (
     table_3_rows,
 )
 from stl_backbones.report.paper.data_sets import why_not_imagenet
-from stl_backbones.report.read.metrics import SumMetric
+from stl_backbones.report.read.metrics import ClassRecord, ClassScorer, SumMetric
 from stl_backbones.report.read.provenance import data_name
 from stl_backbones.report.read.text import listed
 from stl_backbones.report.sections import Column, Row, Table
@@ -124,6 +131,16 @@ _CELLS = (
 
 
 class _Classification(Task):
+    def image_scores(
+        self, result: CellResult, class_index: int | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Half for the right class, half its probability; see `TaskMetrics.image_scores`."""
+        hit = _top1_terms(result)[:, 0].astype(np.float64)
+        scores = (hit + np.exp(-_nll_terms(result)[:, 0].astype(np.float64))) / 2
+        if class_index is None:
+            return scores
+        return np.where(_class_indices(result, "label") == class_index, scores, np.nan)
+
     def tables(self, findings: Findings) -> Iterator[Table]:
         if findings.swept:
             yield self._layout_of_table_2(findings)
@@ -131,6 +148,29 @@ class _Classification(Task):
         if any(one[key].value is not None for one in findings.aggregates for key in keys):
             yield self._layout_of_table_3(findings)
         yield from super().tables(findings)
+
+    def class_scorer(self, drawn: npt.NDArray[np.float32]) -> ClassScorer:
+        """Accuracy of each class; what depends on the labels alone is made once."""
+        known: list[ClassAccuracy] = []
+
+        def score(result: CellResult) -> ClassRecord:
+            label, prediction = (_class_indices(result, name) for name in ("label", "prediction"))
+            classes = len(result.provenance.classes)
+            own = [one for one in known if np.array_equal(one.label, label)]
+            if not own:  # of another cell are refused later, by name
+                own = [ClassAccuracy(label, classes=classes, drawn=drawn)]
+                known.extend(own)
+            images = np.bincount(label, minlength=classes)
+            return ClassRecord(
+                {"accuracy": own[0](prediction)},
+                truth=images,
+                images=images,
+                confusion=sparse.coo_array(
+                    (np.ones(len(label), np.int32), (label, prediction)), shape=(classes, classes)
+                ).tocsr(),
+            )
+
+        return score
 
     def published(self, protocol: str) -> tuple[Sequence[Row], Sequence[str]]:
         if protocol in self.paper_protocols:
@@ -151,14 +191,15 @@ class _Classification(Task):
         if not record.imagenet_val:
             clean, corrupted, title = data_name(record), "Corrupted", f"protocol {protocol}"
             notes = (NOT_IMAGENET_NOTE.format(protocol=protocol, why=NO_RATIO),)
+        share = retention_key(findings.protocol)
         columns = (
             _PARAMS,
             _MACS,
             score_column(self, self.main, CLEAN_KEY, clean, "Top-1 on clean images"),
-            score_column(self, self.main, AVERAGE, corrupted,
+            score_column(self, self.main, average_key(findings.protocol), corrupted,
                          f"Top-1, average of protocol {protocol}"),
-            Column(RETENTION.text, "Retention", f"{corrupted} divided by {clean}",
-                   csv="retention_fraction"),
+            Column(share.text, "Retention", f"{corrupted} divided by {clean}",
+                   csv=f"{share.place}_fraction"),
         )  # fmt: skip
         title = f"Classification (layout of Table 2): top-1 (%), {title}"
         rows, paper = (table_2_rows(), table_2_notes()) if findings.paper else ((), ())
@@ -218,6 +259,7 @@ CLASSIFICATION = register_task(
         name="classification",
         cells=_CELLS,
         truth=("label",),
+        class_scores={"accuracy": "Accuracy"},
         companions=("imagenet-c", "stl-imagenet-c", "stl-imagenet-c-17", "all"),
         sets={"imagenet-a": "ImageNet-A", "imagenet-r": "ImageNet-R"},
         has_corruption_error=True,

@@ -7,7 +7,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -16,14 +16,20 @@ import numpy as np
 import numpy.typing as npt
 
 from stl_backbones.errors import InputError
-from stl_backbones.metrics import AP_NUMBERS, Replicates, average_precision
-from stl_backbones.metrics.detection_ranking import NUM_THRESHOLDS, rank
+from stl_backbones.metrics import AP_NUMBERS, ClassScores, Replicates, average_precision
+from stl_backbones.metrics.detection_ranking import NUM_THRESHOLDS, RankedDetections, rank
 from stl_backbones.records import CellResult
 from stl_backbones.report.numbers.aggregates import Findings
 from stl_backbones.report.numbers.format import MARKS_NOTE
-from stl_backbones.report.numbers.keys import AVERAGE, CLEAN_KEY, RETENTION
+from stl_backbones.report.numbers.keys import CLEAN_KEY, average_key, retention_key
 from stl_backbones.report.paper.tables import fraction, published_row, read_paper_table
-from stl_backbones.report.read.metrics import CellMetric, CellScores, Wording
+from stl_backbones.report.read.metrics import (
+    CellMetric,
+    CellScores,
+    ClassRecord,
+    Wording,
+    class_resamples,
+)
 from stl_backbones.report.sections import Column, Row, Table, Value
 from stl_backbones.report.tables import (
     AVERAGE_MEANING,
@@ -83,9 +89,9 @@ def _metrics(name: str) -> Iterator[CellMetric]:
         )
 
 
-def _check_matches(result: CellResult, kind: str, classes: int) -> None:
+def _check_matches(ranked: RankedDetections, kind: str) -> None:
     """No more objects can be found than there are, at no threshold and of no area."""
-    ranked = rank(result.samples, kind, classes=classes)
+    classes = ranked.classes
     category = np.repeat(np.arange(classes), np.diff(ranked.first))
     if ((ranked.matched | ranked.ignored) >> NUM_THRESHOLDS).any():
         raise InputError(f"samples of '{kind}' must be bits of {NUM_THRESHOLDS} thresholds")
@@ -131,6 +137,21 @@ def _images_from(result: CellResult, start: int) -> CellResult:
     return replace(result, image_ids=result.image_ids[images], samples=samples)
 
 
+def _class_record(result: CellResult, scores: Mapping[str, ClassScores]) -> ClassRecord:
+    """Objects that count, of any size; predictions that match none have no true class."""
+    classes = len(result.provenance.classes)
+    counted = result.samples["object_counted"][:, 0]
+    category = result.samples["object_category"][counted].astype(np.int64)
+    objects = result.samples["objects"].astype(np.int64)
+    image = np.repeat(np.arange(len(result.image_ids)), objects)[counted]
+    pairs = np.unique(image * classes + category)
+    return ClassRecord(
+        scores,
+        truth=np.bincount(category, minlength=classes),
+        images=np.bincount(pairs % classes, minlength=classes),
+    )
+
+
 class _Detection(Task):
     def score_cell(self, result: CellResult, counts: npt.NDArray[np.float32]) -> CellScores:
         images, ids = result.samples.get("image_number"), len(result.image_ids)
@@ -140,14 +161,19 @@ class _Detection(Task):
             raise InputError("sample 'image_number' must name each image once")
         classes = len(result.provenance.classes)
         replicates: dict[str, Replicates] = {}
-        by_class = None
+        by_class: dict[str, ClassScores] = {}
+        few = class_resamples(len(counts), classes)
         for name, kind in _KINDS.items():
             if name == BOX or f"{kind}_score" in result.samples:
-                _check_matches(result, kind, classes)
-                found = average_precision(result.samples, kind, classes=classes, counts=counts)
+                ranked = rank(result.samples, kind, classes=classes)
+                _check_matches(ranked, kind)
+                found = average_precision(
+                    result.samples, kind, classes=classes, counts=counts, ranked=ranked
+                )
                 replicates |= {f"{name}_{number}": found.numbers[number] for number in AP_NUMBERS}
-                by_class = found.by_class if name == BOX else by_class
-        return CellScores(replicates, by_class)
+                own = found.by_class
+                by_class[f"{name}_ap"] = ClassScores(own[0], own[1 : 1 + few].astype(np.float32))
+        return CellScores(replicates, _class_record(result, by_class))
 
     def score_images(self, result: CellResult) -> dict[str, npt.NDArray[np.float64]]:
         """Score each image as if it were the whole data set; see `TaskMetrics.score_images`."""
@@ -158,6 +184,28 @@ class _Detection(Task):
             parts.append(self.score_cell(part, drawn).replicates)
         keys = parts[0] if parts else ()
         return {key: np.concatenate([part[key][1:] for part in parts]) for key in keys}
+
+    def image_scores(
+        self, result: CellResult, class_index: int | None = None
+    ) -> npt.NDArray[np.float64]:
+        """An F score of each image at IoU .5, of boxes; see `TaskMetrics.image_scores`.
+
+        Detections count as much as their scores: twice those that find an object, divided by all of
+        them and the number of objects. COCO's AP of single images says little, and takes long.
+        """
+        samples, images = result.samples, np.arange(len(result.image_ids))
+        detected = np.repeat(images, samples["bbox_detections"])
+        objects = np.repeat(images, samples["objects"])
+        counts = samples["bbox_ignored"][:, 0] & 1 == 0
+        real = samples["object_counted"][:, 0]
+        if class_index is not None:
+            counts = counts & (samples["bbox_category"] == class_index)
+            real = real & (samples["object_category"] == class_index)
+        weights = np.where(counts, samples["bbox_score"], 0).astype(np.float64)
+        right = weights * (samples["bbox_matched"][:, 0] & 1 == 1)
+        there = np.bincount(objects, real, len(images))
+        found, given = (np.bincount(detected, each, len(images)) for each in (right, weights))
+        return np.where(there > 0, 2 * found / np.maximum(given + there, 1e-12), np.nan)
 
     def check_files(self, result: CellResult, folder: Path) -> None:
         """The detections may be left out of a copy; others may not stand in for them."""
@@ -189,8 +237,8 @@ class _Detection(Task):
         self, findings: Findings, remarks: Sequence[str], *, has_masks: bool
     ) -> Table:
         """Size of the encoder, clean AP, mPC and rPC of boxes and masks."""
-        masks = self._scores(self._masks, "Mask") if has_masks else ()
-        columns = (_ENCODER, *self._scores(self.main, "Box"), *masks)
+        masks = self._scores(findings, self._masks, "Mask") if has_masks else ()
+        columns = (_ENCODER, *self._scores(findings, self.main, "Box"), *masks)
         title = f"Detection (layout of Table 5): AP (%), protocol {findings.protocol.name}"
         rows, notes = (_table_5_rows(columns), [TABLE_5_NOTE]) if findings.paper else ((), [])
         return model_table(findings, title, columns, rows, file="detection",
@@ -199,20 +247,24 @@ class _Detection(Task):
     def _mask_table(self, findings: Findings, remarks: Sequence[str]) -> Table:
         """Mask AP by corruption, in the layout of Table 13."""
         metric, protocol = self._masks, findings.protocol
-        columns = self._scores(metric, "") + corruption_columns(self, metric, protocol)
+        columns = self._scores(findings, metric, "") + corruption_columns(self, metric, protocol)
         title = f"{metric.name} (%), protocol {protocol.name}"
         notes = [NOT_CORRUPTED] if findings.paper else []
         return model_table(findings, title, columns, file="masks",
                            notes=(MARKS_NOTE, *remarks, *notes))  # fmt: skip
 
-    def _scores(self, metric: CellMetric, group: str) -> tuple[Column, ...]:
+    def _scores(self, findings: Findings, metric: CellMetric, group: str) -> tuple[Column, ...]:
+        protocol, wording = findings.protocol, findings.task.wording
         heads = {
             CLEAN_KEY: (
                 "mAP" if group else "Clean",
                 "AP on clean images, mean over IoU and classes",
             ),
-            AVERAGE: ("mPC", AVERAGE_MEANING),
-            RETENTION: ("rPC", "mPC divided by clean"),
+            average_key(protocol): (wording.short_average, AVERAGE_MEANING),
+            retention_key(protocol): (
+                wording.short_retention,
+                f"{wording.average} divided by clean",
+            ),
         }
         return tuple(score_column(self, metric, key, *head, group) for key, head in heads.items())
 
@@ -226,7 +278,8 @@ DETECTION = register_task(
         name="detection",
         cells=(*_metrics(BOX), *_metrics(MASK)),
         truth=("image_number", "objects", "object_category", "object_counted"),
-        class_score="Box AP",
+        class_scores={"box_ap": "Box AP", "mask_ap": "Mask AP"},
+        counted="objects",
         wording=Wording("mPC", "rPC", "mPC", "rPC"),
         aliases={"mpc": "average", "rpc": "retention"},
         companions=("coco-c",),

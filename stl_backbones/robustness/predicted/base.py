@@ -58,7 +58,7 @@ class PlainVersions(Versions):
 
     def make(self, index: int, cell: Cell) -> tuple[tuple[int, int], Any]:
         """Height and width of a version, and what the model takes of it."""
-        image = self._image(index, cell)
+        image = self.pixels = self._image(index, cell)
         return (image.shape[0], image.shape[1]), self._prepare(image)
 
     def _image(self, index: int, cell: Cell) -> Pixels:
@@ -234,7 +234,7 @@ def match_classes(
     if lacking:
         raise InputError(
             f"model '{name}' has no class {some_of(lacking)}; it has {some_of(stated, shown=8)}. "
-            "Give classes in the model's order (classes=, --classes FILE) under the data's names"
+            "Give the model's classes in its order under the data's names: --model-classes FILE"
         )
     return order
 

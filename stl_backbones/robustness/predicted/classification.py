@@ -19,11 +19,13 @@ from stl_backbones.errors import InputError
 from stl_backbones.evaluation.classified import SCORINGS, check_finite, classify
 from stl_backbones.records import Cell
 from stl_backbones.robustness.classifier_versions import ClassifierVersions
+from stl_backbones.robustness.examined import ClassProbabilities
 from stl_backbones.robustness.image_sets import Asked, ImageSet
 from stl_backbones.robustness.items import Items
 from stl_backbones.robustness.predicted.base import PredictedSet, relative
 from stl_backbones.robustness.predictor import Model, Pixels, Result, as_array, text_sha256
 from stl_backbones.robustness.tasks.base import Block, Samples, Tally
+from stl_backbones.robustness.tasks.classification import probabilities_of
 
 _LEAST = float(torch.finfo(torch.float32).tiny)  # a probability of 0 is taken for
 _SUM = 1e-2  # by which the probabilities of a model may miss 1, in float16 too
@@ -51,11 +53,19 @@ class PredictedClasses(PredictedSet):
 
     def score_block(self, block: Block, versions: Sequence[Any]) -> Samples:
         """Predict the images together: label, prediction, whether it is among the five best, ..."""
-        scores = torch.stack(self.records(block, versions))
+        return self._classified(block, torch.stack(self.records(block, versions)))
+
+    def _classified(self, block: Block, scores: Tensor) -> Samples:
         labels = torch.tensor([self._label(image) for image in block])
         samples = {name: values.numpy() for name, values in classify(scores, labels).items()}
         check_finite(samples["confidence"], [self.keys[image] for image in block])
         return samples
+
+    def look(self, image: int, versions: Any) -> tuple[ClassProbabilities, Samples]:
+        """The probabilities of an image."""
+        block = range(image, image + 1)
+        scores = torch.stack(self.records(block, versions))
+        return probabilities_of(scores[0], self._label(image)), self._classified(block, scores)
 
     def _label(self, image: int) -> int:
         label = int(self.truth(image))

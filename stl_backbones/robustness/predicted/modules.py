@@ -15,6 +15,7 @@ from stl_backbones.engine.precision import predict_in
 from stl_backbones.errors import InputError, some_of
 from stl_backbones.models.counting import count_parameters
 from stl_backbones.models.hashing import weights_sha256
+from stl_backbones.robustness.feeding import putting_on
 from stl_backbones.robustness.predicted.given import (
     DEFAULT_CROP,
     Given,
@@ -160,19 +161,19 @@ class _Runner:
     def __init__(
         self, network: nn.Module, task: str, device: torch.device, amp: str | None, least: float
     ) -> None:
-        self.network, self.task, self.device, self.amp = network, task, device, amp
-        self.least = least
+        self.network, self.task, self.amp, self.least = network, task, amp, least
+        self.put = putting_on(device)
 
     def __call__(self, prepared: list[Any]) -> list[Any]:
         images = [_as_tensor(one) for one in prepared]
         if self.task == "detection":
-            found = self._run([image.to(self.device, non_blocking=True) for image in images])
+            found = self._run([self.put(image) for image in images])
             return [_detections(one, self.least) for one in _list_of_dicts(found, len(images))]
         results: list[Any] = [None] * len(images)
         for shape in dict.fromkeys(tuple(image.shape) for image in images):
             places = [n for n, image in enumerate(images) if tuple(image.shape) == shape]
-            batch = torch.stack([images[n] for n in places]).to(self.device, non_blocking=True)
-            output = _only_tensor(self._run(batch), self.task, len(places))
+            batch = torch.stack([images[n] for n in places])
+            output = _only_tensor(self._run(self.put(batch)), self.task, len(places))
             if output.ndim == 2:
                 output = output.cpu()  # once, not for each image
             for place, one in zip(places, output, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 
 from stl_backbones.errors import InputError, some_of
 from stl_backbones.metrics import IGNORE_INDEX, confusion_matrix
+from stl_backbones.robustness.examined import LabelMaps
 from stl_backbones.robustness.predicted.base import PredictedSet, relative
 from stl_backbones.robustness.predictor import Result, as_array
 from stl_backbones.robustness.tasks.base import Samples
@@ -31,7 +33,7 @@ class PredictedMaps(ConfusionScores, PredictedSet):
             raise InputError(
                 f"model '{self.model.name}' has classes that the data set lacks "
                 f"({some_of(foreign)}), and pixels of them would count nowhere; give the data set "
-                "all classes of the model with classes= (--classes FILE)"
+                "all classes of the model with --classes FILE"
             )
         self.table = None if self.order is None else np.array(self.order)
 
@@ -49,6 +51,14 @@ class PredictedMaps(ConfusionScores, PredictedSet):
             raise InputError(f"the label map is {label.shape}, the image {size} (height, width)")
         counts = confusion_matrix(found, label, num_classes=classes, ignore_index=self.ignore_index)
         return {"confusion_matrix": counts[None]}
+
+    def look(self, image: int, versions: Any) -> tuple[LabelMaps, Samples]:
+        """The label map of an image."""
+        ((size, prepared),) = versions
+        (result,) = self.model.results([prepared])
+        samples = self._recorded(image, size, result)
+        truth = as_array(self.truth(image))
+        return LabelMaps(self._labels(result, size), truth, self.ignore_index), samples
 
     def _labels(self, result: Result, size: tuple[int, int]) -> npt.NDArray[np.integer]:
         """The label map of a result, in the data's labels."""
@@ -83,7 +93,7 @@ class PredictedMaps(ConfusionScores, PredictedSet):
         if len(scores) != states:
             raise InputError(
                 f"expected scores of {states} classes, the data's, got {len(scores)}: give the "
-                "model's class names with classes="
+                "model's class names with --model-classes FILE"
             )
         if not scores.isfinite().all():
             raise InputError("the model's class scores are not finite; are its weights whole?")

@@ -15,6 +15,7 @@ from stl_backbones.engine.distributed import Ranks
 from stl_backbones.errors import InputError
 from stl_backbones.records import Cell, Provenance
 from stl_backbones.results import CellStore
+from stl_backbones.robustness.examined import Examined
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.versions import CPU, Versions, load_versions
 
@@ -99,6 +100,52 @@ class ScoredSet(ABC):
                     tick(len(block))
             for block, by_cell in found.items():
                 yield block, {cell: self.collect(block, kept) for cell, kept in by_cell.items()}
+
+    def examine(self, image: int, cells: Sequence[Cell]) -> Iterator[Examined]:
+        """Make versions of one image again, as for the sweep, and predict each by itself.
+
+        Args:
+            image: Its position.
+            cells: Which versions.
+
+        Raises:
+            InputError: If the task has nothing to show.
+        """
+        made = load_versions(
+            self.versions,
+            [(image,)],
+            cells,
+            workers=0,
+            in_this_process=self.options.mode == "torch" and self.is_on_the_fly,
+            device=self.device,
+        )
+        for cell, versions in zip(cells, made, strict=True):
+            pixels = self.versions.pixels
+            prediction, samples = self.look(image, versions)
+            yield Examined(cell, self.seen(image, versions, pixels), prediction, samples)
+
+    def look(self, image: int, versions: Any) -> tuple[Any, Samples]:
+        """Predict one version: what a picture shows, and what the sweep keeps.
+
+        Args:
+            image: Its position.
+            versions: It alone, as `score_block` takes it.
+
+        Returns:
+            One of the kinds of `stl_backbones.robustness.examined`, and the samples.
+
+        Raises:
+            InputError: If the task has nothing to show.
+        """
+        del image, versions
+        raise InputError(
+            f"{type(self).__name__} has no pictures: expected a method look(image, versions)"
+        )
+
+    def seen(self, image: int, versions: Any, pixels: Any) -> npt.NDArray[np.uint8]:
+        """The version's pixels ``(H, W, 3)``, RGB; ``pixels`` is what its `Versions` made."""
+        del image, versions
+        return pixels
 
     @abstractmethod
     def score_block(self, block: Block, versions: Any) -> Any:

@@ -13,6 +13,7 @@ from stl_backbones.engine.distributed import Ranks
 from stl_backbones.errors import InputError
 from stl_backbones.evaluation.classified import check_finite, classify
 from stl_backbones.robustness.classifier_versions import ClassifierVersions
+from stl_backbones.robustness.examined import ClassProbabilities
 from stl_backbones.robustness.image_sets import Asked, ImageSet, find_image_sets
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.sources.base import device_of
@@ -40,9 +41,22 @@ class ClassificationSet(ScoredSet):
 
     def score_block(self, block: Block, versions: Tensor) -> dict[str, Tensor]:
         """One batch of the network."""
+        return classify(self._scores(versions), self.labels[list(block)])
+
+    def _scores(self, versions: Tensor) -> Tensor:
         scores = self.classifier.scores(versions, self.scoring, amp=self.options.amp)
-        labels = self.labels[list(block)]
-        return classify(scores if self.cut is None else scores[:, self.cut], labels)
+        return scores if self.cut is None else scores[:, self.cut]
+
+    def look(self, image: int, versions: Tensor) -> tuple[ClassProbabilities, Samples]:
+        """The probabilities of an image."""
+        scores, block = self._scores(versions), range(image, image + 1)
+        samples = self.collect(block, classify(scores, self.labels[image : image + 1]))
+        return probabilities_of(scores[0], int(self.labels[image])), samples
+
+    def seen(self, image: int, versions: Tensor, pixels: Any) -> Any:
+        """The pixels that the network takes."""
+        del image, pixels
+        return versions[0].cpu().numpy()
 
     def collect(self, block: Block, kept: dict[str, Tensor]) -> Samples:
         """Only now, so that an accelerator works on while the next batches are handed over."""
@@ -57,6 +71,11 @@ class ClassificationSet(ScoredSet):
     def score_of(self, tally: Tally, images: int) -> float:
         """The accuracy."""
         return float(tally / images)
+
+
+def probabilities_of(scores: Tensor, label: int) -> ClassProbabilities:
+    """The probabilities of an image's class scores ``(K,)``."""
+    return ClassProbabilities(scores.double().softmax(dim=0).cpu().numpy(), label)
 
 
 class ClassificationTask(Task):
@@ -124,4 +143,4 @@ def asked_of(options: SweepOptions, *, rule: str | None = None) -> Asked:
 
 register_task(ClassificationTask())
 
-__all__ = ["ClassificationSet", "ClassificationTask", "asked_of"]
+__all__ = ["ClassificationSet", "ClassificationTask", "asked_of", "probabilities_of"]

@@ -44,6 +44,7 @@ from stl_backbones.engine.loading import load_model_weights
 from stl_backbones.engine.precision import predict_in
 from stl_backbones.records import CLEAN, Provenance
 from stl_backbones.robustness.dense_data import DenseData, DenseVersions
+from stl_backbones.robustness.items import read_image
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.provenance import (
     OPENMMLAB,
@@ -201,6 +202,11 @@ class DenseSet(ScoredSet):
             name: value.cpu().numpy() if isinstance(value, torch.Tensor) else value
             for name, value in kept.items()
         }
+
+    def seen(self, image: int, versions: Any, pixels: Any) -> Any:
+        """The file's pixels, or what was made of them."""
+        del image, versions
+        return read_image(pixels) if isinstance(pixels, Path) else pixels
 
     @abstractmethod
     def record(self, image: int, sample: Any) -> dict[str, Any]:

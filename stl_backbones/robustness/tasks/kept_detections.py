@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from stl_backbones.engine.to_host import to_host
-from stl_backbones.evaluation.coco_results import encode_file
+from stl_backbones.evaluation.coco_results import decode_image, encode_file
 from stl_backbones.evaluation.detection import DetectionMatcher, join_images
 from stl_backbones.evaluation.detection_records import PACKED, RecordMaker
 from stl_backbones.records import Cell
@@ -21,6 +21,7 @@ from stl_backbones.results.detections import (
     detections_path,
     has_its_detections,
 )
+from stl_backbones.robustness.examined import Box, Boxes
 from stl_backbones.robustness.record_pool import RecordPool
 from stl_backbones.robustness.tasks.base import Block, Samples, Scored, ScoredSet, Tally, Tick
 
@@ -45,6 +46,27 @@ class DetectionScores(ScoredSet):
         workers = self.workers if blocks and cells else 0
         with RecordPool(make, workers=workers) as self._pool:
             yield from super().score(blocks, cells, tick)
+
+    def look(self, image: int, versions: Any) -> tuple[Boxes, Samples]:
+        """The boxes on an image."""
+        make = RecordMaker(self.matcher, category_ids=self.category_ids, kinds=self.kinds)
+        block = range(image, image + 1)
+        with RecordPool(make, workers=0) as self._pool:
+            samples = self.collect(block, self.score_block(block, versions))
+        found = decode_image(samples.pop(PACKED).tobytes())
+        del samples[f"{PACKED}_size"]
+        number = int(samples["image_number"][0])
+        return Boxes(self._boxes(found), self._boxes(self.matcher.objects(number))), samples
+
+    def _boxes(self, entries: Sequence[Mapping[str, Any]]) -> tuple[Box, ...]:
+        """Boxes of COCO's dicts; those of categories that are not scored go."""
+        classes = {number: label for label, number in enumerate(self.category_ids)}
+        return tuple(
+            Box((x, y, x + width, y + height), classes[one["category_id"]],
+                float(one.get("score", 1)), bool(one.get("iscrowd")))
+            for one in entries if one["category_id"] in classes
+            for x, y, width, height in [one["bbox"]]
+        )  # fmt: skip
 
     def submit(self, name: str, number: int, instances: Mapping[str, Tensor]) -> Any:
         """Have an image's record made; it is waited for in `collect`.

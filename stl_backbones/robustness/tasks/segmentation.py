@@ -14,9 +14,10 @@ from mmengine.registry import TRANSFORMS
 from stl_backbones.config.data_check import ignored_label
 from stl_backbones.config.reading import building
 from stl_backbones.errors import InputError
-from stl_backbones.evaluation.segmentation import confusion_of, count_pixels
+from stl_backbones.evaluation.segmentation import confusion_of, count_pixels, planes_of
 from stl_backbones.metrics import IGNORE_INDEX
 from stl_backbones.records import CLEAN
+from stl_backbones.robustness.examined import LabelMaps
 from stl_backbones.robustness.pipeline import add_labels
 from stl_backbones.robustness.slide_crops import CROPS, predict_crops_together
 from stl_backbones.robustness.tasks.base import Block, Samples
@@ -92,6 +93,14 @@ class SegmentationSet(ConfusionScores, DenseSet):
                 sample, num_classes=len(self.classes), ignore_index=self.ignore_index
             )
         return {"confusion_matrix": counts[None]}
+
+    def look(self, image: int, versions: Any) -> tuple[LabelMaps, Samples]:
+        """The label map of an image."""
+        (sample,) = self._predict(versions)
+        samples = self.collect(range(image, image + 1), self.record(image, sample))
+        found, truth = planes_of(sample)
+        palette = (self.data.dataset.metainfo or {}).get("palette") or ()
+        return LabelMaps(found, truth, self.ignore_index, palette), samples
 
     def collect(self, block: Block, kept: Mapping[str, Any]) -> Samples:
         """``confusion_matrix`` ``(n, K, K)``."""

@@ -1,0 +1,83 @@
+"""Scores by class, hand-computed."""
+
+import csv
+import io
+import math
+
+import numpy as np
+import pytest
+
+from stl_backbones.metrics import ClassAccuracy, percentile_interval, percentile_intervals
+from stl_backbones.report.class_data import class_file
+from stl_backbones.report.class_tables import class_map
+from stl_backbones.report.render.csv_files import render_section
+
+LABEL = np.array([2, 0, 0, 2, 2, 0])  # class 1 does not occur
+PREDICTION = np.array([2, 0, 1, 0, 2, 0])
+
+
+def lines_of(section):
+    (_, text) = next(iter(render_section(section, None)))
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+@pytest.mark.parametrize("prediction", [PREDICTION, np.roll(PREDICTION, 1)])  # 4, then 1 right
+def test_accuracy_of_classes_counts_the_drawn_images(prediction):
+    drawn = np.random.default_rng(0).multinomial(6, [1 / 6] * 6, size=50).T.astype(np.float32)
+    found = ClassAccuracy(LABEL, classes=3, drawn=drawn)(prediction)
+    for index in (0, 2):
+        own = np.flatnonzero(index == LABEL)
+        right = prediction[own] == index
+        assert found.values[index] == right.mean()
+        with np.errstate(invalid="ignore"):
+            expected = drawn[own][right].sum(axis=0) / drawn[own].sum(axis=0)
+        np.testing.assert_allclose(found.resampled[:, index], expected, rtol=1e-6)
+    assert math.isnan(found.values[1])
+    assert np.isnan(found.resampled[:, 1]).all()
+
+
+def test_intervals_are_over_the_resamples_that_have_a_value():
+    values = np.random.default_rng(0).random((200, 3))
+    values[:5, 1] = np.nan  # 2.5 %: the interval of the other 195
+    values[:6, 2] = np.nan  # too few have a value
+    low, high = percentile_intervals(values)
+    for index, known in ((0, values[:, 0]), (1, values[5:, 1])):
+        assert (low[index], high[index]) == pytest.approx(percentile_interval(known))
+    assert math.isnan(low[2])
+    assert np.isnan(percentile_intervals(values[:0])).all()
+
+
+def test_lines_of_classes(make_classified, findings_of):
+    """Clean: 16 of 20 images are right, four of five of each class; fog 5: six of twenty."""
+    lines = lines_of(class_file(findings_of([make_classified()], resamples=40)))
+    assert len(lines) == 4 * 81
+    clean = [one for one in lines if one["corruption"] == "clean"]
+    assert [float(one["accuracy_fraction"]) for one in clean] == [0.8] * 4
+    fog = [one for one in lines if (one["corruption"], one["severity"]) == ("fog", "5")]
+    assert [float(one["accuracy_fraction"]) for one in fog] == [0.4, 0.4, 0.2, 0.2]
+    assert {(one["truth_images"], one["truth_on_images"]) for one in lines} == {("5", "5")}
+    assert {one["dataset_fingerprint"] for one in lines} == {"f1" * 16}
+    assert float(fog[0]["accuracy_low_fraction"]) < 0.4 < float(fog[0]["accuracy_high_fraction"])
+
+
+def test_lines_of_masks_are_beside_those_of_boxes(make_detected, findings_of):
+    lines = lines_of(class_file(findings_of([make_detected()])))
+    assert {one["class"] for one in lines} == {"car", "person"}  # no dog occurs
+    car = next(one for one in lines if one["class"] == "car")
+    found = [float(car[f"{name}_fraction"]) for name in ("box_ap", "mask_ap")]
+    assert found == pytest.approx([76 / 101, 51 / 101])
+    assert (car["truth_objects"], car["truth_on_images"], car["box_ap_low_fraction"]) == (
+        "4", "4", ""
+    )  # fmt: skip
+
+
+def test_map_of_classes(make_classified, findings_of):
+    section = class_map(findings_of([make_classified()]))
+    row = section.maps["STL"][0]
+    assert (section.metric_name, section.columns[:2]) == ("Accuracy", ("clean", "motion_blur"))
+    assert row.label == "n01"
+    # 14, 12, 10, 8 and 6 of 20 images are right: of class 0 images 0, 4, 8, 12 and 16.
+    assert row.values["fog"] == pytest.approx((4 + 3 + 3 + 2 + 2) / 25)
+    assert row.values["drop"] == pytest.approx(0.8 - 14 / 25)
+    assert (row.values["worst"], row.values["worst_cell"]) == (0.4, "Motion blur 4")
+    assert row.values["frequency"] == 0.25
