@@ -21,11 +21,20 @@ _LISTS = ("skipped", "classes", "notes", "chosen")  # of a provenance: JSON has 
 # Older records lack them.
 _LATER = frozenset(
     {"custom_versions", "parameters", "encoder_parameters", "macs", "notes", "imagenet_val",
-     "copy_digests", "chosen"}
+     "copy_digests", "chosen", "sampling"}
 )  # fmt: skip
 _OF_SOME_CELLS = ("custom_versions", "copy_digests")  # compared where both have an entry
 _NO_DIFFERENCE = frozenset(
-    {"protocol", "dataset", "parameters", "encoder_parameters", "macs", "imagenet_val", "chosen"}
+    {
+        "protocol",
+        "dataset",
+        "parameters",
+        "encoder_parameters",
+        "macs",
+        "imagenet_val",
+        "chosen",
+        "sampling",
+    }
 )
 
 
@@ -144,6 +153,9 @@ class Provenance:
             them, by file names or counts; ``None`` in records that do not say.
         copy_digests: Cell of the corrupted copy that is read -> digest of its files.
         chosen: The cells that were asked for, where they are not all of the protocol's.
+        sampling: Of a sweep that may stop before its last image: order, gates, alpha, and once it
+            has stopped the verdict and ``'scored'``, the images that its corrupted cells hold;
+            empty for an ordinary sweep.
     """
 
     task: str
@@ -173,10 +185,13 @@ class Provenance:
     imagenet_val: bool | None = None
     copy_digests: Mapping[str, str] = field(default_factory=dict)
     chosen: tuple[str, ...] = ()
+    sampling: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON-ready types."""
         plain = dataclasses.asdict(self)
+        if not self.sampling:
+            del plain["sampling"]  # the bytes of an ordinary sweep are those of versions without it
         return {**plain, **{name: list(plain[name]) for name in _LISTS}}
 
     @classmethod
@@ -214,7 +229,7 @@ class Provenance:
         return {
             name: (mine[name], theirs[name])
             for name in mine
-            if name not in _NO_DIFFERENCE and mine[name] != theirs[name]
+            if name in theirs and name not in _NO_DIFFERENCE and mine[name] != theirs[name]
         }
 
 

@@ -66,6 +66,10 @@ def build_parser() -> argparse.ArgumentParser:
         help="of the bootstrap, 0: no intervals (default: 1000, and 0 for detection)",
     )  # fmt: skip
     parser.add_argument(
+        "--stopped", action="store_true",
+        help="accept sweeps that stopped early (--until) beside other rows, with their mark",
+    )  # fmt: skip
+    parser.add_argument(
         "--per-image", action="store_true", help="write images.csv too: every image in every cell"
     )
     parser.add_argument(
@@ -104,6 +108,7 @@ def _report(args: argparse.Namespace) -> int:
         per_image=args.per_image,
         embed_pictures=args.embed_pictures,
         slices=args.slices,
+        stopped=args.stopped,
     )
     print(f"{made.text}\nreport: {made.page}")
     for verdict in made.failed:

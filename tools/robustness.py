@@ -16,29 +16,35 @@ from stl_backbones.corruptions import import_modules
 
 if TYPE_CHECKING:
     from stl_backbones.robustness.progress import SweepProgress
+    from stl_backbones.robustness.stopping.judge import Outcome
 
+EXIT_NOT_PASSED = 1
 PAUSE = 2.0  # seconds between lines on images
 
 
-def robustness(args: argparse.Namespace) -> None:
-    """Run the sweep."""
+def robustness(args: argparse.Namespace) -> int:
+    """Run the sweep; returns the exit code: 1 unless all gates of --until pass."""
     import_modules(args.custom_imports)
     from stl_backbones.cli.robustness import dry_run, list_presets, report_command, run
     from stl_backbones.cli.sweep_command import keep_command
 
     if args.list_presets:
         print(list_presets())
-        return
+        return 0
     if args.dry_run:
         text = dry_run(args)
         if is_main_process():
             print(text)
-        return
-    folder = run(args, progress=Printer())
+        return 0
+    outcomes: list[Outcome] = []
+    folder = run(args, progress=Printer(), outcome=outcomes.append)
     if is_main_process():
         keep_command(args, folder)
         command = report_command(args, folder)
+        for outcome in outcomes:
+            print(outcome)
         print(f"cells: {folder}" + (f"\nnext: {command}" if command else ""))
+    return 0 if all(one.passed for one in outcomes) else EXIT_NOT_PASSED
 
 
 class Printer:
@@ -54,7 +60,8 @@ class Printer:
             return
         self.printed = now
         minutes, seconds = divmod(round(progress.remaining), 60)
-        print(f"{describe(progress)}  ETA {minutes}:{seconds:02d}", flush=True)
+        lines = [f"{describe(progress)}  ETA {minutes}:{seconds:02d}"]
+        print("\n  ".join([*lines, *progress.targets]), flush=True)
 
 
 def describe(progress: SweepProgress) -> str:

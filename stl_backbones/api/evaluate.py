@@ -69,7 +69,9 @@ def evaluate(
             ``version``, ``model_classes``, ``size``, ``mean``, ``std``, ``model_channel_order``,
             ``preprocess``, ``checkpoint``, ``decoder``, ``providers``, ... Of the sweep, see
             `stl_backbones.robustness.options.SweepOptions`: ``workers``, ``batch_size``, ``mode``,
-            ``amp``, ``corrupted_root``, ... And what the task alone has, as on the command line:
+            ``amp``, ``corrupted_root``, ... To stop early, docs/sequential.md: ``until``, a list
+            such as ``["average >= 0.60"]``, ``alpha``, ``order_seed``; the result's ``outcome``
+            is the verdict. And what the task alone has, as on the command line:
             ``allow_missing``, ``resize_rule``, ``imagenet_a``, ...
 
     Returns:
@@ -89,9 +91,14 @@ def evaluate(
             protocol=protocol or "", corruptions=corruptions, severities=severities, limit=limit,
         )  # fmt: skip
         with show_progress(progress) as on_progress:
-            folder = sweep(source, work_dir=work_dir, options=asked, on_progress=on_progress)
+            outcomes: list[Any] = []
+            folder = sweep(
+                source, work_dir=work_dir, options=asked, on_progress=on_progress,
+                on_outcome=outcomes.append,
+            )  # fmt: skip
     result = load(folder)
     result.sweep = source, asked
+    result.outcome = next(iter(outcomes), None)
     return result
 
 

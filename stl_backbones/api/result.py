@@ -33,10 +33,15 @@ class Result:
     Args:
         folders: Their folders.
 
+    Attributes:
+        outcome: What a call with ``until`` came to; ``None`` without, and of what is loaded.
+
     Raises:
         MissingFileError: If one is missing.
         InputError: If they cannot share a table.
     """
+
+    outcome: Any = None
 
     def __init__(self, folders: Sequence[str | Path]) -> None:
         self.folders = tuple(check_folder(folder, "sweep folder") for folder in folders)
@@ -134,7 +139,9 @@ class Result:
         """The runs and their aggregates, with intervals of so many resamples."""
         count = default_resamples(self.folders) if resamples is None else resamples
         draws = Draws(resamples=count)
-        protocol, runs = read_runs(self.folders, partial=True, draws=draws)
+        protocol, runs = read_runs(
+            self.folders, partial=True, draws=draws, stopped=len(self.folders) == 1
+        )
         return Findings(runs, protocol, find_task(runs[0].provenance.task), draws)
 
     def _frame(self, name: str, resamples: int | None) -> Any:

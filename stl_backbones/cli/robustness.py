@@ -23,16 +23,23 @@ from stl_backbones.robustness.dry_run import SweepEstimate
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.predicted.source import PredictedSource
 from stl_backbones.robustness.sources import Source
+from stl_backbones.robustness.stopping.judge import Outcome
 from stl_backbones.robustness.sweep import estimate_sweep, sweep
 from stl_backbones.robustness.tasks import get_task
 
 
-def run(args: argparse.Namespace, *, progress: Callable[[Any], None] | None = None) -> Path:
+def run(
+    args: argparse.Namespace,
+    *,
+    progress: Callable[[Any], None] | None = None,
+    outcome: Callable[[Outcome], None] | None = None,
+) -> Path:
     """Score what a command line names.
 
     Args:
         args: Parsed by `stl_backbones.cli.robustness_options.make_robustness_parser`.
         progress: Called on the main process with a `SweepProgress`.
+        outcome: Called on every process with what a sweep that may stop early came to.
 
     Returns:
         The folder of the results.
@@ -44,7 +51,12 @@ def run(args: argparse.Namespace, *, progress: Callable[[Any], None] | None = No
     """
     source, work_dir, options = prepared(args)
     return sweep(
-        source, work_dir=work_dir, options=options, launcher=args.launcher, on_progress=progress
+        source,
+        work_dir=work_dir,
+        options=options,
+        launcher=args.launcher,
+        on_progress=progress,
+        on_outcome=outcome,
     )
 
 
@@ -90,6 +102,9 @@ def prepared(args: argparse.Namespace) -> tuple[Source | PredictedSource, Path, 
         batch_size=args.batch_size,
         amp=args.amp,
         tf32=args.tf32,
+        until=args.until,
+        alpha=args.alpha,
+        order_seed=args.order_seed,
         task_options={
             name: getattr(args, name)
             for name in TASK_OPTIONS
@@ -136,9 +151,10 @@ def report_command(args: argparse.Namespace, folder: Path) -> str:
     words = ["python", str(tool if tool.is_file() else Path("tools/report.py")), str(folder)]
     if protocol != record.protocol:
         words += ["--protocol", protocol]
+    there = {*store.cells(), *(store.stopped.cells() if record.sampling else ())}
     asked = [cell for cell in get_protocol(protocol).cells()
              if not record.chosen or cell.name in record.chosen]  # fmt: skip
-    if set(asked) - set(store.cells()):
+    if set(asked) - there:
         words.append("--partial")
     modules = args.custom_imports or _config_modules(args, protocol)
     if modules:

@@ -88,6 +88,7 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
     add("--batch-size", type=whole_from(1), metavar="N", help="images of a batch, at most; each "
         "batch is scored in all cells, then kept (default: 1; classifiers: 16, on a GPU "
         "128)")  # fmt: skip
+    _add_stopping(parser)
     add_amp(parser)
     add_tf32(parser)
     add_device(parser)
@@ -108,6 +109,19 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
     _add_any_model(parser)
     _add_classification(parser)
     return parser
+
+
+def _add_stopping(parser: argparse.ArgumentParser) -> None:
+    """Add what lets a sweep stop before its last image."""
+    add = parser.add_argument_group("stop early; docs/sequential.md").add_argument
+    add("--until", action="append", default=[], metavar="TARGET", help="score images in random "
+        "order, and stop once it is certain enough whether 'average >= 0.60', or whether 'average "
+        "> SWEEP_DIR' (a finished sweep of another model), or what 'average +- 1.0' points is; "
+        "several times: all of them. Exit code 1 unless all gates pass")  # fmt: skip
+    add("--alpha", type=float, metavar="X", help="chance of a wrong verdict, and that an interval "
+        "leaves its number out (default: 0.05)")  # fmt: skip
+    add("--order-seed", type=whole_from(0), metavar="N", help="another order of the images "
+        "(default: 0); chosen after looking at results, it voids the guarantee")  # fmt: skip
 
 
 def _add_any_model(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ from stl_backbones.corruptions.catalog import Protocol
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.report.data import MAIN_SET
 from stl_backbones.report.read.metrics import TaskMetrics
-from stl_backbones.report.read.runs import Run
+from stl_backbones.report.read.runs import Run, stopped_mark
 from stl_backbones.report.render.csv_files import as_field
 from stl_backbones.results import CellStore
 from stl_backbones.results.atomic import PARTIAL_SUFFIX
@@ -52,7 +52,9 @@ def write_images(path: Path, runs: Sequence[Run], protocol: Protocol, task: Task
 def _cells(run: Run, protocol: Protocol) -> Iterator[tuple[str, Path, Cell]]:
     for cell in protocol.cells():
         if cell in run.scores:
-            yield MAIN_SET, run.folder, cell
+            is_drawn = stopped_mark(run.provenance) and not cell.is_clean
+            folder = CellStore(run.folder).stopped.folder if is_drawn else run.folder
+            yield MAIN_SET, folder, cell
     for name, one in run.sets.items():
         yield name, one.folder, CLEAN
 

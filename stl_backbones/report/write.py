@@ -17,7 +17,7 @@ from stl_backbones.report.numbers.slices import cut_findings
 from stl_backbones.report.per_image import write_images
 from stl_backbones.report.read.cells import Draws
 from stl_backbones.report.read.metrics import find_task
-from stl_backbones.report.read.runs import default_resamples, read_runs
+from stl_backbones.report.read.runs import Run, default_resamples, read_runs, stopped_mark
 from stl_backbones.report.read.slice_columns import find_columns
 from stl_backbones.report.render import csv_files, html, latex, markdown, terminal
 from stl_backbones.results.atomic import write_atomically
@@ -64,6 +64,7 @@ def make_report(
     per_image: bool = False,
     embed_pictures: bool = False,
     slices: str | Path | Sequence[str | Path] = (),
+    stopped: bool = False,
 ) -> ReportFiles:
     """Write the report of one or several models on one data set.
 
@@ -97,6 +98,7 @@ def make_report(
             beside it.
         slices: CSV files (image id, then columns of one's own) and properties of images, such as
             ``'brightness'``: all numbers for each of their values, and ``slices.csv``.
+        stopped: Accept sweeps that stopped early beside other rows, the paper's among them.
 
     Raises:
         IncompleteRunsError: If cells are missing and ``partial`` is not set.
@@ -117,7 +119,9 @@ def make_report(
             "unless it is given), got 0"
         )
     draws = Draws(resamples=resamples, seed=seed)
-    chosen, runs = read_runs(paths, protocol=protocol, names=names, partial=partial, draws=draws)
+    chosen, runs = read_runs(paths, protocol=protocol, names=names, partial=partial, draws=draws,
+                             stopped=stopped)  # fmt: skip
+    _check_stopped(runs, compare=compare, require=bool(require), paper=paper and not stopped)
     own = {**mean_of_measured(runs, chosen), **parse_means(means, chosen)}
     task = find_task(runs[0].provenance.task)
     if bound is not None:
@@ -149,3 +153,18 @@ def make_report(
     if per_image:
         write_images(folder / "images.csv", runs, chosen, findings.task)
     return ReportFiles(terminal.render(report), folder, folder / "index.html", verdicts)
+
+
+def _check_stopped(runs: Sequence[Run], *, compare: bool, require: bool, paper: bool) -> None:
+    """Refuse what estimates of a part of the images are not good enough for."""
+    marks = [f"'{run.folder}' {mark}" for run in runs if (mark := stopped_mark(run.provenance))]
+    for option, is_asked, remedy in (
+        ("--compare", compare, "sweep with --until 'average > SWEEP_DIR'"),
+        ("--require", require, "its own verdict is the one with a guarantee"),
+        ("--paper", paper, "--stopped has both stand together, with a mark"),
+    ):
+        if is_asked and marks:
+            raise InputError(
+                f"{marks[0]}: {option} is for sweeps of all images; {remedy}, or go on to all of "
+                "them by the same command without --until"
+            )

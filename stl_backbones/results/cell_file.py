@@ -26,6 +26,7 @@ from stl_backbones.records import Cell, CellResult, Provenance
 from stl_backbones.results.arrays import read_arrays
 
 FORMAT = 2
+STOPPED_FORMAT = 3  # of a sweep that stops early: versions without such sweeps refuse it
 REMEDY = "delete that file and measure it again"
 _UNSEALED = 1  # the format without a hash over the file's bytes
 _RECORD, _IDS = "record", "image_ids"
@@ -53,11 +54,16 @@ def check_format(number: object, path: Path) -> None:
     Raises:
         NewerFormatError: If the format has another number than those that were ever written.
     """
-    if number not in (_UNSEALED, FORMAT):
+    if number not in (_UNSEALED, FORMAT, STOPPED_FORMAT):
         raise NewerFormatError(
-            f"'{path}' is of format {number}, expected {FORMAT} or less; was it written by a newer "
-            f"stl_backbones? Install that one, or {REMEDY}"
+            f"'{path}' is of format {number}, expected {STOPPED_FORMAT} or less; was it written by "
+            f"a newer stl_backbones? Install that one, or {REMEDY}"
         )
+
+
+def format_of(provenance: Provenance) -> int:
+    """The number of the format that a cell, or a run's record, is written in."""
+    return STOPPED_FORMAT if provenance.sampling else FORMAT
 
 
 def encode_cell(result: CellResult) -> bytes:
@@ -74,7 +80,7 @@ def encode_cell(result: CellResult) -> bytes:
         _IDS: np.array(result.image_ids, dtype=np.str_),
     }
     record: dict[str, Any] = {
-        "format": FORMAT,
+        "format": format_of(result.provenance),
         "corruption": result.cell.corruption,
         "severity": result.cell.severity,
         "provenance": result.provenance.to_dict(),

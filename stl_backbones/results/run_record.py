@@ -8,10 +8,10 @@ from typing import Any
 
 from stl_backbones.records import Provenance
 from stl_backbones.results.cell_file import (
-    FORMAT,
     DamagedCellError,
     NewerFormatError,
     check_format,
+    format_of,
     hash_of,
 )
 
@@ -20,7 +20,7 @@ _FORMAT, _DIGEST = "format", "digest"
 
 def encode_run(provenance: Provenance) -> bytes:
     """A provenance as readable JSON."""
-    plain = {**provenance.to_dict(), _FORMAT: FORMAT}
+    plain = {**provenance.to_dict(), _FORMAT: format_of(provenance)}
     text = json.dumps({**plain, _DIGEST: _digest(plain)}, indent=2, sort_keys=True)
     return f"{text}\n".encode()
 

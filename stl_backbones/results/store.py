@@ -4,6 +4,7 @@ Layout of a sweep's folder::
 
     DIR/run.json          the provenance all cells share
     DIR/cells/clean.npz   one file per finished cell, `fog-3.npz` and so on
+    DIR/stopped/cells/    cells of a part of the images, where a sweep stopped before the last one
     DIR/timing.csv        wall time per cell; apart, so that cell files depend on results alone
     DIR/.lock             held by the process that writes
 """
@@ -47,6 +48,11 @@ class CellStore:
         """The cell's file."""
         return self.folder / "cells" / f"{cell.name}.npz"
 
+    @property
+    def stopped(self) -> CellStore:
+        """The cells of a part of the images; see `Provenance.sampling`."""
+        return CellStore(self.folder / "stopped")
+
     @contextmanager
     def writing(self, provenance: Provenance) -> Iterator[None]:
         """Hold the folder for writing: one process at a time, one provenance for good.
@@ -69,7 +75,7 @@ class CellStore:
         except (FileNotFoundError, DamagedCellError):
             # None yet, or a power cut's: every cell says itself what it was measured with.
             self.finished(provenance)
-            self._record(provenance)
+            self.record(provenance)
             return
         differences = recorded.differences(provenance)
         if differences:
@@ -88,9 +94,10 @@ class CellStore:
             chosen=_joined(recorded.chosen, provenance.chosen),
         )
         if joined != recorded:  # cells of another protocol, or of a copy that has grown, join
-            self._record(joined)
+            self.record(joined)
 
-    def _record(self, provenance: Provenance) -> None:
+    def record(self, provenance: Provenance) -> None:
+        """Write what the folder's cells are measured with; call it only while `writing`."""
         write_atomically(self.folder / "run.json", encode_run(provenance))
 
     def provenance(self) -> Provenance:
@@ -110,6 +117,7 @@ class CellStore:
 
     def write(self, result: CellResult) -> None:
         """Store a finished cell; the file appears whole or not at all."""
+        self.path(result.cell).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path(result.cell), encode_cell(result))
 
     def log_time(self, cell: Cell, seconds: float, *, resumed: bool) -> None:
@@ -199,7 +207,8 @@ def _cell_of(path: Path) -> Cell:
 
 
 def _check_images(path: Path, result: CellResult) -> None:
-    found, expected = len(result.image_ids), result.provenance.num_images
+    record = result.provenance
+    found, expected = len(result.image_ids), record.sampling.get("scored", record.num_images)
     if found != expected:
         raise DamagedCellError(f"'{path}' holds {found} images, expected {expected}; {REMEDY}")
     name, count = Counter(result.image_ids).most_common(1)[0] if result.image_ids else ("", 1)

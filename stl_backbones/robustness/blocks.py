@@ -45,11 +45,14 @@ class BlockStore:
     Args:
         folder: The sweep's folder.
         provenance: What the blocks are measured with.
+        order: Digest of the images in the order that blocks count; empty for the data set's.
     """
 
-    def __init__(self, folder: str | Path, provenance: Provenance) -> None:
-        self.folder = Path(folder) / "blocks"
+    def __init__(self, folder: str | Path, provenance: Provenance, *, order: str = "") -> None:
+        self.folder = Path(folder) / ("sampled" if order else "blocks")
         plain = {k: v for k, v in provenance.to_dict().items() if k not in _PASSED_OVER}
+        if order:
+            plain["order"] = order
         text = json.dumps([_SAMPLES, plain], sort_keys=True)
         self._digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -59,6 +62,30 @@ class BlockStore:
             return set(cells) <= self._read(block).keys()
         except _DAMAGE:
             return False
+
+    def whole(self, cells: Sequence[Cell]) -> list[range]:
+        """The blocks that are there, whole, in all of these cells; of overlapping ones the first.
+
+        They may have been cut otherwise than a sweep of now would cut them.
+        """
+        found: list[range] = []
+        for path in sorted(self.folder.glob("*.npz")):
+            first, _, last = path.stem.partition("-")
+            if first.isdecimal() and last.isdecimal():
+                block = range(int(first), int(last))
+                after = found[-1].stop if found else 0
+                if block.start >= after and self.has(block, cells):
+                    found.append(block)
+        return found
+
+    def read(self, block: range) -> dict[Cell, Samples]:
+        """A block's samples.
+
+        Raises:
+            InputError: If it belongs to another run, or was altered.
+            FileNotFoundError: If it is not there.
+        """
+        return self._read(block)
 
     def write(self, block: range, results: Mapping[Cell, Samples]) -> None:
         """Keep a finished block; the file appears whole or not at all."""

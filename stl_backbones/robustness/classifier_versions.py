@@ -132,8 +132,8 @@ class ClassifierVersions(Versions):
     def make(self, index: int, cell: Cell) -> Pixels:
         """The version, at the network's size."""
         try:
-            self.pixels = self._make(index, cell)
-            return self.pixels
+            self.shown = self._make(index, cell)
+            return self.shown
         except ValueError as error:
             raise InputError(f"{cell.name}, image '{self.images.keys[index]}': {error}") from error
 

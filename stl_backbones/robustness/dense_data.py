@@ -210,9 +210,9 @@ class DenseVersions(Versions):
         """The data set's item with the cell's version of the image."""
         path, key = self.data.infos[index]["img_path"], self.data.keys[index]
         version: dict[str, Any] = {}
-        self.pixels = Path(path)
+        self.shown = Path(path)
         if not cell.is_clean and self.data.copy is not None:
-            self.pixels = version["file"] = copy_path(self.data.copy.folders[cell], key)
+            self.shown = version["file"] = copy_path(self.data.copy.folders[cell], key)
             refuse_clean_copy(version["file"], path)
         elif not cell.is_clean:
             spec = CorruptionSpec(cell.corruption, cell.severity, self.options.engine)
@@ -228,8 +228,8 @@ class DenseVersions(Versions):
         return sample
 
     def _corrupted(self, image: Any, *, spec: CorruptionSpec, key: str) -> Any:
-        self.pixels = apply_corruption(image, spec, key=key, device=self.device)
-        return self.pixels
+        self.shown = apply_corruption(image, spec, key=key, device=self.device)
+        return self.shown
 
 
 def _image_roots(datasets: Sequence[Any]) -> list[Path]:

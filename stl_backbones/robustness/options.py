@@ -42,6 +42,10 @@ class SweepOptions:
             default: the task's. Only images of one size share a batch.
         amp: Mixed precision, ``'bfloat16'`` or ``'float16'``; see `stl_backbones.engine.precision`.
         tf32: Let a GPU compute float32 in TF32, see `repeatable_scoring` of the same module.
+        until: Stop as soon as these are settled: ``'average >= 0.60'``, ``'average +- 1.0'`` in
+            points, ``'average > SWEEP_DIR'``; none: score all images. docs/sequential.md.
+        alpha: Chance of a wrong verdict, and that an interval leaves its number out; default 0.05.
+        order_seed: Decides the order in which images are drawn; default 0.
         task_options: Options that the task alone has, by name, as given; see
             `stl_backbones.robustness.tasks.Task.options`.
     """
@@ -61,6 +65,9 @@ class SweepOptions:
     batch_size: int | None = None
     amp: str | None = None
     tf32: bool = False
+    until: Sequence[str] = ()
+    alpha: float | None = None
+    order_seed: int | None = None
     task_options: Mapping[str, Any] = field(default_factory=dict)
 
     def resolved(self, *, protocol: str, batch_size: int) -> SweepOptions:

@@ -32,6 +32,8 @@ class SweepProgress:
         corrupted: Mean of the same over the corrupted cells; NaN without such.
         is_share: Whether the scores are fractions.
         remaining: Estimated seconds to the end of this data set.
+        targets: Of a sweep that may stop early, a line for each target: the estimate, its
+            interval, how much of the evidence is there, and how many images are expected.
     """
 
     dataset: str
@@ -44,6 +46,7 @@ class SweepProgress:
     corrupted: float
     is_share: bool
     remaining: float
+    targets: tuple[str, ...] = ()
 
 
 class Reporter:
@@ -60,6 +63,7 @@ class Reporter:
         self.total = len(scored.keys)
         self.before = self.total - sum(len(block) for block in left)
         self.done = self.versions = 0
+        self.targets: tuple[str, ...] = ()
         self.tallies: dict[Cell, Tally] = {}
         self.start = self.reported = time.monotonic()
         if report is not None and (not cells or self.before):
@@ -109,6 +113,7 @@ class Reporter:
             corrupted=float(np.mean(corrupted)) if corrupted else math.nan,
             is_share=self.scored.is_share,
             remaining=remaining,
+            targets=self.targets,
         )
 
 

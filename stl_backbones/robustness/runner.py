@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from stl_backbones.records import Cell, CellResult
 from stl_backbones.results import CellStore
 from stl_backbones.robustness.blocks import BlockStore
 from stl_backbones.robustness.progress import OnProgress, Reporter
-from stl_backbones.robustness.tasks.base import Samples, Scored, ScoredSet
+from stl_backbones.robustness.tasks.base import Block, Samples, Scored, ScoredSet
 from stl_backbones.robustness.versions import LIGHT
 
 
@@ -39,28 +40,43 @@ def run_blocks(
     Raises:
         ValueError: If the folder belongs to another run, or is being written by another process.
     """
-    store, kept = CellStore(place), BlockStore(place, scored.provenance)
-    blocks = split_blocks(len(scored.keys), scored.block_size)
     with ExitStack() as held:
         # An error of the main process ends all of them.
-        ranks.on_main(lambda: held.enter_context(store.writing(scored.provenance)))
-        cells, left = ranks.on_main(lambda: find_left(scored, place, blocks))
-        reporter = Reporter(on_progress if ranks.is_main else None, scored, cells, left)
-        start = time.monotonic()
-        for results in _gathered(scored, left, cells, ranks, reporter.tick):
-            if ranks.is_main:
-                for block, samples in results:
-                    kept.write(block, samples)
-                reporter.finished(results)
+        writing = CellStore(place).writing
+        ranks.on_main(lambda: held.enter_context(writing(scored.provenance)))
+        score_cells(scored, place, ranks, on_progress, scored.cells)
+
+
+def score_cells(
+    scored: ScoredSet,
+    place: Path,
+    ranks: Ranks,
+    on_progress: OnProgress | None,
+    wanted: Sequence[Cell],
+) -> None:
+    """Score some cells in the data set's order, and store them; see `run_blocks`.
+
+    Use it only while the main process holds the folder for writing.
+    """
+    store, kept = CellStore(place), BlockStore(place, scored.provenance)
+    blocks = split_blocks(len(scored.keys), scored.block_size)
+    cells, left = ranks.on_main(lambda: find_left(scored, place, blocks, wanted))
+    reporter = Reporter(on_progress if ranks.is_main else None, scored, cells, left)
+    start = time.monotonic()
+    for results in gathered(scored, left, cells, ranks, reporter.tick):
         if ranks.is_main:
-            resumed = len(left) < len(blocks) or len(cells) < len(scored.cells)
-            seconds = (time.monotonic() - start) / max(len(cells), 1)
-            for cell, joined in kept.join(blocks, cells):
-                light = _known_light(joined)
-                stored = scored.finish(store, cell, joined) | (light if cell.is_clean else {})
-                store.write(CellResult(cell, scored.provenance, scored.keys, stored))
-                store.log_time(cell, seconds, resumed=resumed)
-            kept.clear()
+            for block, samples in results:
+                kept.write(cast(range, block), samples)
+            reporter.finished(results)
+    if ranks.is_main:
+        resumed = len(left) < len(blocks) or len(cells) < len(wanted)
+        seconds = (time.monotonic() - start) / max(len(cells), 1)
+        for cell, joined in kept.join(blocks, cells):
+            light = _known_light(joined)
+            stored = scored.finish(store, cell, joined) | (light if cell.is_clean else {})
+            store.write(CellResult(cell, scored.provenance, scored.keys, stored))
+            store.log_time(cell, seconds, resumed=resumed)
+        kept.clear()
 
 
 def _known_light(joined: Samples) -> Samples:
@@ -77,23 +93,23 @@ def split_blocks(count: int, block_size: int) -> list[range]:
 
 
 def find_left(
-    scored: ScoredSet, place: Path, blocks: Sequence[range]
+    scored: ScoredSet, place: Path, blocks: Sequence[range], wanted: Sequence[Cell] | None = None
 ) -> tuple[list[Cell], list[range]]:
     """The cells that a sweep's folder lacks, and of the blocks those not scored in them yet."""
     store, kept = CellStore(place), BlockStore(place, scored.provenance)
     finished = store.finished(scored.provenance, image_ids=scored.keys)
     done = {cell for cell in finished if scored.is_kept(store, cell)}
-    cells = [cell for cell in scored.cells if cell not in done]
+    cells = [cell for cell in wanted or scored.cells if cell not in done]
     return cells, [block for block in blocks if cells and not kept.has(block, cells)]
 
 
-def _gathered(
+def gathered(
     scored: ScoredSet,
-    blocks: Sequence[range],
+    blocks: Sequence[Block],
     cells: Sequence[Cell],
     ranks: Ranks,
     tick: Callable[[int], None],
-) -> Iterator[list[Scored]]:
+) -> Generator[list[Scored], None, None]:
     """Yield what the processes finish, turn by turn."""
     mine = blocks[ranks.rank :: ranks.size]
     # Of the other processes' versions nothing is known between turns; they are as fast.
@@ -103,4 +119,4 @@ def _gathered(
         yield [result for result in ranks.gather(own) if result is not None]
 
 
-__all__ = ["find_left", "run_blocks", "split_blocks"]
+__all__ = ["find_left", "gathered", "run_blocks", "score_cells", "split_blocks"]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from stl_backbones.engine.distributed import Ranks, start_distributed
 from stl_backbones.engine.precision import repeatable_scoring
+from stl_backbones.records import CLEAN
 from stl_backbones.robustness.dry_run import SweepEstimate, estimate_set
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.predicted.source import PredictedSource
 from stl_backbones.robustness.progress import OnProgress
 from stl_backbones.robustness.runner import run_blocks
 from stl_backbones.robustness.sources import Source
+from stl_backbones.robustness.stopping.judge import Outcome
+from stl_backbones.robustness.stopping.run import begun_sampling, run_until
+from stl_backbones.robustness.stopping.targets import check_stopping
 from stl_backbones.robustness.tasks import ScoredSet, get_task
 
 
@@ -23,6 +28,7 @@ def sweep(
     options: SweepOptions,
     launcher: str = "none",
     on_progress: OnProgress | None = None,
+    on_outcome: Callable[[Outcome], None] | None = None,
 ) -> Path:
     """Score a model on every cell of a protocol.
 
@@ -35,6 +41,7 @@ def sweep(
         options: What to sweep.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
         on_progress: Called on the main process when images are finished.
+        on_outcome: Called on every process with what a sweep with ``options.until`` came to.
 
     Returns:
         ``work_dir``.
@@ -46,7 +53,16 @@ def sweep(
     """
     place = Path(work_dir)
     for scored, ranks in open_sets(source, options, launcher):
-        run_blocks(scored, place / scored.place, ranks, on_progress)
+        folder = place / scored.place
+        is_drawn = set(scored.cells) != {CLEAN} and (
+            bool(options.until) or ranks.on_main(partial(begun_sampling, folder))
+        )
+        if not is_drawn:
+            run_blocks(scored, folder, ranks, on_progress)
+            continue
+        outcome = run_until(scored, folder, ranks, on_progress)
+        if outcome is not None and on_outcome is not None:
+            on_outcome(outcome)
     return place
 
 
@@ -84,6 +100,7 @@ def open_sets(
     source: Source | PredictedSource, options: SweepOptions, launcher: str
 ) -> Iterator[tuple[ScoredSet, Ranks]]:
     """Join the job, and open model and data sets."""
+    check_stopping(options)
     start_distributed(launcher)
     ranks = Ranks()
     if isinstance(source, PredictedSource):

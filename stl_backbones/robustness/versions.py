@@ -40,7 +40,7 @@ class Versions(Dataset, ABC):
     cells of the same images one after the other, as `load_versions` does.
     """
 
-    pixels: Any = None  # of the version that `make` made last, RGB; or the file that has them
+    shown: Any = None  # pixels of the version that `make` made last, RGB; or the file that has them
 
     def __init__(self) -> None:
         self._images: tuple[int, ...] = ()

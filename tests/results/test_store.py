@@ -173,10 +173,10 @@ def test_an_edited_run_record_is_refused(filled, change):
 
 
 def test_a_record_of_a_newer_version_is_left_alone(filled, make_provenance):
-    edited_record(filled.folder, format=3)
+    edited_record(filled.folder, format=4)
     before = files(filled.folder)
     with (
-        pytest.raises(ValueError, match=r"run\.json' is of format 3, expected 2 or less"),
+        pytest.raises(ValueError, match=r"run\.json' is of format 4, expected 3 or less"),
         filled.writing(make_provenance()),
     ):
         pass
@@ -186,9 +186,9 @@ def test_a_record_of_a_newer_version_is_left_alone(filled, make_provenance):
 def test_a_cell_of_a_newer_version_is_no_damage(filled, make_provenance):
     with np.load(filled.path(FOG)) as file:
         record = json.loads(file["record"].tobytes())
-    text = json.dumps({**record, "format": 3}).encode()
+    text = json.dumps({**record, "format": 4}).encode()
     rewrite(filled.path(FOG), record=np.frombuffer(text, np.uint8))
-    with pytest.raises(NewerFormatError, match=r"fog-3\.npz' is of format 3"):
+    with pytest.raises(NewerFormatError, match=r"fog-3\.npz' is of format 4"):
         filled.finished(make_provenance())
 
 

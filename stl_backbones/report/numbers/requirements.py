@@ -90,7 +90,7 @@ def judge(
     for requirement in requirements:
         for run, found in findings.pairs:
             several = gate_aggregates(requirement.name, run, findings)
-            ones = several or {"": _find(requirement.name, run, found, findings)}
+            ones = several or {"": find_number(requirement.name, run, found, findings)}
             own = {}
             for name, one in ones.items():
                 if one.unit == "fraction" and requirement.bound > one.highest:
@@ -117,7 +117,7 @@ def _joined(verdicts: Mapping[str, Verdict]) -> Verdict:
     )
 
 
-def _find(name: str, run: Run, found: Aggregates, findings: Findings) -> Aggregate:
+def find_number(name: str, run: Run, found: Aggregates, findings: Findings) -> Aggregate:
     """Look a name up: an aggregate, a metric (of clean images), or a cell."""
     if name in found:
         try:

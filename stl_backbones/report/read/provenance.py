@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from stl_backbones.corruptions.catalog import Protocol
 from stl_backbones.records import Provenance
 from stl_backbones.report.read.metrics import CellMetric, TaskMetrics
-from stl_backbones.report.read.runs import APPROXIMATE_MODES, Run
+from stl_backbones.report.read.runs import APPROXIMATE_MODES, Run, stopped_mark
 from stl_backbones.report.read.text import listed, listed_versions, plain
 
 _SHA_SHOWN = 12  # hex digits; git's habit, enough to distinguish checkpoints
@@ -106,6 +106,8 @@ def _records(run: Run) -> Iterator[tuple[str, Provenance]]:
 def _limits(run: Run, protocol: Protocol, *, name_files: bool = False) -> Iterator[str]:
     for name, record in _records(run):
         where = f" ({name})" if name else ""
+        if stopped_mark(record):
+            yield _stopped(record)
         if record.num_images < record.num_images_total:
             yield f"{images(record)}{where}"
         if record.skipped and name_files:
@@ -115,6 +117,20 @@ def _limits(run: Run, protocol: Protocol, *, name_files: bool = False) -> Iterat
         yield from _not_official(record, protocol)
     for name in run.unfinished:
         yield f"PARTIAL: {run.label} has no set {name}"
+
+
+def _stopped(record: Provenance) -> str:
+    """What a sweep that stopped early found out, and what its other numbers are."""
+    sampling = record.sampling
+    found = "; ".join(
+        f"{one['target']}: {100 * one['estimate']:.2f} % ({100 * one['low']:.2f} .. "
+        f"{100 * one['high']:.2f})"
+        for one in sampling["targets"]
+    )
+    return (
+        f"{stopped_mark(record)}: {sampling['headline']}; {found}; order seed "
+        f"{sampling['order_seed']}; numbers of corrupted cells are estimates of the images drawn"
+    )
 
 
 def _not_official(record: Provenance, protocol: Protocol) -> Iterator[str]:
@@ -181,6 +197,7 @@ def images(provenance: Provenance) -> str:
     """For example ``'500 of 500 images'``, or ``'LIMITED: 20 of 500 images'``."""
     counted = f"{provenance.num_images} of {provenance.num_images_total} images"
     is_limited = provenance.num_images < provenance.num_images_total
+    counted = f"{counted}, {stopped_mark(provenance)}" if stopped_mark(provenance) else counted
     return f"LIMITED: {counted}" if is_limited else counted
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
+import numpy as np
+
 from stl_backbones.corruptions.catalog import CORRUPTIONS, Protocol, get_protocol
 from stl_backbones.errors import InputError
 from stl_backbones.metrics import IncompleteCellsError
@@ -84,6 +86,7 @@ def read_runs(
     names: Sequence[str] | None = None,
     partial: bool = False,
     draws: Draws | None = None,
+    stopped: bool = False,
 ) -> tuple[Protocol, tuple[Run, ...]]:
     """Read the sweeps that make one table.
 
@@ -93,6 +96,7 @@ def read_runs(
         names: Labels, one per folder; ``None`` takes the recorded model names.
         partial: Accept runs of which cells are missing.
         draws: The resamples that intervals are made of; ``None`` for no intervals.
+        stopped: Accept sweeps that stopped early beside other rows.
 
     Raises:
         UserError: See `make_report`; a damaged file, or one of another run, is named.
@@ -102,6 +106,7 @@ def read_runs(
     _check_distinct(folders)
     swept = {folder: CellStore(folder).provenance() for folder in folders if _is_swept(folder)}
     provenances = [swept.get(folder) or _first_set(folder) for folder in folders]
+    _check_stopped(swept, allowed=stopped)
     _check_comparable({**dict(zip(folders, provenances, strict=True)), **swept}, ("task",))
     _check_comparable(swept, SHARED_FIELDS)
     task = find_task(provenances[0].task)
@@ -122,6 +127,22 @@ def read_runs(
     if missing and swept and not partial:
         raise IncompleteRunsError(missing, chosen.name)
     return chosen, runs
+
+
+def stopped_mark(record: Provenance) -> str:
+    """For example ``'STOPPED 2600/50000'``; empty for a sweep of all its images."""
+    scored = record.sampling.get("scored")
+    return "" if scored is None else f"STOPPED {scored}/{record.num_images}"
+
+
+def _check_stopped(provenances: Mapping[Path, Provenance], *, allowed: bool) -> None:
+    """Rows of a part of the images stand beside others only where that is asked for."""
+    for folder, record in provenances.items():
+        if stopped_mark(record) and len(provenances) > 1 and not allowed:
+            raise InputError(
+                f"'{folder}' {stopped_mark(record)}: its numbers are estimates of a part of the "
+                "images; --stopped has them stand beside others, with that mark"
+            )
 
 
 def default_resamples(folders: Sequence[Path]) -> int:
@@ -262,6 +283,8 @@ def _read_run(
         return Run(label=label, folder=folder, provenance=provenance, sets=sets,
                    unfinished=unfinished, swept=False)  # fmt: skip
     store = CellStore(folder)
+    if stopped_mark(provenance):
+        return _read_stopped(label, store, provenance, protocol=protocol, task=task, sets=sets)
     there = store.cells()
     _check_names(store, there, provenance)
     if provenance.imagenet_val is None and there:  # a record of before
@@ -279,6 +302,38 @@ def _read_run(
     scores = measured.replicates.get(task.main.key, {})  # none without cells
     own = {cell: float(scores[cell][0]) for cell in protocol.cells() if cell in scores}
     return Run(**vars(measured), label=label, scores=own, sets=sets, unfinished=unfinished)
+
+
+def _read_stopped(
+    label: str,
+    store: CellStore,
+    provenance: Provenance,
+    *,
+    protocol: Protocol,
+    task: TaskMetrics,
+    sets: Mapping[str, Measured],
+) -> Run:
+    """A sweep of some images: clean numbers of all; no intervals, and no scores by class."""
+    parts = []
+    for place in (store, store.stopped):
+        cells = [cell for cell in wanted_cells(protocol, task) if cell in place.cells()]
+        images = len(place.read(cells[0]).image_ids) if cells else 0
+        none = np.zeros((0, images), np.float32)
+        parts.append(measure(place, cells, provenance, task=task, counts=none))
+    clean, drawn = parts
+    replicates = {
+        key: {**own, **drawn.replicates.get(key, {})} for key, own in clean.replicates.items()
+    }
+    scores = replicates.get(task.main.key, {})
+    return Run(
+        folder=store.folder,
+        provenance=provenance,
+        replicates=replicates,
+        images=clean.images,
+        label=f"{label} ({stopped_mark(provenance)})",
+        scores={cell: float(scores[cell][0]) for cell in protocol.cells() if cell in scores},
+        sets=sets,
+    )
 
 
 def _check_names(store: CellStore, cells: Sequence[Cell], provenance: Provenance) -> None:

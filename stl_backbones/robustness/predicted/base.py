@@ -26,7 +26,7 @@ from stl_backbones.robustness.items import Items, read_image
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.predictor import Model, Pixels, Result
 from stl_backbones.robustness.provenance import corruption_fields, describe
-from stl_backbones.robustness.tasks.base import ScoredSet
+from stl_backbones.robustness.tasks.base import Block, ScoredSet
 from stl_backbones.robustness.versions import Versions
 
 _LOGGER = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class PlainVersions(Versions):
 
     def make(self, index: int, cell: Cell) -> tuple[tuple[int, int], Any]:
         """Height and width of a version, and what the model takes of it."""
-        image = self.pixels = self._image(index, cell)
+        image = self.shown = self._image(index, cell)
         return (image.shape[0], image.shape[1]), self._prepare(image)
 
     def _image(self, index: int, cell: Cell) -> Pixels:
@@ -148,12 +148,12 @@ class PredictedSet(ScoredSet):
                 self._truths.popitem(last=False)
         return self._truths[image]
 
-    def score_block(self, block: range, versions: Sequence[Any]) -> Any:
+    def score_block(self, block: Block, versions: Sequence[Any]) -> Any:
         """Predict the images together, and join what is kept of each."""
         records = self.records(block, versions)
         return {name: np.concatenate([record[name] for record in records]) for name in records[0]}
 
-    def records(self, block: range, versions: Sequence[Any]) -> list[Any]:
+    def records(self, block: Block, versions: Sequence[Any]) -> list[Any]:
         """Predict the images together: what is kept of each."""
         results = self.model.results([prepared for _, prepared in versions])
         return [

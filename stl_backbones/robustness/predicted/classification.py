@@ -24,7 +24,7 @@ from stl_backbones.robustness.image_sets import Asked, ImageSet
 from stl_backbones.robustness.items import Items
 from stl_backbones.robustness.predicted.base import PredictedSet, relative
 from stl_backbones.robustness.predictor import Model, Pixels, Result, as_array, text_sha256
-from stl_backbones.robustness.tasks.base import Samples, Tally
+from stl_backbones.robustness.tasks.base import Block, Samples, Tally
 from stl_backbones.robustness.tasks.classification import probabilities_of
 
 _LEAST = float(torch.finfo(torch.float32).tiny)  # a probability of 0 is taken for
@@ -51,11 +51,11 @@ class PredictedClasses(PredictedSet):
         """How scores are read."""
         return ("probabilities" if self.are_probabilities else "logits",)
 
-    def score_block(self, block: range, versions: Sequence[Any]) -> Samples:
+    def score_block(self, block: Block, versions: Sequence[Any]) -> Samples:
         """Predict the images together: label, prediction, whether it is among the five best, ..."""
         return self._classified(block, torch.stack(self.records(block, versions)))
 
-    def _classified(self, block: range, scores: Tensor) -> Samples:
+    def _classified(self, block: Block, scores: Tensor) -> Samples:
         labels = torch.tensor([self._label(image) for image in block])
         samples = {name: values.numpy() for name, values in classify(scores, labels).items()}
         check_finite(samples["confidence"], [self.keys[image] for image in block])
@@ -179,6 +179,10 @@ class _ViewVersions(ClassifierVersions):
     def __init__(self, prepare: Callable[[Pixels], Any], image_set: ImageSet) -> None:
         super().__init__(image_set.images, image_set.rules)
         self._prepare = prepare
+
+    def make_all(self, images: tuple[int, ...], cell: Cell) -> Any:
+        """The versions one by one, since each goes through the model's own preparation."""
+        return self.pack([self.make(index, cell) for index in images])
 
     def make(self, index: int, cell: Cell) -> Any:
         """Height and width of a version, and what the model takes of it."""

@@ -16,6 +16,7 @@ from stl_backbones.evaluation.detection_records import RecordMaker
 from stl_backbones.records import CLEAN
 from stl_backbones.robustness.predicted.base import PredictedSet, relative
 from stl_backbones.robustness.predictor import Detections, Result, as_array
+from stl_backbones.robustness.tasks.base import Block
 from stl_backbones.robustness.tasks.kept_detections import DetectionScores
 
 _SHARE = 1.5  # a box that ends before is in shares of the image, not in pixels
@@ -40,7 +41,7 @@ class PredictedBoxes(DetectionScores, PredictedSet):
         """Boxes or masks."""
         return ("boxes and masks" if self.has_masks else "boxes",)
 
-    def score_block(self, block: range, versions: Sequence[Any]) -> Any:
+    def score_block(self, block: Block, versions: Sequence[Any]) -> Any:
         """Predict the images together, and have their records made."""
         return self.records(block, versions)
 

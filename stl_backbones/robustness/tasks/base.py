@@ -21,7 +21,9 @@ from stl_backbones.robustness.versions import CPU, Versions, load_versions
 
 # Name -> array of which every image has its rows: one, or as many as it has detections, say.
 Samples = dict[str, npt.NDArray[np.generic]]
-Scored = tuple[range, dict[Cell, Samples]]
+# Indices of images: neighbours in the data set, or in the order of a sweep that may stop early.
+Block = range | tuple[int, ...]
+Scored = tuple[Block, dict[Cell, Samples]]
 Tally = npt.NDArray[Any]
 Tick = Callable[[int], None]
 
@@ -65,11 +67,11 @@ class ScoredSet(ABC):
         """Images of a block, at most."""
         return int(self.options.batch_size or 1)
 
-    def score(self, blocks: Sequence[range], cells: Sequence[Cell], tick: Tick) -> Iterator[Scored]:
+    def score(self, blocks: Sequence[Block], cells: Sequence[Cell], tick: Tick) -> Iterator[Scored]:
         """Yield the samples of each block, in order; a few blocks are worked on cell by cell.
 
         Args:
-            blocks: Runs of images.
+            blocks: Images that belong together.
             cells: The cells that they are needed in.
             tick: Called with the number of versions just scored.
         """
@@ -88,7 +90,7 @@ class ScoredSet(ABC):
             device=self.device,
         )
         for group in groups:
-            found: dict[range, dict[Cell, Any]] = {block: {} for block in group}
+            found: dict[Block, dict[Cell, Any]] = {block: {} for block in group}
             for cell in cells:
                 versions, start = next(made), 0
                 for block in group:
@@ -125,7 +127,7 @@ class ScoredSet(ABC):
             device=self.device,
         )
         for cell, versions in zip(cells, made, strict=True):
-            pixels = self.versions.pixels
+            pixels = self.versions.shown
             prediction, samples = self.look(image, versions)
             yield Examined(cell, self.seen(image, versions, pixels), prediction, samples)
 
@@ -153,13 +155,13 @@ class ScoredSet(ABC):
         return pixels
 
     @abstractmethod
-    def score_block(self, block: range, versions: Any) -> Any:
+    def score_block(self, block: Block, versions: Any) -> Any:
         """Predict the versions of a block's images in one cell, and say what is kept.
 
         Where the model runs on a GPU this must not wait for it; `collect` may.
         """
 
-    def collect(self, block: range, kept: Any) -> Samples:
+    def collect(self, block: Block, kept: Any) -> Samples:
         """What `score_block` returned, as arrays; called once the block is scored in all cells."""
         del block
         return kept
@@ -249,11 +251,11 @@ class Task(ABC):
         """
 
 
-def _group(blocks: Sequence[range], *, workers: int) -> Iterator[Sequence[range]]:
+def _group(blocks: Sequence[Block], *, workers: int) -> Iterator[Sequence[Block]]:
     """Blocks that are worked on together, so that every worker has an image."""
     each = -(-max(workers, 1) // max(map(len, blocks)))
     for start in range(0, len(blocks), each):
         yield blocks[start : start + each]
 
 
-__all__ = ["Samples", "Scored", "ScoredSet", "Tally", "Task", "Tick"]
+__all__ = ["Block", "Samples", "Scored", "ScoredSet", "Tally", "Task", "Tick"]

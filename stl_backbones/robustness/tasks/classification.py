@@ -18,7 +18,7 @@ from stl_backbones.robustness.image_sets import Asked, ImageSet, find_image_sets
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.sources.base import device_of
 from stl_backbones.robustness.sources.classifier import VIEW_OPTIONS, Classifier, ViewOptions
-from stl_backbones.robustness.tasks.base import Samples, ScoredSet, Tally, Task
+from stl_backbones.robustness.tasks.base import Block, Samples, ScoredSet, Tally, Task
 from stl_backbones.robustness.tasks.registry import register_task
 
 
@@ -39,9 +39,9 @@ class ClassificationSet(ScoredSet):
         cut = image_set.cut
         self.cut = None if cut is None else torch.tensor(cut, device=self.device)
 
-    def score_block(self, block: range, versions: Tensor) -> dict[str, Tensor]:
+    def score_block(self, block: Block, versions: Tensor) -> dict[str, Tensor]:
         """One batch of the network."""
-        return classify(self._scores(versions), self.labels[block.start : block.stop])
+        return classify(self._scores(versions), self.labels[list(block)])
 
     def _scores(self, versions: Tensor) -> Tensor:
         scores = self.classifier.scores(versions, self.scoring, amp=self.options.amp)
@@ -58,7 +58,7 @@ class ClassificationSet(ScoredSet):
         del image, pixels
         return versions[0].cpu().numpy()
 
-    def collect(self, block: range, kept: dict[str, Tensor]) -> Samples:
+    def collect(self, block: Block, kept: dict[str, Tensor]) -> Samples:
         """Only now, so that an accelerator works on while the next batches are handed over."""
         samples = {name: values.cpu().numpy() for name, values in kept.items()}
         check_finite(samples["confidence"], [self.keys[index] for index in block])

@@ -58,7 +58,7 @@ from stl_backbones.robustness.sources.base import (
     device_of,
     innermost,
 )
-from stl_backbones.robustness.tasks.base import Samples, ScoredSet, Task
+from stl_backbones.robustness.tasks.base import Block, Samples, ScoredSet, Task
 
 
 class DenseTask(Task):
@@ -187,7 +187,7 @@ class DenseSet(ScoredSet):
             if label is not None and Path(label).is_file():
                 yield f"{key} label", Path(label)
 
-    def score_block(self, block: range, versions: Sequence[Any]) -> dict[str, Any]:
+    def score_block(self, block: Block, versions: Sequence[Any]) -> dict[str, Any]:
         """Predict the images, and join what is kept of each."""
         records = [
             self.record(image, sample)
@@ -195,7 +195,7 @@ class DenseSet(ScoredSet):
         ]
         return {name: _join([record[name] for record in records]) for name in records[0]}
 
-    def collect(self, block: range, kept: Mapping[str, Any]) -> Samples:
+    def collect(self, block: Block, kept: Mapping[str, Any]) -> Samples:
         """Fetch what was left on the model's device."""
         del block
         return {

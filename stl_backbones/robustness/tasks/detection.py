@@ -21,6 +21,7 @@ from stl_backbones.evaluation.detection import (
     MAX_DETECTIONS,
     DetectionMatcher,
 )
+from stl_backbones.robustness.tasks.base import Block
 from stl_backbones.robustness.tasks.dense import DenseSet, DenseTask
 from stl_backbones.robustness.tasks.kept_detections import DetectionScores
 from stl_backbones.robustness.tasks.registry import register_task
@@ -164,7 +165,7 @@ class DetectionSet(DetectionScores, DenseSet):
             if info.get("xml_path"):
                 yield f"{key} objects", Path(info["xml_path"])
 
-    def score_block(self, block: range, versions: Sequence[Any]) -> Any:
+    def score_block(self, block: Block, versions: Sequence[Any]) -> Any:
         """Predict the images, and have their records made."""
         predicted = zip(block, self._predict(versions), strict=True)
         return [self.record(image, sample) for image, sample in predicted]

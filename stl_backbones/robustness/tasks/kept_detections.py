@@ -23,7 +23,7 @@ from stl_backbones.results.detections import (
 )
 from stl_backbones.robustness.examined import Box, Boxes
 from stl_backbones.robustness.record_pool import RecordPool
-from stl_backbones.robustness.tasks.base import Samples, Scored, ScoredSet, Tally, Tick
+from stl_backbones.robustness.tasks.base import Block, Samples, Scored, ScoredSet, Tally, Tick
 
 
 class DetectionScores(ScoredSet):
@@ -40,7 +40,7 @@ class DetectionScores(ScoredSet):
     category_ids: tuple[int, ...]
     kinds: tuple[str, ...]
 
-    def score(self, blocks: Sequence[range], cells: Sequence[Cell], tick: Tick) -> Iterator[Scored]:
+    def score(self, blocks: Sequence[Block], cells: Sequence[Cell], tick: Tick) -> Iterator[Scored]:
         """As every task's, with processes that make records beside those that make versions."""
         make = RecordMaker(self.matcher, category_ids=self.category_ids, kinds=self.kinds)
         workers = self.workers if blocks and cells else 0
@@ -79,7 +79,7 @@ class DetectionScores(ScoredSet):
         arrived = to_host(instances)
         return self._pool.submit(lambda: (name, number, arrived()))
 
-    def collect(self, block: range, kept: Any) -> Samples:
+    def collect(self, block: Block, kept: Any) -> Samples:
         """Wait for the records, and join them."""
         del block
         return join_images([record.result() for record in kept])

@@ -21,7 +21,7 @@ from stl_backbones.records import CLEAN
 from stl_backbones.robustness.examined import LabelMaps
 from stl_backbones.robustness.pipeline import add_labels
 from stl_backbones.robustness.slide_crops import CROPS, predict_crops_together
-from stl_backbones.robustness.tasks.base import Samples
+from stl_backbones.robustness.tasks.base import Block, Samples
 from stl_backbones.robustness.tasks.dense import DenseSet, DenseTask
 from stl_backbones.robustness.tasks.kept_confusions import CALIBRATION, ConfusionScores
 from stl_backbones.robustness.tasks.registry import register_task
@@ -129,7 +129,7 @@ class SegmentationSet(ConfusionScores, DenseSet):
         palette = (self.data.dataset.metainfo or {}).get("palette") or ()
         return LabelMaps(found, truth, self.ignore_index, palette), samples
 
-    def collect(self, block: range, kept: Mapping[str, Any]) -> Samples:
+    def collect(self, block: Block, kept: Mapping[str, Any]) -> Samples:
         """``confusion_matrix`` ``(n, K, K)``."""
         arrays, matrices = super().collect(block, kept), []
         for image, counts in zip(block, arrays["confusion_matrix"], strict=True):

@@ -1,0 +1,1 @@
+"""Sweeps that stop when their question is answered; see `stl_backbones.sequential`."""
