@@ -94,14 +94,14 @@ def sweep(tmp_path, mini_data):
 def test_next_runs_as_printed(sweep, run_tool, own_catalog):
     """Of a clean score alone; then of a group, in the same folder; then of another protocol's."""
     command = sweep("--clean-only")
-    assert command.endswith("a sweep' --partial")
+    assert command.endswith("a sweep'")
     done = run_as_printed(command, run_tool)
-    assert "PARTIAL: test_resnet has 1 of 76 cells" in done.stdout
+    assert "(chosen: clean images alone)" in done.stdout
     assert run_as_printed(sweep("--corruptions", "noise", "--severities", "1"), run_tool)
     command = sweep("--protocol", "all", "--corruptions", "spatter", "fog")
-    assert command.endswith("--protocol all --partial")
+    assert command.endswith("--protocol all")
     done = run_as_printed(command, run_tool)
-    assert "| Mean measured, of 2 (fog, spatter) " in done.stdout
+    assert "(chosen: 5 of 19 corruptions, 13 of 95 cells)" in done.stdout
 
 
 def test_next_of_ones_own_protocol_names_its_module(sweep, run_tool, own_catalog, tmp_path):
