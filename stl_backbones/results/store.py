@@ -116,9 +116,15 @@ class CellStore:
         return decode_run(path)
 
     def write(self, result: CellResult) -> None:
-        """Store a finished cell; the file appears whole or not at all."""
+        """Store a finished cell; the file appears whole or not at all.
+
+        Its bytes do not depend on what other cells were asked for with it.
+        """
         self.path(result.cell).parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.path(result.cell), encode_cell(result))
+        own = dataclasses.replace(result.provenance, chosen=())
+        write_atomically(
+            self.path(result.cell), encode_cell(dataclasses.replace(result, provenance=own))
+        )
 
     def log_time(self, cell: Cell, seconds: float, *, resumed: bool) -> None:
         """Append the wall time of a cell to ``timing.csv``."""
