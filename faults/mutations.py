@@ -39,7 +39,8 @@ from stl_backbones.results import CellStore
 from stl_backbones.results.detections import detections_path
 from stl_backbones.results.run_record import encode_run
 
-FIELDS = tuple(entry.name for entry in dataclasses.fields(Provenance))
+# "sampling" is not in the record of a sweep of all images.
+FIELDS = tuple(one.name for one in dataclasses.fields(Provenance) if one.name != "sampling")
 # What cells of one folder may differ in: they are cells of several protocols, measured alike, of
 # data that may have moved.
 _UNION = (
@@ -189,7 +190,7 @@ def _truncated(sweep: Sweep) -> Iterator[Mutation]:
 def _of_another_run(sweep: Sweep) -> Iterator[Mutation]:
     """Whole cells of a sweep that differs in one field: checkpoint, engine, seed, limit, ..."""
     cell = sweep.cells[1]
-    for name in FIELDS:
+    for name in (*FIELDS, "sampling"):
         if name not in _UNION:
 
             def mix(folder: Path, name: str = name) -> None:

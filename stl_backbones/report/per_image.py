@@ -40,23 +40,23 @@ def write_images(path: Path, runs: Sequence[Run], protocol: Protocol, task: Task
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(header)
             for run in runs:
-                for image_set, folder, cell in _cells(run, protocol):
+                for image_set, store, cell in _cells(run, protocol):
                     first = (run.label, image_set, cell.corruption, cell.severity)
-                    for line in _lines(CellStore(folder), cell, task):
+                    for line in _lines(store, cell, task):
                         writer.writerow([as_field(value) for value in (*first, *line)])
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _cells(run: Run, protocol: Protocol) -> Iterator[tuple[str, Path, Cell]]:
+def _cells(run: Run, protocol: Protocol) -> Iterator[tuple[str, CellStore, Cell]]:
+    whole = CellStore(run.folder)
     for cell in protocol.cells():
         if cell in run.scores:
             is_drawn = stopped_mark(run.provenance) and not cell.is_clean
-            folder = CellStore(run.folder).stopped.folder if is_drawn else run.folder
-            yield MAIN_SET, folder, cell
+            yield MAIN_SET, whole.stopped if is_drawn else whole, cell
     for name, one in run.sets.items():
-        yield name, one.folder, CLEAN
+        yield name, CellStore(one.folder), CLEAN
 
 
 def _lines(store: CellStore, cell: Cell, task: TaskMetrics) -> Iterator[Sequence[object]]:

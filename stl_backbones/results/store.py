@@ -39,10 +39,11 @@ class CellStore:
 
     Args:
         folder: The sweep's folder; need not exist before the first write.
+        of_a_part: Whether its cells hold a part of the images; see `Provenance.sampling`.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path, *, of_a_part: bool = False) -> None:
+        self.folder, self._of_a_part = Path(folder), of_a_part
 
     def path(self, cell: Cell) -> Path:
         """The cell's file."""
@@ -51,7 +52,7 @@ class CellStore:
     @property
     def stopped(self) -> CellStore:
         """The cells of a part of the images; see `Provenance.sampling`."""
-        return CellStore(self.folder / "stopped")
+        return CellStore(self.folder / "stopped", of_a_part=True)
 
     @contextmanager
     def writing(self, provenance: Provenance) -> Iterator[None]:
@@ -148,6 +149,11 @@ class CellStore:
         if result.cell != cell:
             raise DamagedCellError(
                 f"'{path}' holds cell '{result.cell.name}', not '{cell.name}'; {REMEDY}"
+            )
+        if bool(result.provenance.sampling) != self._of_a_part:
+            raise DamagedCellError(
+                f"'{path}' lies in the wrong folder: cells of a sweep that stops early, and no "
+                f"others, are kept in its folder 'stopped'; {REMEDY}"
             )
         _check_images(path, result)
         return result
