@@ -39,7 +39,8 @@ from stl_backbones.results import CellStore
 from stl_backbones.results.detections import detections_path
 from stl_backbones.results.run_record import encode_run
 
-FIELDS = tuple(entry.name for entry in dataclasses.fields(Provenance))
+# "sampling" is not in the record of a sweep of all images.
+FIELDS = tuple(one.name for one in dataclasses.fields(Provenance) if one.name != "sampling")
 # What cells of one folder may differ in: they are cells of several protocols, measured alike, of
 # data that may have moved.
 _UNION = (

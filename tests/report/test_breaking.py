@@ -74,7 +74,7 @@ def test_table_and_file(classified):
     assert lines[0] == ("STL", "", "fog", "0.55", pytest.approx(2.5), None, None, 5)
     assert [one[1] for one in lines[1:]] == ["n01", "n02", "n03", "n04"]
     assert lines[3][4] == pytest.approx(2 + 0.05 / 0.2)
-    assert table.rows[0].values["0 class"] == "n03 2.2"
+    assert table.rows[0].values["0 class"] == "n03, n04: 2.2"
 
 
 def test_not_reached_is_a_result(classified, verdict_of):
