@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from stl_backbones.report.numbers.classes import (
     occurring,
     summarise_classes,
 )
-from stl_backbones.report.numbers.flows import flows
+from stl_backbones.report.numbers.flows import Flows
 from stl_backbones.report.numbers.format import cell_name, full_name, with_ties
 from stl_backbones.report.numbers.summary import cells_of
 from stl_backbones.report.read.runs import Run
@@ -168,8 +169,13 @@ def _map_rows(run: Run, protocol: Protocol, key: str) -> tuple[Row, ...]:
     )
 
 
-def flow_tables(findings: Findings) -> tuple[Table, ...]:
-    """The largest flows between classes under each corruption, one table per model that has any."""
+def flow_tables(findings: Findings, found: Sequence[Flows]) -> tuple[Table, ...]:
+    """The largest flows between classes under each corruption, one table per model that has any.
+
+    Args:
+        findings: The models.
+        found: The flows of each, see `flows`.
+    """
     counted = findings.task.counted
     columns = (
         Column("flow", "Flow", "The true class, and what it is taken for"),
@@ -178,15 +184,15 @@ def flow_tables(findings: Findings) -> tuple[Table, ...]:
         Column("clean", "Clean", "The same on clean images"),
     )
     tables = []
-    for run in findings.runs:
+    for run, by_corruption in zip(findings.runs, found, strict=True):
         names = [plain(name) for name in run.provenance.classes]
         rows = tuple(
             Row(full_name(corruption), {
                 "flow": f"{names[flow.truth]} -> {names[flow.prediction]}",
                 "cell": cell_name(flow.cell.name), "share": flow.share, "clean": flow.clean_share,
             })
-            for corruption, found in flows(run, findings.protocol, most=FLOWS_SHOWN).items()
-            for flow in found
+            for corruption, several in by_corruption.items()
+            for flow in several[:FLOWS_SHOWN]
         )  # fmt: skip
         title = f"Flows between classes: {run.label} (%)"
         if rows:
