@@ -50,7 +50,7 @@ def run(
     )
     if command is None:
         options, start = read_command(folder)
-        say(f"sweep of {told_again(options)}")
+        say(f"options of the sweep: {told_again(options)}")
         os.chdir(start)
     else:
         options = make_robustness_parser("").parse_intermixed_args(command)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +90,16 @@ def _check_code(args: argparse.Namespace, start: Path, folder: Path) -> None:
 
 
 def told_again(args: argparse.Namespace) -> str:
-    """The options in a line, to be read before they are followed."""
+    """The options as a command line, to be read before they are followed."""
     defaults = vars(make_robustness_parser("").parse_args([]))
     said = {name: value for name, value in vars(args).items() if value != defaults.get(name)}
-    return ", ".join(f"{name} {value}" for name, value in said.items())
+    words: list[str] = []
+    for name, value in said.items():
+        if name not in ("config", "checkpoint"):
+            words.append(f"--{name.replace('_', '-')}")
+        if value is not True:
+            words += [str(one) for one in (value if isinstance(value, list) else [value])]
+    return shlex.join(words)
 
 
 __all__ = ["COMMAND", "keep_command", "read_command", "told_again"]

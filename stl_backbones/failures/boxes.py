@@ -69,7 +69,7 @@ def draw_boxes(prediction: Boxes, pair: Pair) -> Drawn:
     clean, corrupted = pair.clean.image, pair.corrupted.image
     rows = [
         [panels.of("clean image", clean, []), panels.of("corrupted image", corrupted, []),
-         panels.of(f"truth: {len(truth)} objects", clean, objects)],
+         panels.of(f"truth: {_counted(len(truth), 'object', 'objects')}", clean, objects)],
         [panels.of(_title("clean", before), clean, _predicted(pair, before)),
          panels.of(_title("corrupted", after), corrupted, _predicted(pair, after)),
          panels.of("where they differ", corrupted, differing)],
@@ -153,7 +153,11 @@ def _overlaps(box: Box, others: _Matched) -> bool:
 
 def _title(what: str, matched: _Matched) -> str:
     more = f" ({matched.hidden} more, less sure)" if matched.hidden else ""
-    return f"prediction, {what}: {len(matched.shown)} boxes{more}"
+    return f"prediction, {what}: {_counted(len(matched.shown), 'box', 'boxes')}{more}"
+
+
+def _counted(number: int, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"
 
 
 def _name(pair: Pair, box: Box) -> str:

@@ -12,7 +12,7 @@ from stl_backbones.report.data import PROVENANCE, Line, measured_with
 from stl_backbones.report.numbers.aggregates import Findings
 from stl_backbones.report.numbers.breaking import Bound, Points, class_points, points_of
 from stl_backbones.report.numbers.classes import main_key, occurring
-from stl_backbones.report.numbers.flows import flows
+from stl_backbones.report.numbers.flows import Flows
 from stl_backbones.report.read.runs import Run
 from stl_backbones.report.read.text import plain
 from stl_backbones.report.sections import DataFile
@@ -64,14 +64,19 @@ def _ends(findings: Findings) -> dict[str, Sequence[str]]:
     return {run.label: measured_with(findings, run)[""] for run in findings.runs}
 
 
-def flow_file(findings: Findings) -> DataFile:
-    """One line per model, corruption and flow between two classes, the largest first."""
+def flow_file(findings: Findings, found: Sequence[Flows]) -> DataFile:
+    """One line per model, corruption and flow between two classes, the largest first.
+
+    Args:
+        findings: The models.
+        found: The flows of each, see `flows`.
+    """
 
     def lines() -> Iterator[Line]:
-        for run in findings.runs:
+        for run, by_corruption in zip(findings.runs, found, strict=True):
             names = [plain(name) for name in run.provenance.classes]
-            for found in flows(run, findings.protocol).values():
-                for flow in found:
+            for several in by_corruption.values():
+                for flow in several:
                     yield (run.label, flow.cell.corruption, flow.cell.severity, names[flow.truth],
                            names[flow.prediction], flow.share, flow.clean_share,
                            flow.count)  # fmt: skip

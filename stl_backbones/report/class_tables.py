@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from stl_backbones.corruptions.catalog import Protocol
-from stl_backbones.records import CLEAN, Cell
+from stl_backbones.records import CLEAN
 from stl_backbones.report.numbers.aggregates import Findings
 from stl_backbones.report.numbers.breaking import (
     NOT_REACHED,
@@ -25,8 +26,8 @@ from stl_backbones.report.numbers.classes import (
     occurring,
     summarise_classes,
 )
-from stl_backbones.report.numbers.flows import flows
-from stl_backbones.report.numbers.format import full_name, with_ties
+from stl_backbones.report.numbers.flows import Flows
+from stl_backbones.report.numbers.format import cell_name, full_name, with_ties
 from stl_backbones.report.numbers.summary import cells_of
 from stl_backbones.report.read.runs import Run
 from stl_backbones.report.read.text import plain
@@ -110,8 +111,8 @@ def _class_values(scores: ClassScore | None, protocol: Protocol) -> dict[str, Va
         where: dict[str, Value] = {"loss": "none", "under": ""}
     else:
         where = {"loss": loss, "under": with_ties(names, of=len(protocol.corruptions))}
-    cell_name = with_ties(cell.names, of=len(protocol.cells()) - 1)
-    return {**values, **where, "cell": cell.score, "in": cell_name}
+    found_in = with_ties([cell_name(name) for name in cell.names], of=len(protocol.cells()) - 1)
+    return {**values, **where, "cell": cell.score, "in": found_in}
 
 
 def class_map(findings: Findings) -> ClassMap | None:
@@ -146,7 +147,7 @@ def _map_rows(run: Run, protocol: Protocol, key: str) -> tuple[Row, ...]:
     corrupted = [cell for cell in protocol.cells() if not cell.is_clean]
     found = {cell: class_scores(run, key, cell) for cell in corrupted}
     known = {cell: one.values for cell, one in found.items() if one is not None}
-    cells, scores = list(known), np.array(list(known.values()))
+    cells, scores = [cell.name for cell in known], np.array(list(known.values()))
 
     def values(index: int) -> dict[str, Value]:
         row: dict[str, Value] = {
@@ -156,8 +157,9 @@ def _map_rows(run: Run, protocol: Protocol, key: str) -> tuple[Row, ...]:
         row |= {"worst": None, "worst_cell": "", "drop": None}
         row["frequency"] = float(truth[index] / truth.sum())
         if cells:
-            lowest = int(np.argmin(scores[:, index]))
-            row |= {"worst": float(scores[lowest, index]), "worst_cell": _in_words(cells[lowest])}
+            worst = float(scores[:, index].min())
+            lowest = [cell_name(cells[at]) for at in np.flatnonzero(scores[:, index] == worst)]
+            row |= {"worst": worst, "worst_cell": with_ties(lowest, of=len(corrupted))}
         if np.isfinite(drops[index]):
             row["drop"] = float(drops[index])
         return row
@@ -167,8 +169,13 @@ def _map_rows(run: Run, protocol: Protocol, key: str) -> tuple[Row, ...]:
     )
 
 
-def flow_tables(findings: Findings) -> tuple[Table, ...]:
-    """The largest flows between classes under each corruption, one table per model that has any."""
+def flow_tables(findings: Findings, found: Sequence[Flows]) -> tuple[Table, ...]:
+    """The largest flows between classes under each corruption, one table per model that has any.
+
+    Args:
+        findings: The models.
+        found: The flows of each, see `flows`.
+    """
     counted = findings.task.counted
     columns = (
         Column("flow", "Flow", "The true class, and what it is taken for"),
@@ -177,15 +184,15 @@ def flow_tables(findings: Findings) -> tuple[Table, ...]:
         Column("clean", "Clean", "The same on clean images"),
     )
     tables = []
-    for run in findings.runs:
+    for run, by_corruption in zip(findings.runs, found, strict=True):
         names = [plain(name) for name in run.provenance.classes]
         rows = tuple(
             Row(full_name(corruption), {
                 "flow": f"{names[flow.truth]} -> {names[flow.prediction]}",
-                "cell": _in_words(flow.cell), "share": flow.share, "clean": flow.clean_share,
+                "cell": cell_name(flow.cell.name), "share": flow.share, "clean": flow.clean_share,
             })
-            for corruption, found in flows(run, findings.protocol, most=FLOWS_SHOWN).items()
-            for flow in found
+            for corruption, several in by_corruption.items()
+            for flow in several[:FLOWS_SHOWN]
         )  # fmt: skip
         title = f"Flows between classes: {run.label} (%)"
         if rows:
@@ -237,10 +244,9 @@ def _first_broken(run: Run, points: Points | None) -> str | None:
     own = points.replicates[0, occurs]
     if not np.isfinite(own).any():
         return "none"
-    first = int(np.nanargmin(own))
-    ends = None if points.intervals is None else points.intervals[:, occurs[first]].tolist()
-    return f"{plain(run.provenance.classes[occurs[first]])} {in_words(float(own[first]), ends)}"
-
-
-def _in_words(cell: Cell) -> str:
-    return f"{full_name(cell.corruption)} {cell.severity}"
+    earliest = np.nanmin(own)
+    first = occurs[own == earliest]
+    names = [plain(run.provenance.classes[index]) for index in first]
+    only = points.intervals is not None and len(names) == 1
+    ends = points.intervals[:, first[0]].tolist() if only else None
+    return f"{with_ties(names, of=len(occurs))}: {in_words(float(earliest), ends)}"

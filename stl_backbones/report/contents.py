@@ -22,6 +22,7 @@ from stl_backbones.report.data import (
 )
 from stl_backbones.report.numbers.aggregates import Findings
 from stl_backbones.report.numbers.comparison import compare
+from stl_backbones.report.numbers.flows import flows
 from stl_backbones.report.numbers.overview import overview
 from stl_backbones.report.numbers.requirements import Verdict
 from stl_backbones.report.numbers.slices import SlicedColumn
@@ -164,10 +165,11 @@ def _details(findings: Findings, *, precision: int) -> Iterator[object]:
     if breaking is not None:
         yield Group("Breaking points", (breaking,))
         yield breaking_file(findings)
-    between = flow_tables(findings)
+    found = [flows(run, findings.protocol) for run in findings.runs]
+    between = flow_tables(findings, found)
     if between:
         yield Group("Confusion under corruption", between, folded=True)
-        yield flow_file(findings)
+        yield flow_file(findings, found)
     classes = class_table(findings)
     if classes is not None:
         hint = (

@@ -11,7 +11,13 @@ from stl_backbones.metrics import percentile_interval
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.report.numbers.aggregates import Aggregate, Aggregates, Findings
 from stl_backbones.report.numbers.classes import class_scores, main_key
-from stl_backbones.report.numbers.format import MISSING, full_name, quantity, with_ties
+from stl_backbones.report.numbers.format import (
+    MISSING,
+    cell_name,
+    full_name,
+    quantity,
+    with_ties,
+)
 from stl_backbones.report.numbers.keys import AVERAGE, Key, average_key, retention_key
 from stl_backbones.report.numbers.summary import corruption_scores, weakest
 from stl_backbones.report.read.runs import Run
@@ -60,7 +66,7 @@ def _weakest(run: Run, findings: Findings, precision: int) -> Iterator[Figure]:
     for name, worst, count in zip(("Weakest under", "Weakest cell"), found, counts, strict=True):
         text = MISSING
         if worst is not None:
-            names = [one if "-" in one else full_name(one) for one in worst.names]
+            names = [cell_name(one) for one in worst.names]
             score = quantity(worst.score, main.unit, precision)
             text = f"{with_ties(names, of=count)} ({score} {main.shown_unit})"
         yield Figure(name, text, kind="wide")
@@ -104,9 +110,12 @@ def _details(run: Run, findings: Findings) -> dict[tuple[str, str], CellDetail]:
         scores = class_scores(run, key, cell)
         values = [] if scores is None else scores.values.tolist()
         lowest = sorted((value, n) for n, value in enumerate(values) if not math.isnan(value))
-        classes = tuple((plain(names[n]), value) for value, n in lowest[:LOWEST_CLASSES])
+        classes = [(plain(names[n]), value) for value, n in lowest[:LOWEST_CLASSES]]
+        more = sum(value == classes[-1][1] for value, _ in lowest[LOWEST_CLASSES:])
+        if more:
+            classes[-1] = (f"{classes[-1][0]} and {more} more", classes[-1][1])
         place = (full_name(cell.corruption), str(cell.severity))
-        found[place] = CellDetail(cell.name, interval, classes)
+        found[place] = CellDetail(cell.name, interval, tuple(classes))
     return found
 
 

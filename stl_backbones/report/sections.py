@@ -19,7 +19,7 @@ from stl_backbones.report.read.metrics import CellMetric
 Value = float | str | None
 
 PAPER_PREFIX = "paper: "  # of published rows' names
-_FLAGS = ("PARTIAL", "LIMITED", "SKIPPED", "NOT OFFICIAL", "UNVERIFIED")
+_FLAGS = ("PARTIAL", "CHOSEN CELLS", "LIMITED", "SKIPPED", "NOT OFFICIAL", "UNVERIFIED")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from stl_backbones.report.class_data import breaking_file, flow_file
 from stl_backbones.report.class_tables import breaking_table, flow_tables
 from stl_backbones.report.numbers.aggregates import Findings
 from stl_backbones.report.numbers.breaking import Bound, parse_bound
+from stl_backbones.report.numbers.flows import flows
 from stl_backbones.report.numbers.requirements import judge, parse_requirement
 
 # Scores clean and at severities 1, 3 and 5 -> where they fall below 0.5.
@@ -74,7 +75,7 @@ def test_table_and_file(classified):
     assert lines[0] == ("STL", "", "fog", "0.55", pytest.approx(2.5), None, None, 5)
     assert [one[1] for one in lines[1:]] == ["n01", "n02", "n03", "n04"]
     assert lines[3][4] == pytest.approx(2 + 0.05 / 0.2)
-    assert table.rows[0].values["0 class"] == "n03 2.2"
+    assert table.rows[0].values["0 class"] == "n03, n04: 2.2"
 
 
 def test_not_reached_is_a_result(classified, verdict_of):
@@ -139,7 +140,8 @@ def test_flows(make_store, findings_of):
     folder = make_store(percent=lambda cell: 90 - 12 * cell.severity)
     findings = findings_of([folder])
     protocol = get_protocol("stl-cityscapes-c")
-    (table,) = flow_tables(findings)
+    found = [flows(findings.runs[0], protocol)]
+    (table,) = flow_tables(findings, found)
     fog = [row for row in table.rows if row.label == "Fog"]
     share, clean = (100 - 30) / (2 * 30 + 70), 10 / 190
     assert [row.values for row in fog] == [
@@ -147,13 +149,14 @@ def test_flows(make_store, findings_of):
          "clean": pytest.approx(clean)}
         for flow in ("road -> car", "car -> road")
     ]  # fmt: skip
-    lines = [one for one in flow_file(findings).rows if one[1] == "gaussian_noise"]
+    lines = [one for one in flow_file(findings, found).rows if one[1] == "gaussian_noise"]
     assert lines[0] == ("FAN", "gaussian_noise", 3, "road", "car", pytest.approx(46 / 154),
                         pytest.approx(clean), 46)  # fmt: skip
-    assert len(flow_file(findings).rows) == 2 * len(protocol.corruptions)
+    assert len(flow_file(findings, found).rows) == 2 * len(protocol.corruptions)
 
 
 def test_detection_has_no_flows_and_says_so(make_detected, tables_of, findings_of):
     folder = make_detected()
-    assert flow_tables(findings_of([folder])) == ()
+    findings = findings_of([folder])
+    assert flows(findings.runs[0], findings.protocol) == {}
     assert "no true class" in tables_of([folder])["Classes"].notes[-1]

@@ -79,5 +79,5 @@ def test_map_of_classes(make_classified, findings_of):
     # 14, 12, 10, 8 and 6 of 20 images are right: of class 0 images 0, 4, 8, 12 and 16.
     assert row.values["fog"] == pytest.approx((4 + 3 + 3 + 2 + 2) / 25)
     assert row.values["drop"] == pytest.approx(0.8 - 14 / 25)
-    assert (row.values["worst"], row.values["worst_cell"]) == (0.4, "Motion blur 4")
+    assert (row.values["worst"], row.values["worst_cell"]) == (0.4, "Motion blur 4 and 31 more")
     assert row.values["frequency"] == 0.25

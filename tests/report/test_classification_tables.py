@@ -153,7 +153,9 @@ def test_notes_and_limits_are_in_every_table_they_touch(make_classified):
     for remark in said:
         assert all(remark in block for block in blocks)
         assert made["table.tex"].count(rf"\textbf{{{remark}.}}") == 4
-        assert made["index.html"].count(remark) >= 10
+        assert remark in made["index.html"]
+    for flag in ("LIMITED", "PARTIAL", "NOTED"):
+        assert made["index.html"].count(f'<span class="flag">{flag}</span>') >= 10
     for file in ("table.csv", "cells.csv", "aggregates.csv", "classification.csv"):
         row = next(csv.DictReader(io.StringIO(made[file])))
         assert (row["num_images"], row["num_images_total"]) == ("20", "50000")

@@ -206,6 +206,8 @@ def _of_metric(run: Run, metric: CellMetric, findings: Findings) -> Iterator[Agg
 
     yield make(CLEAN_KEY, "clean", "Clean", "summary", partial(mean_over, scores, [CLEAN]))
     average = f"{wording.average}, mean of {len(protocol.corruptions)} ({protocol.name})"
+    if protocol.part_of:
+        average = f"{wording.average} ({len(protocol.corruptions)} corruptions)"
     if protocol.corruptions:
         yield make(average_key(protocol), _inline(wording.average), average, "summary",
                    mean_of(protocol.corruptions))  # fmt: skip

@@ -124,7 +124,7 @@ def _points(
 def in_words(value: float, interval: Sequence[float] | None = None) -> str:
     """For example ``'2.6 (2.1 to not reached)'``."""
     text = _severity(value)
-    if interval is None or np.isnan(value):
+    if interval is None or np.isnan([value, *interval]).any():
         return text
     low, high = map(_severity, interval)
     return text if low == high == text else f"{text} ({low} to {high})"

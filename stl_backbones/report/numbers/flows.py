@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from stl_backbones.corruptions.catalog import Protocol
 from stl_backbones.records import CLEAN, Cell
@@ -41,7 +40,10 @@ class Flow:
     clean_share: float
 
 
-def flows(run: Run, protocol: Protocol, *, most: int = MOST) -> dict[str, list[Flow]]:
+Flows = dict[str, list[Flow]]  # by corruption
+
+
+def flows(run: Run, protocol: Protocol) -> Flows:
     """The largest flows of each corruption: those whose share rises most above the clean one.
 
     A pair of classes is listed once, at the severity at which most is taken. Classes on fewer than
@@ -50,11 +52,10 @@ def flows(run: Run, protocol: Protocol, *, most: int = MOST) -> dict[str, list[F
     Args:
         run: A model.
         protocol: Whose corruptions.
-        most: How many of each, 20 at most.
 
     Returns:
-        Corruption -> flows, the largest rise first; empty where predictions have no true class, or
-        without clean images.
+        Corruption -> flows, 20 at most, the largest rise first; empty where predictions have no
+        true class, or without clean images.
     """
     clean = run.classes.get(CLEAN)
     if clean is None or clean.confusion is None:
@@ -64,22 +65,43 @@ def flows(run: Run, protocol: Protocol, *, most: int = MOST) -> dict[str, list[F
     return {
         name: found
         for name in protocol.corruptions
-        if (found := list(_of_corruption(run, cells_of(protocol, name), is_counted, before))[:most])
+        if (found := list(_of_corruption(run, cells_of(protocol, name), is_counted, before))[:MOST])
     }
 
 
-def _shares(record: ClassRecord, is_counted: npt.NDArray[np.bool_]) -> Any:
+@dataclass(frozen=True)
+class _Shares:
+    """Pairs of classes, as truth * number of classes + prediction, rising; and shares of the truth.
+
+    Attributes:
+        pairs: ``(P,)``.
+        shares: ``(P,)``.
+    """
+
+    pairs: npt.NDArray[np.int64]
+    shares: npt.NDArray[np.float64]
+
+    def of(self, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """The shares of other pairs; 0 for those that do not occur here."""
+        places = np.searchsorted(self.pairs, pairs)
+        found = np.append(self.pairs, -1)[places] == pairs
+        return np.where(found, np.append(self.shares, 0.0)[places], 0.0)
+
+
+def _shares(record: ClassRecord, is_counted: npt.NDArray[np.bool_]) -> _Shares:
     """Each row divided by its class's count, the diagonal and uncounted classes left out."""
-    pairs = sparse.coo_array(record.confusion)
-    rows, columns = pairs.coords
-    kept = (rows != columns) & is_counted[rows] & (pairs.data > 0)
+    matrix: Any = record.confusion
+    rows = np.repeat(np.arange(len(is_counted)), np.diff(matrix.indptr))
+    columns, counts = matrix.indices, matrix.data
+    kept = (rows != columns) & is_counted[rows] & (counts > 0)
     rows, columns = rows[kept], columns[kept]
-    shares = pairs.data[kept] / record.truth[rows]
-    return sparse.coo_array((shares, (rows, columns)), shape=pairs.shape).tocsr()
+    pairs = rows * len(is_counted) + columns
+    order = np.argsort(pairs)
+    return _Shares(pairs[order], (counts[kept] / record.truth[rows])[order])
 
 
 def _of_corruption(
-    run: Run, cells: list[Cell], is_counted: npt.NDArray[np.bool_], before: Any
+    run: Run, cells: list[Cell], is_counted: npt.NDArray[np.bool_], before: _Shares
 ) -> Iterator[Flow]:
     """Each pair once, the largest rise first."""
     found: list[tuple[float, Flow]] = []
@@ -88,16 +110,16 @@ def _of_corruption(
         if record is None or record.confusion is None:
             continue
         after = _shares(record, is_counted)
-        rise = (after - before).tocoo()
-        rows, columns = rise.coords
+        clean = before.of(after.pairs)
+        rise = after.shares - clean
         # A few of a cell are enough: no later one is among the largest.
-        for index in np.argsort(-rise.data, kind="stable")[:MOST]:
-            if rise.data[index] > 0:
-                pair = (int(rows[index]), int(columns[index]))
-                share = float(after[pair])
-                count = round(share * record.truth[pair[0]])
-                flow = Flow(cell, *pair, count, share, float(before[pair]))
-                found.append((float(rise.data[index]), flow))
+        for index in np.argsort(-rise, kind="stable")[:MOST].tolist():
+            if rise[index] > 0:
+                truth, prediction = divmod(int(after.pairs[index]), len(is_counted))
+                share = float(after.shares[index])
+                count = round(share * record.truth[truth])
+                flow = Flow(cell, truth, prediction, count, share, float(clean[index]))
+                found.append((float(rise[index]), flow))
     seen = set()
     for _, flow in sorted(found, key=lambda one: -one[0]):
         if (flow.truth, flow.prediction) not in seen:
@@ -105,4 +127,4 @@ def _of_corruption(
             yield flow
 
 
-__all__ = ["MOST", "Flow", "flows"]
+__all__ = ["MOST", "Flow", "Flows", "flows"]

@@ -58,6 +58,13 @@ def with_ties(names: Sequence[str], *, of: int) -> str:
     return ", ".join(names) if len(names) < 3 else f"{names[0]} and {len(names) - 1} more"
 
 
+def cell_name(name: str) -> str:
+    """A cell's or a corruption's name in words: ``'Motion blur 5'`` of ``'motion_blur-5'``."""
+    corruption, dash, severity = name.rpartition("-")
+    is_cell = dash and severity.isdecimal()
+    return f"{full_name(corruption)} {severity}" if is_cell else full_name(name)
+
+
 def full_name(name: str) -> str:
     """A corruption's or group's name in words, for example ``'Motion blur'``."""
     return name.replace("_", " ").capitalize().replace("Jpeg", "JPEG")

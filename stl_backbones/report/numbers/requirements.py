@@ -7,6 +7,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from stl_backbones.errors import InputError, UnknownNameError
 from stl_backbones.records import Cell
@@ -92,7 +93,7 @@ def judge(
             several = gate_aggregates(requirement.name, run, findings)
             ones = several or {"": find_number(requirement.name, run, found, findings)}
             own = {}
-            for name, one in ones.items():
+            for name, one in sorted(ones.items(), key=partial(_badness, requirement)):
                 if one.unit == "fraction" and requirement.bound > one.highest:
                     raise InputError(
                         f"--require takes fractions, 0.60 for 60 %; got '{requirement}', which no "
@@ -103,8 +104,16 @@ def judge(
     return tuple(verdicts)
 
 
+def _badness(requirement: Requirement, named: tuple[str, Aggregate]) -> float:
+    """What falls with a number's distance to the bound; least for what has no number."""
+    value = named[1].value
+    if value is None or math.isnan(value):
+        return -math.inf
+    return value if requirement.comparison.startswith(">") else -value
+
+
 def _joined(verdicts: Mapping[str, Verdict]) -> Verdict:
-    """One verdict on all classes: kept if each keeps it; those that do not are named."""
+    """One verdict on all classes: kept if each keeps it; the worst that do not are named."""
     first = next(iter(verdicts.values()))
     if len(verdicts) == 1:
         return first
@@ -159,7 +168,7 @@ def _verdict(requirement: Requirement, label: str, one: Aggregate, *, by_interva
     # NaN, where nothing was counted, compares as false: it fails.
     passed = OPERATORS[requirement.comparison](judged, requirement.bound)
     told = _number(value)
-    if interval is not None:
+    if interval is not None and not math.isnan(interval[0]) and set(interval) != {value}:
         told += f" (95 % interval {_number(interval[0])} to {_number(interval[1])})"
     if by_interval:
         told += f", judged by its {'lower' if lower else 'upper'} bound"

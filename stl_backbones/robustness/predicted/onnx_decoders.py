@@ -57,7 +57,9 @@ def find_decoder(name: str) -> Decoder:
         UnknownNameError: If there is none.
     """
     if name not in DECODERS:
-        raise unknown_name("decoder", name, DECODERS, more="; or give a function")
+        raise unknown_name(
+            "decoder", name, DECODERS, more="; or a function, on the command line FILE.py:FUNCTION"
+        )
     return DECODERS[name]
 
 

@@ -146,7 +146,8 @@
     const place = all(".shots").find((one) => one.dataset.cell === cell.dataset.cell);
     if (!place) return [];
     const block = make("div");
-    const link = make("a", `${all("figure", place).length} pictures of this cell`);
+    const count = all("figure", place).length;
+    const link = make("a", `${count} picture${count === 1 ? "" : "s"} of this cell`);
     const thumbs = make("div", "", "thumbs");
     place.id = place.id || `pictures-${all(".shots").indexOf(place)}`;
     link.href = `#${place.id}`;
