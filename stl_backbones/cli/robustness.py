@@ -105,6 +105,7 @@ def prepared(args: argparse.Namespace) -> tuple[Source | PredictedSource, Path, 
         until=args.until,
         alpha=args.alpha,
         order_seed=args.order_seed,
+        covariate=args.covariate,
         task_options={
             name: getattr(args, name)
             for name in TASK_OPTIONS
