@@ -124,7 +124,8 @@ def _add_stopping(parser: argparse.ArgumentParser) -> None:
     add("--order-seed", type=whole_from(0), metavar="N", help="another order of the images "
         "(default: 0); chosen after looking at results, it voids the guarantee")  # fmt: skip
     add("--covariate", choices=COVARIATES, help="confidence: a classifier's clean probability of "
-        "the true class, known of all images, narrows the intervals (default: none)")  # fmt: skip
+        "the true class, known of all images, narrows the intervals (default: confidence; other "
+        "tasks: none)")  # fmt: skip
 
 
 def _add_any_model(parser: argparse.ArgumentParser) -> None:

@@ -47,7 +47,7 @@ class SweepOptions:
         alpha: Chance of a wrong verdict, and that an interval leaves its number out; default 0.05.
         order_seed: Decides the order in which images are drawn; default 0.
         covariate: What is known of all images and narrows the intervals: ``'confidence'``, the
-            clean probability of the true class, or ``'none'``.
+            clean probability of the true class, which is a classifier's default, or ``'none'``.
         task_options: Options that the task alone has, by name, as given; see
             `stl_backbones.robustness.tasks.Task.options`.
     """

@@ -30,6 +30,7 @@ from stl_backbones.robustness.stopping.linear import Linear, check_metric, clean
 
 _GUESS = 0.5  # of clean scores, before they are known
 _BREAK = "it is where a curve crosses a bound, so it is no mean of one value per image"
+_NOT_HERE = ", break:CORRUPTION"  # of what requirements may name
 _NO_CLASS_MEAN = "it is no mean of one bounded value per image of the class"
 Floats = npt.NDArray[np.float64]
 
@@ -132,7 +133,10 @@ class Numbers:
     def _clean_score(self, metric: CellMetric) -> float:
         if self.clean is None:
             return _GUESS
-        return clean_score(metric, self.clean) if isinstance(metric, SumMetric) else float("nan")
+        is_there = not metric.sample or metric.sample in self.clean.samples
+        if not is_there or not isinstance(metric, SumMetric):
+            return float("nan")
+        return clean_score(metric, self.clean)
 
 
 @contextmanager
@@ -141,7 +145,8 @@ def _until_words() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        error.args = (str(error.args[0]).replace("--require", "--until"), *error.args[1:])
+        text = str(error.args[0]).replace("--require", "--until").replace(_NOT_HERE, "")
+        error.args = (text, *error.args[1:])
         raise
 
 

@@ -45,9 +45,7 @@ class Scores:
         found = {}
         for metric in self.metrics:
             by_cell = [
-                _checked_terms(
-                    metric, CellResult(cell, self.provenance, tuple(ids), samples[cell])
-                )
+                _checked_terms(metric, CellResult(cell, self.provenance, tuple(ids), samples[cell]))
                 for cell in self.cells
             ]
             found[metric.key] = np.stack(by_cell, axis=1)
