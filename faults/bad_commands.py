@@ -97,6 +97,8 @@ WRONG: Mapping[str, Wrong] = {
         "--until": (("average", "takes 'average >= 0.60'"), ("'clean +- 0'", "above 0"),
                     ("'average >= 60'", "lies in 0..1")),
         "--alpha": (("0.1", "--until stops a sweep, which is not given"), ("x", "got 'x'")),
+        "--covariate": (("confidence", "--until stops a sweep, which is not given"),
+                        ("nll", "invalid choice: 'nll'")),
         "--order-seed": (("1", "--until stops a sweep, which is not given"), ("-1", "got '-1'")),
         "--work-dir": _PLACE,
         "--cfg-options": _CHANGES,

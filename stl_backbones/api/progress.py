@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from stl_backbones.robustness.progress import OnProgress, SweepProgress
@@ -25,9 +25,16 @@ def show_progress(progress: bool | Callable[[Any], None]) -> Iterator[OnProgress
         return
     from tqdm.auto import tqdm  # timm's and huggingface_hub's own
 
-    with tqdm(total=0, unit="image") as bar:
+    with ExitStack() as held:
+        bar = held.enter_context(tqdm(total=0, unit="image"))
+        lines: list[Any] = []  # below the bar, one for each target of a sweep that may stop early
 
         def update(state: SweepProgress) -> None:
+            for text in state.targets[len(lines) :]:
+                own = tqdm(total=0, bar_format="{desc}", desc=text, leave=False)
+                lines.append(held.enter_context(own))
+            for line, text in zip(lines, state.targets, strict=False):
+                line.set_description_str(text)
             if bar.total != state.total or bar.desc != state.dataset:
                 bar.reset(state.total)
                 bar.set_description_str(state.dataset, refresh=False)

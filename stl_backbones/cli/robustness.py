@@ -63,12 +63,15 @@ def run(
 def dry_run(args: argparse.Namespace) -> str:
     """What a command line would take, one line per data set; nothing is written."""
     source, work_dir, options = prepared(args)
-    return "\n".join(
-        _describe_estimate(one)
-        for one in estimate_sweep(
-            source, work_dir=work_dir, options=options, launcher=args.launcher
+    found = estimate_sweep(source, work_dir=work_dir, options=options, launcher=args.launcher)
+    lines = [_describe_estimate(one) for one in found]
+    if options.until:
+        lines.append(
+            "these are the figures of all images, the most that it takes: with --until it scores "
+            "the clean images, then others in random order, and stops once "
+            f"{' and '.join(repr(text) for text in options.until)} is settled"
         )
-    )
+    return "\n".join(lines)
 
 
 def _describe_estimate(one: SweepEstimate) -> str:
@@ -105,6 +108,7 @@ def prepared(args: argparse.Namespace) -> tuple[Source | PredictedSource, Path, 
         until=args.until,
         alpha=args.alpha,
         order_seed=args.order_seed,
+        covariate=args.covariate,
         task_options={
             name: getattr(args, name)
             for name in TASK_OPTIONS

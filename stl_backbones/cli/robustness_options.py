@@ -21,6 +21,7 @@ from stl_backbones.records import CHANNEL_ORDERS
 # Spelled out, so that --help needs neither torch nor timm; a test holds them to the originals.
 SCORINGS = ("cls", "cls_plus_max_token")
 RESIZE_RULES = ("model", "imagenet-c", "imagenet-c-resized")
+COVARIATES = ("none", "confidence")
 MAX_WORKERS = 1024  # processes that no machine is short of
 MAX_SIDE = 16384  # pixels
 
@@ -122,6 +123,9 @@ def _add_stopping(parser: argparse.ArgumentParser) -> None:
         "leaves its number out (default: 0.05)")  # fmt: skip
     add("--order-seed", type=whole_from(0), metavar="N", help="another order of the images "
         "(default: 0); chosen after looking at results, it voids the guarantee")  # fmt: skip
+    add("--covariate", choices=COVARIATES, help="confidence: a classifier's clean probability of "
+        "the true class, known of all images, narrows the intervals (default: confidence; other "
+        "tasks: none)")  # fmt: skip
 
 
 def _add_any_model(parser: argparse.ArgumentParser) -> None:

@@ -46,6 +46,8 @@ class SweepOptions:
             points, ``'average > SWEEP_DIR'``; none: score all images. docs/sequential.md.
         alpha: Chance of a wrong verdict, and that an interval leaves its number out; default 0.05.
         order_seed: Decides the order in which images are drawn; default 0.
+        covariate: What is known of all images and narrows the intervals: ``'confidence'``, the
+            clean probability of the true class, which is a classifier's default, or ``'none'``.
         task_options: Options that the task alone has, by name, as given; see
             `stl_backbones.robustness.tasks.Task.options`.
     """
@@ -68,6 +70,7 @@ class SweepOptions:
     until: Sequence[str] = ()
     alpha: float | None = None
     order_seed: int | None = None
+    covariate: str | None = None
     task_options: Mapping[str, Any] = field(default_factory=dict)
 
     def resolved(self, *, protocol: str, batch_size: int) -> SweepOptions:

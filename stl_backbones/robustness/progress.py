@@ -31,7 +31,8 @@ class SweepProgress:
         clean: The score on this run's clean images so far; NaN if there are none.
         corrupted: Mean of the same over the corrupted cells; NaN without such.
         is_share: Whether the scores are fractions.
-        remaining: Estimated seconds to the end of this data set.
+        remaining: Estimated seconds to the end of this data set, or to the image at which the last
+            target is expected to be settled.
         targets: Of a sweep that may stop early, a line for each target: the estimate, its
             interval, how much of the evidence is there, and how many images are expected.
     """
@@ -64,6 +65,7 @@ class Reporter:
         self.before = self.total - sum(len(block) for block in left)
         self.done = self.versions = 0
         self.targets: tuple[str, ...] = ()
+        self.expected = self.total  # images that will be scored
         self.tallies: dict[Cell, Tally] = {}
         self.start = self.reported = time.monotonic()
         if report is not None and (not cells or self.before):
@@ -75,7 +77,7 @@ class Reporter:
         now = time.monotonic()
         if self.report is not None and now - self.reported > _SILENCE:
             self.reported = now
-            left = len(self.cells) * (self.total - self.before) - self.versions
+            left = len(self.cells) * (self.expected - self.before) - self.versions
             rate = (now - self.start) / self.versions
             self.report(
                 self._progress(self.before + self.done, self._scores(), rate * max(left, 0))
@@ -93,7 +95,7 @@ class Reporter:
         self.versions, self.reported = self.done * len(self.cells), time.monotonic()
         rate = (self.reported - self.start) / self.done
         done = self.before + self.done
-        self.report(self._progress(done, self._scores(), rate * (self.total - done)))
+        self.report(self._progress(done, self._scores(), rate * max(self.expected - done, 0)))
 
     def _scores(self) -> dict[Cell, float]:
         return {c: self.scored.score_of(tally, self.done) for c, tally in self.tallies.items()}

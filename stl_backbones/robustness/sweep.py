@@ -16,6 +16,7 @@ from stl_backbones.robustness.progress import OnProgress
 from stl_backbones.robustness.runner import run_blocks
 from stl_backbones.robustness.sources import Source
 from stl_backbones.robustness.stopping.judge import Outcome
+from stl_backbones.robustness.stopping.plan import check_targets
 from stl_backbones.robustness.stopping.run import begun_sampling, run_until
 from stl_backbones.robustness.stopping.targets import check_stopping
 from stl_backbones.robustness.tasks import ScoredSet, get_task
@@ -89,11 +90,12 @@ def estimate_sweep(
         UnknownNameError: If model, protocol or corruption are unknown.
         MissingFileError: If something named is missing.
     """
-    place = Path(work_dir)
-    return [
-        estimate_set(scored, place / scored.place, ranks)
-        for scored, ranks in open_sets(source, options, launcher)
-    ]
+    place, found = Path(work_dir), []
+    for scored, ranks in open_sets(source, options, launcher):
+        if options.until and set(scored.cells) != {CLEAN}:
+            ranks.on_main(partial(check_targets, scored))
+        found.append(estimate_set(scored, place / scored.place, ranks))
+    return found
 
 
 def open_sets(

@@ -1,15 +1,24 @@
 """Sweeps that stop early: verdicts, resuming, marks, and what is refused."""
 
 import json
+import threading
 
 import numpy as np
 import pytest
 
 import stl_backbones as stl
+from stl_backbones.engine.distributed import Ranks
 from stl_backbones.errors import InputError
+from stl_backbones.metrics import mean_of_terms
 from stl_backbones.records import CLEAN, Cell
+from stl_backbones.report.read.metrics import SumMetric
 from stl_backbones.report.write import make_report
 from stl_backbones.results import CellStore
+from stl_backbones.robustness.stopping.linear import Linear
+from stl_backbones.robustness.stopping.questions import Part, Question
+from stl_backbones.robustness.stopping.scores import Scores
+from stl_backbones.robustness.stopping.targets import Target
+from stl_backbones.sequential import BoundedMean, log_evidence
 
 IMAGES = 300
 CHOSEN = {"corruptions": ["contrast", "brightness"], "severities": [1, 3], "mode": "fast",
@@ -186,6 +195,91 @@ def test_better_than_a_finished_model(sweep, full, tmp_path):
     assert outcome.targets[0].low <= truth <= outcome.targets[0].high
 
 
+class Threads(Ranks):
+    """The processes of a job, as threads."""
+
+    size, barrier, slots = 3, threading.Barrier(3, timeout=120), [None] * 3
+
+    def __init__(self):
+        self.rank = int(threading.current_thread().name)
+
+    def on_main(self, make):
+        found = self.gather(make() if self.is_main else None)
+        return found[0]
+
+    def gather(self, mine):
+        self.slots[self.rank] = mine
+        self.barrier.wait()
+        found = list(self.slots)
+        self.barrier.wait()
+        return found
+
+
+def test_other_ranks_give_the_same_verdict_at_most_a_turn_later(
+    sweep, stopped, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("stl_backbones.robustness.sweep.Ranks", Threads)
+    found = {}
+
+    def work(rank):
+        found[rank] = sweep(tmp_path / "x", until=[GATE], batch_size=4).outcome
+
+    threads = [threading.Thread(target=work, args=(rank,), name=str(rank)) for rank in range(3)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    alone = stopped[1]
+    assert found[0] == found[1] == found[2]
+    assert (found[0].verdict, found[0].images) == (alone.verdict, alone.images)
+    assert alone.images <= found[0].scored < alone.images + 3 * 4
+
+
+def test_chosen_cells_have_a_mean(sweep, full, tmp_path):
+    outcome = sweep(tmp_path / "x", until=["chosen >= 0.6", "chosen +- 9"]).outcome
+    assert outcome.verdict == "PASS"
+    truth = np.mean([accuracy(full, cell) for cell in CellStore(full).cells() if cell != CLEAN])
+    assert all(one.low <= truth <= one.high for one in outcome.targets)
+
+
+def test_a_class_is_judged_by_its_own_images(sweep, full, tmp_path):
+    result = CellStore(full).read(Cell("contrast", 1))
+    label, prediction = (result.samples[name] for name in ("label", "prediction"))
+    truth = float((prediction[label == 1] == 1).mean())
+    outcome = sweep(tmp_path / "x", until=["class:b:contrast/1 >= 0.55"]).outcome
+    assert outcome.verdict == "PASS"
+    assert outcome.images < IMAGES
+    (state,) = outcome.targets
+    assert state.low <= truth <= state.high
+    drawn = CellStore(tmp_path / "x").stopped.read(Cell("contrast", 1)).samples
+    own = drawn["label"] == 1
+    assert state.estimate == pytest.approx((drawn["prediction"][own] == 1).mean(), abs=0.1)
+
+
+def test_all_images_of_a_class_settle_it():
+    metric = SumMetric("m", "M", "", terms=lambda _: None, score_sums=mean_of_terms)
+    hits = np.array([1.0, 0, 0, 1, 0])
+    scores = Scores([metric], [Cell("fog", 1)], None, terms={"m": hits[:, None, None]})
+    counted = np.array([True, False, True, False, False, False])
+    asked = Target("gate", "m", ">=", 0.5)
+    part = Part(Linear(metric, 0.0, np.ones(1)), scores)
+    kept, broken = Question(asked, [part], 6, 1, 0.05, counted).evidence(5)
+    assert kept[0] == kept[1] == log_evidence([1.0], 0.5, BoundedMean(2))[0]
+    assert list(kept[2:]) == [np.inf] * 3
+    assert broken[2] == -np.inf
+
+
+def test_the_clean_confidence_narrows_and_is_fixed(sweep, full, tmp_path):
+    place, until = tmp_path / "x", ["contrast/1 +- 9"]
+    outcome = sweep(place, until=until, covariate="confidence").outcome
+    assert outcome.verdict == "REACHED"
+    (state,) = outcome.targets
+    assert state.low <= accuracy(full, Cell("contrast", 1)) <= state.high
+    assert CellStore(place).provenance().sampling["covariate"] == "confidence"
+    with pytest.raises(InputError, match="other covariate"):
+        sweep(place, until=until, covariate="none")
+
+
 def test_marked_in_every_table_and_refused_beside_others(stopped, full, tmp_path):
     folder, outcome = stopped
     mark = f"STOPPED {outcome.scored}/{IMAGES}"
@@ -215,7 +309,12 @@ def test_marked_in_every_table_and_refused_beside_others(stopped, full, tmp_path
         (["contrast/1 +- 0"], "a precision in points, above 0"),
         (["contrast/1"], "until takes 'average >= 0.60'"),
         (["nosuch >= 0.5"], "until knows no 'nosuch'"),
-        (["average >= 0.5"], "not swept: gaussian_noise-1"),
+        (["average >= 0.5"], "knows no 'average' under protocol 'imagenet-c (chosen: 2 of 15"),
+        (["fog/5 >= 0.5"], "not swept: fog-5"),
+        (["break:contrast >= 3"], "where a curve crosses a bound, so it is no mean"),
+        (["class:*:contrast >= 0.5"], "expected the name of one class"),
+        (["class:c:contrast >= 0.5"], "unknown class 'c'; expected one of *, a, b"),
+        (["class:a:fog/5 >= 0.5"], "unknown place 'fog/5'"),
         (["ece:contrast <= 0.1"], "its bins are of all images"),
         (["nll:contrast <= 0.1"], "has no bound"),
         (["contrast/1 > /nosuch"], "the folder of a finished sweep, got '/nosuch'"),
@@ -234,6 +333,8 @@ def test_what_cannot_be_decided_is_refused(sweep, tmp_path, until, says):
         ({"until": [GATE], "corruptions": []}, "only the clean one is asked for"),
         ({"until": [GATE], "alpha": 0.5}, "above 0 and at most 0.2, got 0.5"),
         ({"alpha": 0.1}, "alpha says how until stops"),
+        ({"covariate": "confidence"}, "covariate says how until stops"),
+        ({"until": [GATE], "covariate": "difficulty"}, "must be one of none, confidence, got"),
         ({"until": GATE}, "a list of texts"),
     ],
 )
@@ -256,23 +357,70 @@ def test_one_image_a_begun_folder_and_another_baseline(data, full, tmp_path):
         stl.evaluate(Model(), data[:50], work_dir=tmp_path / "d", **chosen)
 
 
-def test_miou_is_decided_asymptotically_and_never_below_a_hundred(tmp_path):
-    colours = np.array([[40, 60, 200], [60, 180, 60]])
+STREETS = np.array([[40, 60, 200], [60, 180, 60]])
+SEGMENTED = {**CHOSEN, "batch_size": 4, "version": "1", "protocol": "all"}
+
+
+def streets():
+    """Label maps of two classes; nothing counts in every 30th."""
     rng, data = np.random.default_rng(0), []
     for index in range(180):
         label = np.zeros((32, 32), np.uint8)
         label[4 + index % 9 : 20 + index % 9] = 1
         noise = rng.integers(-6, 7, (32, 32, 1))
-        data.append(((colours[label] + noise).astype(np.uint8), label))
+        image = (STREETS[label] + noise).astype(np.uint8)
+        data.append((image, label if index % 30 else np.full_like(label, 255)))
+    return data
+
+
+def by_colour(images):
+    """Right, but for the first rows of some images."""
+    found = [np.abs(one[:, :, None].astype(int) - STREETS).sum(-1).argmin(-1) for one in images]
+    for image, labels in zip(images, found, strict=True):
+        labels[: int(image.sum()) % 4] = 1
+    return found
+
+
+def test_means_of_one_value_per_street_are_exact(tmp_path):
+    place = tmp_path / "x"
+    gates = ["image_miou:brightness/1 >= 0.7", "image_accuracy:brightness/1 +- 8"]
+    outcome = stl.evaluate(by_colour, streets(), work_dir=place, until=gates, **SEGMENTED).outcome
+    assert outcome.verdict == "PASS"
+    assert "asymptotically" not in outcome.headline
+    assert outcome.images < 100
+    stl.evaluate(by_colour, streets(), work_dir=place, **SEGMENTED)
+    counts = CellStore(place).read(Cell("brightness", 1)).samples["confusion_matrix"].astype(float)
+    counts = counts[counts.sum(axis=(1, 2)) > 0]
+    hit = np.stack([counts[:, one, one] for one in (0, 1)], axis=1)
+    union = counts.sum(axis=1) + counts.sum(axis=2) - hit
+    truths = (hit / union).mean(), (hit.sum(axis=1) / counts.sum(axis=(1, 2))).mean()
+    for state, truth in zip(outcome.targets, truths, strict=True):
+        assert state.low <= truth <= state.high
+    whole = stl.evaluate(by_colour, streets(), work_dir=place, until=gates, **SEGMENTED).outcome
+    assert [one.estimate for one in whole.targets] == pytest.approx(truths)
+
+
+def test_scores_of_rankings_and_ious_of_a_class_are_refused(tmp_path):
+    image, box = np.full((32, 32, 3), 90, np.uint8), np.array([[4.0, 4, 20, 20]])
+    data = [(image, {"boxes": box, "labels": np.array([0])}) for _ in range(3)]
 
     def model(images):
-        """By colour, but for the first rows of some images."""
-        found = [np.abs(one[:, :, None].astype(int) - colours).sum(-1).argmin(-1) for one in images]
-        for image, labels in zip(images, found, strict=True):
-            labels[: int(image.sum()) % 4] = 1
-        return found
+        return [stl.Detections(box, np.ones(1), np.zeros(1, int)) for _ in images]
 
-    chosen = {**CHOSEN, "batch_size": 4, "version": "1", "protocol": "all"}
+    asked = {**CHOSEN, "classes": ["a"], "version": "1", "work_dir": tmp_path / "x"}
+    for name in ("contrast/1", "box_ap50:contrast/1", "class:a:contrast/1"):
+        with pytest.raises(InputError, match="decided early: it is"):
+            stl.evaluate(model, data, until=[f"{name} >= 0.5"], **asked)
+    with pytest.raises(InputError, match="IoU of a class cannot be decided early: it is no mean"):
+        stl.evaluate(by_colour, streets(), until=["class:a:contrast/1 >= 0.5"],
+                     **SEGMENTED, work_dir=tmp_path / "y")  # fmt: skip
+    with pytest.raises(InputError, match="a segmentation model gives none"):
+        stl.evaluate(by_colour, streets(), until=["contrast/1 >= 0.5"], covariate="confidence",
+                     **SEGMENTED, work_dir=tmp_path / "z")  # fmt: skip
+
+
+def test_miou_is_decided_asymptotically_and_never_below_a_hundred(tmp_path):
+    data, model, chosen = streets(), by_colour, SEGMENTED
     gate = ["brightness/1 >= 0.5", "brightness/1 +- 3"]
     outcome = stl.evaluate(model, data, work_dir=tmp_path / "x", until=gate, **chosen).outcome
     assert outcome.verdict == "PASS"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -34,6 +35,32 @@ _FORM = re.compile(r"(?:(?!class:|break:)(\w+):)?(?:class:(.+?):)?(break:)?([\w.
 _SEVERITY = "severity"
 
 
+@dataclass(frozen=True)
+class ClassName:
+    """The parts of a name of classes or breaking points.
+
+    Attributes:
+        metric: Key of the score, empty for the task's own.
+        class_name: The class, `EVERY`, or empty.
+        breaks: Whether it is a breaking point.
+        place: Corruption, group, cell, ``'average'``, ...
+    """
+
+    metric: str
+    class_name: str
+    breaks: bool
+    place: str
+
+
+def split_class_name(name: str) -> ClassName | None:
+    """Read ``METRIC:class:NAME:PLACE`` and its kin; ``None`` for other names."""
+    match = _FORM.fullmatch(name)
+    if match is None or not (match[2] or match[3]):
+        return None
+    metric, class_name, breaks, place = match.groups()
+    return ClassName(metric or "", class_name or "", bool(breaks), place)
+
+
 def gate_aggregates(name: str, run: Run, findings: Findings) -> dict[str, Aggregate] | None:
     """The numbers that a name of classes or breaking points means.
 
@@ -44,12 +71,12 @@ def gate_aggregates(name: str, run: Run, findings: Findings) -> dict[str, Aggreg
         KeyError: If a metric, class, corruption or place is unknown.
         ValueError: If breaking points need a bound, or the model has no scores by class.
     """
-    match = _FORM.fullmatch(name)
-    if match is None or not (match[2] or match[3]):
+    parts = split_class_name(name)
+    if parts is None:
         return None
-    key, class_name, breaks, place = match.groups()
-    if breaks:
-        return _breaking(name, key, class_name, place, run, findings)
+    key, class_name, place = parts.metric or None, parts.class_name, parts.place
+    if parts.breaks:
+        return _breaking(name, key, class_name or None, place, run, findings)
     known = findings.task.class_scores
     chosen = _class_key(name, key, findings)
     title = known[chosen]
@@ -189,4 +216,4 @@ def _ends(
     return make
 
 
-__all__ = ["EVERY", "gate_aggregates"]
+__all__ = ["EVERY", "ClassName", "gate_aggregates", "split_class_name"]

@@ -178,6 +178,11 @@ class TaskMetrics:
         resamples: How many a report makes when none are asked for.
         image_samples: Samples of one number an image, which the file of images shows as they are.
         properties: Name -> what cuts the data set into slices by that property of its images.
+        class_means: Key of a score by class -> key of the number that it is the mean of, over the
+            images whose first sample of ``truth`` is the class.
+        image_means: Means of one number in 0..1 an image, NaN for images without any, that only
+            sweeps that may stop early are asked for.
+        confidence: Clean cell -> ``(images,)`` probability of the true class.
     """
 
     name: str
@@ -193,6 +198,9 @@ class TaskMetrics:
     resamples: int = DEFAULT_RESAMPLES
     image_samples: tuple[str, ...] = ()
     properties: Mapping[str, ImageProperty] = field(default_factory=dict)
+    class_means: Mapping[str, str] = field(default_factory=dict)
+    image_means: tuple[SumMetric, ...] = ()
+    confidence: Callable[[CellResult], npt.NDArray[np.float64]] | None = None
 
     @property
     def main(self) -> CellMetric:

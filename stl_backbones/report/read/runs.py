@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -110,7 +110,7 @@ def read_runs(
     _check_comparable({**dict(zip(folders, provenances, strict=True)), **swept}, ("task",))
     _check_comparable(swept, SHARED_FIELDS)
     task = find_task(provenances[0].task)
-    chosen = _chosen_part(_choose_protocol(swept, protocol), swept)
+    chosen = chosen_part(_choose_protocol(swept, protocol), swept.values())
     _check_versions(swept, chosen)
     draws = draws or Draws(resamples=0)
     runs = tuple(
@@ -221,9 +221,9 @@ def _choose_protocol(provenances: Mapping[Path, Provenance], name: str | None) -
     return get_protocol(found[first])
 
 
-def _chosen_part(protocol: Protocol, provenances: Mapping[Path, Provenance]) -> Protocol:
+def chosen_part(protocol: Protocol, records: Iterable[Provenance]) -> Protocol:
     """The cells that all sweeps were asked for, if they are the same choice of the protocol's."""
-    choices = {record.chosen for record in provenances.values()}
+    choices = {record.chosen for record in records}
     if len(choices) != 1 or choices == {()}:
         return protocol
     names = set(choices.pop())

@@ -17,6 +17,7 @@ from stl_backbones.metrics import (
     class_iou_of_terms,
     iou_terms,
     mean_iou_of_terms,
+    mean_of_terms,
     weighted_sums,
 )
 from stl_backbones.records import CellResult
@@ -65,6 +66,17 @@ def _class_share(result: CellResult, name: str) -> tuple[Sequence[str], Sequence
     """Slices by the share of an image's counted pixels that are of a class."""
     pixels = _confusions(result).sum(axis=2)
     return share_slices(result, name, pixels)
+
+
+def _image_iou(result: CellResult) -> npt.NDArray[np.floating]:
+    return mean_iou_of_terms(iou_terms(_confusions(result)))[:, None]
+
+
+def _image_accuracy(result: CellResult) -> npt.NDArray[np.floating]:
+    confusions = _confusions(result)
+    right = np.trace(confusions, axis1=1, axis2=2).astype(np.float64)
+    pixels = confusions.sum(axis=(1, 2))
+    return np.divide(right, pixels, out=np.full(len(right), np.nan), where=pixels > 0)[:, None]
 
 
 class _Segmentation(Task):
@@ -127,6 +139,13 @@ SEGMENTATION = register_task(
             ),
         ),
         class_scores={"iou": "IoU"},
+        image_means=(
+            SumMetric("image_miou", "Image-wise mIoU", "mean over images of each one's own mIoU",
+                      terms=_image_iou, score_sums=mean_of_terms, has_retention=True),
+            SumMetric("image_accuracy", "Image-wise pixel accuracy",
+                      "mean over images of each one's share of right pixels",
+                      terms=_image_accuracy, score_sums=mean_of_terms, has_retention=True),
+        ),
         counted="pixels",
         properties={"class-share": _class_share},
         paper_protocols=("stl-cityscapes-c",),

@@ -85,9 +85,11 @@ class Outcome:
 
 def describe_state(state: TargetState) -> str:
     """A line: the target, the estimate, its interval, and how far it is."""
+    what = f"of the evidence for {state.leaning}" if state.leaning else "of the precision"
+    if math.isnan(state.estimate):
+        return f"{state.text}: no image of it yet, {min(state.share, 1):.0%} {what}"
     ends = f"{100 * state.low:.2f} .. {100 * state.high:.2f}"
     known = f" ({ends})" if math.isfinite(state.low) else " (no interval yet)"
-    what = f"of the evidence for {state.leaning}" if state.leaning else "of the precision"
     return f"{state.text}: {100 * state.estimate:.2f} %{known}, {min(state.share, 1):.0%} {what}"
 
 

@@ -8,18 +8,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from stl_backbones.errors import InputError, MissingFileError
 from stl_backbones.records import CLEAN, Cell, CellResult
-from stl_backbones.report.read.metrics import SumMetric, TaskMetrics, find_task
+from stl_backbones.report.read.metrics import TaskMetrics, find_task
 from stl_backbones.report.read.runs import SHARED_FIELDS
 from stl_backbones.results import CellStore
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.stopping.judge import Judge, Outcome
-from stl_backbones.robustness.stopping.linear import Linear, find_linear
+from stl_backbones.robustness.stopping.linear import Linear
+from stl_backbones.robustness.stopping.numbers import Numbers
 from stl_backbones.robustness.stopping.questions import Part, Question
-from stl_backbones.robustness.stopping.scores import Scores, clean_scores, read_scores
-from stl_backbones.robustness.stopping.targets import DEFAULT_ALPHA, Target, parse_targets
+from stl_backbones.robustness.stopping.scores import Scores, clean_terms, read_scores
+from stl_backbones.robustness.stopping.targets import (
+    CONFIDENCE,
+    DEFAULT_ALPHA,
+    DEFAULT_COVARIATE,
+    NO_COVARIATE,
+    Target,
+    parse_targets,
+)
 from stl_backbones.robustness.tasks.base import ScoredSet
 from stl_backbones.sequential import METHOD, order_digest, visit_order
 
@@ -74,13 +83,31 @@ def check_targets(scored: ScoredSet) -> None:
         UnknownNameError: If a name is unknown.
         MissingFileError: If a baseline is missing.
     """
-    task, cells = find_task(scored.provenance.task), corrupted(scored.cells)
-    guess = dict.fromkeys((metric.key for metric in task.cells), 0.5)  # until it is scored
+    task = find_task(scored.provenance.task)
+    numbers = _numbers(scored, None)
+    check_covariate(task, scored.options)
     for target in parse_targets(scored.options.until):
-        linear = find_linear(target.name, task, scored.provenance, cells, guess)
-        _check_bound(target, linear)
+        _check_bound(target, numbers.find(target.name))
         if target.kind == "better":
-            _check_baseline(scored, target, cells)
+            _check_baseline(scored, target, corrupted(scored.cells))
+
+
+def _numbers(scored: ScoredSet, clean: CellResult | None) -> Numbers:
+    task, cells = find_task(scored.provenance.task), corrupted(scored.cells)
+    return Numbers(task, scored.provenance, cells, clean)
+
+
+def check_covariate(task: TaskMetrics, options: SweepOptions) -> None:
+    """Refuse a covariate that the task does not have.
+
+    Raises:
+        InputError: If it has none.
+    """
+    if options.covariate == CONFIDENCE and task.confidence is None:
+        raise InputError(
+            f"--covariate {CONFIDENCE} is a classifier's clean probability of the true class, and "
+            f"a {task.name} model gives none: expected none"
+        )
 
 
 def _check_bound(target: Target, linear: Linear) -> None:
@@ -128,41 +155,80 @@ def _check_baseline(scored: ScoredSet, target: Target, cells: Sequence[Cell]) ->
 
 
 def make_judge(scored: ScoredSet, clean: CellResult, order: Order) -> Judge:
-    """Resolve all targets, once the clean images are scored."""
-    task, cells = find_task(scored.provenance.task), corrupted(scored.cells)
+    """Resolve all targets, once the clean images are scored.
+
+    Raises:
+        InputError: If a number is undefined on them, or too few images count for it.
+    """
+    task, numbers = find_task(scored.provenance.task), _numbers(scored, clean)
     alpha, total = alpha_of(scored.options), len(scored.keys)
     targets = parse_targets(scored.options.until)
+    linears = {target: numbers.find(target.name) for target in targets}
+    metrics = tuple({one.metric.key: one.metric for one in linears.values()}.values())
+    scores = Scores(metrics, corrupted(scored.cells), scored.provenance,
+                    clean=clean_terms(metrics, clean, order.places))  # fmt: skip
+    confidence = _confidence(task, scored.options, clean)
     gates = sum(target.kind != "width" for target in targets)
-    known = _known(task, clean)
-    scores = Scores((), cells, scored.provenance)
     questions = []
-    for target in targets:
-        linear = find_linear(target.name, task, scored.provenance, cells, known)
+    for target, linear in linears.items():
         parts = [Part(linear, scores)]
+        z = None if confidence is None else confidence[order.places]
         if target.kind == "better":
-            parts.append(_baseline(target, task, cells, order))
-        questions.append(Question(target, parts, total, gates, alpha))
-    scores.metrics = tuple({q.parts[0].linear.metric.key: q.parts[0].linear.metric
-                            for q in questions}.values())  # fmt: skip
-    by_data = clean_scores(scores.metrics, clean)[1]
-    scores.clean = {key: terms[order.places] for key, terms in by_data.items()}
+            parts.append(_baseline(target, scored, order))
+            z = None  # the difference of two models goes by it too little
+        counted = _counted(target, linear, scores, task, clean, order)
+        questions.append(Question(target, parts, total, gates, alpha, counted, z))
     return Judge(questions, scores, total=total, alpha=alpha)
 
 
-def _known(task: TaskMetrics, clean: CellResult) -> dict[str, float]:
-    return clean_scores([one for one in task.cells if isinstance(one, SumMetric)], clean)[0]
+def _confidence(
+    task: TaskMetrics, options: SweepOptions, clean: CellResult
+) -> npt.NDArray[np.float64] | None:
+    """``(N,)`` in the data set's order; ``None`` where it is not used."""
+    if covariate_of(task, options) != CONFIDENCE or task.confidence is None:
+        return None
+    return task.confidence(clean)
 
 
-def _baseline(target: Target, task: TaskMetrics, cells: Sequence[Cell], order: Order) -> Part:
+def _counted(
+    target: Target,
+    linear: Linear,
+    scores: Scores,
+    task: TaskMetrics,
+    clean: CellResult,
+    order: Order,
+) -> npt.NDArray[np.bool_]:
+    """``(N,)`` in visit order: the images that a number is the mean of."""
+    if not linear.is_mean:
+        return np.ones(len(order.ids), np.bool_)
+    counted = ~np.isnan(scores.clean[linear.metric.key][:, 0])
+    if linear.class_index is not None:
+        counted &= clean.samples[task.truth[0]][order.places] == linear.class_index
+    if counted.sum() < 2:
+        raise InputError(
+            f"--until '{target}' draws images, and {int(counted.sum())} of the set counts for "
+            f"{target.name}: leave it out"
+        )
+    return counted
+
+
+def _baseline(target: Target, scored: ScoredSet, order: Order) -> Part:
+    task, cells = find_task(scored.provenance.task), corrupted(scored.cells)
     store = CellStore(target.baseline)
-    known = _known(task, store.read(CLEAN))
-    linear = find_linear(target.name, task, store.provenance(), cells, known)
+    numbers = Numbers(task, store.provenance(), cells, store.read(CLEAN))
+    linear = numbers.find(target.name)
     return Part(linear, read_scores(store, (linear.metric,), cells, order.ids), sign=-1)
 
 
 def alpha_of(options: SweepOptions) -> float:
     """The chance of a wrong verdict that was asked for."""
     return DEFAULT_ALPHA if options.alpha is None else options.alpha
+
+
+def covariate_of(task: TaskMetrics, options: SweepOptions) -> str:
+    """What narrows the intervals of a sweep."""
+    default = DEFAULT_COVARIATE if task.confidence is not None else NO_COVARIATE
+    return options.covariate or default
 
 
 def identity_of(scored: ScoredSet, order: Order) -> dict[str, Any]:
@@ -172,10 +238,9 @@ def identity_of(scored: ScoredSet, order: Order) -> dict[str, Any]:
         str(one): CellStore(one.baseline).provenance().checkpoint_sha256
         for one in targets if one.kind == "better"
     }  # fmt: skip
-    task, cells = find_task(scored.provenance.task), corrupted(scored.cells)
-    guess = dict.fromkeys((metric.key for metric in task.cells), 0.5)
-    linears = [find_linear(one.name, task, scored.provenance, cells, guess) for one in targets]
-    method = METHOD if all(one.is_mean for one in linears) else f"{METHOD}; {_ASYMPTOTIC}"
+    numbers = _numbers(scored, None)
+    is_exact = all(numbers.find(one.name).is_mean for one in targets)
+    method = METHOD if is_exact else f"{METHOD}; {_ASYMPTOTIC}"
     return {
         "design": "simple random, without replacement",
         "method": method,
@@ -186,9 +251,9 @@ def identity_of(scored: ScoredSet, order: Order) -> dict[str, Any]:
         "gates": [str(one) for one in targets if one.kind != "width"],
         "widths": [str(one) for one in targets if one.kind == "width"],
         "baselines": baselines,
-        "covariate": "none",
+        "covariate": covariate_of(find_task(scored.provenance.task), scored.options),
         "looks": "gates after every image, precisions at numbers of images that grow by 5 %",
-        "cells": [cell.name for cell in cells],
+        "cells": [cell.name for cell in corrupted(scored.cells)],
     }
 
 

@@ -15,6 +15,7 @@ from stl_backbones.robustness.stopping.scores import Scores, Terms
 from stl_backbones.robustness.stopping.targets import Target
 from stl_backbones.sequential import (
     BoundedMean,
+    Covariate,
     control_slope,
     half_width,
     leave_one_out,
@@ -25,6 +26,7 @@ from stl_backbones.sequential.asymptotic import FIRST_LOOK
 
 _FIRST, _GROWTH = 20, 1.05  # images of the first look at an interval, and how looks grow
 _ROUNDING = 1e-12  # as reports judge
+_START = 0.5  # slope on the covariate before any image is drawn, per unit of weight
 Logs = npt.NDArray[np.float64]
 
 
@@ -55,6 +57,8 @@ class Question:
         total: N.
         gates: How many gates there are.
         alpha: Chance of a wrong verdict.
+        counted: ``(N,)`` in visit order: whether an image counts, for the mean of some of them.
+        covariate: ``(N,)`` in visit order, in 0..1: what is known of all images; ``None`` for none.
     """
 
     target: Target
@@ -62,6 +66,8 @@ class Question:
     total: int
     gates: int
     alpha: float
+    counted: npt.NDArray[np.bool_]
+    covariate: npt.NDArray[np.float64] | None = None
     _found: dict[int, tuple[float, float, float]] = field(default_factory=dict)
 
     @property
@@ -73,7 +79,8 @@ class Question:
     def mean(self) -> BoundedMean:
         """What is asked for, as a mean."""
         ends = [sorted((p.sign * p.linear.low, p.sign * p.linear.high)) for p in self.parts]
-        return BoundedMean(self.total, sum(low for low, _ in ends), sum(high for _, high in ends))
+        low, high = (sum(own) for own in zip(*ends, strict=True))
+        return BoundedMean(int(self.counted.sum()), low, high)
 
     @property
     def known(self) -> float | None:
@@ -83,12 +90,23 @@ class Question:
         return sum(part.sign * part.linear.offset for part in self.parts)
 
     def values(self, images: int) -> npt.NDArray[np.float64]:
-        """``(n,)`` each image's own value of a mean."""
-        found = np.zeros(images)
+        """Each image's own value of a mean, of the images that count."""
+        own = self.counted[:images]
+        found = np.zeros(int(own.sum()))
         for part in self.parts:
-            hits = part.scores.terms[part.linear.metric.key][:images, :, 0]
+            hits = part.scores.terms[part.linear.metric.key][:images, :, 0][own]
             found += part.sign * (part.linear.offset + hits @ part.linear.weights)
         return found
+
+    def known_covariate(self, images: int) -> Covariate | None:
+        """The covariate of the images that count."""
+        if self.covariate is None:
+            return None
+        weight = float(sum(part.sign * part.linear.weights.sum() for part in self.parts))
+        z = self.covariate if weight > 0 else 1 - self.covariate
+        own = self.counted[:images]
+        mean = float(z[self.counted].mean())
+        return Covariate(z[:images][own], mean, start=_START * abs(weight))
 
     def evidence(self, images: int) -> tuple[Logs, Logs]:
         """``(n,)`` log evidence after each image that a gate is kept, and that it is broken."""
@@ -99,8 +117,15 @@ class Question:
             return (always, never) if keeps else (never, always)
         if not self.is_exact:
             return self._asymptotic_evidence(images)
-        x, mean = self.values(images), self.mean
-        kept, broken = (log_evidence(x, target.bound, mean, side=one) for one in (side, -side))
+        x, mean, known = self.values(images), self.mean, self.known_covariate(images)
+        found = [
+            log_evidence(x, target.bound, mean, side=one, covariate=known) for one in (side, -side)
+        ]
+        if len(x) == mean.total:  # all that count are there
+            is_kept = self.keeps(float(x.mean()))
+            found[0][-1], found[1][-1] = (np.inf, -np.inf) if is_kept else (-np.inf, np.inf)
+        number = np.cumsum(self.counted[:images])  # before the first one there is no evidence
+        kept, broken = (np.concatenate([[0.0], logs])[number] for logs in found)
         return kept, broken
 
     def _asymptotic_evidence(self, images: int) -> tuple[Logs, Logs]:
@@ -122,8 +147,15 @@ class Question:
         if self.known is not None:
             return self.known, self.known, self.known
         if self.is_exact:
-            x = self.values(images)
-            return float(x.mean()), *mean_interval(x, self.mean, alpha=self.alpha)
+            x, mean, known = self.values(images), self.mean, self.known_covariate(images)
+            if not len(x):
+                return math.nan, mean.low, mean.high
+            low, high = mean_interval(x, mean, alpha=self.alpha, covariate=known)
+            estimate = float(x.mean())
+            if known is not None:
+                slope = float(known.slopes(x, mean.range)[-1])
+                estimate += slope * (known.mean - float(known.values.mean()))
+            return min(max(estimate, low), high), low, high
         value, deviation, _ = self._jackknife(images)
         if images >= FIRST_LOOK or images == self.total:
             half = half_width(deviation, images, self.total, alpha=self.alpha)

@@ -144,6 +144,7 @@ class _Drawn:
                     outcome = ranks.on_main(partial(self._take, blocks, results))
                     if ranks.is_main:
                         reporter.targets = _lines(outcome)
+                        reporter.expected = _expected(outcome, len(self.order.ids))
                         reporter.finished(results)
                     if _is_settled(outcome):
                         break
@@ -255,9 +256,17 @@ def _lines(outcome: Outcome | None) -> tuple[str, ...]:
     if outcome is None:
         return ()
     return tuple(
-        f"{describe_state(one)}, about {max(0, one.expected - outcome.scored):,d} images left"
+        f"{describe_state(one)}, "
+        + ("settled" if one.share >= 1 else f"about {one.expected - outcome.scored:,d} images left")
         for one in outcome.targets
     )
+
+
+def _expected(outcome: Outcome | None, total: int) -> int:
+    """At which image the last target is expected to be settled."""
+    if outcome is None or not outcome.targets:
+        return total
+    return max(one.expected for one in outcome.targets)
 
 
 __all__ = ["begun_sampling", "run_until"]

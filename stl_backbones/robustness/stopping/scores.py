@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +12,7 @@ from stl_backbones.errors import InputError
 from stl_backbones.records import CLEAN, Cell, CellResult, Provenance
 from stl_backbones.report.read.metrics import SumMetric
 from stl_backbones.results import CellStore
+from stl_backbones.robustness.stopping.linear import is_mean_metric
 from stl_backbones.robustness.tasks.base import Samples
 
 Terms = npt.NDArray[np.float64]
@@ -44,10 +45,10 @@ class Scores:
         found = {}
         for metric in self.metrics:
             by_cell = [
-                metric.terms(CellResult(cell, self.provenance, tuple(ids), samples[cell]))
+                _checked_terms(metric, CellResult(cell, self.provenance, tuple(ids), samples[cell]))
                 for cell in self.cells
             ]
-            found[metric.key] = np.stack(by_cell, axis=1).astype(np.float64)
+            found[metric.key] = np.stack(by_cell, axis=1)
         return found
 
     def add(self, parts: Sequence[Mapping[str, Terms]]) -> None:
@@ -62,16 +63,22 @@ class Scores:
         return len(next(iter(self.terms.values()), ()))
 
 
-def clean_scores(
-    metrics: Iterable[SumMetric], result: CellResult
-) -> tuple[dict[str, float], dict[str, Terms]]:
-    """Score of the clean images by metric, and each image's terms ``(N, S)``."""
-    scores, terms = {}, {}
-    for metric in metrics:
-        own = metric.terms(result).astype(np.float64)
-        terms[metric.key] = own
-        scores[metric.key] = float(metric.score_sums(own.sum(axis=0), len(own)))
-    return scores, terms
+def _checked_terms(metric: SumMetric, result: CellResult) -> Terms:
+    """``(images, S)``; of a mean, NaN for images that do not count."""
+    terms = metric.terms(result).astype(np.float64)
+    if is_mean_metric(metric) and not ((terms >= 0) & (terms <= 1) | np.isnan(terms)).all():
+        raise InputError(
+            f"--until takes {metric.name} for a mean of values in 0..1, and '{result.cell.name}' "
+            f"has {np.nanmin(terms):g}..{np.nanmax(terms):g}: such a number cannot be decided early"
+        )
+    return terms
+
+
+def clean_terms(
+    metrics: Sequence[SumMetric], result: CellResult, order: npt.NDArray[np.int64]
+) -> dict[str, Terms]:
+    """Metric key -> ``(N, S)`` of the clean images, in an order."""
+    return {metric.key: _checked_terms(metric, result)[order] for metric in metrics}
 
 
 def read_scores(
@@ -88,16 +95,14 @@ def read_scores(
     """
     clean = store.read(CLEAN)
     order = _places(clean.image_ids, ids)
-    own = clean_scores(metrics, clean)[1]
-    scores = Scores(metrics, cells, clean.provenance,
-                    clean={key: one[order] for key, one in own.items()})  # fmt: skip
+    scores = Scores(metrics, cells, clean.provenance, clean=clean_terms(metrics, clean, order))
     by_metric: dict[str, list[Terms]] = {metric.key: [] for metric in metrics}
     for cell in cells:
         result = store.read(cell)
         if result.image_ids != clean.image_ids:
             raise InputError(f"'{store.path(cell)}' holds other images than its clean cell")
         for metric in metrics:
-            by_metric[metric.key].append(metric.terms(result).astype(np.float64)[order])
+            by_metric[metric.key].append(_checked_terms(metric, result)[order])
     scores.terms = {key: np.stack(one, axis=1) for key, one in by_metric.items()}
     return scores
 
@@ -107,6 +112,4 @@ def _places(there: Sequence[str], wanted: Sequence[str]) -> npt.NDArray[np.int64
     return np.array([place[name] for name in wanted], np.int64)
 
 
-ScoreOf = Callable[[Terms], Terms]
-
-__all__ = ["Scores", "Terms", "clean_scores", "read_scores"]
+__all__ = ["Scores", "Terms", "clean_terms", "read_scores"]

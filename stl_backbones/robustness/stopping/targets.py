@@ -14,9 +14,13 @@ from stl_backbones.robustness.options import SweepOptions
 
 MOST_ALPHA = 0.2  # a boundary of the asymptotic intervals ends soon beyond it
 DEFAULT_ALPHA = 0.05
+NO_COVARIATE, CONFIDENCE = "none", "confidence"
+COVARIATES = (NO_COVARIATE, CONFIDENCE)
+DEFAULT_COVARIATE = CONFIDENCE  # where the task has it; docs/sequential.md has the gain
 _FORMS = "'average >= 0.60', 'average +- 1.0' (points) or 'average > SWEEP_DIR'"
-_WIDTH = re.compile(r"\s*([\w:/.-]+?)\s*(?:\+-|\+/-|±)\s*(\S+)\s*")
-_BOUND = re.compile(r"\s*([\w:/.-]+?)\s*(>=|<=|>|<)\s*(\S.*?)\s*")
+_NAME = r"([\w:/.-]+?|(?:\w+:)?class:.+?:[\w:/.-]+?)"  # as requirements have it
+_WIDTH = re.compile(rf"\s*{_NAME}\s*(?:\+-|\+/-|±)\s*(\S+)\s*")
+_BOUND = re.compile(rf"\s*{_NAME}\s*(>=|<=|>|<)\s*(\S.*?)\s*")
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,9 @@ def check_stopping(options: SweepOptions) -> None:
     """
     until, alpha = options.until, options.alpha
     if not until:
-        for name, value in (("alpha", alpha), ("order-seed", options.order_seed)):
+        for name, value in (
+            ("alpha", alpha), ("order-seed", options.order_seed), ("covariate", options.covariate),
+        ):  # fmt: skip
             if value is not None:
                 raise InputError(f"--{name} says how --until stops a sweep, which is not given")
         return
@@ -118,6 +124,10 @@ def check_stopping(options: SweepOptions) -> None:
         raise InputError(
             "--until stops in the corrupted cells, and only the clean one is asked for"
         )
+    if options.covariate is not None and options.covariate not in COVARIATES:
+        raise InputError(
+            f"--covariate must be one of {', '.join(COVARIATES)}, got '{options.covariate}'"
+        )
     if alpha is not None and not 0 < alpha <= MOST_ALPHA:
         raise InputError(
             f"--alpha, the chance of a wrong verdict, must be above 0 and at most {MOST_ALPHA:g}, "
@@ -125,4 +135,7 @@ def check_stopping(options: SweepOptions) -> None:
         )
 
 
-__all__ = ["DEFAULT_ALPHA", "MOST_ALPHA", "Target", "check_stopping", "parse_targets"]
+__all__ = [
+    "CONFIDENCE", "COVARIATES", "DEFAULT_ALPHA", "DEFAULT_COVARIATE", "MOST_ALPHA", "NO_COVARIATE",
+    "Target", "check_stopping", "parse_targets",
+]  # fmt: skip
