@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from stl_backbones.metrics import ClassAccuracy, percentile_interval, percentile_intervals
+from stl_backbones.records import CLEAN, CellResult, Provenance
 from stl_backbones.report.class_data import class_file
 from stl_backbones.report.class_tables import class_map
 from stl_backbones.report.render.csv_files import render_section
+from stl_backbones.report.tasks import get_task
 
 LABEL = np.array([2, 0, 0, 2, 2, 0])  # class 1 does not occur
 PREDICTION = np.array([2, 0, 1, 0, 2, 0])
@@ -81,3 +83,13 @@ def test_map_of_classes(make_classified, findings_of):
     assert row.values["drop"] == pytest.approx(0.8 - 14 / 25)
     assert (row.values["worst"], row.values["worst_cell"]) == (0.4, "Motion blur 4 and 31 more")
     assert row.values["frequency"] == 0.25
+
+
+def test_confusion_of_a_classifier(plain_record):
+    """Checked against scikit-learn's confusion matrix on a real sweep; here by hand."""
+    record = {**plain_record, "task": "classification", "classes": ("a", "b", "c")}
+    samples = {"label": LABEL, "prediction": PREDICTION}
+    result = CellResult(CLEAN, Provenance(**record), tuple("012345"), samples)
+    found = get_task("classification").class_scorer(np.zeros((6, 0), np.float32))(result)
+    assert found.confusion.toarray().tolist() == [[2, 1, 0], [0, 0, 0], [1, 0, 2]]
+    assert found.truth.tolist() == [3, 0, 3]
