@@ -236,10 +236,12 @@ def test_other_ranks_give_the_same_verdict_at_most_a_turn_later(
 
 
 def test_chosen_cells_have_a_mean(sweep, full, tmp_path):
-    outcome = sweep(tmp_path / "x", until=["chosen >= 0.6", "chosen +- 9"]).outcome
+    until = ["clean >= 0.6", "chosen >= 0.6", "chosen +- 9"]
+    outcome = sweep(tmp_path / "x", until=until).outcome
     assert outcome.verdict == "PASS"
     truth = np.mean([accuracy(full, cell) for cell in CellStore(full).cells() if cell != CLEAN])
-    assert all(one.low <= truth <= one.high for one in outcome.targets)
+    assert all(one.low <= truth <= one.high for one in outcome.targets[1:])
+    assert outcome.targets[0].low == outcome.targets[0].high == accuracy(full, CLEAN)
 
 
 def test_a_class_is_judged_by_its_own_images(sweep, full, tmp_path):
@@ -307,6 +309,10 @@ def test_marked_in_every_table_and_refused_beside_others(stopped, full, tmp_path
         ([GATE, "contrast/1 >= 0.7"], "names 'contrast/1' twice"),
         (["contrast/1 >= 60"], "lies in 0..1, so no sweep can miss or meet"),
         (["contrast/1 +- 0"], "a precision in points, above 0"),
+        ([GATE, "top1:contrast/1 >= 0.7"], "one number twice: 'contrast/1 >= 0.6' and 'top1:c"),
+        (["contrast/1 >="], "until takes 'average >= 0.60'"),
+        (["contrast/1 >= 60%"], "a number such as 0.60, or the folder of a finished sweep"),
+        ([1], "a list of texts"),
         (["contrast/1"], "until takes 'average >= 0.60'"),
         (["nosuch >= 0.5"], "until knows no 'nosuch'"),
         (["average >= 0.5"], "knows no 'average' under protocol 'imagenet-c (chosen: 2 of 15"),
@@ -331,6 +337,8 @@ def test_what_cannot_be_decided_is_refused(sweep, tmp_path, until, says):
     [
         ({"until": [GATE], "limit": 20}, "limit leaves some out"),
         ({"until": [GATE], "corruptions": []}, "only the clean one is asked for"),
+        ({"until": [GATE], "alpha": "0.1"}, "above 0 and at most 0.2, got '0.1'"),
+        ({"until": [GATE], "order_seed": -1}, "a whole number of at least 0, got -1"),
         ({"until": [GATE], "alpha": 0.5}, "above 0 and at most 0.2, got 0.5"),
         ({"alpha": 0.1}, "alpha says how until stops"),
         ({"covariate": "confidence"}, "covariate says how until stops"),
