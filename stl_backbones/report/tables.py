@@ -22,9 +22,8 @@ from stl_backbones.report.numbers.format import (
 )
 from stl_backbones.report.numbers.keys import CLEAN_KEY, Key, average_key, retention_key
 from stl_backbones.report.numbers.requirements import Verdict
-from stl_backbones.report.read.cells import Draws
 from stl_backbones.report.read.metrics import CellMetric, TaskMetrics
-from stl_backbones.report.read.runs import Run
+from stl_backbones.report.read.runs import Run, stopped_mark
 from stl_backbones.report.sections import Column, Row, Table, Value
 
 AVERAGE_MEANING = "Mean over severities per corruption, then over corruptions"
@@ -201,7 +200,7 @@ def aggregate_table(findings: Findings, place: Place, *, precision: int) -> Tabl
         "",
         [(run.label, "Value and interval") for run in findings.runs],
         rows(),
-        notes=_interval_notes(findings.draws),
+        notes=_interval_notes(findings),
         is_printed=place == "summary",
     )
 
@@ -212,9 +211,10 @@ def units(task: TaskMetrics) -> str:
     return ", ".join(["%", *others])
 
 
-def _interval_notes(draws: Draws) -> tuple[str, ...]:
+def _interval_notes(findings: Findings) -> tuple[str, ...]:
     """How the intervals were made; empty if there are none."""
-    if not draws.resamples:
+    draws = findings.draws
+    if not draws.resamples or all(stopped_mark(run.provenance) for run in findings.runs):
         return ()
     return (
         f"In brackets: {100 * LEVEL:.0f} % interval, percentiles of {draws.resamples} bootstrap "

@@ -35,11 +35,13 @@ def test_the_tool_prints_the_estimate(run_tool, mini_checkpoint, mini_option_wor
     done = run_tool(
         "robustness.py", "--dry-run", "configs/seg/stl_fan_t_mini.py", "--checkpoint",
         mini_checkpoint, "--corruptions", "fog", "--severities", 2, "--workers", 1,
-        "--work-dir", tmp_path / "sweep", "--cfg-options", *mini_option_words, timeout=300,
+        "--until", "fog/2 >= 0.2", "--work-dir", tmp_path / "sweep", "--cfg-options",
+        *mini_option_words, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "4 images x 2 cells to score, " in done.stdout
     assert "memory at most " in done.stdout
+    assert "of all images, the most that it takes: with --until" in done.stdout
     assert not (tmp_path / "sweep").exists()
 
 

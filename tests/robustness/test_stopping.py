@@ -2,11 +2,13 @@
 
 import json
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import stl_backbones as stl
+from stl_backbones.api.progress import show_progress
 from stl_backbones.engine.distributed import Ranks
 from stl_backbones.errors import InputError
 from stl_backbones.metrics import mean_of_terms
@@ -14,6 +16,7 @@ from stl_backbones.records import CLEAN, Cell
 from stl_backbones.report.read.metrics import SumMetric
 from stl_backbones.report.write import make_report
 from stl_backbones.results import CellStore
+from stl_backbones.robustness.progress import SweepProgress
 from stl_backbones.robustness.stopping.linear import Linear
 from stl_backbones.robustness.stopping.questions import Part, Question
 from stl_backbones.robustness.stopping.scores import Scores
@@ -235,11 +238,24 @@ def test_other_ranks_give_the_same_verdict_at_most_a_turn_later(
     assert alone.images <= found[0].scored < alone.images + 3 * 4
 
 
+def test_the_bar_has_a_line_for_each_target(capsys):
+    state = SweepProgress("set", 10, 100, 0.1, 4, "top-1", 0.9, 0.5, True, 3.0)
+    with show_progress(True) as update:
+        update(state)
+        update(replace(state, done=20, targets=("fog/5 >= 0.3: 40 %", "fog/4 +- 1: 30 %")))
+        update(replace(state, done=30, targets=("fog/5 >= 0.3: 41 %", "fog/4 +- 1: 31 %")))
+    shown = capsys.readouterr().err
+    for text in ("30/100", "fog/5 >= 0.3: 40 %", "fog/5 >= 0.3: 41 %", "fog/4 +- 1: 31 %"):
+        assert text in shown
+
+
 def test_chosen_cells_have_a_mean(sweep, full, tmp_path):
-    outcome = sweep(tmp_path / "x", until=["chosen >= 0.6", "chosen +- 9"]).outcome
+    until = ["clean >= 0.6", "chosen >= 0.6", "chosen +- 9"]
+    outcome = sweep(tmp_path / "x", until=until).outcome
     assert outcome.verdict == "PASS"
     truth = np.mean([accuracy(full, cell) for cell in CellStore(full).cells() if cell != CLEAN])
-    assert all(one.low <= truth <= one.high for one in outcome.targets)
+    assert all(one.low <= truth <= one.high for one in outcome.targets[1:])
+    assert outcome.targets[0].low == outcome.targets[0].high == accuracy(full, CLEAN)
 
 
 def test_a_class_is_judged_by_its_own_images(sweep, full, tmp_path):
@@ -285,6 +301,7 @@ def test_marked_in_every_table_and_refused_beside_others(stopped, full, tmp_path
     mark = f"STOPPED {outcome.scored}/{IMAGES}"
     files = make_report([folder], out=tmp_path, partial=True)
     assert f"m ({mark})" in files.text
+    assert "bootstrap" not in (tmp_path / "report.md").read_text()
     for name in ("table.csv", "cells.csv", "aggregates.csv", "classification.csv"):
         _, *rows = (tmp_path / name).read_text().splitlines()
         assert rows
@@ -307,6 +324,10 @@ def test_marked_in_every_table_and_refused_beside_others(stopped, full, tmp_path
         ([GATE, "contrast/1 >= 0.7"], "names 'contrast/1' twice"),
         (["contrast/1 >= 60"], "lies in 0..1, so no sweep can miss or meet"),
         (["contrast/1 +- 0"], "a precision in points, above 0"),
+        ([GATE, "top1:contrast/1 >= 0.7"], "one number twice: 'contrast/1 >= 0.6' and 'top1:c"),
+        (["contrast/1 >="], "until takes 'average >= 0.60'"),
+        (["contrast/1 >= 60%"], "a number such as 0.60, or the folder of a finished sweep"),
+        ([1], "a list of texts"),
         (["contrast/1"], "until takes 'average >= 0.60'"),
         (["nosuch >= 0.5"], "until knows no 'nosuch'"),
         (["average >= 0.5"], "knows no 'average' under protocol 'imagenet-c (chosen: 2 of 15"),
@@ -331,6 +352,8 @@ def test_what_cannot_be_decided_is_refused(sweep, tmp_path, until, says):
     [
         ({"until": [GATE], "limit": 20}, "limit leaves some out"),
         ({"until": [GATE], "corruptions": []}, "only the clean one is asked for"),
+        ({"until": [GATE], "alpha": "0.1"}, "above 0 and at most 0.2, got '0.1'"),
+        ({"until": [GATE], "order_seed": -1}, "a whole number of at least 0, got -1"),
         ({"until": [GATE], "alpha": 0.5}, "above 0 and at most 0.2, got 0.5"),
         ({"alpha": 0.1}, "alpha says how until stops"),
         ({"covariate": "confidence"}, "covariate says how until stops"),

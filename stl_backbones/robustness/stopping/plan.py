@@ -86,8 +86,15 @@ def check_targets(scored: ScoredSet) -> None:
     task = find_task(scored.provenance.task)
     numbers = _numbers(scored, None)
     check_covariate(task, scored.options)
+    asked: dict[object, Target] = {}
     for target in parse_targets(scored.options.until):
-        _check_bound(target, numbers.find(target.name))
+        linear = numbers.find(target.name)
+        _check_bound(target, linear)
+        twin = asked.setdefault(_meaning(target, linear), target)
+        if twin is not target:
+            raise InputError(
+                f"--until asks for one number twice: '{twin}' and '{target}'; expected one bound"
+            )
         if target.kind == "better":
             _check_baseline(scored, target, corrupted(scored.cells))
 
@@ -110,9 +117,16 @@ def check_covariate(task: TaskMetrics, options: SweepOptions) -> None:
         )
 
 
+def _meaning(target: Target, linear: Linear) -> object:
+    """What is asked, whatever it is called."""
+    numbers = (linear.metric.key, linear.class_index, linear.weights.tobytes(), linear.offset)
+    return (target.kind, target.baseline, target.side, *numbers)
+
+
 def _check_bound(target: Target, linear: Linear) -> None:
-    is_fixed = "retention" not in target.name  # whose range depends on the clean score
-    if target.kind == "gate" and is_fixed and not linear.low <= target.bound <= linear.high:
+    # Their range depends on the clean score, which is guessed so far.
+    varies = linear.is_known or any(word in target.name for word in ("retention", "relative"))
+    if target.kind == "gate" and not varies and not linear.low <= target.bound <= linear.high:
         raise InputError(
             f"--until '{target}': {target.name} lies in {linear.low:.3g}..{linear.high:.3g}, so no "
             "sweep can miss or meet that bound; expected a fraction, 0.60 for 60 %"
@@ -125,7 +139,7 @@ def _check_baseline(scored: ScoredSet, target: Target, cells: Sequence[Cell]) ->
     folder = Path(target.baseline)
     if not folder.is_dir():
         raise MissingFileError(
-            f"{option}: expected a number, or the folder of a finished sweep, got "
+            f"{option}: expected a number such as 0.60, or the folder of a finished sweep, got "
             f"'{target.baseline}'"
         )
     store = CellStore(folder)

@@ -20,7 +20,7 @@ DEFAULT_COVARIATE = CONFIDENCE  # where the task has it; docs/sequential.md has 
 _FORMS = "'average >= 0.60', 'average +- 1.0' (points) or 'average > SWEEP_DIR'"
 _NAME = r"([\w:/.-]+?|(?:\w+:)?class:.+?:[\w:/.-]+?)"  # as requirements have it
 _WIDTH = re.compile(rf"\s*{_NAME}\s*(?:\+-|\+/-|±)\s*(\S+)\s*")
-_BOUND = re.compile(rf"\s*{_NAME}\s*(>=|<=|>|<)\s*(\S.*?)\s*")
+_BOUND = re.compile(rf"\s*{_NAME}\s*(>=|<=|>|<)\s*(?!=)(\S.*?)\s*")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def parse_targets(texts: Sequence[str]) -> tuple[Target, ...]:
     Raises:
         InputError: If a text has another form, or one thing is asked twice.
     """
-    if isinstance(texts, str):
+    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
         raise InputError(f"until takes a list of texts such as {_FORMS}, got '{texts}'")
     found = tuple(_parse(text) for text in texts)
     asked: dict[tuple[str, str, int], Target] = {}
@@ -128,11 +128,15 @@ def check_stopping(options: SweepOptions) -> None:
         raise InputError(
             f"--covariate must be one of {', '.join(COVARIATES)}, got '{options.covariate}'"
         )
-    if alpha is not None and not 0 < alpha <= MOST_ALPHA:
+    is_number = isinstance(alpha, int | float)
+    if alpha is not None and not (is_number and 0 < alpha <= MOST_ALPHA):
         raise InputError(
             f"--alpha, the chance of a wrong verdict, must be above 0 and at most {MOST_ALPHA:g}, "
-            f"got {alpha:g}"
+            f"got {alpha!r}"
         )
+    seed = options.order_seed
+    if seed is not None and not (isinstance(seed, int) and seed >= 0):
+        raise InputError(f"--order-seed must be a whole number of at least 0, got {seed!r}")
 
 
 __all__ = [
