@@ -15,6 +15,7 @@ VERSION = next(
 # distribution that both stacks install; a headless one beside it would overwrite its files.
 CORE = [
     "jinja2",
+    "markupsafe",  # jinja2's, imported by name
     "numpy",
     "numba>=0.59",
     "scipy",

@@ -137,7 +137,7 @@ def check_test_tool(case, folder, *, count):
 
 
 def compare(found, expected, cell):
-    assert found.keys() == expected.keys()
+    assert found.keys() >= expected.keys()  # ours counts some that the libraries do not
     for name in expected:
         told = f"{cell.name}: {name}"
         np.testing.assert_allclose(found[name], expected[name], 0, TOLERANCE, err_msg=told)

@@ -46,7 +46,7 @@ def test_another_folder_is_the_same_data_and_the_report_has_its_name(
     cell = CellStore(folder).path(CLEAN)
     before = cell.stat().st_mtime_ns
     made = make_report([folder], partial=True, resamples=0)
-    assert made.text.startswith("Robustness on camvid\nmIoU under 16 corruptions")
+    assert made.text.startswith("Robustness on camvid\nmIoU, protocol stl-cityscapes-c")
     assert "data set camvid (CityscapesDataset)" in made.text
     assert score(str(mini_data / "cityscapes")) == folder
     assert cell.stat().st_mtime_ns == before

@@ -12,8 +12,8 @@ from stl_backbones.config.reading import load_config
 from stl_backbones.models.checkpoint_files import are_checkpoints_trusted
 
 READERS = (
-    "convert_checkpoint.py", "export_onnx.py", "pretrain.py", "robustness.py", "test.py",
-    "train.py", "visualize_token_labels.py",
+    "convert_checkpoint.py", "export_onnx.py", "pretrain.py", "robustness.py",
+    "show_failures.py", "test.py", "train.py", "visualize_token_labels.py",
 )  # fmt: skip
 SAID = "warning: --trust-checkpoint: code in the checkpoints is run"
 
