@@ -16,7 +16,9 @@ FIELDS = {
 
 
 def described(inference, **options) -> Provenance:
-    return describe(SweepOptions("imagenet-c", **options), libraries=(), inference=inference, **FIELDS)
+    return describe(
+        SweepOptions("imagenet-c", **options), libraries=(), inference=inference, **FIELDS
+    )
 
 
 @pytest.fixture
