@@ -247,6 +247,6 @@ def _first_broken(run: Run, points: Points | None) -> str | None:
     earliest = np.nanmin(own)
     first = occurs[own == earliest]
     names = [plain(run.provenance.classes[index]) for index in first]
-    only = points.intervals is not None and len(names) == 1
-    ends = points.intervals[:, first[0]].tolist() if only else None
+    intervals = points.intervals if len(names) == 1 else None
+    ends = None if intervals is None else intervals[:, first[0]].tolist()
     return f"{with_ties(names, of=len(occurs))}: {in_words(float(earliest), ends)}"

@@ -102,3 +102,6 @@ def test_the_words(make_store, make_classified, findings_of):
     assert "No corruption takes from its mIoU" in overview(flat, precision=1)["FAN"]
     partial = findings_of([make_store("partial", without=("clean",))], partial=True)
     assert "not known" in overview(partial, precision=1)["FAN"]
+    partial = findings_of([make_store("part", without=("snow-5",))], partial=True)
+    said = overview(partial, precision=1)["FAN"]
+    assert said.startswith("Of the corruptions that are measured, weakest under gaussian noise: ")

@@ -167,14 +167,16 @@ def _sentence(found: Weakness | None, run: Run, findings: Findings, *, precision
     lost = found.clean - found.score
     side = "below" if lost > 0 else "above"
     on = f" on {found.class_name}" if found.class_name else ""
+    is_part = bool(run.missing(findings.protocol))
+    first = "Of the corruptions that are measured, weakest" if is_part else "Weakest"
     sentence = (
-        f"Weakest{on} under {_inline(found.corruption)}: {found.score_name} "
+        f"{first}{on} under {_inline(found.corruption)}: {found.score_name} "
         f"{number(found.score)} {unit}, {number(abs(lost))} {points} {side} its clean "
         f"{number(found.clean)} {unit} ({_how_sure(found, precision)})"
     )
     if found.average_loss is not None:
         sentence += f"; classes lose {number(found.average_loss)} {points} there on average"
-    elif run.classes:
+    elif len(occurring(run)) > 1:
         sentence += "; no single class stands out"
     return sentence + "."
 
