@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
 VERSION = next(
@@ -76,6 +77,17 @@ ONNX = ["onnx", "onnxruntime", "onnxscript>=0.7", "torch>=2.11"]
 
 DEV = ["hypothesis", "import-linter", "mypy", "pre-commit", "pytest>=8", "pytest-xdist", "ruff"]
 
+
+class BuildWithConfigs(build_py):
+    """Puts configs/ where OpenMMLab's wheels have theirs: `stl_backbones::seg/...` finds them."""
+
+    def run(self) -> None:
+        """Build, and copy; an editable install reads them in the repository."""
+        super().run()
+        if not self.editable_mode:
+            self.copy_tree("configs", f"{self.build_lib}/stl_backbones/.mim/configs")
+
+
 setup(
     name="stl_backbones",
     version=VERSION,
@@ -90,6 +102,8 @@ setup(
         "stl_backbones.report.paper": ["*.csv"],
         "stl_backbones.report.render": ["templates/*"],
     },
+    cmdclass={"build_py": BuildWithConfigs},
+    entry_points={"console_scripts": ["stl = stl_backbones.cli.main:main"]},
     install_requires=CORE,
     extras_require={
         "imagecorruptions": IMAGECORRUPTIONS,

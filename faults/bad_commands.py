@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import functools
 import random
-import runpy
 import shlex
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from unittest import mock
 
 from faults.bad_input import BadInput
 from faults.forkserver import ROOT
@@ -255,20 +252,8 @@ class Command:
 
 def find_parser(tool: str) -> argparse.ArgumentParser:
     """The parser that a tool gives to `run_tool`."""
-    found: list[argparse.ArgumentParser] = []
-
-    def keep(parser: argparse.ArgumentParser, *_: object, **__: object) -> int:
-        found.append(parser)
-        return 0
-
-    path = [str(ROOT / "tools"), *sys.path]
-    with (
-        mock.patch("stl_backbones.cli.tool.run_tool", keep),
-        mock.patch.object(sys, "path", path),
-        contextlib.suppress(SystemExit),
-    ):
-        runpy.run_path(str(ROOT / "tools" / tool), run_name="__main__")
-    (parser,) = found
+    module = import_module(f"stl_backbones.cli.commands.{Path(tool).stem}")
+    parser: argparse.ArgumentParser = module.parse()
     return parser
 
 
