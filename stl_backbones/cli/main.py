@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import shutil
 import sys
 import textwrap
@@ -12,7 +11,7 @@ from pathlib import Path
 from stl_backbones import __version__
 from stl_backbones.cli import commands
 from stl_backbones.cli.parser import EXIT_USER_ERROR
-from stl_backbones.cli.started import COMMANDS, as_started, start_as, typed
+from stl_backbones.cli.started import COMMANDS, first_line, start_as, typed
 from stl_backbones.errors import did_you_mean
 
 _USAGE = """usage: stl COMMAND ...
@@ -38,6 +37,8 @@ def main() -> int:
     if words[0] == "--version":
         print(f"stl_backbones {__version__}")
         return 0
+    if words[0] == "completion":
+        return _completion(words[1:])
     name = words[0].removesuffix(".py").replace("_", "-")
     name = {module.replace("_", "-"): short for short, module in COMMANDS.items()}.get(name, name)
     if name not in COMMANDS:
@@ -50,19 +51,24 @@ def main() -> int:
     return code
 
 
+def _completion(words: list[str]) -> int:
+    """Print the script of a shell: eval "$(stl completion bash)"."""
+    from stl_backbones.cli.completion import SHELLS, completion_script
+    from stl_backbones.cli.tool import make_parser, run_tool
+
+    start_as(["stl"], "completion")
+    parser = make_parser(_completion.__doc__ or "")
+    parser.add_argument("shell", choices=SHELLS)
+    return run_tool(parser, lambda args: print(completion_script(args.shell)), words)
+
+
 def _usage() -> str:
     width = shutil.get_terminal_size().columns
     lines = (
-        textwrap.fill(f"  {name:<20}{_first_line(module)}", width, subsequent_indent=" " * 22)
+        textwrap.fill(f"  {name:<20}{first_line(module)}", width, subsequent_indent=" " * 22)
         for name, module in COMMANDS.items()
     )
     return _USAGE.format("\n".join(lines))
-
-
-def _first_line(module: str) -> str:
-    """Of the docstring of a command, without importing what it imports."""
-    text = Path(commands.__path__[0], f"{module}.py").read_text(encoding="utf-8")
-    return as_started((ast.get_docstring(ast.parse(text)) or "").partition("\n")[0])
 
 
 __all__ = ["main"]

@@ -6,6 +6,7 @@ tools/report.py``. Texts are written for the last; `as_started` makes them fit t
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -32,6 +33,7 @@ _NAMES = {module: name for name, module in COMMANDS.items()}
 # A tool in a text, but no file that a user named: that has a folder or quotes around it.
 _TOOL = re.compile(rf"(?<![\w/.'\"-])(?:python )?(?:tools/)?({'|'.join(_NAMES)})\.py\b(?!['\"])")
 
+_BIN = Path(sys.prefix) / "bin"  # of the environment
 _start: list[str] = []  # ``['stl', 'report']`` where `stl` started this process, else empty
 
 
@@ -70,7 +72,7 @@ def command_words(tool: str) -> list[str]:
     if _start:
         return [*_start[:-1], _NAMES[tool]]
     file = _sibling(tool)
-    return [typed("python"), str(file)] if file.is_file() else [typed("stl"), _NAMES[tool]]
+    return [typed("python"), str(file)] if file.is_file() else [*_stl_words(), _NAMES[tool]]
 
 
 def process_words(tool: str) -> list[str]:
@@ -85,17 +87,29 @@ def _sibling(tool: str) -> Path:
     return Path(sys.argv[0]).with_name(f"{tool}.py")
 
 
+def _stl_words() -> list[str]:
+    """`stl`, or its long form in an environment that has the package by another way than pip."""
+    is_there = (_BIN / "stl").is_file() or sys.prefix == sys.base_prefix
+    return [typed("stl")] if is_there else [typed("python"), "-m", "stl_backbones"]
+
+
 def typed(name: str) -> str:
     """A program of this environment as it has to be typed: with its folder, if that is not on PATH.
 
     Args:
         name: ``'python'`` or ``'stl'``.
     """
-    own = Path(sys.prefix) / ("Scripts" if os.name == "nt" else "bin") / name
+    own = _BIN / name
     found = shutil.which(name)
     if sys.prefix == sys.base_prefix or (found and Path(found).absolute() == own):
         return name
     return os.path.relpath(own) if own.is_relative_to(Path.cwd()) else str(own)
+
+
+def first_line(tool: str) -> str:
+    """Of the docstring of a command, without importing what it imports."""
+    text = Path(__file__).with_name("commands").joinpath(f"{tool}.py").read_text(encoding="utf-8")
+    return as_started((ast.get_docstring(ast.parse(text)) or "").partition("\n")[0])
 
 
 def as_started(text: str) -> str:
@@ -109,6 +123,7 @@ __all__ = [
     "COMMANDS",
     "as_started",
     "command_words",
+    "first_line",
     "process_words",
     "program",
     "start_as",

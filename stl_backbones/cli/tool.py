@@ -179,10 +179,12 @@ def parse_options(pairs: Sequence[str] | None) -> dict[str, Any]:
     Raises:
         ValueError: If a pair is no name and ``=``, or its brackets do not match.
     """
+    if not pairs:
+        return {}  # without OpenMMLab too
     from mmengine.config import DictAction  # heavy: only when a tool runs
 
     options = {}
-    for pair in pairs or ():
+    for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not all(name.split(".")):
             raise InputError(f"--cfg-options takes NAME=VALUE, got '{pair}'")
