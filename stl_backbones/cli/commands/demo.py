@@ -65,8 +65,17 @@ def plan(args: argparse.Namespace) -> list[list[str]]:
 def demo(args: argparse.Namespace) -> int:
     """Run all steps; returns the first failing step's exit code."""
     args.out.mkdir(parents=True, exist_ok=True)  # said here if it cannot be, not by the first step
+    return run_steps(plan(args))
+
+
+def run_steps(steps: Sequence[Sequence[str]]) -> int:
+    """Run tools one after the other, and print each command.
+
+    Returns:
+        The first failing step's exit code; 0 if none fails.
+    """
     start = time.monotonic()
-    for tool, *words in plan(args):
+    for tool, *words in steps:
         print(f"\n$ {shlex.join([*command_words(tool), *words])}", flush=True)
         code = subprocess.run(process_words(tool) + words, check=False).returncode
         if code:
