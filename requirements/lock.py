@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 PINS = HERE / "constraints.txt"
 TOOLS = ("pip", "setuptools", "wheel", "ninja")
 BUILD = (*TOOLS, "numpy", "torch", "torchvision")  # what is installed before mmcv
-EXTRAS = ("onedl", "onnx", "examples", "dev")
+EXTRAS = ("openmmlab", "onnx", "examples", "dev")
 PYTHON, BELOW = "3.10", "3.13"
 PLATFORMS = (("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64"))
 

@@ -13,15 +13,20 @@ and those that are compiled anew, are kept in a cache whose name says so.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 # T4, A100, RTX 30 and 40, H100; newer ones compile the last when they load it.
 ARCHITECTURES = "7.5;8.0;8.6;9.0+PTX"
+PAUSE = 20.0  # seconds between lines on what is compiled
+NINJA_FILE = re.compile(r"^build (.+): (?:cuda_)?compile ", re.MULTILINE)
 PIP = (sys.executable, "-m", "pip")
 
 
@@ -34,7 +39,42 @@ def main(words: Sequence[str]) -> int:
     if command == "show":
         print(*(f"{name}={value}" for name, value in chosen.items()))
         return 0
-    return subprocess.call([*PIP, "install", *rest], env={**os.environ, **chosen})
+    return run_with_progress([*PIP, "install", *rest], {**os.environ, **chosen})
+
+
+def run_with_progress(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run pip, and say now and then how many files of what it compiles are done.
+
+    Returns:
+        Its exit code.
+    """
+    # pip unpacks and compiles below TMPDIR, ninja's list of files included.
+    with tempfile.TemporaryDirectory(prefix="mmcv-") as folder:
+        process = subprocess.Popen(command, env={**environment, "TMPDIR": folder})
+        start = time.monotonic()
+        try:
+            while process.poll() is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(PAUSE)
+                    break
+                done, total = count_compiled(Path(folder))
+                if total:
+                    minutes = (time.monotonic() - start) / 60
+                    left = f", about {minutes * (total - done) / done:.0f} more" if done else ""
+                    print(f"  {done} of {total} files, {minutes:.0f} minutes{left}", flush=True)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+        return process.returncode
+
+
+def count_compiled(folder: Path) -> tuple[int, int]:
+    """The files that ninja has compiled below a folder, and all that it is to compile."""
+    files: list[str] = []
+    for path in folder.rglob("build.ninja"):
+        files += NINJA_FILE.findall(path.read_text(encoding="utf-8", errors="replace"))
+    return sum(Path(name.replace("$ ", " ")).is_file() for name in files), len(files)
 
 
 def settings(*, anew: bool = False) -> dict[str, str]:

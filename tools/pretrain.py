@@ -1,24 +1,6 @@
-"""Pretrain a token labeler, a student or a plain classifier from a config."""
+"""As a file of the repository: stl_backbones/cli/commands/pretrain.py."""
 
-from __future__ import annotations
-
-import argparse
-
-from stl_backbones.cli.tool import run_tool
-from stl_backbones.cli.training import make_training_parser, run_training
-
-
-def parse() -> argparse.ArgumentParser:
-    """The command line."""
-    return make_training_parser(
-        __doc__,
-        "configs/cls/stl_fan_b_labeler.py",
-        epilog="a student needs its labeler:\n"
-        "  pretrain.py configs/cls/stl_fan_t_labeler.py\n"
-        "  pretrain.py configs/cls/stl_fan_t_student.py --cfg-options labeler=FILE",
-    )
-
+from stl_backbones.cli.commands.pretrain import main
 
 if __name__ == "__main__":
-    kept = "the last checkpoint is kept"
-    raise SystemExit(run_tool(parse(), run_training, after_interrupt=kept, resume="--resume"))
+    raise SystemExit(main())

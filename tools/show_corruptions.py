@@ -1,57 +1,6 @@
-"""Draw one image under every corruption of a protocol, at every severity, on one sheet.
+"""As a file of the repository: stl_backbones/cli/commands/show_corruptions.py."""
 
-show_corruptions.py photo.jpg
-show_corruptions.py photo.jpg --protocol imagenet-c --corruptions noise fog
-show_corruptions.py photo.jpg --protocol mine --custom-imports rain_streaks.py
-"""
-
-from __future__ import annotations
-
-import argparse
-import sys
-from pathlib import Path
-
-from stl_backbones.cli.parser import whole_from
-from stl_backbones.cli.tool import add_custom_imports, make_parser, run_tool
-from stl_backbones.records import COMPATS, MODES, CorruptionEngine
-
-
-def parse() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = make_parser(__doc__ or "")
-    add = parser.add_argument
-    add("image", metavar="IMAGE", help="an image file")
-    add("--protocol", metavar="NAME", help="whose corruptions (default: all of the package)")
-    add("--corruptions", nargs="+", metavar="NAME", help="only these of the protocol, or its "
-        "groups: noise, blur, weather, digital")  # fmt: skip
-    add("--severities", nargs="+", type=whole_from(1, 5), metavar="N",
-        help="only these severities, 1 to 5")  # fmt: skip
-    add("--mode", choices=MODES, default="fast", help="corruption engine, see robustness.py")
-    add("--compat", choices=COMPATS, default=COMPATS[0], help="the package that exact equals")
-    add("--seed", type=whole_from(0), default=0, help="another seed, another draw")
-    add("--width", type=whole_from(32, 16384), metavar="N", help="width that the image gets before "
-        "it is corrupted, in pixels (default: its own); corruptions depend on it")  # fmt: skip
-    add("--panel", type=whole_from(32, 4096), default=240, metavar="N",
-        help="width of a version on the sheet, in pixels")  # fmt: skip
-    add("--out", metavar="FILE", help="the PNG or JPEG to write, if not IMAGE_corruptions.png")
-    add_custom_imports(parser)
-    return parser
-
-
-def show(args: argparse.Namespace) -> None:
-    """Draw and save the sheet."""
-    from stl_backbones.cli.sheet import make_sheet  # heavy: only once the options are read
-
-    engine = CorruptionEngine(args.mode, args.compat, seed=args.seed)
-    tell = progress if sys.stderr.isatty() else None
-    out = make_sheet(args, Path(args.image), engine, on_corruption=tell)
-    print(f"sheet: {out}")
-
-
-def progress(name: str) -> None:
-    """Say what is done, on one line of a terminal."""
-    print(f"\r\x1b[K{name}", end="", file=sys.stderr, flush=True)
-
+from stl_backbones.cli.commands.show_corruptions import main
 
 if __name__ == "__main__":
-    raise SystemExit(run_tool(parse(), show))
+    raise SystemExit(main())

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from stl_backbones.cli.started import as_started
 from stl_backbones.errors import did_you_mean
 
 EXIT_USER_ERROR = 2
@@ -45,6 +46,10 @@ class Parser(argparse.ArgumentParser):
             else:
                 words.append(word)
         return words
+
+    def format_help(self) -> str:
+        """The help, with the commands in it named as this one was started."""
+        return as_started(super().format_help())
 
     def error(self, message: str) -> NoReturn:
         """End with the message and advice in a line, exit code 2."""

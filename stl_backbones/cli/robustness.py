@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from stl_backbones.cli.any_model import Named, any_model, check_no_other_data
 from stl_backbones.cli.parser import greedy_advice
 from stl_backbones.cli.robustness_options import TASK_OPTIONS
+from stl_backbones.cli.started import command_words
 from stl_backbones.cli.tool import parse_options
 from stl_backbones.copies.estimate import size_text
 from stl_backbones.corruptions import PROTOCOLS, get_protocol
@@ -151,8 +151,7 @@ def report_command(args: argparse.Namespace, folder: Path) -> str:
     if record.task not in TASKS:
         return ""
     protocol = args.protocol or get_task(record.task).default_protocol
-    tool = Path(sys.argv[0]).with_name("report.py")
-    words = ["python", str(tool if tool.is_file() else Path("tools/report.py")), str(folder)]
+    words = [*command_words("report"), str(folder)]
     if protocol != record.protocol:
         words += ["--protocol", protocol]
     there = {*store.cells(), *(store.stopped.cells() if record.sampling else ())}

@@ -16,6 +16,7 @@ from stl_backbones.cli.device import add_device
 from stl_backbones.cli.interrupts import has_run_begun, interruptible, leave_at_once
 from stl_backbones.cli.lost_processes import describe_lost_process, is_distributed
 from stl_backbones.cli.parser import EXIT_USER_ERROR, Parser
+from stl_backbones.cli.started import as_started, program, start_words
 from stl_backbones.config.user_code import describe_user_code, reason
 from stl_backbones.errors import InputError, UserError
 from stl_backbones.packages import explain
@@ -44,8 +45,9 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
 def make_parser(description: str, *, epilog: str | None = None) -> argparse.ArgumentParser:
     """Return a parser with the options that every tool has."""
     parser = Parser(
-        description=description, epilog=epilog, formatter_class=HelpFormatter, allow_abbrev=False
-    )
+        prog=program(), description=description, epilog=epilog, formatter_class=HelpFormatter,
+        allow_abbrev=False,
+    )  # fmt: skip
     parser.add_argument(
         "--debug", action="store_true", help="on an error, show the traceback as well"
     )
@@ -177,10 +179,12 @@ def parse_options(pairs: Sequence[str] | None) -> dict[str, Any]:
     Raises:
         ValueError: If a pair is no name and ``=``, or its brackets do not match.
     """
+    if not pairs:
+        return {}  # without OpenMMLab too
     from mmengine.config import DictAction  # heavy: only when a tool runs
 
     options = {}
-    for pair in pairs or ():
+    for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not all(name.split(".")):
             raise InputError(f"--cfg-options takes NAME=VALUE, got '{pair}'")
@@ -234,7 +238,7 @@ def run_tool(
     args = parser.parse_intermixed_args(argv)  # options may stand between the words
 
     def again() -> str:
-        words = sys.argv if argv is None else [parser.prog, *argv]
+        words = sys.argv[1:] if argv is None else list(argv)
         return _same_command(words, resume if has_run_begun() else "")
 
     # As a function, called by a test for example, it leaves nobody's process.
@@ -276,7 +280,8 @@ def _say_error(error: Exception, prog: str, main: Callable[..., Any], *, debug: 
     is_users = isinstance(error, UserError) or getattr(error, "errno", None) is not None
     code = getattr(main, "__code__", None)
     own_file = [code.co_filename] if code else []
-    line = one_line(error) if is_users else describe_user_code(error, ours=own_file)
+    found = one_line(error) if is_users else describe_user_code(error, ours=own_file)
+    line = None if found is None else as_started(found)
     if line is None or debug:
         traceback.print_exception(error)
     print(f"{prog}: {_BUG}" if line is None else f"{prog}: error: {line}", file=sys.stderr)
@@ -298,9 +303,8 @@ def _same_command(words: Sequence[str], resume: str) -> str:
             is_last = at + 1 == len(kept) or kept[at + 1].startswith("-")
             del kept[at : at + (1 if is_last else 2)]
         words = [*kept, resume]
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        return f"go on with: torchrun ... {shlex.join(words)}"
-    return f"go on with: python {shlex.join(words)}"
+    launcher = "torchrun ... " if "TORCHELASTIC_RUN_ID" in os.environ else ""
+    return f"go on with: {launcher}{shlex.join([*start_words(), *words])}"
 
 
 def one_line(error: BaseException) -> str:

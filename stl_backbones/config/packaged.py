@@ -1,4 +1,4 @@
-"""Configs by the names that mmseg and mmdet give them: ``mmdet::detr/detr_r50_8xb2-150e_coco.py``.
+"""Configs by name, those of mmseg, mmdet and this package: ``mmdet::detr/detr_r50_8xb2-150e_coco``.
 
 mmengine looks a library up by the name of its release on PyPI, which differs between its makers;
 here the library's own folder is asked, so every release will do.
@@ -21,7 +21,8 @@ from mmengine.fileio import load
 from stl_backbones.errors import InputError, MissingFileError, did_you_mean
 from stl_backbones.models.mm_presets import MM_PRESETS
 
-LIBRARIES = ("mmseg", "mmdet")
+OWN = "stl_backbones"
+LIBRARIES = (OWN, "mmseg", "mmdet")
 BASE = "_base_"  # folders of parts, which are no configs by themselves
 _LOOKED_AT = 2000  # files
 _METAFILES = ("metafile.yml", "metafile.yaml")
@@ -44,8 +45,8 @@ def config_file(config: str | Path) -> Path:
     """The file of a config: a path as it is, or the packaged file of a ``library::name``.
 
     Args:
-        config: A path, or ``mmseg::`` or ``mmdet::`` and the file's place in the library's
-            ``configs`` folder, with or without ``.py``.
+        config: A path, or ``stl_backbones::``, ``mmseg::`` or ``mmdet::`` and the file's place in
+            the ``configs`` folder there, with or without ``.py``.
 
     Raises:
         FileNotFoundError: If the library holds no such config.
@@ -70,7 +71,7 @@ def config_file(config: str | Path) -> Path:
 
 @contextmanager
 def packaged_bases() -> Iterator[None]:
-    """Make ``_base_ = 'mmseg::...'`` and ``'mmdet::...'`` work in configs read meanwhile."""
+    """Make ``_base_ = 'mmseg::...'`` and its like work in configs read meanwhile."""
     before = Config.__dict__["_get_cfg_path"]
 
     def find(cfg_path: str, filename: str) -> tuple[str, str | None]:
@@ -78,7 +79,8 @@ def packaged_bases() -> Iterator[None]:
             raise InputError(f"_base_ must be a path or a list of paths, got {cfg_path!r}")
         library, separator, _ = cfg_path.partition("::")
         if separator and library in LIBRARIES:
-            return str(config_file(cfg_path)), library
+            # The scope of a library's registries; ours are the root ones.
+            return str(config_file(cfg_path)), None if library == OWN else library
         try:
             return before.__func__(cfg_path, filename)
         except (ValueError, KeyError, ImportError) as error:

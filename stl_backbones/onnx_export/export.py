@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.model import revert_sync_batchnorm
 from torch import Tensor, nn
 
 from stl_backbones import __version__
@@ -23,7 +22,8 @@ from stl_backbones.models.onnx_graph import (
     largest_difference,
     make_graph,
 )
-from stl_backbones.onnx_export.sources import Labels, SegmentationLogits, Source, open_source
+from stl_backbones.onnx_export.networks import Labels, SegmentationLogits, Source
+from stl_backbones.onnx_export.sources import open_source
 from stl_backbones.paths import check_folder
 from stl_backbones.results.atomic import write_atomically
 
@@ -153,8 +153,8 @@ def _draw_image(shape: tuple[int, ...], noise: torch.Generator) -> Tensor:
 
 
 def _strip(network: nn.Module) -> nn.Module:
-    """The network for prediction on the CPU, without SyncBN and checkpointing."""
-    network = revert_sync_batchnorm(network).cpu().float().eval()
+    """The network for prediction on the CPU, without checkpointing."""
+    network = network.cpu().float().eval()
     network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     for part in network.modules():
         if isinstance(part, FAN):

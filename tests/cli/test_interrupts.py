@@ -81,11 +81,12 @@ raise SystemExit(code)
 def start(tmp_path, repo_root):
     (tmp_path / "tool.py").write_text(TOOL)
     search = os.pathsep.join([str(repo_root), *filter(None, [os.environ.get("PYTHONPATH")])])
+    path = f"{sys.prefix}/bin{os.pathsep}{os.environ['PATH']}"  # an activated environment
 
     def run(*words, number=signal.SIGINT, times=1):
         process = subprocess.Popen(
             [sys.executable, "tool.py", *words], cwd=tmp_path, text=True,
-            env={**os.environ, "PYTHONPATH": search},
+            env={**os.environ, "PYTHONPATH": search, "PATH": path},
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip

@@ -1,11 +1,12 @@
 """An option that several tools have means the same in each."""
 
-import runpy
 from collections import defaultdict
+from importlib import import_module
 
 import pytest
 
 from stl_backbones.cli.robustness_options import make_robustness_parser
+from stl_backbones.cli.started import COMMANDS
 from stl_backbones.cli.tool import PRECISIONS
 from stl_backbones.cli.training import make_training_parser
 from stl_backbones.engine import precision
@@ -19,18 +20,13 @@ OWN_FORM = {
 
 
 @pytest.fixture(scope="module")
-def options(repo_root):
+def options():
     """Option -> tool -> its action."""
     found = defaultdict(dict)
-    for path in sorted((repo_root / "tools").glob("*.py")):
-        tool = runpy.run_path(str(path), run_name="imported")
-        make = tool.get("parse") or tool.get("build_parser")
-        if path.name == "robustness.py":
-            parser = make_robustness_parser("")
-        elif make is not None:  # make_mini_data.py shares none
-            parser = make()
-        for name, action in parser._option_string_actions.items():
-            found[name][path.name] = action
+    for name in COMMANDS.values():
+        parser = import_module(f"stl_backbones.cli.commands.{name}").parse()
+        for option, action in parser._option_string_actions.items():
+            found[option][name] = action
     return found
 
 

@@ -54,7 +54,11 @@ def test_a_path_stays_as_it_is():
             r"did you mean mmseg::segformer/segformer_mit-b\d_8xb1-160k_cityscapes-1024x1024\.py",
         ),
         ("mmdet::qqqq", FileNotFoundError, "mmdet has no config 'qqqq'; they are in '.*configs'"),
-        ("mmpose::x/y.py", ValueError, "expected a library of mmseg, mmdet before '::', got 'mmpo"),
+        (
+            "mmpose::x/y.py",
+            ValueError,
+            "expected a library of stl_backbones, mmseg, mmdet before '::', got 'mmpo",
+        ),
     ],
 )
 def test_an_unknown_name_is_told_in_one_line(name, error, message):

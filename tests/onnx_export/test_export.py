@@ -14,7 +14,8 @@ from torch import nn
 
 from stl_backbones.models import FAN, get_variant
 from stl_backbones.onnx_export.export import export_onnx
-from stl_backbones.onnx_export.sources import Source, open_source
+from stl_backbones.onnx_export.networks import Source
+from stl_backbones.onnx_export.sources import open_source
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 
@@ -81,3 +82,26 @@ def test_make_installs_by_it(repo_root, tmp_path, target):
     done = subprocess.run(words, cwd=repo_root, capture_output=True, text=True, check=True)
     words = re.findall(r"mmcv_pip\.py (\w+)", done.stdout)
     assert words == ["install", "check", "anew", "check"]
+
+
+PIP = """
+import os, time
+from pathlib import Path
+place = Path(os.environ["TMPDIR"], "a b")
+place.mkdir()
+names = [place / f"{number}.o" for number in range(4)]
+lines = [f"build {str(name).replace(' ', '$ ')}: compile x.cpp" for name in names]
+(place / "build.ninja").write_text("rule compile\\n" + "\\n".join(lines))
+names[0].touch()
+time.sleep(1)
+raise SystemExit(3)
+"""
+
+
+def test_what_is_compiled_is_shown(repo_root, capfd, monkeypatch):
+    tool = runpy.run_path(str(repo_root / "requirements/mmcv_pip.py"))
+    run = tool["run_with_progress"]
+    monkeypatch.setitem(run.__globals__, "PAUSE", 0.3)
+    assert run([sys.executable, "-c", PIP], os.environ) == 3
+    first = capfd.readouterr().out.splitlines()[0]
+    assert re.fullmatch(r"  1 of 4 files, 0 minutes, about 0 more", first)

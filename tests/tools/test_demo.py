@@ -1,6 +1,5 @@
 import csv
 import os
-import runpy
 import signal
 import subprocess
 import sys
@@ -9,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from stl_backbones.cli.commands import demo
+
 
 @pytest.fixture
-def plan_demo(repo_root, tmp_path):
+def plan_demo(tmp_path):
     """The demo's training command, or none."""
-    tool = runpy.run_path(str(repo_root / "tools/demo.py"))
 
     def plan():
-        args = tool["parse"]().parse_args(["--out", str(tmp_path), "--iterations", "100"])
-        return next((step for step in tool["plan"](args) if step[0] == "train.py"), None)
+        args = demo.parse().parse_args(["--out", str(tmp_path), "--iterations", "100"])
+        return next((step for step in demo.plan(args) if step[0] == "train"), None)
 
     return plan
 

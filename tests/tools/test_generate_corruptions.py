@@ -117,7 +117,7 @@ def test_ctrl_c_keeps_what_is_finished(pictures, tmp_path, repo_root):
         process.kill()
     assert process.returncode == 130
     line = told.strip().splitlines()[-1]
-    assert "interrupted; finished files are kept; go on with: python " in line
+    assert "interrupted; finished files are kept; go on with: " in line
     assert "Traceback" not in told
 
 

@@ -14,11 +14,11 @@ from stl_backbones.cli import robustness
 from stl_backbones.cli.robustness_options import make_robustness_parser
 
 ROOT = Path(__file__).parents[2]
-FILES = sorted([*(ROOT / "stl_backbones").rglob("*.py"), *(ROOT / "tools").glob("*.py")])
+FILES = sorted((ROOT / "stl_backbones").rglob("*.py"))
 # Of pip, torchrun, timm and huggingface_hub, where a text names them.
 OTHERS = {
     "--dist-bn", "--force-reinstall", "--help", "--local-dir", "--no-binary", "--no-cache-dir",
-    "--no-build-isolation", "--no-deps", "--nproc-per-node",
+    "--no-build-isolation", "--no-deps", "--nproc-per-node", "--version",
 }  # fmt: skip
 PLACEHOLDER = "x"  # what stands for a value in an f-string
 COMMAND = re.compile(rf"(?:^|python )\s*(?:tools/)?({'|'.join(TOOLS)})((?: +[^\s;()]+)+)", re.M)
@@ -59,7 +59,7 @@ def test_every_command_in_a_text_is_one():
         own = words.partition(" -- ")[0]  # behind it are another tool's
         for word in re.findall(r"--[a-z][\w-]+", own):
             assert word in options_of(tool), (path, tool, words)
-    examples = [(tool, words) for path, tool, words in found if path.parts[0] == "tools"]
+    examples = [(tool, words) for path, tool, words in found if "commands" in path.parts]
     assert {tool for tool, _ in examples} >= {"report.py", "generate_corruptions.py"}
 
 
@@ -120,8 +120,7 @@ def test_next_of_ones_own_protocol_names_its_module(sweep, run_tool, own_catalog
 
 
 def run_as_printed(command, run_tool):
-    python, tool, *words = shlex.split(command)
-    assert (python, Path(tool).name) == ("python", "report.py")
-    done = run_tool("report.py", *words)
+    words = shlex.split(command)
+    done = run_tool("report.py", *words[words.index("report") + 1 :])
     assert (done.returncode, done.stderr) == (0, "")
     return done

@@ -64,10 +64,13 @@ def _write(
         writer.writerows(map(as_field, row) for row in rows)
         return buffer.getvalue()
     written = {first: _write(end, ()) for first, end in ends.items()}  # once, not line by line
-    writer = csv.writer(buffer, lineterminator=",")
+    line = io.StringIO()
+    writer = csv.writer(line, lineterminator="\n")
     for row in rows:
         writer.writerow(map(as_field, row))
-        buffer.write(written[str(row[0])])
+        buffer.write(f"{line.getvalue()[:-1]},{written[str(row[0])]}")
+        line.seek(0)
+        line.truncate()
     return buffer.getvalue()
 
 

@@ -1,0 +1,159 @@
+"""Write a corrupted copy of a data set, in the layout that robustness.py --corrupted-root reads.
+
+  generate_corruptions.py data/cityscapes data/cityscapes-c --layout cityscapes
+  generate_corruptions.py data/imagenet data/imagenet-c --layout imagenet
+  generate_corruptions.py data/coco data/coco-c --layout coco
+  generate_corruptions.py --verify data/cityscapes-c
+
+A killed run is taken up by the same command. Under torchrun or srun each process makes its share;
+by hand, give each machine its --shard i/n. See docs/corrupted_copies.md.
+Exit code: 0 all well, 1 some files failed or differ, 2 bad input, disk full, 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stl_backbones.cli.parser import whole_from
+from stl_backbones.cli.tool import add_custom_imports, make_parser, run_tool
+from stl_backbones.errors import InputError
+from stl_backbones.records import CHANNEL_ORDERS, COMPATS, MODES, CorruptionEngine
+
+if TYPE_CHECKING:
+    from stl_backbones.copies import Progress
+
+SHOWN = 20  # findings of --verify that are printed
+SECONDS, SECONDS_ON_TERMINAL = 10.0, 0.2  # between lines of progress
+KEPT = "finished files are kept"
+
+
+def parse() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = make_parser(__doc__)
+    add = parser.add_argument
+    add("src", metavar="SRC", help="the data set (with --verify alone: the copy)")
+    add("out", metavar="OUT", nargs="?", help="the copy; apart from SRC")
+    add("--layout", metavar="NAME", help="cityscapes, coco, imagenet, classes (class folders, "
+        "read as timm does) or folder (any images, read as OpenMMLab does)")  # fmt: skip
+    add("--protocol", metavar="NAME", help="which corruptions and severities; default: "
+        "stl-cityscapes-c, coco-c, imagenet-c (classes too), or all for folder")  # fmt: skip
+    add("--corruptions", nargs="+", metavar="NAME", help="only these of the protocol, or its "
+        "groups: noise, blur, weather, digital")  # fmt: skip
+    add("--severities", nargs="+", type=whole_from(1, 5), metavar="N",
+        help="only these severities, 1 to 5")  # fmt: skip
+    add("--split", help="which split; default: val, none for folder and classes")
+    add("--limit", type=whole_from(1), metavar="N", help="only the first N images")
+    add("--mode", choices=MODES, default="exact", help="corruption engine, see robustness.py")
+    add("--compat", choices=COMPATS, default=COMPATS[0], help="the package that exact equals")
+    add("--channel-order", choices=CHANNEL_ORDERS, default="rgb",
+        help="what the corruption sees; 'bgr' repeats what some scripts wrote")  # fmt: skip
+    add("--seed", type=whole_from(0), default=0, help="another seed, another draw of the benchmark")
+    add("--format", help="png or jpeg, where the layout leaves a choice; coco: png (default, under "
+        "the .jpg names) or jpeg, which corrupts twice")  # fmt: skip
+    add("--workers", type=whole_from(1, 1024), metavar="N",
+        help="processes that make images; default: the cores it may use")  # fmt: skip
+    add("--shard", metavar="I/N", help="make the I-th of N shares, I from 1 to N")
+    add("--label-maps", action="store_true", help="corrupt what looks like a label map too: by its "
+        "name, or one channel of few levels")  # fmt: skip
+    add("--dry-run", action="store_true", help="only estimate; write nothing")
+    add("--verify", action="store_true", help="compare a finished copy with its manifest")
+    add_custom_imports(parser)
+    return parser
+
+
+def generate(args: argparse.Namespace) -> int:
+    """Make a copy, or verify one."""
+    if args.verify:
+        return verify(args)
+    if args.out is None or args.layout is None:
+        raise InputError(f"{'OUT' if args.out is None else '--layout'} is missing, see --help")
+    from stl_backbones.copies import request  # heavy: only once the options are read
+
+    engine = CorruptionEngine(args.mode, args.compat, args.channel_order, args.seed)
+    shard = request.find_shard(args.shard, os.environ)
+    workers = request.choose_workers(args.workers, os.environ)
+    names = {entry.name for entry in dataclasses.fields(request.GenerateOptions)} - {"engine"}
+    chosen = {name: getattr(args, name) for name in names}
+    plan = request.plan_copy(args.src, args.out, request.GenerateOptions(**chosen, engine=engine))
+    show = Display(shard.number == 1 or args.shard is not None)
+    needed = request.estimate_copy(plan, args.out)
+    show.line(request.describe(plan, needed, workers=workers, shard=shard))
+    if args.layout == "coco" and args.format == "jpeg":
+        show.line("warning: JPEG files are corrupted twice, which lowers every score; png is not")
+    needed.check_fits(args.out)
+    if args.dry_run:
+        return 0
+    outcome = request.make_copy(
+        plan, Path(args.out), workers=workers, shard=shard, tell=show.progress
+    )
+    show.line(request.summary(plan, args.out, outcome, shard=shard))
+    if outcome.failures:
+        request.wait_for_others(args.out, shard)  # torchrun ends all at the first that fails
+    return 1 if outcome.failures else 0
+
+
+def verify(args: argparse.Namespace) -> int:
+    """Compare a finished copy with its manifest."""
+    from stl_backbones.copies import request
+
+    root = Path(args.out or args.src)
+    workers = request.choose_workers(args.workers, os.environ)
+    found = request.verify(root, workers=workers)
+    for one in found[:SHOWN]:
+        print(f"{one.kind}: {one.path}")
+    if len(found) > SHOWN:
+        print(f"... and {len(found) - SHOWN} more")
+    counts = ", ".join(f"{count} {kind}" for kind, count in request.count_kinds(found).items())
+    files = request.read_header(root).files
+    print(f"{root}: {files} files, {counts}" if found else f"{root}: {files} files, all as written")
+    return 1 if found else 0
+
+
+class Display:
+    """What the person at the terminal sees: one line of progress, and what failed.
+
+    Args:
+        is_main: Whether this process shows progress; failures are shown by all.
+    """
+
+    def __init__(self, is_main: bool) -> None:
+        self.is_main = is_main
+        self.shown = time.monotonic()
+        self.on_terminal = sys.stderr.isatty()
+
+    def line(self, text: str) -> None:
+        """Print a line or some."""
+        if self.is_main:
+            print(text, flush=True)
+
+    def progress(self, progress: Progress) -> None:
+        """Print what failed, and now and then how far the work is."""
+        for failure in progress.failures:
+            print(f"failed: {failure}", file=sys.stderr, flush=True)
+        done = progress.done >= progress.total
+        now = time.monotonic()
+        pause = SECONDS_ON_TERMINAL if self.on_terminal else SECONDS
+        if not self.is_main or not (done or now - self.shown > pause):
+            return
+        self.shown = now
+        end = "\n" if done or not self.on_terminal else ""
+        start = "\r" if self.on_terminal else ""
+        known = progress.remaining < float("inf")  # after the first file of this run
+        eta = datetime.timedelta(seconds=round(progress.remaining)) if known else "?"
+        print(
+            f"{start}{progress.done}/{progress.total} files  {progress.rate:.1f} images/s  "
+            f"ETA {eta} ", end=end, file=sys.stderr, flush=True,
+        )  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return run_tool(parse(), generate, argv, after_interrupt=KEPT)

@@ -1,0 +1,95 @@
+"""`stl`: every tool below one name, printed as it was started, and what a wheel carries for it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from stl_backbones.cli.started import COMMANDS
+
+HELP = """
+import sys
+from stl_backbones.cli.main import main
+sys.argv = ["stl", "--help"]
+code = main()
+sys.exit(code or sorted({"numpy", "torch", "mmengine"} & set(sys.modules)) or 0)
+"""
+
+
+@pytest.fixture
+def stl(repo_root, tmp_path):
+    """Run it in a folder without a repository; returns the finished process."""
+
+    def run(*words, start=("-m", "stl_backbones"), **environment):
+        search = os.pathsep.join([str(repo_root), *filter(None, [os.environ.get("PYTHONPATH")])])
+        return subprocess.run(
+            [sys.executable, *start, *map(str, words)], cwd=tmp_path, capture_output=True,
+            text=True, timeout=120, check=False,
+            env={**os.environ, "PYTHONPATH": search, **environment},
+        )  # fmt: skip
+
+    return run
+
+
+def test_every_tool_is_a_command(repo_root):
+    tools = {path.stem for path in (repo_root / "tools").glob("*.py")}
+    assert sorted(COMMANDS.values()) == sorted(tools)
+
+
+def test_help_names_every_command_and_imports_nothing_heavy(stl):
+    done = stl(start=("-c", HELP))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {line.split()[0] for line in done.stdout.splitlines() if line[:2] == "  "} >= {*COMMANDS}
+    assert ".py" not in done.stdout
+
+
+@pytest.mark.parametrize("name", ["generate", "generate_corruptions", "generate-corruptions"])
+def test_a_command_is_named_as_it_was_started(stl, name):
+    done = stl(name, "--help")
+    assert done.stdout.startswith("usage: stl generate ")
+    assert "\n  stl generate --verify data/cityscapes-c\n" in done.stdout
+    assert ".py" not in done.stdout.replace("paths of .py files", "")
+
+
+def test_an_error_and_a_wrong_name_are_one_line(stl, tmp_path):
+    assert stl("report", tmp_path).stderr == (
+        f"stl report: error: '{tmp_path}' holds no sweep: expected run.json in it, as stl "
+        "robustness --work-dir writes\n"
+    )
+    done = stl("robustnes")
+    assert (done.returncode, done.stderr) == (
+        2, "stl: error: unknown command 'robustnes'; did you mean robustness?, see --help\n"
+    )  # fmt: skip
+    assert stl().returncode == 2
+
+
+@pytest.mark.parametrize("is_active", [True, False])
+def test_what_is_printed_to_be_typed_finds_its_python(stl, is_active):
+    own = os.path.join(sys.prefix, "bin")
+    path = f"{own}{os.pathsep}{os.environ['PATH']}" if is_active else "/usr/bin:/bin"
+    words = "from stl_backbones.cli.started import command_words; print(*command_words('report'))"
+    first, *rest = stl(start=("-c", words), PATH=path).stdout.split()
+    assert rest[-1] == "report"
+    needs_folder = not is_active and sys.prefix != sys.base_prefix
+    assert os.path.dirname(first) == (own if needs_folder else "")
+
+
+def test_completion_knows_commands_and_options(stl, tmp_path):
+    pytest.importorskip("shtab")
+    script = stl("completion", "bash").stdout
+    (tmp_path / "stl.bash").write_text(script)
+    ask = "source stl.bash; COMP_WORDS=(stl {}); COMP_CWORD={}; _shtab_stl; echo ${{COMPREPLY[*]}}"
+    for words, found in {
+        "show-f": "show-failures",
+        "robustness --protoc": "--protocol",
+        "report --out ": "",
+    }.items():
+        count = len(words.split(" "))
+        done = subprocess.run(
+            ["bash", "-c", ask.format(words, count)], cwd=tmp_path, capture_output=True, text=True,
+            check=True,
+        )  # fmt: skip
+        assert done.stdout.strip() == found
+    assert "compdef" in stl("completion", "zsh").stdout
+    assert "invalid choice: 'fish'" in stl("completion", "fish").stderr
