@@ -76,7 +76,9 @@ def _image_accuracy(result: CellResult) -> npt.NDArray[np.floating]:
     confusions = _confusions(result)
     right = np.trace(confusions, axis1=1, axis2=2).astype(np.float64)
     pixels = confusions.sum(axis=(1, 2))
-    return np.divide(right, pixels, out=np.full(len(right), np.nan), where=pixels > 0)[:, None]
+    share = np.full((len(right), 1), np.nan)
+    np.divide(right[:, None], pixels[:, None], out=share, where=pixels[:, None] > 0)
+    return share
 
 
 class _Segmentation(Task):
