@@ -220,17 +220,20 @@ class Provenance:
         measured alike. Nor are the data set's name, which is its folder's, counts of the model, and
         what kind of images these are: hashes say more.
         """
-        mine, theirs = self.to_dict(), other.to_dict()
-        for field_name in _OF_SOME_CELLS:
-            shared = mine[field_name].keys() & theirs[field_name].keys()
-            for plain in (mine, theirs):
-                values = plain[field_name]
-                plain[field_name] = {name: values[name] for name in sorted(shared)}
-        return {
-            name: (mine[name], theirs[name])
-            for name in mine
-            if name in theirs and name not in _NO_DIFFERENCE and mine[name] != theirs[name]
-        }
+        found = {}
+        for name in _COMPARED:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if name in _OF_SOME_CELLS:
+                shared = sorted(mine.keys() & theirs.keys())
+                mine, theirs = ({key: one[key] for key in shared} for one in (mine, theirs))
+            if mine != theirs:
+                found[name] = (mine, theirs) if name not in _LISTS else (list(mine), list(theirs))
+        return found
+
+
+_COMPARED = tuple(
+    one.name for one in dataclasses.fields(Provenance) if one.name not in _NO_DIFFERENCE
+)
 
 
 @dataclass(frozen=True)
