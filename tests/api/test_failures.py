@@ -1,7 +1,6 @@
 """Pictures of failures: the right images, predicted as in the sweep; a line for what is wrong."""
 
 import json
-import runpy
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ from PIL import Image
 from toys import box_of, nearest, squares
 
 import stl_backbones as stl
+from stl_backbones.cli.commands import show_failures
 from stl_backbones.cli.failures import run
 from stl_backbones.cli.robustness_options import make_robustness_parser
 from stl_backbones.cli.sweep_command import COMMAND, keep_command
@@ -159,23 +159,22 @@ def swept(maps, tmp_path, monkeypatch):
     return tmp_path / "s", words
 
 
-def shown(repo_root, folder, *words, command=None):
-    tool = runpy.run_path(str(repo_root / "tools/show_failures.py"), run_name="imported")
-    return run(tool["parse"]().parse_args([str(folder), *words]), command, say=lambda _: None)
+def shown(folder, *words, command=None):
+    return run(show_failures.parse().parse_args([str(folder), *words]), command, say=lambda _: None)
 
 
-def test_the_folder_alone_is_enough(repo_root, swept, tmp_path, monkeypatch):
+def test_the_folder_alone_is_enough(swept, tmp_path, monkeypatch):
     folder, words = swept
-    made = shown(repo_root, folder, "--count", "2")
+    made = shown(folder, "--count", "2")
     assert len(read_pictures(folder, stl.load(folder).provenance[0])) == 2
     monkeypatch.chdir(tmp_path / "home")
     (folder / COMMAND).unlink()
     with pytest.raises(MissingFileError, match="the model is not known: give it again, as for"):
-        shown(repo_root, folder)
-    assert shown(repo_root, folder, "--count", "2", command=words).pictures == made.pictures
+        shown(folder)
+    assert shown(folder, "--count", "2", command=words).pictures == made.pictures
 
 
-def test_code_beside_the_results_is_not_run(repo_root, swept):
+def test_code_beside_the_results_is_not_run(swept):
     folder, _ = swept
     record = json.loads((folder / COMMAND).read_text())
     (folder / "mine.py").write_text("raise SystemExit(3)\n")
@@ -186,4 +185,4 @@ def test_code_beside_the_results_is_not_run(repo_root, swept):
         text = {**record, "options": {**record["options"], **options}}
         (folder / COMMAND).write_text(json.dumps(text))
         with pytest.raises(InputError, match="names code in the sweep's own folder"):
-            shown(repo_root, folder)
+            shown(folder)

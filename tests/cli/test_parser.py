@@ -2,11 +2,10 @@
 
 import argparse
 import math
-import sys
-from pathlib import Path
 
 import pytest
 
+from stl_backbones.cli.commands.make_mini_data import MAX_SIDE, parse_size
 from stl_backbones.cli.parser import finite_number, some_text, whole_from
 from stl_backbones.cli.tool import make_parser, parse_options, run_tool
 from stl_backbones.copies.request import find_shard
@@ -15,9 +14,6 @@ from stl_backbones.report.numbers.requirements import parse_requirement
 hypothesis = pytest.importorskip("hypothesis")
 from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-from make_mini_data import MAX_SIDE, parse_size  # noqa: E402
 
 MARKS = st.text("0123456789()[],.x/<>=+-eE ainfab'\"²", max_size=20)
 quick = hypothesis.settings(max_examples=300, deadline=None, derandomize=True, database=None)

@@ -1,11 +1,10 @@
 """The sheet of all corruptions: every version in its place, as a sweep makes it."""
 
-import runpy
-
 import numpy as np
 import pytest
 from PIL import Image
 
+from stl_backbones.cli.commands import show_corruptions
 from stl_backbones.cli.sheet import make_sheet
 from stl_backbones.corruptions import (
     Protocol,
@@ -41,12 +40,11 @@ def test_each_version_is_in_its_place():
 
 
 @pytest.fixture
-def words(tmp_path, repo_root):
+def words(tmp_path):
     Image.fromarray(IMAGE).save(tmp_path / "a.png")
-    tool = runpy.run_path(str(repo_root / "tools/show_corruptions.py"), run_name="imported")
 
     def sheet(*words):
-        args = tool["parse"]().parse_args([str(tmp_path / "a.png"), *words])
+        args = show_corruptions.parse().parse_args([str(tmp_path / "a.png"), *words])
         return make_sheet(args, tmp_path / args.image, CorruptionEngine("fast"))
 
     return sheet

@@ -127,7 +127,7 @@ def test_the_mean_of_the_classes_is_the_models_average(make_store, row_of):
         (lambda cell: 50, "", "all 72 alike"),
         (lambda cell: 80 if cell.is_clean else 50, "all 16 alike", "all 72 alike"),
         (lambda cell: 40 if cell.corruption in ("fog", "frost") else 80, "Fog, Frost",
-         "fog-1 and 9 more"),
+         "Fog 1 and 9 more"),
     ],
 )  # fmt: skip
 def test_the_class_table_says_ties_and_classes_that_are_never_found(

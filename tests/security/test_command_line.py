@@ -60,7 +60,7 @@ def test_every_tool_that_reads_checkpoints_has_the_option(repo_root):
     words = "add_trust_checkpoint|add_config_run|make_(robustness|training)_parser"
     has = {
         path.name
-        for path in (repo_root / "tools").glob("*.py")
+        for path in (repo_root / "stl_backbones/cli/commands").glob("*.py")
         if re.search(words, path.read_text("utf-8"))
     }
     assert has == set(READERS)

@@ -1,6 +1,5 @@
 """The tool as a user runs it: what it writes, what it says, its exit codes."""
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stl_backbones.cli.commands import generate_corruptions
 from stl_backbones.copies import Progress
 
 CHEAP = ("--mode", "fast", "--corruptions", "brightness", "--severities", "1", "--workers", "1")
@@ -149,14 +149,9 @@ def test_no_output_and_no_layout(run_tool, pictures, tmp_path):
     assert "--layout is missing" in done.stderr
 
 
-def test_progress_before_the_first_file_is_made(repo_root, capsys):
+def test_progress_before_the_first_file_is_made(capsys):
     """While all images fail there is no rate, and no end in sight."""
-    spec = importlib.util.spec_from_file_location(
-        "generate_tool", repo_root / "tools/generate_corruptions.py"
-    )
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    display = tool.Display(is_main=True)
+    display = generate_corruptions.Display(is_main=True)
     display.shown -= 100
     display.progress(Progress(0, 9, ("one",), 0.0, float("inf")))
     assert capsys.readouterr().err == "failed: one\n0/9 files  0.0 images/s  ETA ? \n"

@@ -147,7 +147,7 @@ def test_numbers_that_are_none_are_refused_rather_than_left_out(name):
 
 
 def test_an_unknown_decoder_is_told_what_there_is():
-    with pytest.raises(UnknownNameError, match=r"did you mean yolov8.*or give a function"):
+    with pytest.raises(UnknownNameError, match=r"did you mean yolov8.*or a function"):
         find_decoder("yolo_v8")
 
 
