@@ -69,6 +69,20 @@ def test_classification(folders, tmp_path):
     assert "whole images" in result.provenance[0].inference
 
 
+def test_images_corrupted_in_batches_reach_a_model_one_by_one(folders, tmp_path):
+    """Mode 'torch' corrupts a classifier's images together; a model prepares each by itself."""
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 2)).eval()
+    options = {**CHOSEN, "classes": ["leaf", "brick"], "size": 32, "mean": [0.5], "std": [0.5],
+               "corruptions": ["contrast"]}  # fmt: skip
+    found = [
+        stl.evaluate(network, folders, work_dir=tmp_path / mode, **{**options, "mode": mode})
+        for mode in ("torch", "fast")
+    ]
+    torch_nll, fast_nll = (scores(one, "nll")["contrast"] for one in found)
+    assert torch_nll == pytest.approx(fast_nll, abs=1e-2)
+
+
 @pytest.mark.parametrize("form", ["scores", "torch", "low"])
 def test_class_scores_of_pixels_are_a_label_map(form, maps, tmp_path):
     def predict(images):

@@ -26,6 +26,7 @@ from stl_backbones.robustness.predicted.base import PredictedSet, relative
 from stl_backbones.robustness.predictor import Model, Pixels, Result, as_array, text_sha256
 from stl_backbones.robustness.tasks.base import Block, Samples, Tally
 from stl_backbones.robustness.tasks.classification import probabilities_of
+from stl_backbones.robustness.versions import Versions
 
 _LEAST = float(torch.finfo(torch.float32).tiny)  # a probability of 0 is taken for
 _SUM = 1e-2  # by which the probabilities of a model may miss 1, in float16 too
@@ -182,7 +183,7 @@ class _ViewVersions(ClassifierVersions):
 
     def make_all(self, images: tuple[int, ...], cell: Cell) -> Any:
         """The versions one by one, since each goes through the model's own preparation."""
-        return self.pack([self.make(index, cell) for index in images])
+        return Versions.make_all(self, images, cell)
 
     def make(self, index: int, cell: Cell) -> Any:
         """Height and width of a version, and what the model takes of it."""
