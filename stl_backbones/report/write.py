@@ -121,7 +121,9 @@ def make_report(
     draws = Draws(resamples=resamples, seed=seed)
     chosen, runs = read_runs(paths, protocol=protocol, names=names, partial=partial, draws=draws,
                              stopped=stopped)  # fmt: skip
-    _check_stopped(runs, compare=compare, require=bool(require), paper=paper and not stopped)
+    asked = [slices] if isinstance(slices, str | Path) else slices
+    _check_stopped(runs, compare=compare, require=bool(require), slices=bool(asked),
+                   paper=paper and not stopped)  # fmt: skip
     own = {**mean_of_measured(runs, chosen), **parse_means(means, chosen)}
     task = find_task(runs[0].provenance.task)
     if bound is not None:
@@ -129,7 +131,6 @@ def make_report(
     findings = Findings(runs, chosen, task, draws, paper, own, bound)
     verdicts = judge(requirements, findings, by_interval=require_lower_bound)
     gallery, pictures = read_gallery(runs, embed=embed_pictures)
-    asked = [slices] if isinstance(slices, str | Path) else slices
     columns = find_columns(asked, runs, findings.task) if asked else ()
     report = make_contents(
         findings,
@@ -155,13 +156,16 @@ def make_report(
     return ReportFiles(terminal.render(report), folder, folder / "index.html", verdicts)
 
 
-def _check_stopped(runs: Sequence[Run], *, compare: bool, require: bool, paper: bool) -> None:
+def _check_stopped(
+    runs: Sequence[Run], *, compare: bool, require: bool, slices: bool, paper: bool
+) -> None:
     """Refuse what estimates of a part of the images are not good enough for."""
     marks = [f"'{run.folder}' {mark}" for run in runs if (mark := stopped_mark(run.provenance))]
     for option, is_asked, remedy in (
         ("--compare", compare, "sweep with --until 'average > SWEEP_DIR'"),
         ("--require", require, "its own verdict is the one with a guarantee"),
-        ("--paper", paper, "--stopped has both stand together, with a mark"),
+        ("--slices", slices, "a part of the images is too few to cut"),
+        ("--paper", paper, "--stopped accepts them beside the paper's rows, with a mark"),
     ):
         if is_asked and marks:
             raise InputError(

@@ -309,8 +309,9 @@ def test_marked_in_every_table_and_refused_beside_others(stopped, full, tmp_path
     for name in ("report.md", "table.tex", "index.html"):
         assert mark in (tmp_path / name).read_text()
     for options, says in (
-        ({"folders": [folder, full]}, "--stopped has them stand beside others"),
+        ({"folders": [folder, full]}, "--stopped accepts them beside others"),
         ({"folders": [folder], "require": ["contrast >= 0.5"]}, "--require is for sweeps of all"),
+        ({"folders": [folder], "slices": "brightness"}, "--slices is for sweeps of all images"),
         ({"folders": [folder, full], "compare": True, "stopped": True}, "--compare is for sweeps"),
     ):
         with pytest.raises(InputError, match=says):

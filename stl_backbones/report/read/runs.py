@@ -141,7 +141,7 @@ def _check_stopped(provenances: Mapping[Path, Provenance], *, allowed: bool) -> 
         if stopped_mark(record) and len(provenances) > 1 and not allowed:
             raise InputError(
                 f"'{folder}' {stopped_mark(record)}: its numbers are estimates of a part of the "
-                "images; --stopped has them stand beside others, with that mark"
+                "images; --stopped accepts them beside others, with that mark"
             )
 
 
