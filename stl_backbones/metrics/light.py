@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+LIGHT = ("brightness", "contrast")  # samples of the clean cell, whatever the task
 _SIDE = 256  # pixels of the grid along the shorter side, at least: more change no third
 
 
@@ -26,4 +27,4 @@ def brightness_and_contrast(image: npt.NDArray[np.uint8]) -> tuple[float, float]
     return float(grey.mean(dtype=np.float64)), float(grey.std(dtype=np.float64))
 
 
-__all__ = ["brightness_and_contrast"]
+__all__ = ["LIGHT", "brightness_and_contrast"]

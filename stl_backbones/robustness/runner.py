@@ -16,12 +16,12 @@ from typing import cast
 import numpy as np
 
 from stl_backbones.engine.distributed import Ranks
+from stl_backbones.metrics.light import LIGHT
 from stl_backbones.records import Cell, CellResult
 from stl_backbones.results import CellStore
 from stl_backbones.robustness.blocks import BlockStore
 from stl_backbones.robustness.progress import OnProgress, Reporter
 from stl_backbones.robustness.tasks.base import Block, Samples, Scored, ScoredSet
-from stl_backbones.robustness.versions import LIGHT
 
 
 def run_blocks(

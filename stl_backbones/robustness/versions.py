@@ -15,13 +15,11 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from stl_backbones.datasets import loading
-from stl_backbones.metrics.light import brightness_and_contrast
+from stl_backbones.metrics.light import LIGHT, brightness_and_contrast
 from stl_backbones.records import Cell
 from stl_backbones.robustness.feeding import Put, map_tensors, one_ahead, putting_on
 
 CPU = torch.device("cpu")
-# Samples of the clean cell, whatever the task.
-LIGHT = ("brightness", "contrast")
 Light = dict[int, tuple[float, float]]  # by image
 
 
@@ -219,4 +217,4 @@ def _join(parts: Sequence[Any]) -> Any:
     return [version for part in parts for version in part]
 
 
-__all__ = ["CPU", "LIGHT", "Part", "Versions", "load_versions"]
+__all__ = ["CPU", "Part", "Versions", "load_versions"]

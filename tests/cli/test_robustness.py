@@ -14,6 +14,7 @@ from PIL import Image
 
 from stl_backbones.cli import robustness
 from stl_backbones.cli.robustness_options import (
+    COVARIATES,
     RESIZE_RULES,
     SCORINGS,
     make_robustness_parser,
@@ -26,6 +27,7 @@ from stl_backbones.results import CellStore
 from stl_backbones.results.run_record import decode_run
 from stl_backbones.robustness import classifier_versions
 from stl_backbones.robustness.options import SweepOptions
+from stl_backbones.robustness.stopping import targets
 
 MINI = "configs/cls/stl_fan_t_mini_student.py"
 SEGMENTATION = "configs/seg/stl_fan_t_mini.py"
@@ -44,6 +46,7 @@ def options_of(args):
 def test_the_light_copies_of_choices_are_the_originals():
     assert SCORINGS == classified.SCORINGS
     assert RESIZE_RULES == classifier_versions.RESIZE_RULES
+    assert COVARIATES == targets.COVARIATES
 
 
 def test_options_may_stand_between_config_and_checkpoint():

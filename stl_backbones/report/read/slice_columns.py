@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stl_backbones.errors import InputError, MissingFileError, some_of
+from stl_backbones.metrics.light import LIGHT
 from stl_backbones.records import CLEAN, CellResult
 from stl_backbones.report.read.metrics import TaskMetrics
 from stl_backbones.report.read.runs import Run
@@ -19,10 +20,8 @@ from stl_backbones.report.read.text import plain
 from stl_backbones.results import CellStore
 
 MOST_VALUES = 12  # of a column: more make no table that one can read
-LIGHT = {  # samples of the clean cell -> names of their thirds
-    "brightness": ("dark", "medium", "bright"),
-    "contrast": ("low", "medium", "high"),
-}
+# Names of the thirds.
+_THIRDS = dict(zip(LIGHT, (("dark", "medium", "bright"), ("low", "medium", "high")), strict=True))
 
 
 @dataclass(frozen=True)
@@ -171,7 +170,7 @@ def _thirds_of_cell(name: str, result: CellResult) -> SliceColumn:
     values = result.samples[name].astype(np.float64)
     if values.shape != (len(result.image_ids),):
         raise InputError(f"expected a sample '{name}' of shape (images,), got {values.shape}")
-    found, labels = thirds(values, LIGHT[name])
+    found, labels = thirds(values, _THIRDS[name])
     return SliceColumn(name, found, dict(zip(result.image_ids, labels, strict=True)))
 
 
@@ -202,4 +201,4 @@ def thirds(
     return tuple(name for name in told if name in set(labels)), labels
 
 
-__all__ = ["LIGHT", "MOST_VALUES", "SliceColumn", "find_columns", "image_ids", "thirds"]
+__all__ = ["MOST_VALUES", "SliceColumn", "find_columns", "image_ids", "thirds"]
