@@ -169,9 +169,9 @@ def row(name: str, shares: list[float], target: float | None, *, by: str = "medi
     """Print median and 90th percentile, and whether the target is met."""
     median, ninth = np.percentile(shares, [50, 90])
     judged = median if by == "median" else ninth
-    told = "" if target is None else f"target {by} <= {target:.0%}: "
+    goal = "" if target is None else f"target {by} <= {target:.0%}: "
     state = "" if target is None else "ok" if judged <= target else "MISSED"
-    print(f"  {name:44s} {median:7.2%} {ninth:7.2%}  {told}{state}", flush=True)
+    print(f"  {name:44s} {median:7.2%} {ninth:7.2%}  {goal}{state}", flush=True)
 
 
 def images_needed(pool: Any, data: Mapping[str, np.ndarray], orders: int) -> None:

@@ -64,7 +64,7 @@ def make_copy(
     *,
     workers: int = 1,
     shard: Shard = Shard(),  # noqa: B008  frozen
-    tell: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> Outcome:
     """Make what is missing of a corrupted copy.
 
@@ -76,7 +76,7 @@ def make_copy(
         out: Its top.
         workers: Processes.
         shard: The share to make; the manifest is written by the shard that ends last.
-        tell: Called when files are done.
+        on_progress: Called when files are done.
 
     Raises:
         ValueError: If ``out`` holds something else, or another process is at work on it.
@@ -87,7 +87,7 @@ def make_copy(
         done = find_done(plan, place)
         if not done.all():
             place.reopen()
-        made, failures = _make_share(plan, place, done, workers=workers, tell=tell)
+        made, failures = _make_share(plan, place, done, workers=workers, on_progress=on_progress)
     with place.alone() as alone:
         missing = write_manifest(plan, place) if alone else _count_missing(plan, place)
         if alone and not missing:
@@ -101,7 +101,7 @@ def _make_share(
     done: npt.NDArray[np.bool_],
     *,
     workers: int,
-    tell: Callable[[Progress], None] | None,
+    on_progress: Callable[[Progress], None] | None,
 ) -> tuple[int, tuple[str, ...]]:
     share = plan.share(place.shard)
     total = sum(len(unit.cells) for unit in share)
@@ -128,10 +128,10 @@ def _make_share(
                 journal.flush()
                 made += len(report.rows)
                 failures += report.failures
-                if tell is not None:
+                if on_progress is not None:
                     rate = made / (time.monotonic() - begin)
                     left = (total - before - made) / rate if made else float("inf")
-                    tell(Progress(before + made, total, report.failures, rate, left))
+                    on_progress(Progress(before + made, total, report.failures, rate, left))
     except OSError as error:
         raise _stopped(error, before + made, total) from error
     return made, tuple(failures)

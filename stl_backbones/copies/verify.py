@@ -39,14 +39,14 @@ class Finding:
 
 
 def verify(
-    root: Path, *, workers: int = 1, tell: Callable[[int, int], None] | None = None
+    root: Path, *, workers: int = 1, on_progress: Callable[[int, int], None] | None = None
 ) -> list[Finding]:
     """Compare every file of a finished copy with its manifest, byte for byte.
 
     Args:
         root: The copy's top.
         workers: Threads that read.
-        tell: Called with the files read and their total, now and then.
+        on_progress: Called with the files read and their total, now and then.
 
     Returns:
         What is not as it should be, by kind and path; empty if all is well.
@@ -68,8 +68,8 @@ def verify(
             found += [
                 Finding(kind, row.path) for row, kind in zip(batch, kinds, strict=True) if kind
             ]
-            if tell is not None:
-                tell(len(names), header.files)
+            if on_progress is not None:
+                on_progress(len(names), header.files)
     found += [Finding(FOREIGN, path) for path in _files(root) if path not in names]
     return sorted(found, key=lambda one: (one.kind != MISSING, one.kind != ALTERED, one.path))
 

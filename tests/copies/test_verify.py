@@ -14,7 +14,7 @@ def copy(finished):
 
 def test_an_untouched_copy_is_clean(copy):
     told = []
-    assert verify(copy, workers=2, tell=lambda *numbers: told.append(numbers)) == []
+    assert verify(copy, workers=2, on_progress=lambda *numbers: told.append(numbers)) == []
     assert told == [(12, 12)]
 
 

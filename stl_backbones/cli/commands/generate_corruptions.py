@@ -92,7 +92,7 @@ def generate(args: argparse.Namespace) -> int:
     if args.dry_run:
         return 0
     outcome = request.make_copy(
-        plan, Path(args.out), workers=workers, shard=shard, tell=show.progress
+        plan, Path(args.out), workers=workers, shard=shard, on_progress=show.progress
     )
     show.line(request.summary(plan, args.out, outcome, shard=shard))
     if outcome.failures:

@@ -61,7 +61,7 @@ class Printer:
         self.printed = -PAUSE
 
     def __call__(self, progress: SweepProgress) -> None:
-        """Tell where the sweep is."""
+        """Print how far the sweep is."""
         now = time.monotonic()
         if now - self.printed < PAUSE and progress.done < progress.total:
             return
@@ -80,10 +80,10 @@ def describe(progress: SweepProgress) -> str:
         if not math.isnan(score)
     ]
     nothing = "there" if progress.done else ""
-    told = f"{progress.metric}: {', '.join(scores)}" if scores else nothing
+    text = f"{progress.metric}: {', '.join(scores)}" if scores else nothing
     return (
         f"[{progress.done:{width}d}/{progress.total}] {progress.dataset}, "
-        f"{progress.cells} cell(s), {progress.share:.1%}  {told}"
+        f"{progress.cells} cell(s), {progress.share:.1%}  {text}"
     )
 
 

@@ -44,8 +44,8 @@ def show(args: argparse.Namespace) -> None:
     from stl_backbones.cli.sheet import make_sheet  # heavy: only once the options are read
 
     engine = CorruptionEngine(args.mode, args.compat, seed=args.seed)
-    tell = progress if sys.stderr.isatty() else None
-    out = make_sheet(args, Path(args.image), engine, on_corruption=tell)
+    shown = progress if sys.stderr.isatty() else None
+    out = make_sheet(args, Path(args.image), engine, on_corruption=shown)
     print(f"sheet: {out}")
 
 

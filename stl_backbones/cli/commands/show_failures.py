@@ -58,12 +58,12 @@ def show(args: argparse.Namespace, *, command: list[str] | None) -> None:
     """Draw, and name each file."""
     from stl_backbones.cli.failures import run  # heavy: only once the options are read
 
-    made = run(args, command, on_picture=tell)
+    made = run(args, command, on_picture=print_picture)
     report = shlex.join([*command_words("report"), args.sweep])
     print(f"pictures: {made.folder}\nnext: {report}")
 
 
-def tell(picture: FailurePicture) -> None:
+def print_picture(picture: FailurePicture) -> None:
     """Print what a picture shows."""
     note = f"  {picture.note}" if picture.note else ""
     print(f"{picture.file}  {picture.caption}{note}", flush=True)
