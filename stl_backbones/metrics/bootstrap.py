@@ -115,6 +115,9 @@ def percentile_intervals(
     if not resamples:
         return np.full((2, *replicates.shape[1:]), np.nan)
     ordered = np.sort(replicates, axis=0)  # NaN last
+    if not np.isnan(ordered[-1]).any():
+        low, high = (_at(ordered, share * (resamples - 1)) for share in (tail, 1 - tail))
+        return np.stack([low, high])
     known = resamples - np.isnan(replicates).sum(axis=0)
     ends = []
     for share in (tail, 1 - tail):
@@ -124,6 +127,14 @@ def percentile_intervals(
         low, high = (np.take_along_axis(ordered, one[None], axis=0)[0] for one in (below, above))
         ends.append(low + (place - below) * (high.astype(np.float64) - low))
     return np.where(known >= (1 - tail) * resamples, ends, np.nan)
+
+
+def _at(ordered: npt.NDArray[np.floating], place: float) -> npt.NDArray[np.float64]:
+    """The row at a place between two of them, on the straight line."""
+    below = int(place)
+    rows = ordered[[below, min(below + 1, len(ordered) - 1)]].astype(np.float64)
+    between: npt.NDArray[np.float64] = rows[0] + (place - below) * (rows[1] - rows[0])
+    return between
 
 
 def paired_p_value(differences: Replicates) -> float:

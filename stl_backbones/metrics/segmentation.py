@@ -103,23 +103,26 @@ def iou_terms(confusions: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
         confusions: ``(N, K, K)`` pixel counts of each image, rows = ground truth.
 
     Returns:
-        ``(N, 2 K)`` float64: pixels of intersection of each class, then of union.
+        ``(N, 3 K)`` float64: pixels of intersection of each class, of union, of ground truth.
+        Exact up to 2^53 pixels.
     """
-    hit = np.diagonal(confusions, axis1=-2, axis2=-1).astype(np.float64)
-    union = confusions.sum(axis=-1) + confusions.sum(axis=-2) - hit
-    return np.concatenate([hit, union], axis=-1)
+    pixels = confusions.astype(np.float64)
+    ones = np.ones(pixels.shape[-1])
+    hit = np.diagonal(pixels, axis1=-2, axis2=-1)
+    truth = pixels @ ones  # products with ones take a third of the time of sums over short axes
+    return np.concatenate([hit, truth + ones @ pixels - hit, truth], axis=-1)
 
 
 def mean_iou_of_terms(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """`mean_iou` from sums of `iou_terms` over images.
 
     Args:
-        sums: ``(..., 2 K)`` sums over images.
+        sums: ``(..., 3 K)`` sums over images.
 
     Returns:
         ``(...)`` fractions; NaN where no pixel was counted.
     """
-    hit, union = np.split(sums, 2, axis=-1)
+    hit, union, _ = np.split(sums, 3, axis=-1)
     occurs = union > 0
     iou = np.divide(hit, union, out=np.zeros_like(hit), where=occurs)
     count = occurs.sum(axis=-1)
@@ -128,19 +131,16 @@ def mean_iou_of_terms(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return mean
 
 
-def class_iou_of_terms(
-    sums: npt.NDArray[_Float], pixels: npt.NDArray[np.number]
-) -> npt.NDArray[_Float]:
-    """IoU of each class from sums over images.
+def class_iou_of_terms(sums: npt.NDArray[_Float]) -> npt.NDArray[_Float]:
+    """IoU of each class from sums of `iou_terms` over images.
 
     Args:
-        sums: ``(..., 2 K)`` sums of `iou_terms`.
-        pixels: ``(..., K)`` pixels of each class in the ground truth.
+        sums: ``(..., 3 K)`` sums over images.
 
     Returns:
         ``(..., K)`` fractions; NaN for classes that do not occur in the ground truth.
     """
-    hit, union = np.split(sums, 2, axis=-1)
+    hit, union, truth = np.split(sums, 3, axis=-1)
     out = np.full(hit.shape, np.nan, dtype=hit.dtype)
-    np.divide(hit, union, out=out, where=pixels > 0)
+    np.divide(hit, union, out=out, where=truth > 0)
     return out

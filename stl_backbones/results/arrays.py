@@ -6,6 +6,7 @@ two that parse at once end in ``SystemError: AST constructor recursion depth mis
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import threading
@@ -37,14 +38,26 @@ def read_arrays(content: bytes) -> dict[str, npt.NDArray[Any]]:
         return {name.removesuffix(".npy"): _read(archive, name) for name in archive.namelist()}
 
 
+@functools.lru_cache(maxsize=64)  # the cells of a sweep have the same few
+def _header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and type of an array."""
+    stream = io.BytesIO(header)
+    with _parsing:
+        version = npy.read_magic(stream)
+        is_short = version == (1, 0)
+        read_header = npy.read_array_header_1_0 if is_short else npy.read_array_header_2_0
+        shape, is_fortran, dtype = read_header(stream)
+    return shape, is_fortran, dtype
+
+
 def _read(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
     with archive.open(name) as stream:
-        with _parsing:
-            version = npy.read_magic(stream)
-            is_short = version == (1, 0)
-            read_header = npy.read_array_header_1_0 if is_short else npy.read_array_header_2_0
-            shape, is_fortran, dtype = read_header(stream)
-        data = bytearray(stream.read())  # to its end, where the checksum is compared
+        content = stream.read()  # to its end, where the checksum is compared
+    # Version 1 has two bytes for the length of the header, the later ones four.
+    begin = 10 if content[6:7] == b"\x01" else 12
+    begin += int.from_bytes(content[8:begin], "little")
+    shape, is_fortran, dtype = _header(content[:begin])
+    data = bytearray(memoryview(content)[begin:])
     if dtype.hasobject or len(data) != math.prod(shape) * dtype.itemsize:
         raise ValueError(f"'{name}' is cut off, or holds no plain values")
     flat = np.frombuffer(data, dtype) if data else np.empty(math.prod(shape), dtype)

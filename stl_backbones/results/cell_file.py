@@ -106,10 +106,10 @@ def decode_cell(path: Path) -> CellResult:
         record = json.loads(arrays.pop(_RECORD).tobytes())
         check_format(record["format"], path)
         digest = record.pop("digest")
-        whole = record["format"] == _UNSEALED or _is_sealed(content)
-        if not whole or digest != digest_of(record, arrays):
+        is_unsealed = record["format"] == _UNSEALED  # only then the arrays are hashed once more
+        if digest != digest_of(record, arrays) if is_unsealed else not _is_sealed(content):
             raise DamagedCellError(f"'{path}' was altered after it was written; {REMEDY}")
-        ids = tuple(str(name) for name in arrays.pop(_IDS))
+        ids = tuple(map(str, arrays.pop(_IDS).tolist()))
         cell = Cell(record["corruption"], record["severity"])
         provenance = Provenance.from_dict(record["provenance"])
     except (KeyError, TypeError, EOFError, OSError, *_BAD_ZIP) as error:

@@ -108,7 +108,7 @@ def test_mean_iou_of_summed_terms_is_that_of_the_summed_matrices():
     matrices = rng.integers(0, 50, (7, 4, 4))
     matrices[:, 3] = matrices[:, :, 3] = 0  # a class that never occurs
     terms = iou_terms(matrices)
-    assert terms.shape == (7, 8)
+    assert terms.shape == (7, 12)
     found = mean_iou_of_terms(terms.sum(axis=0))
     assert found == pytest.approx(mean_iou(matrices.sum(axis=0)), rel=1e-14)
 

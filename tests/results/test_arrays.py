@@ -43,6 +43,7 @@ def test_headers_are_parsed_one_at_a_time():
         return header(stream)
 
     header = arrays.npy.read_array_header_1_0
+    arrays._header.cache_clear()
     with mock.patch.object(arrays.npy, "read_array_header_1_0", read):
         read_arrays(packed(**ARRAYS))
     assert seen == [True] * len(ARRAYS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from stl_backbones.corruptions.catalog import Protocol
 from stl_backbones.metrics import ClassScores, mean_of, mean_over
 from stl_backbones.records import CLEAN, Cell
-from stl_backbones.report.numbers.summary import Extreme, cells_of, worst_of
+from stl_backbones.report.numbers.summary import ROUNDING_OF_MEANS, Extreme, cells_of
 from stl_backbones.report.read.metrics import TaskMetrics
 from stl_backbones.report.read.runs import Run
 
@@ -84,24 +84,31 @@ def summarise_classes(
     run: Run, protocol: Protocol, key: str, classes: Iterable[int]
 ) -> dict[int, ClassScore]:
     """A score of classes that occur, by class index; empty for a run without scores by class."""
+    indices = np.fromiter(classes, np.intp)
     found = {cell: class_scores(run, key, cell) for cell in run.classes}
-    scores = {cell: one.values for cell, one in found.items() if one is not None}
+    scores = {cell: one.values[indices] for cell, one in found.items() if one is not None}
+    if not scores:
+        return {}
+    clean = scores[CLEAN].tolist() if CLEAN in scores else [None] * len(indices)
     is_whole = all(cell.is_clean for cell in run.missing(protocol))
+    if not is_whole or not protocol.corruptions:
+        return dict(zip(indices.tolist(), map(ClassScore, clean), strict=True))
+    means = {name: mean_over(scores, cells_of(protocol, name)) for name in protocol.corruptions}
+    cells = {cell.name: scores[cell] for cell in protocol.cells() if not cell.is_clean}
+    average = mean_of(list(means.values())).tolist()
+    columns = zip(clean, average, _lowest(means), _lowest(cells), strict=True)
+    return {index: ClassScore(*own) for index, own in zip(indices.tolist(), columns, strict=True)}
 
-    def of_class(index: int) -> ClassScore:
-        clean = float(scores[CLEAN][index]) if CLEAN in scores else None
-        if not is_whole or not protocol.corruptions:
-            return ClassScore(clean)
-        cells = {cell: float(scores[cell][index]) for cell in protocol.cells() if not cell.is_clean}
-        means = {name: mean_over(cells, cells_of(protocol, name)) for name in protocol.corruptions}
-        return ClassScore(
-            clean,
-            mean_of(list(means.values())),
-            worst_of(means, lower_is_better=False),
-            worst_of({cell.name: one for cell, one in cells.items()}, lower_is_better=False),
-        )
 
-    return {int(index): of_class(int(index)) for index in classes} if scores else {}
+def _lowest(scores: Mapping[str, npt.NDArray[np.float64]]) -> list[Extreme | None]:
+    """The lowest score of each class, NaN aside, of ``(classes,)`` scores by name."""
+    table, names = np.stack(list(scores.values())), list(scores)
+    lowest = np.fmin.reduce(table)
+    tied = [np.flatnonzero(is_tied).tolist() for is_tied in (table - lowest <= ROUNDING_OF_MEANS).T]
+    return [
+        Extreme(score, tuple(names[index] for index in places)) if places else None
+        for score, places in zip(lowest.tolist(), tied, strict=True)
+    ]
 
 
 def largest_falls(run: Run, protocol: Protocol, key: str) -> npt.NDArray[np.float64]:

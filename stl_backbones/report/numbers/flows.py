@@ -65,7 +65,7 @@ def flows(run: Run, protocol: Protocol) -> Flows:
     return {
         name: found
         for name in protocol.corruptions
-        if (found := list(_of_corruption(run, cells_of(protocol, name), is_counted, before))[:MOST])
+        if (found := list(_of_corruption(run, cells_of(protocol, name), is_counted, before)))
     }
 
 
@@ -91,40 +91,40 @@ class _Shares:
 def _shares(record: ClassRecord, is_counted: npt.NDArray[np.bool_]) -> _Shares:
     """Each row divided by its class's count, the diagonal and uncounted classes left out."""
     matrix: Any = record.confusion
-    rows = np.repeat(np.arange(len(is_counted)), np.diff(matrix.indptr))
-    columns, counts = matrix.indices, matrix.data
-    kept = (rows != columns) & is_counted[rows] & (counts > 0)
+    rows, columns = matrix.nonzero()
+    kept = (rows != columns) & is_counted[rows]
     rows, columns = rows[kept], columns[kept]
     pairs = rows * len(is_counted) + columns
     order = np.argsort(pairs)
-    return _Shares(pairs[order], (counts[kept] / record.truth[rows])[order])
+    return _Shares(pairs[order], (np.asarray(matrix[rows, columns]) / record.truth[rows])[order])
 
 
 def _of_corruption(
     run: Run, cells: list[Cell], is_counted: npt.NDArray[np.bool_], before: _Shares
 ) -> Iterator[Flow]:
     """Each pair once, the largest rise first."""
-    found: list[tuple[float, Flow]] = []
-    for cell in cells:
-        record = run.classes.get(cell)
-        if record is None or record.confusion is None:
-            continue
-        after = _shares(record, is_counted)
-        clean = before.of(after.pairs)
-        rise = after.shares - clean
-        # A few of a cell are enough: no later one is among the largest.
-        for index in np.argsort(-rise, kind="stable")[:MOST].tolist():
-            if rise[index] > 0:
-                truth, prediction = divmod(int(after.pairs[index]), len(is_counted))
-                share = float(after.shares[index])
-                count = round(share * record.truth[truth])
-                flow = Flow(cell, truth, prediction, count, share, float(clean[index]))
-                found.append((float(rise[index]), flow))
-    seen = set()
-    for _, flow in sorted(found, key=lambda one: -one[0]):
-        if (flow.truth, flow.prediction) not in seen:
-            seen.add((flow.truth, flow.prediction))
-            yield flow
+    known = [(cell, run.classes[cell]) for cell in cells if cell in run.classes]
+    parts: list[npt.NDArray[np.float64]] = []
+    for number, (_, record) in enumerate(known):
+        if record.confusion is not None:
+            after = _shares(record, is_counted)
+            clean = before.of(after.pairs)
+            table = np.stack([after.pairs, after.shares, clean, np.full(len(clean), number)])
+            # A few of a cell are enough: no later one is among the largest.
+            parts.append(table[:, np.argsort(clean - after.shares, kind="stable")[:MOST]])
+    if not parts:
+        return
+    table = np.concatenate(parts, axis=1)
+    rise = table[1] - table[2]
+    order = np.argsort(-rise, kind="stable")
+    _, first = np.unique(table[0][order], return_index=True)
+    for index in order[np.sort(first)][:MOST].tolist():
+        if rise[index] > 0:
+            pair, share, clean_share, number = table[:, index].tolist()
+            truth, prediction = divmod(int(pair), len(is_counted))
+            cell, record = known[int(number)]
+            count = round(share * record.truth[truth])
+            yield Flow(cell, truth, prediction, count, share, clean_share)
 
 
 __all__ = ["MOST", "Flow", "Flows", "flows"]

@@ -12,7 +12,7 @@ from stl_backbones.records import Cell
 from stl_backbones.report.read.metrics import CellMetric
 from stl_backbones.report.read.runs import Run
 
-_ROUNDING = 1e-12  # means of equal scores may differ in the last digits
+ROUNDING_OF_MEANS = 1e-12  # means of equal scores may differ in the last digits
 
 
 def corruption_scores(run: Run, protocol: Protocol) -> dict[str, float | None]:
@@ -40,7 +40,7 @@ def worst_of(scores: Mapping[str, float | None], *, lower_is_better: bool) -> Ex
     if len(known) < len(scores) or not counted:
         return None
     worst = (max if lower_is_better else min)(counted.values())
-    tied = tuple(name for name, score in counted.items() if abs(score - worst) <= _ROUNDING)
+    tied = tuple(name for name, score in counted.items() if abs(score - worst) <= ROUNDING_OF_MEANS)
     return Extreme(worst, tied)
 
 

@@ -95,14 +95,37 @@ def replicate(
     Returns:
         Metric key -> ``(1 + resamples,)`` scores, the first of the images as they are.
     """
-    images = len(result.image_ids)
-    terms = [one.terms(result) for one in metrics]
+    sums = sums_of_resamples([one.terms(result) for one in metrics], counts)
+    return score_resamples(metrics, sums, len(result.image_ids))
+
+
+def sums_of_resamples(
+    terms: Sequence[npt.NDArray[np.floating]], counts: npt.NDArray[np.float32]
+) -> list[npt.NDArray[np.float64]]:
+    """Sum terms over the images, and over those of each resample.
+
+    Args:
+        terms: Of each metric ``(images, S)``.
+        counts: ``(resamples, images)``.
+
+    Returns:
+        Of each metric ``(1 + resamples, S)``.
+    """
     drawn = weighted_sums(counts, np.concatenate(terms, axis=1))
     parts = np.split(drawn, np.cumsum([part.shape[1] for part in terms])[:-1], axis=1)
+    return [
+        np.vstack([own.sum(axis=0, dtype=np.float64), part])
+        for own, part in zip(terms, parts, strict=True)
+    ]
+
+
+def score_resamples(
+    metrics: Sequence[SumMetric], sums: Sequence[npt.NDArray[np.float64]], images: int
+) -> dict[str, Replicates]:
+    """Scores from `sums_of_resamples`; see `replicate`."""
     found = {}
-    for one, own, part in zip(metrics, terms, parts, strict=True):
-        sums = np.vstack([own.sum(axis=0, dtype=np.float64), part])
-        scores = one.score_sums(sums, images)
+    for one, own in zip(metrics, sums, strict=True):
+        scores = one.score_sums(own, images)
         if one.centred and len(scores) > 1:
             scores[1:] = np.maximum(scores[1:] + scores[0] - scores[1:].mean(), 0)
         found[one.key] = scores
@@ -117,14 +140,14 @@ class ClassRecord:
         scores: Key of a score by class -> the scores, resampled as often as `class_resamples` says.
         truth: ``(classes,)`` how many images, pixels or objects of the ground truth are of it.
         images: ``(classes,)`` on how many images it occurs.
-        confusion: ``(classes, classes)`` sparse counts, rows = ground truth; ``None`` where
-            predictions have no true class.
+        confusion: ``(classes, classes)`` counts, rows = ground truth, sparse where most are zero;
+            ``None`` where predictions have no true class.
     """
 
     scores: Mapping[str, ClassScores]
     truth: npt.NDArray[np.integer]
     images: npt.NDArray[np.integer]
-    confusion: sparse.csr_array | None = None
+    confusion: npt.NDArray[np.int64] | sparse.csr_array | None = None
 
 
 ClassScorer = Callable[[CellResult], ClassRecord]

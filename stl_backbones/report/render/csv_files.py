@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import csv
-import io
-import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import singledispatch
 
 from stl_backbones.report.sections import PAPER_PREFIX, DataFile, Report, Table
@@ -57,27 +56,32 @@ def _write(
     rows: Iterable[Sequence[object]],
     ends: Mapping[str, Sequence[object]] | None = None,
 ) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
+    lines: list[str] = []
+    writer = csv.writer(_Lines(lines.append), lineterminator="\n")
     writer.writerow(map(as_field, header))
     if not ends:
         writer.writerows(map(as_field, row) for row in rows)
-        return buffer.getvalue()
+        return "".join(lines)
     written = {first: _write(end, ()) for first, end in ends.items()}  # once, not line by line
-    line = io.StringIO()
-    writer = csv.writer(line, lineterminator="\n")
     for row in rows:
         writer.writerow(map(as_field, row))
-        buffer.write(f"{line.getvalue()[:-1]},{written[str(row[0])]}")
-        line.seek(0)
-        line.truncate()
-    return buffer.getvalue()
+        lines[-1] = f"{lines[-1][:-1]},{written[str(row[0])]}"
+    return "".join(lines)
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """What `csv` writes to, a line each time."""
+
+    write: Callable[[str], object]
 
 
 def as_field(value: object) -> object:
     """A field as it is written: what is missing is empty, a text is no formula."""
-    if isinstance(value, float):  # the shortest that reads back equal
-        return "nan" if math.isnan(value) else repr(float(value))
+    if type(value) in (int, float):  # `csv` writes the shortest that reads back equal
+        return value
+    if isinstance(value, float):  # numpy's
+        return float(value)
     return "" if value is None else _inert(value)
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from stl_backbones.errors import InputError
 from stl_backbones.metrics import (
@@ -18,10 +17,16 @@ from stl_backbones.metrics import (
     iou_terms,
     mean_iou_of_terms,
     mean_of_terms,
-    weighted_sums,
 )
 from stl_backbones.records import CellResult
-from stl_backbones.report.read.metrics import ClassRecord, ClassScorer, SumMetric
+from stl_backbones.report.read.metrics import (
+    CellScores,
+    ClassRecord,
+    SumMetric,
+    class_resamples,
+    score_resamples,
+    sums_of_resamples,
+)
 from stl_backbones.report.tasks.base import Task, register_task
 from stl_backbones.report.tasks.image_properties import share_slices
 
@@ -40,20 +45,22 @@ def _confusions(result: CellResult) -> npt.NDArray[np.integer]:
             f"expected a sample 'confusion_matrix' of integers and shape (images, classes, "
             f"classes) = {expected}, got {found}"
         )
-    if samples.size and samples.min() < 0:
+    if samples.dtype.kind == "i" and samples.min(initial=0) < 0:
         raise InputError(f"sample 'confusion_matrix' must hold no negative, got {samples.min()}")
-    pixels = samples.sum(dtype=np.float64)
-    if pixels > _MOST_PIXELS:
-        raise InputError(
-            f"sample 'confusion_matrix' must count at most {_MOST_PIXELS} pixels, got {pixels:.0f}"
-        )
-    return samples.astype(np.int64, copy=False)
+    if samples.size * 2 ** (8 * samples.dtype.itemsize) > _MOST_PIXELS:
+        pixels = samples.sum(dtype=np.float64)
+        if pixels > _MOST_PIXELS:
+            raise InputError(
+                f"sample 'confusion_matrix' must count at most {_MOST_PIXELS} pixels, got "
+                f"{pixels:.0f}"
+            )
+    return cast("npt.NDArray[np.integer]", samples)
 
 
 def _calibration_terms(result: CellResult) -> npt.NDArray[np.floating]:
     """Gaps of the bins, and pixels, which the confusion matrices count too."""
     binned = result.samples[_CALIBRATION].astype(np.int64)
-    images, pixels = len(result.image_ids), _confusions(result).sum(axis=(1, 2))
+    images, pixels = len(result.image_ids), _confusions(result).sum(axis=(1, 2), dtype=np.int64)
     terms = binned_terms(binned)
     if len(terms) != images or (terms[:, -1] != pixels).any():
         raise InputError(
@@ -64,7 +71,7 @@ def _calibration_terms(result: CellResult) -> npt.NDArray[np.floating]:
 
 def _class_share(result: CellResult, name: str) -> tuple[Sequence[str], Sequence[str]]:
     """Slices by the share of an image's counted pixels that are of a class."""
-    pixels = _confusions(result).sum(axis=2)
+    pixels = _confusions(result).sum(axis=2, dtype=np.int64)
     return share_slices(result, name, pixels)
 
 
@@ -73,7 +80,7 @@ def _image_iou(result: CellResult) -> npt.NDArray[np.floating]:
 
 
 def _image_accuracy(result: CellResult) -> npt.NDArray[np.floating]:
-    confusions = _confusions(result)
+    confusions = _confusions(result).astype(np.int64)
     right = np.trace(confusions, axis1=1, axis2=2).astype(np.float64)
     pixels = confusions.sum(axis=(1, 2))
     share = np.full((len(right), 1), np.nan)
@@ -88,38 +95,37 @@ class _Segmentation(Task):
         """The mIoU of each image, or a class's IoU; see `TaskMetrics.image_scores`."""
         if class_index is None:
             return super().image_scores(result)
-        confusions = _confusions(result)
+        confusions = _confusions(result).astype(np.int64)
         own = confusions[:, class_index, class_index]
         truth = confusions[:, class_index].sum(axis=1)
         union = truth + confusions[:, :, class_index].sum(axis=1) - own
         return np.where(truth > 0, own / np.maximum(union, 1), np.nan)
 
-    def class_scorer(self, drawn: npt.NDArray[np.float32]) -> ClassScorer:
-        """IoU of each class, from sums over the drawn images."""
-        counts = drawn.T
+    def score_cell(self, result: CellResult, counts: npt.NDArray[np.float32]) -> CellScores:
+        """The numbers and, from the sums of mIoU, the IoU of each class."""
+        metrics = self.sums(result)
+        terms = [one.terms(result) for one in metrics]
+        sums = sums_of_resamples(terms, counts)
+        return CellScores(
+            score_resamples(metrics, sums, len(result.image_ids)),
+            _class_record(result, terms[0], sums[0]),
+        )
 
-        def score(result: CellResult) -> ClassRecord:
-            confusions = result.samples["confusion_matrix"]  # checked with the cell's other numbers
-            total = confusions.sum(axis=0, dtype=np.int64)
-            pixels = confusions.sum(axis=2, dtype=np.int64)
-            values = class_iou_of_terms(iou_terms(total[None])[0], total.sum(axis=1))
-            record = ClassRecord(
-                {"iou": ClassScores(values, np.empty((0, len(values))))},
-                truth=total.sum(axis=1),
-                images=(pixels > 0).sum(axis=0),
-                confusion=sparse.csr_array(total),
-            )
-            if not len(counts):
-                return record
-            terms = iou_terms(confusions.astype(np.int64, copy=False))
-            # float32 holds seven digits of the resampled sums, and intervals need three.
-            both = np.concatenate([terms, pixels], axis=1).astype(np.float32)
-            sums = weighted_sums(counts, both).astype(np.float32)
-            edge = terms.shape[1]
-            resampled = class_iou_of_terms(sums[:, :edge], sums[:, edge:])
-            return replace(record, scores={"iou": ClassScores(values, resampled)})
 
-        return score
+def _class_record(
+    result: CellResult, terms: npt.NDArray[np.floating], sums: npt.NDArray[np.float64]
+) -> ClassRecord:
+    """From `iou_terms` of the images, and their sums over all images and over each resample."""
+    classes = len(result.provenance.classes)
+    few = class_resamples(len(sums) - 1, classes)
+    iou = class_iou_of_terms(sums[: 1 + few])
+    total = _confusions(result).sum(axis=0, dtype=np.int64)
+    return ClassRecord(
+        {"iou": ClassScores(iou[0], iou[1:].astype(np.float32))},
+        truth=sums[0, 2 * classes :].astype(np.int64),
+        images=(terms[:, 2 * classes :] > 0).sum(axis=0),
+        confusion=total,
+    )
 
 
 SEGMENTATION = register_task(
