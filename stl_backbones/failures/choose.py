@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from stl_backbones.errors import InputError, MissingFileError, some_of, unknown_name
 from stl_backbones.records import CLEAN, Cell
+from stl_backbones.report.read.class_names import find_class
 from stl_backbones.report.read.metrics import TaskMetrics
 from stl_backbones.results import CellStore
 
@@ -131,10 +132,7 @@ def _class_index(by: str, classes: Sequence[str]) -> int | None:
         return None
     if not by.startswith(_CLASS):
         raise InputError(f"the order must be {', '.join(ORDERS)} or class:NAME, got '{by}'")
-    name = by.removeprefix(_CLASS)
-    if name not in classes:
-        raise unknown_name("class", name, classes)
-    return list(classes).index(name)
+    return find_class(by.removeprefix(_CLASS), classes)
 
 
 __all__ = ["DEFAULT_COUNT", "ORDERS", "Choice", "choose", "find_cells"]

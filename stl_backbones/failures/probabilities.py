@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,17 +24,17 @@ from stl_backbones.drawing import (
     titled,
 )
 from stl_backbones.failures.drawn import Drawn, Pair, draw
+from stl_backbones.report.read.class_names import shown_classes
 from stl_backbones.robustness.examined import ClassProbabilities
 
 _BARS = 5
 _OTHER = (150, 150, 150)
-_WNID = re.compile(r"n\d{8}")
 
 
 @draw.register
 def draw_probabilities(prediction: ClassProbabilities, pair: Pair) -> Drawn:
     """Draw class probabilities: see `draw`."""
-    names = readable(pair.classes)
+    names = shown_classes(tuple(pair.classes))
     label = prediction.label
     before, after = (one.prediction.probabilities for one in (pair.clean, pair.corrupted))
     width = pair.width
@@ -57,24 +56,6 @@ def draw_probabilities(prediction: ClassProbabilities, pair: Pair) -> Drawn:
                   (_OTHER, "others")], picture.width)  # fmt: skip
     caption = f"truth {names[label]}; clean {_told(before, names)}; corrupted {_told(after, names)}"
     return Drawn(stacked([picture, key], margin=0), caption)
-
-
-def readable(classes: Sequence[str]) -> list[str]:
-    """Class names; of ImageNet's ids the first of their words."""
-    if not all(_WNID.fullmatch(name) for name in classes):
-        return list(classes)
-    from timm.data import ImageNetInfo
-
-    known = ImageNetInfo()
-    return [_word(known, name) for name in classes]
-
-
-def _word(known: object, wnid: str) -> str:
-    try:
-        text: str = known.label_name_to_description(wnid, detailed=False)  # type: ignore[attr-defined]
-    except (KeyError, AssertionError):
-        return wnid
-    return text.partition(",")[0]
 
 
 def _told(probabilities: npt.NDArray[np.float64], names: Sequence[str]) -> str:
@@ -130,4 +111,4 @@ def _changes(
     return made
 
 
-__all__ = ["draw_probabilities", "readable"]
+__all__ = ["draw_probabilities"]

@@ -30,7 +30,6 @@ from stl_backbones.report.numbers.flows import Flows
 from stl_backbones.report.numbers.format import cell_name, full_name, with_ties
 from stl_backbones.report.numbers.summary import cells_of
 from stl_backbones.report.read.runs import Run
-from stl_backbones.report.read.text import plain
 from stl_backbones.report.sections import ClassMap, Column, Row, Table, Value
 
 FLOWS_SHOWN = 3
@@ -70,7 +69,7 @@ def class_table(findings: Findings) -> Table | None:
     )  # fmt: skip
     rows = tuple(
         Row(
-            plain(findings.runs[0].provenance.classes[index]),
+            findings.runs[0].class_names[index],
             {f"{number} {key}": value
              for number, by_class in enumerate(by_run)
              for key, value in _class_values(by_class.get(index), findings.protocol).items()},
@@ -164,9 +163,7 @@ def _map_rows(run: Run, protocol: Protocol, key: str) -> tuple[Row, ...]:
             row["drop"] = float(drops[index])
         return row
 
-    return tuple(
-        Row(plain(run.provenance.classes[index]), values(index)) for index in occurring(run)
-    )
+    return tuple(Row(run.class_names[index], values(index)) for index in occurring(run))
 
 
 def flow_tables(findings: Findings, found: Sequence[Flows]) -> tuple[Table, ...]:
@@ -185,7 +182,7 @@ def flow_tables(findings: Findings, found: Sequence[Flows]) -> tuple[Table, ...]
     )
     tables = []
     for run, by_corruption in zip(findings.runs, found, strict=True):
-        names = [plain(name) for name in run.provenance.classes]
+        names = run.class_names
         rows = tuple(
             Row(full_name(corruption), {
                 "flow": f"{names[flow.truth]} -> {names[flow.prediction]}",
@@ -246,7 +243,7 @@ def _first_broken(run: Run, points: Points | None) -> str | None:
         return "none"
     earliest = np.nanmin(own)
     first = occurs[own == earliest]
-    names = [plain(run.provenance.classes[index]) for index in first]
+    names = [run.class_names[index] for index in first]
     intervals = points.intervals if len(names) == 1 else None
     ends = None if intervals is None else intervals[:, first[0]].tolist()
     return f"{with_ties(names, of=len(occurs))}: {in_words(float(earliest), ends)}"

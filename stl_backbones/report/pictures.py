@@ -21,7 +21,6 @@ from stl_backbones.report.numbers.format import (
 from stl_backbones.report.numbers.keys import AVERAGE, Key, average_key, retention_key
 from stl_backbones.report.numbers.summary import corruption_scores, weakest
 from stl_backbones.report.read.runs import Run
-from stl_backbones.report.read.text import plain
 from stl_backbones.report.sections import (
     Cards,
     CellDetail,
@@ -100,7 +99,7 @@ def heat_map(findings: Findings) -> HeatMap:
 
 def _details(run: Run, findings: Findings) -> dict[tuple[str, str], CellDetail]:
     """Interval and lowest classes of every cell that was measured."""
-    names, found = run.provenance.classes, {}
+    names, found = run.class_names, {}
     key = main_key(findings.task)
     for cell in findings.protocol.cells():
         if cell.is_clean or cell not in run.scores:
@@ -110,7 +109,7 @@ def _details(run: Run, findings: Findings) -> dict[tuple[str, str], CellDetail]:
         scores = class_scores(run, key, cell)
         values = [] if scores is None else scores.values.tolist()
         lowest = sorted((value, n) for n, value in enumerate(values) if not math.isnan(value))
-        classes = [(plain(names[n]), value) for value, n in lowest[:LOWEST_CLASSES]]
+        classes = [(names[n], value) for value, n in lowest[:LOWEST_CLASSES]]
         more = sum(value == classes[-1][1] for value, _ in lowest[LOWEST_CLASSES:])
         if more:
             classes[-1] = (f"{classes[-1][0]} and {more} more", classes[-1][1])

@@ -6,11 +6,13 @@ import math
 
 import numpy as np
 import pytest
+from timm.data import ImageNetInfo
 
 from stl_backbones.metrics import ClassAccuracy, percentile_interval, percentile_intervals
 from stl_backbones.records import CLEAN, CellResult, Provenance
 from stl_backbones.report.class_data import class_file
 from stl_backbones.report.class_tables import class_map
+from stl_backbones.report.read.class_names import find_class, shown_classes
 from stl_backbones.report.render.csv_files import render_section
 from stl_backbones.report.tasks import get_task
 
@@ -93,3 +95,19 @@ def test_confusion_of_a_classifier(plain_record):
     found = get_task("classification").class_scorer(np.zeros((6, 0), np.float32))(result)
     assert found.confusion.toarray().tolist() == [[2, 1, 0], [0, 0, 0], [1, 0, 2]]
     assert found.truth.tolist() == [3, 0, 3]
+
+
+def test_classes_of_imagenet_are_shown_by_their_words():
+    wnids = ("n01440764", "n02012849", "n03126707", "n99999999")
+    shown = shown_classes(wnids)
+    assert shown == ("tench", "crane (n02012849)", "crane (n03126707)", "n99999999")
+    known = ImageNetInfo()  # the list is read without importing timm, so it must be where timm's is
+    assert known.label_name_to_description("n01440764", detailed=False).split(",")[0] == shown[0]
+    assert find_class("tench", wnids) == find_class("n01440764", wnids) == 0
+    with pytest.raises(KeyError, match=r"unknown class 'tensh'; did you mean tench\?"):
+        find_class("tensh", wnids)
+
+
+def test_other_classes_keep_their_names():
+    assert shown_classes(("tench", "n01440764")) == ("tench", "n01440764")
+    assert find_class("b c", ("a", "b\nc")) == 1

@@ -25,9 +25,9 @@ from stl_backbones.report.numbers.aggregates import Aggregate, Findings
 from stl_backbones.report.numbers.breaking import class_points, points_of
 from stl_backbones.report.numbers.classes import class_scores, main_key, occurring
 from stl_backbones.report.numbers.keys import Key, average_key, retention_key
+from stl_backbones.report.read.class_names import find_class
 from stl_backbones.report.read.metrics import CellMetric
 from stl_backbones.report.read.runs import Run
-from stl_backbones.report.read.text import plain
 
 EVERY = "*"  # in place of a class's name
 # METRIC:class:NAME:PLACE, METRIC:break:CORRUPTION, METRIC:class:NAME:break:CORRUPTION
@@ -83,7 +83,7 @@ def gate_aggregates(name: str, run: Run, findings: Findings) -> dict[str, Aggreg
     made = _place(name, place, findings)
     found = {}
     for index in _classes(name, class_name, run):
-        own = plain(run.provenance.classes[index])
+        own = run.class_names[index]
         scores = {cell: _of_class(class_scores(run, chosen, cell), index) for cell in run.classes}
         measured = {cell: one for cell, one in scores.items() if one is not None}
         found[own] = _make(f"{own}: {title}, {place}", partial(made, measured), "fraction",
@@ -140,15 +140,12 @@ def _classes(name: str, class_name: str, run: Run) -> Sequence[int]:
         if not occurs:
             raise InputError(f"--require {name}: '{run.label}' has no scores by class")
         return occurs
-    names = {plain(run.provenance.classes[index]): index for index in occurs}
-    if class_name not in names:
-        rare = class_name in map(plain, run.provenance.classes)
-        if rare:
-            raise InputError(
-                f"--require {name}: class '{class_name}' does not occur in the ground truth"
-            )
-        raise unknown_name("class", class_name, [EVERY, *names])
-    return [names[class_name]]
+    index = find_class(class_name, run.provenance.classes, others=(EVERY,))
+    if index not in occurs:
+        raise InputError(
+            f"--require {name}: class '{class_name}' does not occur in the ground truth"
+        )
+    return [index]
 
 
 def _breaking(
@@ -168,7 +165,7 @@ def _breaking(
         columns = {"": 0}
     else:
         points = class_points(run, protocol, corruption, bound, _class_key(name, key, findings))
-        columns = {plain(run.provenance.classes[index]): index
+        columns = {run.class_names[index]: index
                    for index in _classes(name, class_name, run)}  # fmt: skip
     return {
         own: Aggregate(

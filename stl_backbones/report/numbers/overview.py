@@ -29,7 +29,6 @@ from stl_backbones.report.numbers.classes import (
 from stl_backbones.report.numbers.format import full_name, quantity
 from stl_backbones.report.numbers.summary import cells_of
 from stl_backbones.report.read.runs import Run
-from stl_backbones.report.read.text import plain
 
 LEAST_IMAGES = 10  # a class on fewer can lose everything by chance
 MARGIN = 0.05  # a class is named if it surely loses five points more than classes do on average
@@ -99,7 +98,7 @@ def _weakest_class(run: Run, findings: Findings) -> Weakness | None:
     ends = percentile_intervals(lost.resampled[:, index])
     return Weakness(
         name,
-        plain(run.provenance.classes[index]),
+        run.class_names[index],
         findings.task.class_scores[key],
         "fraction",
         float(clean.values[index]),

@@ -16,6 +16,7 @@ from stl_backbones.errors import InputError
 from stl_backbones.metrics import IncompleteCellsError
 from stl_backbones.records import CLEAN, Cell, Provenance
 from stl_backbones.report.read.cells import Draws, Measured, measure
+from stl_backbones.report.read.class_names import are_wnids, shown_classes
 from stl_backbones.report.read.metrics import DEFAULT_RESAMPLES, TASKS, TaskMetrics, find_task
 from stl_backbones.report.read.sets import find_sets, is_store, read_sets, set_names
 from stl_backbones.report.read.text import plain
@@ -24,7 +25,6 @@ from stl_backbones.results import CellStore
 # Their numbers are the package's in distribution only: named where published rows stand beside.
 APPROXIMATE_MODES = ("fast", "torch")
 _IMAGENET_IMAGES, _IMAGENET_CLASSES = 50_000, 1000
-_WNID = re.compile(r"n\d{8}")
 _VALIDATION_IMAGE = re.compile(r"n\d{8}/ILSVRC2012_val_\d{8}(?!\d).*")
 # What rows of one table must share; model, settings, checkpoint, device and versions may differ.
 SHARED_FIELDS = (
@@ -73,6 +73,11 @@ class Run(Measured):
     def is_approximate(self) -> bool:
         """Whether the corruptions equal the published ones in distribution only."""
         return self.provenance.corruption_mode in APPROXIMATE_MODES
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes' names, as tables show them."""
+        return shown_classes(tuple(self.provenance.classes))
 
     def missing(self, protocol: Protocol) -> tuple[Cell, ...]:
         """The protocol's cells without a score, in its order."""
@@ -353,8 +358,7 @@ def are_imagenet_val(provenance: Provenance, image_ids: Sequence[str]) -> bool:
 
     By the archive's file names, or by count and names of classes.
     """
-    are_wnids = all(_WNID.fullmatch(name) for name in provenance.classes)
-    if not are_wnids or len(provenance.classes) != _IMAGENET_CLASSES:
+    if len(provenance.classes) != _IMAGENET_CLASSES or not are_wnids(provenance.classes):
         return False
     is_whole = provenance.num_images_total == _IMAGENET_IMAGES
     return is_whole or all(map(_VALIDATION_IMAGE.fullmatch, image_ids))

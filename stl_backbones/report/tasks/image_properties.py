@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from stl_backbones.errors import InputError, unknown_name
+from stl_backbones.errors import InputError
 from stl_backbones.records import CellResult
+from stl_backbones.report.read.class_names import find_class
 from stl_backbones.report.read.slice_columns import thirds
 
 _SIZES = ("mostly small", "mostly medium", "mostly large")  # COCO's areas
@@ -34,9 +35,7 @@ def share_slices(result: CellResult, name: str, amounts: npt.NDArray[np.integer]
         raise InputError(
             f"--slices class-share needs a class: expected class-share:{classes[0]}, for example"
         )
-    if name not in classes:
-        raise unknown_name("class", name, classes)
-    own, total = amounts[:, classes.index(name)], amounts.sum(axis=1)
+    own, total = amounts[:, find_class(name, classes)], amounts.sum(axis=1)
     share = np.divide(own, total, out=np.full(len(own), np.nan), where=own > 0)
     parts, labels = thirds(share, ("little", "medium", "much"))
     none = f"no {name}"

@@ -25,7 +25,6 @@ from stl_backbones.report.numbers.classes import main_key
 from stl_backbones.report.numbers.requirements import find_number
 from stl_backbones.report.read.metrics import CellMetric, ClassRecord, SumMetric, TaskMetrics
 from stl_backbones.report.read.runs import Run, chosen_part
-from stl_backbones.report.read.text import plain
 from stl_backbones.robustness.stopping.linear import Linear, check_metric, clean_score, linear_of
 
 _GUESS = 0.5  # of clean scores, before they are known
@@ -97,8 +96,8 @@ class Numbers:
         run = self._run_by_class()
         found = gate_aggregates(name, run, Findings((run,), self.protocol, self.task)) or {}
         metric = check_metric(name, self.metrics[self.task.class_means[key]])
-        index = [plain(one) for one in run.provenance.classes].index(parts.class_name)
-        return linear_of(name, found[parts.class_name], metric, index)
+        ((own, aggregate),) = found.items()
+        return linear_of(name, aggregate, metric, run.class_names.index(own))
 
     def _run_by_class(self) -> Run:
         """The sweeps of `linear_of` with scores by class, which are the same for all of them."""
