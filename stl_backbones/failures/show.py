@@ -6,6 +6,7 @@ import dataclasses
 import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,15 @@ def check_same(recorded: Provenance, scored: ScoredSet) -> None:
         raise InputError(f"these are not the sweep's model and data ({told})")
 
 
+def _reported(
+    made: Future[FailurePicture], on_picture: Callable[[FailurePicture], None] | None
+) -> FailurePicture:
+    picture = made.result()
+    if on_picture is not None:
+        on_picture(picture)
+    return picture
+
+
 class _Artist:
     """Makes the pictures of a sweep's failures."""
 
@@ -216,15 +226,19 @@ class _Artist:
     ) -> Iterator[FailurePicture]:
         """Draw and write each choice; a clean image is predicted once for all its cells."""
         clean: dict[int, Examined] = {}
-        for number, choice in enumerate(choices, start=1):
-            image = choice.image
-            first = () if image in clean else (CLEAN,)
-            found = {one.cell: one for one in self.scored.examine(image, (*first, choice.cell))}
-            clean[image] = found.get(CLEAN) or clean[image]
-            picture = self._picture(number, choice, clean[image], found[choice.cell], place)
-            if on_picture is not None:
-                on_picture(picture)
-            yield picture
+        with ThreadPoolExecutor(max_workers=1) as drawing:  # while the next image is predicted
+            before: Future[FailurePicture] | None = None
+            for number, choice in enumerate(choices, start=1):
+                image = choice.image
+                first = () if image in clean else (CLEAN,)
+                found = {one.cell: one for one in self.scored.examine(image, (*first, choice.cell))}
+                clean[image] = found.get(CLEAN) or clean[image]
+                pair = (clean[image], found[choice.cell])
+                if before is not None:
+                    yield _reported(before, on_picture)
+                before = drawing.submit(self._picture, number, choice, *pair, place)
+            if before is not None:
+                yield _reported(before, on_picture)
 
     def _picture(
         self, number: int, choice: Choice, clean: Examined, corrupted: Examined, place: Path
