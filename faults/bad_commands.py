@@ -188,7 +188,7 @@ WRONG: Mapping[str, Wrong] = {
         "--count": (*_NOT_WHOLE, ("0", "in 1..10000, got '0'")),
         "--by": (("best", "must be drop, worst, random"), ("class:nosuch", "unknown class"),
                  ("''", "''")),
-        "--min-score": (("x", "a number, got 'x'"),),
+        "--min-score": (("x", "a number, got 'x'"), ("3", "in 0..1, got 3.0")),
         "--format": (("gif", "png or jpeg, got 'gif'"), ("''", "''")),
         "--out": _PLACE,
         "--custom-imports": _MODULES,

@@ -80,6 +80,9 @@ def _plain(name: str) -> str:
     return name.casefold().replace("_", "-").replace("/", "-")
 
 
+_MOST_NAMES = 100  # of a message: ImageNet has 1000 classes
+
+
 def unknown_name(
     kind: str, name: str, known: Iterable[object], *, more: str = ""
 ) -> UnknownNameError:
@@ -93,9 +96,10 @@ def unknown_name(
     """
     names = [str(other) for other in known]
     near = did_you_mean(name, names)
+    listed = some_of(names, shown=_MOST_NAMES)
     return UnknownNameError(
         f"unknown {kind} '{name}'{near or ';'} {'Expected' if near else 'expected'} one of "
-        f"{', '.join(names)}{more}"
+        f"{listed}{more}"
     )
 
 

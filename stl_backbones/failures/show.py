@@ -73,6 +73,8 @@ class Wanted:
             )
         if self.count < 1:
             raise InputError(f"count must be at least 1, got {self.count}")
+        if not 0 <= self.least_score <= 1:
+            raise InputError(f"the least score must be in 0..1, got {self.least_score}")
 
 
 @dataclass(frozen=True)
