@@ -4,7 +4,7 @@
     python benchmarks/bootstrap.py --images 500 --cells 72 --task segmentation
 
 One process, one thread. Cells are generated one by one, scored with all metrics of the task and
-resampled, as a report does while it reads them; the drawing of the images is told apart. Peak
+resampled, as a report does while it reads them; the drawing of the images is timed separately. Peak
 memory is that of the whole process. `--compare` does it for two models and compares them.
 """
 

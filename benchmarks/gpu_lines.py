@@ -31,13 +31,13 @@ class Checks:
         return real if self.on_gpu else tiny
 
     def line(self, what: str, expected: str, came: str, *, ok: bool) -> None:
-        """Tell a check."""
+        """Print a check."""
         print(f"| {'ok' if ok else 'OFF'} | {what} | {expected} | {came} |", flush=True)
 
     def note(self, what: str, came: str) -> None:
-        """Tell what nothing is expected of."""
+        """Print what nothing is expected of."""
         print(f"| note | {what} | | {came} |", flush=True)
 
     def skip(self, what: str, why: str) -> None:
-        """Tell what cannot run here."""
+        """Print what cannot run here."""
         print(f"| skip | {what} | | {why} |", flush=True)

@@ -127,12 +127,12 @@ def interruptions(
     outcomes = interrupt_works(server, works, folder / "interruptions", kills=kills, seed=seed)
     for name, outcome in outcomes.items():
         signals = ", ".join(f"{count} {signal}" for signal, count in sorted(outcome.kills.items()))
-        told = (
+        summary = (
             f"{signals}; {outcome.damaged} files cut off or emptied; compared {outcome.runs} "
             f"times; slowest end {outcome.slowest:.1f} s (asked {PROMPT:g})"
         )
         survived = outcome.count if not outcome.problems else 0
-        yield Finding(name, outcome.count, survived, "; ".join([told, *outcome.problems[:2]]))
+        yield Finding(name, outcome.count, survived, "; ".join([summary, *outcome.problems[:2]]))
 
 
 def bad_input(server: ForkServer, material: Material, folder: Path, seed: int) -> Iterator[Finding]:

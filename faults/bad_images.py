@@ -148,9 +148,9 @@ def _broken_in_sweeps(desks: Desks) -> Iterator[BadInput]:
         for name in names:
             desk = desks.lay(_TASKS[task])
             says = spoil(desk.images[1], name)
-            told = (desk.images[1].name, says, "1 of 2", "--skip-broken")
+            parts = (desk.images[1].name, says, "1 of 2", "--skip-broken")
             what = f"{task}'s sweep: an image {name}"
-            yield refused("images", what, sweep(desk, task), *told, desk=desk)
+            yield refused("images", what, sweep(desk, task), *parts, desk=desk)
     for task, change in (
         ("segmenter", _replace_by_folder), ("classifier", _replace_by_folder),
         ("segmenter", _replace_by_broken_link), ("classifier", _replace_by_broken_link),
@@ -254,15 +254,15 @@ def _broken_in_generation(desks: Desks) -> Iterator[BadInput]:
         for name in names:
             desk = desks.lay(kind)
             says = spoil(desk.images[1], name)
-            told = (desk.images[1].name, reasons.get(says, says))
+            parts = (desk.images[1].name, reasons.get(says, says))
             what = f"generation, {layout}: an image {name}"
-            yield failed("images", what, generate(desk, layout), *told, desk=desk)
+            yield failed("images", what, generate(desk, layout), *parts, desk=desk)
     for change, what in ((_replace_by_broken_link, "broken link"), (_replace_by_pipe, "pipe")):
         desk = desks.lay("classes")
         change(desk.images[1])
-        told = (desk.images[1].name, "no such file")
+        parts = (desk.images[1].name, "no such file")
         what = f"generation, folder: an image is a {what}"
-        yield failed("images", what, generate(desk, "folder"), *told, desk=desk)
+        yield failed("images", what, generate(desk, "folder"), *parts, desk=desk)
 
 
 def _replace_by_pipe(path: Path) -> None:
@@ -384,9 +384,9 @@ def _unusual_in_dense_sweeps(desks: Desks) -> Iterator[BadInput]:
     desk = desks.lay("coco")
     upright = _picture(desk.images[1]).rotate(90, expand=True)
     desk.images[1].write_bytes(_turned(upright, 6, "JPEG"))
-    told = (desk.images[1].name, "64x128", "128x64")
+    parts = (desk.images[1].name, "64x128", "128x64")
     what = "detector's sweep: the annotation file has the size before EXIF"
-    yield refused("unusual images", what, sweep(desk, "detector"), *told, desk=desk)
+    yield refused("unusual images", what, sweep(desk, "detector"), *parts, desk=desk)
 
 
 def _unusual_in_classification(desks: Desks) -> Iterator[BadInput]:
@@ -396,8 +396,8 @@ def _unusual_in_classification(desks: Desks) -> Iterator[BadInput]:
         what = f"classifier's sweep: {name}"
         yield documented("unusual images", what, words, same_samples(desk.out))
     desk = _twin(desks, "classifier", "16 bit grey")
-    what, told = "classifier's sweep: 16 bit grey", (desk.images[1].name, "16 bit")
-    yield refused("unusual images", what, sweep(desk, "classifier"), *told, desk=desk)
+    what, parts = "classifier's sweep: 16 bit grey", (desk.images[1].name, "16 bit")
+    yield refused("unusual images", what, sweep(desk, "classifier"), *parts, desk=desk)
     desk = desks.lay("classes")
     stored = _picture(desk.images[0])
     exif = Image.Exif()
@@ -421,8 +421,8 @@ def _unusual_in_generation(desks: Desks) -> Iterator[BadInput]:
         ("imagenet", "16 bit grey", "16 bits"),
     ):  # fmt: skip
         desk = _twin(desks, "classifier", name)
-        what, told = f"generation, {layout}: {name}", (desk.images[1].name, says)
-        yield failed("unusual images", what, generate(desk, layout), *told, desk=desk)
+        what, parts = f"generation, {layout}: {name}", (desk.images[1].name, says)
+        yield failed("unusual images", what, generate(desk, layout), *parts, desk=desk)
     for orientation in (3, 8):
         desk = _turned_twin(desks, "classifier", orientation)
         what = f"generation, folder: EXIF orientation {orientation} is followed"
@@ -449,32 +449,32 @@ def _sizes(desks: Desks) -> Iterator[BadInput]:
         desk = desks.lay("cityscapes")
         desk.images[1].write_bytes(_blank(width, height))
         desk.labels[1].write_bytes(encoded(Image.new("L", (width, height), 3), "PNG"))
-        told = (desk.images[1].name, size, "32")
+        parts = (desk.images[1].name, size, "32")
         what = f"segmenter's sweep: an image of {size}"
-        yield refused("images", what, sweep(desk, "segmenter"), *told, desk=desk)
+        yield refused("images", what, sweep(desk, "segmenter"), *parts, desk=desk)
         desk = desks.lay("coco")
         desk.images[1].write_bytes(_blank(width, height))
         desk.edit(partial(_set_size, width, height))
         what = f"detector's sweep: an image of {size}"
-        yield refused("images", what, sweep(desk, "detector"), *told[1:], desk=desk)
+        yield refused("images", what, sweep(desk, "detector"), *parts[1:], desk=desk)
     desk = desks.lay("classes")
     desk.images[1].write_bytes(_blank(1, 1))
     what, check = "classifier's sweep: an image of 1x1 is enlarged", partial(_check_cells, desk)
     yield documented("unusual images", what, sweep(desk, "classifier"), check)
     desk = desks.lay("classes")
     desk.images[1].write_bytes(_blank(1, 30_000))
-    told = (desk.images[1].name, "1x30000")
+    parts = (desk.images[1].name, "1x30000")
     what = "an image of 1x30000"
     words = sweep(desk, "classifier")
-    yield refused("images", f"classifier's sweep: {what}", words, *told, desk=desk)
+    yield refused("images", f"classifier's sweep: {what}", words, *parts, desk=desk)
     words = visualize(desk, desk.images[1])
-    yield refused("images", f"visualize_token_labels.py: {what}", words, *told, desk=desk)
+    yield refused("images", f"visualize_token_labels.py: {what}", words, *parts, desk=desk)
     for layout, size in (("imagenet", (1, 30_000)), ("folder", (1, 1))):
         desk = desks.lay("classes")
         desk.images[1].write_bytes(_blank(*size))
-        told = (desk.images[1].name, f"{size[0]}x{size[1]}")
-        what = f"generation, {layout}: an image of {told[1]}"
-        yield failed("images", what, generate(desk, layout), *told, desk=desk)
+        parts = (desk.images[1].name, f"{size[0]}x{size[1]}")
+        what = f"generation, {layout}: an image of {parts[1]}"
+        yield failed("images", what, generate(desk, layout), *parts, desk=desk)
 
 
 def _set_size(width: int, height: int, content: dict) -> None:
@@ -493,7 +493,7 @@ def _check_cells(desk: Desk) -> None:
 def _names(desks: Desks) -> Iterator[BadInput]:
     fine = ("with spaces", "mit Umlaut äöü 図", "-dash", "two.dots", "#", "'", "$(id)", "a\nb")
     odd = os.fsdecode(b"a\xff\xfe.JPG")
-    told = ("UTF-8", "a\\udcff", "rename")
+    parts = ("UTF-8", "a\\udcff", "rename")
     for kind, words in (
         ("generation, folder", partial(generate, layout="folder")),
         ("classifier's sweep", partial(sweep, task="classifier")),
@@ -508,19 +508,21 @@ def _names(desks: Desks) -> Iterator[BadInput]:
         desk = desks.lay("classes")
         desk.images[1].rename(desk.images[1].with_name(odd))
         what = f"{kind}: a name that is no UTF-8"
-        yield refused("names", what, words(desk), *told, desk=desk)
+        yield refused("names", what, words(desk), *parts, desk=desk)
     desk = desks.lay("cityscapes")
     for file, end in (
         (desk.images[1], "_leftImg8bit.png"), (desk.labels[1], "_gtFine_labelTrainIds.png"),
     ):  # fmt: skip
         file.rename(file.with_name(odd.removesuffix(".JPG") + end))
     what = "segmenter's sweep: a name that is no UTF-8"
-    yield refused("names", what, sweep(desk, "segmenter"), *told, desk=desk)
+    yield refused("names", what, sweep(desk, "segmenter"), *parts, desk=desk)
     desk = desks.lay("imagenet")
     image = desk.images[0].rename(desk.images[0].with_name(odd))
-    yield refused("names", "pretraining: a name that is no UTF-8", pretrain(desk), *told, desk=desk)
+    yield refused(
+        "names", "pretraining: a name that is no UTF-8", pretrain(desk), *parts, desk=desk
+    )
     what = "visualize_token_labels.py: a name that is no UTF-8"
-    yield refused("names", what, visualize(desk, image), *told, desk=desk)
+    yield refused("names", what, visualize(desk, image), *parts, desk=desk)
 
 
 def _check_number(expected: int, desk: Desk) -> None:
@@ -575,7 +577,7 @@ def _image_folders(desks: Desks) -> Iterator[BadInput]:
 
 
 def _class_folders(desks: Desks) -> Iterator[BadInput]:
-    def foreign(desk: Desk) -> None:
+    def unknown_class(desk: Desk) -> None:
         desk.images[1].parent.rename(desk.own.classes / "n99999999")
 
     def empty(desk: Desk) -> None:
@@ -600,7 +602,7 @@ def _class_folders(desks: Desks) -> Iterator[BadInput]:
         check = partial(_check_cells, desk)
         yield documented("folders", what, sweep(desk, "classifier"), check)
     for change, says in (
-        (foreign, "n99999999"), (the_only_one, "two"), (in_upper_case, "N0"),
+        (unknown_class, "n99999999"), (the_only_one, "two"), (in_upper_case, "N0"),
     ):  # fmt: skip
         desk = desks.lay("classes")
         change(desk)
@@ -618,19 +620,19 @@ def _class_folders(desks: Desks) -> Iterator[BadInput]:
     yield refused("folders", what, words, "10 classes", "4", desk=desk)
     desk = desks.lay("imagenet")
     desk.images[0].unlink()
-    told = desk.images[0].parent.name
+    parts = desk.images[0].parent.name
     what = "pretraining: a class folder is empty"
-    yield refused("folders", what, pretrain(desk), told, desk=desk)
+    yield refused("folders", what, pretrain(desk), parts, desk=desk)
 
 
 def _subset_folders(desks: Desks) -> Iterator[BadInput]:
     desk = desks.lay("classes")
     words = [word for word in sweep(desk, "classifier") if word != "--allow-missing"]
-    what, told = (
+    what, parts = (
         "classifier's sweep: 2 of 1000 class folders",
         ("998 of the 1000", "--allow-missing"),
     )
-    yield refused("folders", what, words, *told, desk=desk)
+    yield refused("folders", what, words, *parts, desk=desk)
     for option, name in (("--imagenet-a", "ImageNet-A"), ("--imagenet-r", "ImageNet-R")):
         desk = desks.lay("classes")
         words = sweep(desk, "classifier", option, desk.own.classes)

@@ -108,9 +108,9 @@ def _label_maps(desks: Desks) -> Iterator[BadInput]:
     for name, change in (("missing", Path.unlink), ("a folder", _make_folder)):
         desk = desks.lay("cityscapes")
         change(desk.labels[1])
-        told = (desk.labels[1].name, "has no label map")
+        parts = (desk.labels[1].name, "has no label map")
         what = f"segmenter's sweep: a label map is {name}"
-        yield refused("label maps", what, sweep(desk, "segmenter"), *told, desk=desk)
+        yield refused("label maps", what, sweep(desk, "segmenter"), *parts, desk=desk)
     desk = desks.lay("cityscapes")
     shutil.rmtree(desk.own.data / "cityscapes/gtFine")
     yield refused("label maps", "segmenter's sweep: no label maps at all",
@@ -185,9 +185,9 @@ def _json_files(desks: Desks) -> Iterator[BadInput]:
     for name, change in (("missing", Path.unlink), ("a folder", _make_folder)):
         desk = desks.lay("coco")
         change(desk.annotations)
-        told = (desk.annotations.name, "does not exist")
+        parts = (desk.annotations.name, "does not exist")
         what = f"detector's sweep: the file is {name}"
-        yield refused("COCO JSON", what, sweep(desk, "detector"), *told, desk=desk)
+        yield refused("COCO JSON", what, sweep(desk, "detector"), *parts, desk=desk)
 
 
 def _first(part: str, **changes: object) -> Callable[[Content], None]:
@@ -480,7 +480,7 @@ def _verified(desks: Desks) -> Iterator[BadInput]:
     changes: dict[str, tuple[Callable[[Path], object], int, tuple[str, ...]]] = {
         "whole": (lambda _: None, 0, ("all as written",)),
         "without an image": (spoilt["without an image"][0], 1, ("missing: ", "1 missing")),
-        "with an image more": (spoilt["with an image more"][0], 1, ("foreign: ", "zzz")),
+        "with an image more": (spoilt["with an image more"][0], 1, ("unexpected: ", "zzz")),
         "with a bit turned": (spoilt["with a bit turned in an image"][0], 1, ("altered: ",)),
         "with an empty manifest": (
             spoilt["with an empty manifest"][0], 2, ("manifest.json", "no manifest")),

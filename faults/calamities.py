@@ -77,9 +77,9 @@ class Campaign:
         """Results of a run that nobody disturbs, and its seconds."""
         if work.name not in self._expected:
             place, start = self.place(f"whole {work.name}"), time.monotonic()
-            code, told = self.finish(self.server.start(work.words, folder=place))
+            code, output = self.finish(self.server.start(work.words, folder=place))
             if code:
-                raise RuntimeError(f"{work.name}: exit code {code}: {told[-900:]}")
+                raise RuntimeError(f"{work.name}: exit code {code}: {output[-900:]}")
             self._expected[work.name] = work.results(place), time.monotonic() - start
             shutil.rmtree(place)
         return self._expected[work.name]
@@ -89,16 +89,16 @@ class Campaign:
         code = running.wait(_TOO_LONG)
         if code is None:
             running.send(signal.SIGKILL, group=True)
-        told = running.output()
+        output = running.output()
         running.forget_output()
-        return code, told
+        return code, output
 
     def ends_alike(self, work: Work, place: Path) -> str:
         """Start a work again, and compare; returns what is wrong."""
         expected, _ = self.undisturbed(work)
-        code, told = self.finish(self.server.start([*work.words, *work.again], folder=place))
+        code, output = self.finish(self.server.start([*work.words, *work.again], folder=place))
         if code != 0:
-            return f"started again: exit code {code}: {told.strip()[-300:]}"
+            return f"started again: exit code {code}: {output.strip()[-300:]}"
         return "" if work.results(place) == expected else "other results"
 
     # --- processes -------------------------------------------------------------------------
@@ -134,14 +134,14 @@ class Campaign:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
                         killed = True
-        code, told = self.finish(running)
+        code, output = self.finish(running)
         if not killed:
             return "no worker found"
         if code == 0:
             return "" if work.results(place) == expected else "ended, with other results"
         if goes_on or code != 2:
-            return f"exit code {code}: {told.strip()[-400:]}"
-        return one_line_problem(told, "was killed") or self.ends_alike(work, place)
+            return f"exit code {code}: {output.strip()[-400:]}"
+        return one_line_problem(output, "was killed") or self.ends_alike(work, place)
 
     def lost_ranks(self) -> Iterator[Finding]:
         """A process of a torchrun job is lost."""
@@ -179,11 +179,11 @@ class Campaign:
         except subprocess.TimeoutExpired:
             os.killpg(job.pid, signal.SIGKILL)
             return "the job hangs after 60 s"
-        told = (place / "output.txt").read_text()
+        output = (place / "output.txt").read_text()
         if code == 0:
             return "exit code 0 though a rank was lost"
-        if "this is a bug" in told:
-            return f"the other rank calls it a bug: {told[-600:]}"
+        if "this is a bug" in output:
+            return f"the other rank calls it a bug: {output[-600:]}"
         again = _torchrun([*words, *work.again], place)
         if again.wait(_TOO_LONG):
             return f"started again: {(place / 'output.txt').read_text()[-300:]}"
@@ -210,15 +210,15 @@ class Campaign:
         while not (place / lock).exists() and first.wait(0.005) is None:
             pass
         second = self.server.start([*work.words, *work.again], folder=place)
-        code, told = self.finish(second)
+        code, output = self.finish(second)
         first_code, first_told = self.finish(first)
         if first_code != 0:
             return f"the first ends with {first_code}: {first_told[-300:]}"
         if work.results(place) != expected:
             return "other results"
         if code != 2:
-            return f"the second ends with {code} ({duration:.1f} s a run): {told[-300:]}"
-        return one_line_problem(told, f"process {first.pid} on ")
+            return f"the second ends with {code} ({duration:.1f} s a run): {output[-300:]}"
+        return one_line_problem(output, f"process {first.pid} on ")
 
     # --- disks -----------------------------------------------------------------------------
 
@@ -245,10 +245,10 @@ class Campaign:
                 while not (place / "out/.generation/lock").exists() and running.wait(0.002) is None:
                     pass
             remount(f"size={size}")
-            code, told = self.finish(running)
+            code, output = self.finish(running)
             if code != 2:
-                return f"exit code {code}: {told.strip()[-400:]}"
-            problem = one_line_problem(told, "space left", "disk is full")
+                return f"exit code {code}: {output.strip()[-400:]}"
+            problem = one_line_problem(output, "space left", "disk is full")
             halves = [p.name for p in (place / "out").rglob("*.partial")]
             if problem or halves:
                 return problem or f"half-written: {halves}"
@@ -265,10 +265,10 @@ class Campaign:
         work = self.works[name]
         place = self.place(f"read-only {name}")
         with _file_system(place, "ro"):
-            code, told = self.finish(self._start_elsewhere(work, place))
+            code, output = self.finish(self._start_elsewhere(work, place))
         if code != 2:
-            return f"exit code {code}: {told.strip()[-400:]}"
-        return one_line_problem(told, "read-only", "cannot be written", "not writable")
+            return f"exit code {code}: {output.strip()[-400:]}"
+        return one_line_problem(output, "read-only", "cannot be written", "not writable")
 
     def _start_elsewhere(self, work: Work, place: Path) -> Running:
         """Start it with its output file outside of the file system under test."""
@@ -304,13 +304,13 @@ class Campaign:
         hidden = image.with_name("hidden.bak")
         image.rename(hidden)
         try:
-            code, told = self.finish(running)
+            code, output = self.finish(running)
         finally:
             hidden.rename(image)
         if code == 0:
             return "it was read before it vanished"
-        if code != expected_code or image.name not in told or "Traceback" in told:
-            return f"exit code {code}: {told.strip()[-400:]}"
+        if code != expected_code or image.name not in output or "Traceback" in output:
+            return f"exit code {code}: {output.strip()[-400:]}"
         return self.ends_alike(work, place)
 
     def clock_set_back(self) -> Iterator[Finding]:
@@ -350,24 +350,24 @@ class Campaign:
         words = [ROOT / "tools/generate_corruptions.py", folder, "out", "--layout", "folder",
                  "--corruptions", "brightness", "--severities", "1", "--mode", "fast"]  # fmt: skip
         start = time.monotonic()
-        code, told = self.finish(self.server.start(words, folder=place))
+        code, output = self.finish(self.server.start(words, folder=place))
         made = sum(1 for _ in (place / "out").rglob("*.png"))
         seconds = time.monotonic() - start
         yield Finding("100,000 images in one folder: corrupted copy", 1,
                       int(code == 0 and made == 100_000),
-                      f"{seconds:.0f} s" if code == 0 else told.strip()[-300:])  # fmt: skip
+                      f"{seconds:.0f} s" if code == 0 else output.strip()[-300:])  # fmt: skip
         words = [ROOT / "tools/robustness.py", "--timm", "resnet10t", "--checkpoint",
                  self.classifier, "--data-root", place / "images", "--input-size", "64",
                  "--allow-missing", "--limit", "64", "--corruptions", "brightness",
                  "--severities", "1", "--work-dir", "swept"]  # fmt: skip
         start = time.monotonic()
-        code, told = self.finish(self.server.start(words, folder=place))
+        code, output = self.finish(self.server.start(words, folder=place))
         seconds = time.monotonic() - start
         cells = sorted(hash_files(place / "swept"))
         yield Finding("100,000 images in one folder: sweep of 64", 1,
                       int(code == 0 and cells == ["cells/brightness-1.npz", "cells/clean.npz",
                                                   "run.json"]),
-                      f"{seconds:.0f} s" if code == 0 else told.strip()[-300:])  # fmt: skip
+                      f"{seconds:.0f} s" if code == 0 else output.strip()[-300:])  # fmt: skip
         shutil.rmtree(place)
 
     @property
@@ -381,14 +381,14 @@ class Campaign:
         return Finding(name, count, count - len(problems), "; ".join(problems))
 
 
-def one_line_problem(told: str, *any_of: str) -> str:
+def one_line_problem(output: str, *any_of: str) -> str:
     """What is wrong with the answer of a tool that cannot go on; empty if nothing."""
-    lines = [line for line in told.splitlines() if ": error: " in line]
-    if "Traceback" in told or "this is a bug" in told:
-        start = max(told.find("Traceback"), 0)
-        return f"traceback: {told[max(start - 200, 0) : start + 900]}"
+    lines = [line for line in output.splitlines() if ": error: " in line]
+    if "Traceback" in output or "this is a bug" in output:
+        start = max(output.find("Traceback"), 0)
+        return f"traceback: {output[max(start - 200, 0) : start + 900]}"
     if len(lines) != 1:
-        return f"{len(lines)} error lines: {told.strip()[-500:]}"
+        return f"{len(lines)} error lines: {output.strip()[-500:]}"
     if not any(text.lower() in lines[0].lower() for text in any_of):
         return f"says: {lines[0]}"
     return ""

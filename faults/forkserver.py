@@ -4,7 +4,7 @@ Starting a tool costs seconds of imports; a campaign of hundreds of runs has non
 runs the tool's file as ``__main__`` and leaves by the interpreter's own exit, as a user's process.
 
 `ForkServer` is the client; ``python -m faults.forkserver`` is the server, which takes
-a request per line on its standard input and tells process ids and exit codes on its output.
+a request per line on its standard input and reports process ids and exit codes on its output.
 """
 
 from __future__ import annotations
@@ -105,12 +105,12 @@ class ForkServer:
 
     def _listen(self) -> None:
         for line in self._server.stdout:
-            told = json.loads(line)
+            message = json.loads(line)
             with self._changed:
-                if "name" in told:
-                    self._started[told["name"]] = told["pid"]
+                if "name" in message:
+                    self._started[message["name"]] = message["pid"]
                 else:
-                    self._codes[told["pid"]] = told["code"]
+                    self._codes[message["pid"]] = message["code"]
                 self._changed.notify_all()
 
 

@@ -163,12 +163,12 @@ def interrupt(server: ForkServer, work: Work, folder: Path, *, kills: int, seed:
         place = folder / f"{outcome.runs}"
         place.mkdir()
         before = list(outcome.problems)
-        told, quickest = _kill_until_done(
+        output, quickest = _kill_until_done(
             server, work, place, duration=duration, rng=rng, outcome=outcome
         )
         duration = min(duration, quickest)
         outcome.runs += 1
-        _compare(work, place, expected, told, outcome)
+        _compare(work, place, expected, output, outcome)
         if outcome.problems != before:
             break  # one example is enough, and its folder stays for a look
         shutil.rmtree(place)
@@ -187,7 +187,7 @@ def _kill_until_done(
     """Kill a run some times, then let it end.
 
     Returns:
-        What it told in the end, and the seconds of a run that was quicker than its kill.
+        Its last output, and the seconds of a run that was quicker than its kill.
     """
     words, quickest = list(work.words), duration
     for turn in range(rng.randint(1, _KILLS_IN_A_ROW)):
@@ -207,12 +207,12 @@ def _kill_until_done(
     words = [*work.words, *_again(work, place)]
     running = server.start(words, folder=place)
     code = running.wait(_TOO_LONG)
-    told = running.output()
+    output = running.output()
     if code != 0:
         running.send(signal.SIGKILL, group=True)
-        outcome.problems.append(f"started again: exit code {code}: {told.strip()[-600:]}")
+        outcome.problems.append(f"started again: exit code {code}: {output.strip()[-600:]}")
     running.forget_output()
-    return told, quickest
+    return output, quickest
 
 
 def _again(work: Work, place: Path) -> Sequence[str]:
@@ -227,7 +227,7 @@ def _kill(
     running.send(number, group=group)
     code = running.wait(_TOO_LONG)
     seconds = time.monotonic() - start
-    told = running.output()
+    output = running.output()
     name = f"{number.name}{' to the group' if group else ''}"
     if code == 0:
         running.forget_output()
@@ -239,19 +239,19 @@ def _kill(
         running.send(signal.SIGKILL, group=True)
     if number != signal.SIGKILL:
         outcome.slowest = max(outcome.slowest, seconds)
-        lines = [line for line in told.splitlines() if "interrupted;" in line]
+        lines = [line for line in output.splitlines() if "interrupted;" in line]
         if code == -number and not lines:
             pass  # all was done, or nothing begun: the interpreter's start and end
         elif code != 128 + number:
-            problems.append(f"{name}: exit code {code}: {told.strip()[-600:]}")
-        elif len(lines) != 1 or told.strip().splitlines()[-1] != lines[0]:
-            problems.append(f"{name}: not one line: {told.strip()[-600:]}")
+            problems.append(f"{name}: exit code {code}: {output.strip()[-600:]}")
+        elif len(lines) != 1 or output.strip().splitlines()[-1] != lines[0]:
+            problems.append(f"{name}: not one line: {output.strip()[-600:]}")
         elif "go on with: python" not in lines[0] or not lines[0].endswith(
             (str(work.words[-1]), *work.again)
         ):
             problems.append(f"{name}: no command to go on with: {lines[0]}")
-        if "Traceback" in told:
-            problems.append(f"{name}: traceback: {told.strip()[-900:]}")
+        if "Traceback" in output:
+            problems.append(f"{name}: traceback: {output.strip()[-900:]}")
         if seconds > PROMPT:
             problems.append(f"{name}: ended after {seconds:.1f} s")
     running.forget_output()
@@ -269,7 +269,7 @@ def _damage(work: Work, place: Path, rng: random.Random) -> int:
 
 
 def _compare(
-    work: Work, place: Path, expected: dict[str, str], told: str, outcome: Outcome
+    work: Work, place: Path, expected: dict[str, str], output: str, outcome: Outcome
 ) -> None:
     try:
         found = work.results(place)
@@ -280,7 +280,7 @@ def _compare(
         if expected.get(name) != found.get(name):
             how = ("missing" if name not in found else
                    "too many" if name not in expected else "other bytes")  # fmt: skip
-            outcome.problems.append(f"{name}: {how}; last words: {told.strip()[-300:]}")
+            outcome.problems.append(f"{name}: {how}; last words: {output.strip()[-300:]}")
     for path in (place / "out").rglob("*"):
         if path.name in _TEMPORARY_FOLDERS or path.name.endswith(_TEMPORARY):
             outcome.problems.append(f"left behind: {path.relative_to(place)}")

@@ -14,7 +14,7 @@ Pixels = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
 WHITE, INK, GREY = (255, 255, 255), (26, 26, 26), (110, 110, 110)
-# Colours that the colour-blind tell apart: Okabe & Ito 2008, "Color Universal Design".
+# Colours that the colour-blind distinguish: Okabe & Ito 2008, "Color Universal Design".
 BLUE, VERMILION, YELLOW = (0, 114, 178), (213, 94, 0), (240, 228, 66)
 GREEN, PURPLE = (0, 158, 115), (204, 121, 167)
 

@@ -43,7 +43,7 @@ def some_of(names: Iterable[object], *, shown: int = 3) -> str:
 def first_sentence(error: BaseException) -> str:
     """The first line of a library's long message that says something."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    lines = lines or [type(error).__name__]  # an assertion, say, without a word
+    lines = lines or [type(error).__name__]  # an assertion, say, without a message
     # torch's heading of what does not fit
     text = lines[1] if len(lines) > 1 and lines[0].startswith("Error(s) in loading") else lines[0]
     return text.rstrip(".") if len(text) <= 200 else f"{text[:197]}..."

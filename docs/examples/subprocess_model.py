@@ -21,7 +21,7 @@ class SubprocessModel:
 
     Args:
         command: The program and its arguments.
-        version: What tells it from others of its name.
+        version: What distinguishes it from others of its name.
     """
 
     def __init__(self, command: Sequence[str], *, version: str) -> None:

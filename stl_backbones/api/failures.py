@@ -51,8 +51,8 @@ def show_failures(
         classes: As for `evaluate`.
         label_ids: As for `evaluate`.
         ids: As for `evaluate`.
-        **said: What else `evaluate` was told of the model. How many images there are, and how they
-            are corrupted, is in the sweep's record.
+        **said: What else `evaluate` was given about the model. How many images there are, and how
+            they are corrupted, is in the sweep's record.
 
     Returns:
         The folder, and its pictures.

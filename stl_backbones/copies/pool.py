@@ -124,13 +124,15 @@ class Pool:
         if turn.deaths < _TRIES:
             self._start(turn)
             return
-        told = f"'{turn.task.source.path}': its worker process died twice ({how}); out of memory?"
-        yield Report(failures=(told,), finished=True)
+        failure = (
+            f"'{turn.task.source.path}': its worker process died twice ({how}); out of memory?"
+        )
+        yield Report(failures=(failure,), finished=True)
         if self._waiting:
             self._start(self._waiting.popleft())
 
     def _dismiss(self, worker: _Worker) -> None:
-        worker.connection.close()  # which tells it to end
+        worker.connection.close()  # which makes it end
         worker.process.join(_PATIENCE)
         if worker.process.is_alive():
             worker.process.kill()

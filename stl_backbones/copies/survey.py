@@ -34,17 +34,17 @@ def find_done(plan: Plan, place: Workplace) -> npt.NDArray[np.bool_]:
     done = np.zeros((len(plan.sources), len(plan.cells)), dtype=np.bool_)
     sources = {source.id: index for index, source in enumerate(plan.sources)}
     cells = {cell: index for index, cell in enumerate(plan.cells)}
-    foreign: list[str] = []
+    unexpected: list[str] = []
     for row in place.rows():
         source, cell = sources.get(row.id), cells.get(row.cell)
         if not _is_there(place.out, row):
             continue
         if source is None or cell is None or plan.target(source, cell) != row.path:
-            foreign.append(row.path)
+            unexpected.append(row.path)
         else:
             done[source, cell] = True
-    if foreign:
-        names = sorted(set(foreign))
+    if unexpected:
+        names = sorted(set(unexpected))
         raise InputError(
             f"'{place.out}' holds {len(names)} files that this run would not make "
             f"({some_of(names)}): ask for all images and cells that it holds, or more, or choose "

@@ -20,7 +20,7 @@ from stl_backbones.copies.manifest import (
 from stl_backbones.errors import InputError
 from stl_backbones.image_files import is_clutter
 
-MISSING, ALTERED, FOREIGN = "missing", "altered", "foreign"
+MISSING, ALTERED, UNEXPECTED = "missing", "altered", "unexpected"
 _BATCH = 1024
 _BLOCK = 1 << 20
 
@@ -30,7 +30,7 @@ class Finding:
     """One file that is not as the manifest says.
 
     Attributes:
-        kind: ``'missing'``, ``'altered'`` or ``'foreign'``: there, but not in the manifest.
+        kind: ``'missing'``, ``'altered'`` or ``'unexpected'``: there, but not in the manifest.
         path: Relative to the copy's top.
     """
 
@@ -70,14 +70,14 @@ def verify(
             ]
             if on_progress is not None:
                 on_progress(len(names), header.files)
-    found += [Finding(FOREIGN, path) for path in _files(root) if path not in names]
+    found += [Finding(UNEXPECTED, path) for path in _files(root) if path not in names]
     return sorted(found, key=lambda one: (one.kind != MISSING, one.kind != ALTERED, one.path))
 
 
 def count_kinds(found: list[Finding]) -> dict[str, int]:
-    """How many files are missing, altered and foreign."""
+    """How many files are missing, altered and unexpected."""
     counts = Counter(one.kind for one in found)
-    return {kind: counts[kind] for kind in (MISSING, ALTERED, FOREIGN)}
+    return {kind: counts[kind] for kind in (MISSING, ALTERED, UNEXPECTED)}
 
 
 def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:

@@ -1,4 +1,4 @@
-"""One worker process: takes images one by one, makes their missing files, tells what it made."""
+"""One worker process: takes images one by one, makes their missing files, reports what it made."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from stl_backbones.corruptions.images import Image
 from stl_backbones.corruptions.registration import import_modules
 from stl_backbones.records import Cell, CorruptionEngine
 
-_TELL_EVERY = 0.25  # seconds; a message per file would keep the main process busy
+_REPORT_EVERY = 0.25  # seconds; a message per file would keep the main process busy
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Report:
-    """What a worker tells.
+    """What a worker reports.
 
     Attributes:
         rows: Files that are in place since the last report.
@@ -80,12 +80,12 @@ class _Outbox:
     connection: Connection
     rows: list[Row] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
-    told: float = field(default_factory=time.monotonic)
+    reported: float = field(default_factory=time.monotonic)
 
     def add(self, row: Row) -> None:
         """Report a file, soon."""
         self.rows.append(row)
-        if time.monotonic() - self.told > _TELL_EVERY:
+        if time.monotonic() - self.reported > _REPORT_EVERY:
             self.send()
 
     def send(self, *, finished: bool = False, stop: Exception | None = None) -> None:
@@ -94,7 +94,7 @@ class _Outbox:
         self.connection.send(report)
         self.rows.clear()
         self.failures.clear()
-        self.told = time.monotonic()
+        self.reported = time.monotonic()
 
 
 def work(connection: Connection, job: Job) -> None:
@@ -188,7 +188,7 @@ def _check_inside(folder: Path, out: Path) -> None:
 
 
 def reason(error: BaseException) -> str:
-    """An error in one line, with its type where the message alone would not tell."""
+    """An error in one line, with its type where the message alone would not say enough."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     text = " ".join(str(error).split())

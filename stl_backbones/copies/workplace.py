@@ -120,7 +120,7 @@ class Workplace:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[bool]:
-        """Try to be the only process at this copy, after `held`; tells whether it is."""
+        """Try to be the only process at this copy, after `held`; returns whether it is."""
         try:
             with self._locked():
                 yield True
@@ -181,7 +181,7 @@ def _check_ours(out: Path) -> None:
 def _check_same(there: ManifestHeader, now: ManifestHeader, out: Path) -> None:
     differences = there.differences(now)
     if differences:
-        told = "; ".join(f"{name}: there {a}, now {b}" for name, (a, b) in differences.items())
+        listed = "; ".join(f"{name}: there {a}, now {b}" for name, (a, b) in differences.items())
         raise InputError(
-            f"'{out}' holds a copy made otherwise ({told}); choose another output, or delete it"
+            f"'{out}' holds a copy made otherwise ({listed}); choose another output, or delete it"
         )

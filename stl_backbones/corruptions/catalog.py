@@ -148,12 +148,12 @@ class Protocol:
             return self
         columns = {group: tuple(name for name in names if name in kept)
                    for group, names in self.columns.items()}  # fmt: skip
-        told = "clean images alone"
+        chosen_cells = "clean images alone"
         if kept:
-            told = f"{len(kept)} of {len(self.corruptions)} corruptions, "
-            told += f"{len(chosen)} of {len(self.cells()) - 1} cells"
+            chosen_cells = f"{len(kept)} of {len(self.corruptions)} corruptions, "
+            chosen_cells += f"{len(chosen)} of {len(self.cells()) - 1} cells"
         return Protocol(
-            f"{self.name} (chosen: {told})",
+            f"{self.name} (chosen: {chosen_cells})",
             {group: names for group, names in columns.items() if names},
             self.source,
             severities=kept,

@@ -27,7 +27,7 @@ from stl_backbones.corruptions.catalog import (
 from stl_backbones.errors import InputError
 from stl_backbones.paths import check_file
 
-_REFUSED = (ValueError, KeyError, OSError)  # what a module registers, told as it is
+_REFUSED = (ValueError, KeyError, OSError)  # what a module registers, reported as it is
 _IMPORTED: dict[str, None] = {}  # modules of the user's, in order
 
 

@@ -90,13 +90,13 @@ def match_categories(
     ids = {str(category.get("name")): category["id"] for category in categories}
     absent = [name for name in classes if name not in ids]
     if absent or len(ids) != len(categories):
-        foreign = [name for name in ids if name not in classes]
-        told = [
+        others = [name for name in ids if name not in classes]
+        reasons = [
             f"{len(names)} {kind} ({some_of(names)})"
-            for kind, names in (("are missing", absent), ("are not the model's", foreign))
+            for kind, names in (("are missing", absent), ("are not the model's", others))
             if names
         ]
-        reason = "; ".join(told) or "a name occurs twice"
+        reason = "; ".join(reasons) or "a name occurs twice"
         raise InputError(
             f"'{source}' must have the {len(classes)} categories of the model: {reason}; {hint}"
         )

@@ -29,7 +29,7 @@ class ImageNetFolder(ClassFolders, Dataset):
     (``(3, H, W)`` uint8 tensors), ``label`` and ``path``; mmengine's ``default_collate`` makes the
     batch. The draws of an item depend on (seed, epoch, index) alone: not on the number of workers,
     the order, or what was read before. Call `set_epoch` before each epoch, a resumed one too, or
-    every epoch repeats the draws of the first; workers that live on between epochs are told too.
+    every epoch repeats the draws of the first; workers that live on between epochs follow too.
 
     Args:
         data_root: The data set's folder.
@@ -82,7 +82,7 @@ class ImageNetFolder(ClassFolders, Dataset):
                 f"0..{len(self.classes) - 1}, but the model has {num_classes}: train with "
                 f"all of them, num_classes={len(self.classes)}, or take class folders out"
             )
-        # Shared, so that what a worker finds and what it is told is known in every process.
+        # Shared, so that what a worker finds and what is set for it is known in every process.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self._is_broken = torch.zeros(len(self), dtype=torch.bool).share_memory_()
         self.pipeline = [

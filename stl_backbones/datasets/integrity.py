@@ -236,7 +236,7 @@ def find_lost_images(data_set: Any) -> dict[str, str]:
 
     Returns:
         The path that the image should have -> what is wrong with it; nothing where a file lists
-        the images, or the label maps' names do not tell those of the images.
+        the images, or the label maps' names do not follow from those of the images.
     """
     prefix = data_set.data_prefix
     images, labels = prefix.get("img_path"), prefix.get("seg_map_path")

@@ -59,7 +59,7 @@ def end_with_parent() -> None:
 
 def _watch(parent: Any) -> None:
     if os.getppid() == parent.pid:
-        # Of forked siblings each holds the end of a pipe open that would tell of its end.
+        # Of forked siblings each holds the end of a pipe open that would show its end.
         while os.getppid() == parent.pid:
             time.sleep(_LOOK)
     else:  # started by a server of processes
@@ -97,7 +97,7 @@ def naming_the_image(path: Callable[[], str]) -> Iterator[None]:
     """Say which image OpenMMLab's loading step could not decode.
 
     Args:
-        path: Tells the image, if need be.
+        path: Names the image, for messages.
 
     Raises:
         ValueError: Instead of mmcv's AssertionError, or OpenCV's own error.

@@ -107,11 +107,11 @@ class CheckSegMap(BaseTransform):
         if labels.ndim != 2:
             raise InputError(f"'{path}' must have one channel, got shape {labels.shape}")
         present = np.flatnonzero(np.bincount(labels.ravel()))
-        foreign = [int(v) for v in present if v >= count and v != self.ignore_index]
-        if foreign:
+        unknown = [int(v) for v in present if v >= count and v != self.ignore_index]
+        if unknown:
             raise InputError(
                 f"'{path}' holds labels that are no class: expected 0..{count - 1} or "
-                f"{self.ignore_index}, got {foreign}{advise_labels(foreign, count)}"
+                f"{self.ignore_index}, got {unknown}{advise_labels(unknown, count)}"
             )
         return results
 

@@ -82,10 +82,10 @@ def _statements(content: Mapping[str, Any]) -> dict[str, Any]:
     meta = _part(content, "meta")
     card = {k: v for k, v in _part(meta, CARD).items() if isinstance(v, str | int | float)}
     classes = _part(meta, "dataset_meta").get("classes")
-    told: dict[str, Any] = {CARD: card} if card else {}
+    statements: dict[str, Any] = {CARD: card} if card else {}
     if isinstance(classes, list | tuple):
-        told["dataset_meta"] = {"classes": tuple(map(str, classes))}
-    return told
+        statements["dataset_meta"] = {"classes": tuple(map(str, classes))}
+    return statements
 
 
 def _part(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:

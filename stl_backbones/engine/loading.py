@@ -90,12 +90,12 @@ def check_fit(model: nn.Module, weights: Mapping[str, Any], path: str | Path) ->
             if name in weights and weights[name].shape != value.shape
         ],
     }
-    told = [
+    reasons = [
         f"{len(names)} keys {kind} ({some_of(names)})" for kind, names in problems.items() if names
     ]
-    if told:
+    if reasons:
         raise InputError(
-            f"checkpoint '{path}' does not fit the config's model: {'; '.join(told)}. "
+            f"checkpoint '{path}' does not fit the config's model: {'; '.join(reasons)}. "
             "Is it of another architecture, or was another config meant?"
         )
     check_values(model, weights, path)

@@ -19,7 +19,7 @@ _LOOPBACK = "127."
 
 
 def choose_interface(first_host: str) -> None:
-    """Have gloo use the interface by which the first host is reached, unless told otherwise.
+    """Have gloo use the interface by which the first host is reached, unless one is set.
 
     By itself gloo takes the one that the own host's name stands for, which is the loopback where
     ``/etc/hosts`` says so, as Debian's does: no other host reaches a process there.

@@ -71,7 +71,7 @@ class ReproducibleSteps(Hook):
     priority = "VERY_HIGH"
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Tell data set and sampler the epoch, and what of it is done already."""
+        """Set the epoch of data set and sampler, and what of it is done already."""
         loader = runner.train_dataloader
         for part in (loader.dataset, loader.sampler):
             if hasattr(part, "set_epoch"):

@@ -79,7 +79,7 @@ def to_coco_results(
 ) -> Detections:
     """Write predicted instances in COCO's result format; needs no torch.
 
-    Numbers are float32 with as many digits as tell them apart, so that what is read back from a
+    Numbers are float32 with as many digits as distinguish them, so that what is read back from a
     file scores as what was measured.
 
     Args:

@@ -136,8 +136,8 @@ def _caption(
         label, other = (int(one) for one in pairs[:, place])
         share = numbers[place] / max(int((truth == label).sum()), 1)
         flows.append(f"{pair.classes[label]} to {pair.classes[other]} {percent(share)}")
-    told = f"; lost: {', '.join(flows)} of its pixels" if flows else ""
-    return f"pixels right: {before} clean, {after} corrupted{told}"
+    losses = f"; lost: {', '.join(flows)} of its pixels" if flows else ""
+    return f"pixels right: {before} clean, {after} corrupted{losses}"
 
 
 __all__ = ["class_colours", "draw_label_maps"]

@@ -40,8 +40,8 @@ def draw_probabilities(prediction: ClassProbabilities, pair: Pair) -> Drawn:
     width = pair.width
     words = [
         ("truth", names[label]),
-        ("clean", _told(before, names)),
-        ("corrupted", _told(after, names)),
+        ("clean", _best_two(before, names)),
+        ("corrupted", _best_two(after, names)),
     ]
     rows = [
         [titled(resized(pair.clean.image, width), "clean image"),
@@ -54,11 +54,12 @@ def draw_probabilities(prediction: ClassProbabilities, pair: Pair) -> Drawn:
     picture = grid(rows)
     key = key_of([(BLUE, "the image's class"), (VERMILION, "predicted, and wrong"),
                   (_OTHER, "others")], picture.width)  # fmt: skip
-    caption = f"truth {names[label]}; clean {_told(before, names)}; corrupted {_told(after, names)}"
+    first, second = (_best_two(one, names) for one in (before, after))
+    caption = f"truth {names[label]}; clean {first}; corrupted {second}"
     return Drawn(stacked([picture, key], margin=0), caption)
 
 
-def _told(probabilities: npt.NDArray[np.float64], names: Sequence[str]) -> str:
+def _best_two(probabilities: npt.NDArray[np.float64], names: Sequence[str]) -> str:
     """The class and its rival, for example ``'tench 0.91 (rival: eel 0.04)'``."""
     first, second = np.argsort(-probabilities, kind="stable")[:2]
     return (

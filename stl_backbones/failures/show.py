@@ -193,9 +193,9 @@ def check_same(recorded: Provenance, scored: ScoredSet) -> None:
     passed_over = _MAY_DIFFER | ({"inference"} if "device" in differences else set())
     other = {name: both for name, both in differences.items() if name not in passed_over}
     if other:
-        told = "; ".join(f"{name}: there {str(a)[:60]}, now {str(b)[:60]}"
+        listed = "; ".join(f"{name}: there {str(a)[:60]}, now {str(b)[:60]}"
                          for name, (a, b) in other.items())  # fmt: skip
-        raise InputError(f"these are not the sweep's model and data ({told})")
+        raise InputError(f"these are not the sweep's model and data ({listed})")
 
 
 def _reported(

@@ -1,6 +1,6 @@
 """COCO's average precision from stored matches: of the data set, and of resamples of its images.
 
-Which detection has an object is settled image by image, see `stl_backbones.evaluation.detection`.
+Which detection has an object is decided image by image, see `stl_backbones.evaluation.detection`.
 What is left is the order of all detections of a class by score, which decides precision and recall;
 AP is no mean over images, so that every resample is accumulated anew.
 

@@ -120,7 +120,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, source: str
 
 
 def infer_variant(weights: Mapping[str, Tensor]) -> tuple[Variant, bool]:
-    """Tell which variant cleaned weights belong to.
+    """Find which variant cleaned weights belong to.
 
     Returns:
         The variant, and whether there is a token classifier.

@@ -98,7 +98,7 @@ def _fill(
     name: str, weights: Mapping[str, Tensor], config: Any, *, source: str, img_size: int | None
 ) -> nn.Module:
     classes = _rows(weights, config.classifier) or config.num_classes
-    # timm drops a classifier of another size than the model's own weights have, unless told so.
+    # timm drops a classifier of another size than the model's own weights have, unless asked to.
     overlay: dict[str, Any] = {"state_dict": dict(weights), "num_classes": classes}
     settings: dict[str, Any] = _size(img_size, config)
     first = weights.get(f"{_first_name(config.first_conv)}.weight")
@@ -250,7 +250,7 @@ def _split_source(name: str) -> tuple[str | None, str]:
 
 
 def _size(img_size: int | None, config: Any) -> dict[str, Any]:
-    """What a network that takes one size of image alone must be told."""
+    """What a network that takes one size of image alone needs as an option."""
     asked = img_size is not None and config.fixed_input_size
     return {"img_size": img_size} if asked and img_size != config.input_size[-1] else {}
 

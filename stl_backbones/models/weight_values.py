@@ -1,4 +1,4 @@
-"""Weights of a file that would load without a word and make every result wrong."""
+"""Weights of a file that would load silently and make every result wrong."""
 
 from __future__ import annotations
 

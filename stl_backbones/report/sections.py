@@ -137,7 +137,7 @@ class Group:
     Attributes:
         title: The heading.
         tables: In order.
-        hint: What a reader of the page is told first.
+        hint: What a reader of the page reads first.
         folded: Whether the page shows them on request alone.
     """
 

@@ -40,7 +40,7 @@ class DamagedCellError(InputError):
 
 
 class NewerFormatError(InputError):
-    """A file is whole as far as can be told, and of a format that this version does not know."""
+    """A file seems whole, but is of a format that this version does not know."""
 
 
 def hash_of(content: bytes) -> str:

@@ -118,7 +118,9 @@ def _taken(path: Path, *, shared: bool, wait: bool) -> Iterator[None]:
                 if attempt == _ATTEMPTS:
                     raise
                 continue
-            with contextlib.suppress(OSError):  # a note for others; a full disk is told elsewhere
+            with contextlib.suppress(
+                OSError
+            ):  # a note for others; a full disk is reported elsewhere
                 file.truncate(0)
                 file.write(_me())
                 file.flush()
@@ -131,7 +133,7 @@ def _taken(path: Path, *, shared: bool, wait: bool) -> Iterator[None]:
 
 
 def _kernel_lock(file: IO[str], *, shared: bool, wait: bool) -> bool:
-    """Take the kernel's lock, until the file is closed; tells whether there is one.
+    """Take the kernel's lock, until the file is closed; returns whether there is one.
 
     Raises:
         _BusyError: If another process holds it.
@@ -226,7 +228,7 @@ def _created(path: Path, *, state: str = "", wait: bool, dead_host: str | None) 
         except FileExistsError:
             _wait_to_go([path], wait=wait, dead_host=dead_host)
     try:
-        with contextlib.suppress(OSError):  # a full disk is told elsewhere
+        with contextlib.suppress(OSError):  # a full disk is reported elsewhere
             _write(file, state)
         yield file
     finally:

@@ -80,12 +80,12 @@ class CellStore:
             return
         differences = recorded.differences(provenance)
         if differences:
-            told = "; ".join(
+            listed = "; ".join(
                 f"{_MEANING.get(name, name)}: there {_short(there)}, now {_short(now)}"
                 for name, (there, now) in differences.items()
             )
             raise InputError(
-                f"'{self.folder}' holds the results of another run ({told}); "
+                f"'{self.folder}' holds the results of another run ({listed}); "
                 "choose another --work-dir, or delete that folder"
             )
         joined = dataclasses.replace(

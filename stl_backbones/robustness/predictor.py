@@ -116,7 +116,7 @@ class Model:
         except Exception as error:  # the model is anyone's
             raise InputError(
                 f"model '{self.name}' fails on {len(images)} images: {type(error).__name__}: "
-                f"{' '.join(str(error).split()) or 'without a word'}"
+                f"{' '.join(str(error).split()) or 'without a message'}"
             ) from error
         if len(found) != len(images):
             raise InputError(

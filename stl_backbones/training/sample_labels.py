@@ -15,8 +15,9 @@ from stl_backbones.errors import InputError
 def check_every_sample(model: Any, dataset: Any) -> None:
     """Have a data set refuse labels that its model's heads do not have, in every sample.
 
-    A loss fails on them, images later, in words of its own (``Target 7 is out of bounds``), or on a
-    GPU takes the process with it. The check runs in the data set's pipeline, so in its workers.
+    A loss fails on them, images later, with an obscure message (``Target 7 is out of bounds``), or
+    on a GPU takes the process with it. The check runs in the data set's pipeline, so in the
+    workers.
 
     Args:
         model: The built model, out of any wrapper.
@@ -63,14 +64,14 @@ class CheckPackedLabels:
         if int(labels.min()) >= 0 and int(labels.max()) < self.num_classes:
             return results
         present = torch.unique(labels).tolist()
-        foreign = [v for v in present if not 0 <= v < self.num_classes and v not in self.ignored]
-        if foreign:
+        unknown = [v for v in present if not 0 <= v < self.num_classes and v not in self.ignored]
+        if unknown:
             path = getattr(sample, "seg_map_path", None) or getattr(sample, "img_path", "sample")
             or_ignored = f" or {sorted(self.ignored)} (ignored)" if self.ignored else ""
-            advice = advise_labels(foreign, self.num_classes) if self.ignored else ""
+            advice = advise_labels(unknown, self.num_classes) if self.ignored else ""
             raise InputError(
                 f"'{path}' holds labels that are no class: expected 0..{self.num_classes - 1}"
-                f"{or_ignored}, got {foreign}{advice}"
+                f"{or_ignored}, got {unknown}{advice}"
             )
         return results
 

@@ -41,10 +41,10 @@ def test_without_openmmlab_its_parts_are_skipped(run_script, torch_and_timm_alon
         **torch_and_timm_alone,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
-    told = {row[1]: (row[0], row[3]) for row in rows(done)}
-    assert told["versions"] == ("skip", "needs mmcv.ops")
-    assert told["training"] == ("skip", "needs mmseg")
-    (peak,) = [told[what] for what in told if what.startswith("peak of a step of tiny_hybrid")]
+    got = {row[1]: (row[0], row[3]) for row in rows(done)}
+    assert got["versions"] == ("skip", "needs mmcv.ops")
+    assert got["training"] == ("skip", "needs mmseg")
+    (peak,) = [got[what] for what in got if what.startswith("peak of a step of tiny_hybrid")]
     assert peak[0] == "ok"
 
 

@@ -53,7 +53,7 @@ def own(tmp_path):
 
 
 @pytest.fixture
-def told(capsys):
+def got(capsys):
     """Runs something as a tool; returns its exit code and what it printed."""
 
     def run(main, *words):
@@ -71,15 +71,15 @@ def raising(error):
 
 
 @pytest.mark.parametrize("error", [KeyError("num_classes"), ValueError("no number"), IndexError()])
-def test_what_our_code_raises_itself_is_a_bug(told, error):
-    code, text = told(raising(error))
+def test_what_our_code_raises_itself_is_a_bug(got, error):
+    code, text = got(raising(error))
     assert code == EXIT_BUG
     assert "Traceback" in text
     assert "this is a bug in stl_backbones" in text.splitlines()[-1]
 
 
-def test_what_a_library_raises_below_our_code_is_a_bug(told):
-    code, text = told(lambda args: mean_iou("x"))
+def test_what_a_library_raises_below_our_code_is_a_bug(got):
+    code, text = got(lambda args: mean_iou("x"))
     assert code == EXIT_BUG
     assert "mean_iou" in text
 
@@ -93,15 +93,15 @@ def test_what_a_library_raises_below_our_code_is_a_bug(told):
         (OSError(errno.ENOSPC, "No space left on device", "/x"), "No space left on device: '/x'"),
     ],
 )
-def test_bad_input_and_a_full_disk_are_one_line(told, error, line):
-    code, text = told(raising(error))
+def test_bad_input_and_a_full_disk_are_one_line(got, error, line):
+    code, text = got(raising(error))
     assert code == 2
     assert text.endswith(f": error: {line}\n")
     assert len(text.splitlines()) == 1
 
 
-def test_debug_shows_the_traceback_before_the_line(told):
-    code, text = told(raising(InputError("size must be 3")), "--debug")
+def test_debug_shows_the_traceback_before_the_line(got):
+    code, text = got(raising(InputError("size must be 3")), "--debug")
     assert code == 2
     assert text.startswith("Traceback")
     assert text.splitlines()[-1].endswith("error: size must be 3")
@@ -116,24 +116,24 @@ def test_debug_shows_the_traceback_before_the_line(told):
         (lambda own: own.shape((7, 7)), r":18: RuntimeError: shape '\[7, 7\]' is invalid"),
     ],
 )
-def test_a_module_of_the_users_is_named_by_file_and_line(told, own, call, line):
-    code, text = told(lambda args: call(own))
+def test_a_module_of_the_users_is_named_by_file_and_line(got, own, call, line):
+    code, text = got(lambda args: call(own))
     assert code == 2
     assert len(text.splitlines()) == 1
     assert re.search(rf"error: .*own_module\.py{line}", text), text
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_so_is_one_that_runs_in_a_worker(told, own, workers):
+def test_so_is_one_that_runs_in_a_worker(got, own, workers):
     loader = DataLoader(own.Doubled(), num_workers=workers, multiprocessing_context=None)
-    code, text = told(lambda args: list(loader))
+    code, text = got(lambda args: list(loader))
     assert code == 2
     assert len(text.splitlines()) == 1
     assert "own_module.py:12: KeyError: 'image'" in text
 
 
-def test_our_code_called_by_the_users_is_ours(told, own):
-    code, _ = told(lambda args: own.hand_on(mean_iou))
+def test_our_code_called_by_the_users_is_ours(got, own):
+    code, _ = got(lambda args: own.hand_on(mean_iou))
     assert code == EXIT_BUG
 
 

@@ -109,45 +109,45 @@ def start(tmp_path, repo_root):
 )
 @pytest.mark.parametrize("what", ["busy", "sleeping", "translating"])
 def test_it_ends_within_seconds_in_one_line(start, what, number, code):
-    status, seconds, _, told = start(what, number=number)
+    status, seconds, _, got = start(what, number=number)
     line = f"tool.py: interrupted; all is kept; go on with: python tool.py {what} --resume\n"
-    assert (status, told) == (code, line)
+    assert (status, got) == (code, line)
     assert seconds < 10  # 1 on an idle machine
 
 
 def test_there_is_nothing_to_resume_before_the_run_begins(start):
-    _, _, _, told = start("early")
-    assert told == "tool.py: interrupted; all is kept; go on with: python tool.py early\n"
+    _, _, _, got = start("early")
+    assert got == "tool.py: interrupted; all is kept; go on with: python tool.py early\n"
 
 
 def test_it_is_one_line_where_nothing_can_be_raised(start):
     """In a finalizer, or a callback of a fork, Python prints what is raised, and goes on."""
-    status, _, _, told = start("finalizing")
-    assert (status, len(told.splitlines())) == (130, 1)
+    status, _, _, got = start("finalizing")
+    assert (status, len(got.splitlines())) == (130, 1)
 
 
 def test_a_second_one_does_not_end_the_clean_up(start):
-    status, _, out, told = start("cleaning", times=2)
+    status, _, out, got = start("cleaning", times=2)
     assert (status, out) == (130, "ready\ncleaned\n")
-    assert len(told.splitlines()) == 1
+    assert len(got.splitlines()) == 1
 
 
 def test_a_terminated_child_is_not_the_tool(start):
-    status, _, out, told = start("forking", times=0)
-    assert (status, out, told) == (0, "ready -15\n", "")
+    status, _, out, got = start("forking", times=0)
+    assert (status, out, got) == (0, "ready -15\n", "")
 
 
 def test_it_is_quiet_when_the_work_is_done(start):
-    status, _, _, told = start("finishing")
-    assert (status, told) == (-signal.SIGINT, "")
+    status, _, _, got = start("finishing")
+    assert (status, got) == (-signal.SIGINT, "")
 
 
 @pytest.mark.parametrize(
     "words", [("--resume", "old.pth"), ("--resume",), ("--resume=old.pth",), ()]
 )
 def test_the_command_goes_on_from_the_newest_checkpoint(start, words):
-    _, _, _, told = start("sleeping", *words)
-    assert told.endswith("go on with: python tool.py sleeping --resume\n")
+    _, _, _, got = start("sleeping", *words)
+    assert got.endswith("go on with: python tool.py sleeping --resume\n")
 
 
 @pytest.mark.parametrize(
@@ -159,10 +159,10 @@ def test_the_command_goes_on_from_the_newest_checkpoint(start, words):
         ("a bug of ours", None),
     ],
 )
-def test_a_lost_worker_is_told(message, said):
-    told = describe_lost_process(RuntimeError(message))
-    assert (said is None) == (told is None)
-    assert said is None or said in told
+def test_a_lost_worker_is_reported(message, said):
+    got = describe_lost_process(RuntimeError(message))
+    assert (said is None) == (got is None)
+    assert said is None or said in got
 
 
 def test_a_connection_is_lost_between_processes_or_elsewhere():
@@ -182,8 +182,8 @@ def test_a_pool_says_itself_what_it_lost():
 
 @pytest.mark.parametrize("words", [(), ("--debug",)])
 def test_a_lost_worker_is_one_line_and_a_traceback_on_demand(start, words):
-    status, _, _, told = start("losing", *words, times=0)
+    status, _, _, got = start("losing", *words, times=0)
     assert status == 2
-    assert "was killed (Killed); if memory ran out" in told.splitlines()[-1]
-    assert ("Traceback" in told) == bool(words)
-    assert words or len(told.splitlines()) == 1
+    assert "was killed (Killed); if memory ran out" in got.splitlines()[-1]
+    assert ("Traceback" in got) == bool(words)
+    assert words or len(got.splitlines()) == 1

@@ -44,13 +44,13 @@ def test_a_number_is_finite_or_refused(text):
 @quick
 @given(MARKS)
 def test_options_are_read_or_refused_by_name(value):
-    options, told = {"part.name": None}, "--cfg-options part.name: "
+    options, got = {"part.name": None}, "--cfg-options part.name: "
     try:
         options = parse_options([f"part.name={value}"])
     except ValueError as error:
-        told = str(error)
+        got = str(error)
     assert list(options) == ["part.name"]
-    assert told.startswith("--cfg-options part.name: ")
+    assert got.startswith("--cfg-options part.name: ")
 
 
 @quick
@@ -134,9 +134,9 @@ def test_a_bug_shows_its_traceback_and_says_so(capsys):
         raise IndexError("our fault")
 
     assert run_tool(make_parser("a tool"), main, []) == 70
-    told = capsys.readouterr().err
-    assert "IndexError: our fault" in told
-    assert "this is a bug in stl_backbones" in told.splitlines()[-1]
+    got = capsys.readouterr().err
+    assert "IndexError: our fault" in got
+    assert "this is a bug in stl_backbones" in got.splitlines()[-1]
 
 
 def test_names_keep_their_spaces():

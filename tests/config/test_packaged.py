@@ -109,7 +109,7 @@ def without_scope(node):
     return [without_scope(value) for value in node] if isinstance(node, list | tuple) else node
 
 
-def test_a_base_of_another_library_is_told(tmp_path):
+def test_a_base_of_another_library_is_reported(tmp_path):
     own = tmp_path / "own.py"
     own.write_text("_base_ = 'mmcls::resnet.py'\n")
     with pytest.raises(ValueError, match=r"own\.py' cannot be read: _base_ 'mmcls::res"):

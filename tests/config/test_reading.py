@@ -48,7 +48,7 @@ def test_a_link_into_a_loader_that_is_switched_off(seg, tmp_path, where):
     assert config.val_dataloader.dataset.data_root == "/all"
 
 
-def test_an_option_into_a_loader_that_is_switched_off_is_told(seg):
+def test_an_option_into_a_loader_that_is_switched_off_is_reported(seg):
     options = {"test_dataloader": None, "test_dataloader.dataset.data_root": "/test"}
     with pytest.raises(KeyError, match="data_root: 'test_dataloader' is given too, as None"):
         load_config(seg, options=options)

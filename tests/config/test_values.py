@@ -110,8 +110,8 @@ def test_json_is_read(seg, write):
 
 @pytest.mark.parametrize("error", [IndexError("i"), ZeroDivisionError("z"), MemoryError("m")])
 def test_whatever_a_class_of_a_config_raises_is_the_configs_fault(error):
-    told = pytest.raises(ValueError, match=r"the model cannot be built from the config: .*: [izm]$")
-    with told, building("the model"):
+    got = pytest.raises(ValueError, match=r"the model cannot be built from the config: .*: [izm]$")
+    with got, building("the model"):
         raise error
 
 

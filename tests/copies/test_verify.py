@@ -13,9 +13,9 @@ def copy(finished):
 
 
 def test_an_untouched_copy_is_clean(copy):
-    told = []
-    assert verify(copy, workers=2, on_progress=lambda *numbers: told.append(numbers)) == []
-    assert told == [(12, 12)]
+    got = []
+    assert verify(copy, workers=2, on_progress=lambda *numbers: got.append(numbers)) == []
+    assert got == [(12, 12)]
 
 
 def test_a_flipped_bit(copy):
@@ -39,7 +39,7 @@ def test_a_removed_file(copy):
 def test_an_added_file(copy, name):
     (copy / name).parent.mkdir(parents=True, exist_ok=True)
     (copy / name).write_text("new")
-    assert verify(copy) == [Finding("foreign", name)]
+    assert verify(copy) == [Finding("unexpected", name)]
 
 
 def test_swapped_files_are_altered(copy):
@@ -54,7 +54,7 @@ def test_everything_at_once_is_counted(copy):
     (copy / NAME).unlink()
     (copy / NAME.replace("b_1", "b_2")).write_bytes(b"")
     (copy / "extra").write_text("")
-    assert count_kinds(verify(copy)) == {"missing": 1, "altered": 1, "foreign": 1}
+    assert count_kinds(verify(copy)) == {"missing": 1, "altered": 1, "unexpected": 1}
 
 
 def test_an_altered_manifest_is_no_measure(copy):

@@ -1,4 +1,4 @@
-"""COCO files that cannot be right, each told in one line before anything is trained on them."""
+"""COCO files that cannot be right, each reported in one line before anything is trained on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Broken files and pairs that do not fit, each told apart."""
+"""Broken files and pairs that do not fit, each named separately."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def test_what_is_no_file_is_refused(tmp_path, kind):
             check(path)
 
 
-def test_a_header_of_far_too_many_pixels_is_told(tmp_path):
+def test_a_header_of_far_too_many_pixels_is_reported(tmp_path):
     header = b"IHDR" + struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
     whole = encode()
     content = whole[:12] + header + struct.pack(">I", zlib.crc32(header)) + whole[33:]

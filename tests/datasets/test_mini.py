@@ -273,6 +273,6 @@ def test_tool_says_that_the_data_set_is_already_there(data_root):
 
 def test_tool_says_a_bad_size_in_one_line(tmp_path):
     done = run_tool(tmp_path / "data", "--size", "256")
-    told = "--size must be WIDTHxHEIGHT, such as 256x128, up to 8192x8192, got '256'"
-    expected = f"make_mini_data.py: error: {told}\n"
+    got = "--size must be WIDTHxHEIGHT, such as 256x128, up to 8192x8192, got '256'"
+    expected = f"make_mini_data.py: error: {got}\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", expected)

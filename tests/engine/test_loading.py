@@ -168,7 +168,7 @@ def test_missing_unexpected_and_reshaped_keys_are_named(tmp_path, make_model):
     theirs = make_model(5, neck=nn.Linear(1, 1))
     torch.save({"state_dict": theirs.state_dict()}, tmp_path / "other.pth")
     ours = make_model(4, tail=nn.Linear(1, 1))
-    with pytest.raises(ValueError, match=r"other\.pth' does not fit") as told:
+    with pytest.raises(ValueError, match=r"other\.pth' does not fit") as got:
         load_model_weights(ours, tmp_path / "other.pth")
     for part in (
         "2 keys missing (tail.weight, tail.bias)",
@@ -176,7 +176,7 @@ def test_missing_unexpected_and_reshaped_keys_are_named(tmp_path, make_model):
         "2 keys of another shape (body.weight (5, 3) instead of (4, 3), "
         "body.bias (5,) instead of (4,))",
     ):
-        assert part in str(told.value)
+        assert part in str(got.value)
 
 
 def test_a_refused_checkpoint_changes_no_weight(tmp_path, make_model):

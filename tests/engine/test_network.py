@@ -103,10 +103,10 @@ def test_a_host_that_is_cut_off_is_noticed(hosts, tmp_path, repo_root):
         )
         for rank, host in enumerate(hosts)
     ]  # fmt: skip
-    told = [tmp_path / "0.txt", tmp_path / "1.txt"]
+    got = [tmp_path / "0.txt", tmp_path / "1.txt"]
     deadline = time.monotonic() + 100
-    while not all("joined" in path.read_text() for path in told):
-        assert time.monotonic() < deadline, [path.read_text() for path in told]
+    while not all("joined" in path.read_text() for path in got):
+        assert time.monotonic() < deadline, [path.read_text() for path in got]
         time.sleep(0.05)
     hosts[0].cut_off()
     start = time.monotonic()
@@ -114,7 +114,7 @@ def test_a_host_that_is_cut_off_is_noticed(hosts, tmp_path, repo_root):
     assert time.monotonic() - start > 2  # no closed connection: silence
     hosts[0].kill()
     jobs[0].wait(10)
-    (line,) = [line for line in told[1].read_text().splitlines() if "error" in line]
+    (line,) = [line for line in got[1].read_text().splitlines() if "error" in line]
     assert "another process of this job does not answer" in line
     assert "all is kept" in line
 

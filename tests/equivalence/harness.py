@@ -84,7 +84,7 @@ def check(case, folder, *, count, counted):
     except UserError as error:
         if case.refusal is None:
             raise
-        told = str(error)
+        got = str(error)
     else:
         notes = store.provenance().notes
         if case.refusal is not None and any(re.search(case.refusal, note) for note in notes):
@@ -95,7 +95,7 @@ def check(case, folder, *, count, counted):
             corrupt_images(case, folder / cell.name, cell)
             compare(counted(store.read(cell)), reference(case, folder, cell, count), cell)
         return
-    assert re.fullmatch(f".*({case.refusal}).*", told), told  # on one line
+    assert re.fullmatch(f".*({case.refusal}).*", got), got  # on one line
     assert not list((folder / "sweep").glob("cells/*"))
 
 
@@ -139,8 +139,8 @@ def check_test_tool(case, folder, *, count):
 def compare(found, expected, cell):
     assert found.keys() >= expected.keys()  # ours counts some that the libraries do not
     for name in expected:
-        told = f"{cell.name}: {name}"
-        np.testing.assert_allclose(found[name], expected[name], 0, TOLERANCE, err_msg=told)
+        got = f"{cell.name}: {name}"
+        np.testing.assert_allclose(found[name], expected[name], 0, TOLERANCE, err_msg=got)
 
 
 def corrupt_images(case, folder, cell):

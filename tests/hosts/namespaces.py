@@ -76,7 +76,7 @@ class Host:
             process.wait(10)
 
     def cut_off(self) -> None:
-        """Pull the cable: whatever was sent is lost, and nobody is told."""
+        """Pull the cable: whatever was sent is lost, and nobody is got."""
         ip("-n", self.name, "link", "set", "cable", "down")
 
     def plug_in(self) -> None:

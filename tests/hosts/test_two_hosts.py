@@ -95,21 +95,21 @@ class Job:
             )  # fmt: skip
             time.sleep(late)
 
-    def told(self, rank):
+    def got(self, rank):
         return (self.place / f"{rank}.txt").read_text()
 
     def wait_for(self, pattern):
         deadline = time.monotonic() + TOO_LONG
         while not list((self.place / "out").glob(pattern)):
-            assert time.monotonic() < deadline, self.told(0) + self.told(1)
-            assert self.processes[0].poll() is None, self.told(0)
+            assert time.monotonic() < deadline, self.got(0) + self.got(1)
+            assert self.processes[0].poll() is None, self.got(0)
             time.sleep(0.02)
 
     def wait(self, rank=0):
         return self.processes[rank].wait(TOO_LONG)
 
     def assert_well(self):
-        assert [self.wait(rank) for rank in (0, 1)] == [0, 0], self.told(0) + self.told(1)
+        assert [self.wait(rank) for rank in (0, 1)] == [0, 0], self.got(0) + self.got(1)
 
 
 def error_lines(text):
@@ -137,7 +137,7 @@ def test_a_sweep_of_a_killed_host_goes_on(name, lost, works, undisturbed, hosts,
     job.wait_for("blocks/*.npz")
     hosts[lost].kill()
     assert job.wait(1 - lost) == 1  # torchrun's
-    (line,) = error_lines(job.told(1 - lost))
+    (line,) = error_lines(job.got(1 - lost))
     assert "another process of this job has ended" in line
     assert "what is finished is kept; go on with: torchrun" in line
     kept = list((tmp_path / "out/blocks").glob("*.npz")) or list((tmp_path / "out/cells").iterdir())
@@ -156,7 +156,7 @@ def test_both_sides_of_a_cut_cable_end(lost, works, undisturbed, hosts, tmp_path
     assert [job.wait(rank) for rank in (0, 1)] == [1, 1]
     assert time.monotonic() - start < 2 * SILENCE
     for rank in (0, 1):
-        (line,) = error_lines(job.told(rank))
+        (line,) = error_lines(job.got(rank))
         assert "another process of this job does not answer" in line
     words = [sys.executable, *map(str, work.words)]  # the rest by one process, on one host
     subprocess.run(words, cwd=tmp_path, check=True, capture_output=True, timeout=TOO_LONG)
@@ -174,7 +174,7 @@ def test_a_training_resumes_as_if_no_host_had_been_lost(
     job.wait_for(pattern)
     hosts[1].kill()
     assert job.wait(0) == 1
-    (line,) = error_lines(job.told(0))
+    (line,) = error_lines(job.got(0))
     assert "the last checkpoint is kept; go on with: torchrun" in line
     assert line.endswith("--resume")
     Job(hosts, work, tmp_path, again=work.again).assert_well()
@@ -189,7 +189,7 @@ def test_a_copy_whose_host_is_killed_is_finished_by_the_same_command(
     job.wait_for(".generation/journal-2*.jsonl")
     hosts[1].kill()
     assert job.wait(0) == 0  # its own share is whole
-    assert "not complete, so without a manifest" in job.told(0)
+    assert "not complete, so without a manifest" in job.got(0)
     assert not (tmp_path / "out/manifest.json").exists()
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.png")}
     assert before
@@ -203,7 +203,7 @@ def test_a_wrong_protocol_is_said_once_in_the_whole_job(works, hosts, tmp_path):
     wrong = Work(work.name, [*work.words, "--protocol", "coco-d"])
     job = Job(hosts, wrong, tmp_path)
     assert [job.wait(rank) for rank in (0, 1)] == [1, 1]
-    (line,) = error_lines(job.told(0)) + error_lines(job.told(1))
+    (line,) = error_lines(job.got(0)) + error_lines(job.got(1))
     assert "coco-d" in line
 
 

@@ -52,16 +52,16 @@ def test_a_score_of_zero_is_not_missing(scores):
 @pytest.mark.parametrize("formula", [corruption_means, robust_mean, retention])
 def test_every_missing_cell_is_named(scores, formula):
     del scores[Cell("fog", 2)], scores[Cell("snow", 1)]
-    with pytest.raises(IncompleteCellsError, match=r"2 cells are missing.*: fog-2, snow-1") as told:
+    with pytest.raises(IncompleteCellsError, match=r"2 cells are missing.*: fog-2, snow-1") as got:
         formula(scores, SEVERITIES)
-    assert told.value.missing == (Cell("fog", 2), Cell("snow", 1))
+    assert got.value.missing == (Cell("fog", 2), Cell("snow", 1))
 
 
 def test_retention_needs_the_clean_score(scores):
     del scores[CLEAN]
-    with pytest.raises(IncompleteCellsError, match=r": clean$") as told:
+    with pytest.raises(IncompleteCellsError, match=r": clean$") as got:
         retention(scores, SEVERITIES)
-    assert told.value.missing == (CLEAN,)
+    assert got.value.missing == (CLEAN,)
 
 
 def test_mean_over(scores):

@@ -1,4 +1,4 @@
-"""Released and own files into a FAN: what loads, what is told, what is refused and never run."""
+"""Released and own files into a FAN: what loads, what is reported, what is never run."""
 
 from __future__ import annotations
 
@@ -294,7 +294,7 @@ def test_only_our_own_list_counts_while_a_file_is_read(file, monkeypatch):
 
 
 def test_a_crafted_type_of_a_scalar_does_no_harm(tmp_path):
-    """numpy's own dtype, told by a pickle to have a number as subarray, ends the process."""
+    """numpy's own dtype, which a pickle gives a number as subarray, ends the process."""
     path = tmp_path / "crafted.pth"
     torch.save({"metric": np.float64(82.5)}, path, _use_new_zipfile_serialization=False)
     written = path.read_bytes()

@@ -131,7 +131,7 @@ class TestTokenLabels:
 
 class TestStudent:
     def test_hard_labels(self):
-        # Token 0 is told class 1 (log 4 - log 3), token 1 class 0 (log 2).
+        # Token 0 has the label class 1 (log 4 - log 3), token 1 class 0 (log 2).
         losses = student_losses(
             CLASS, TOKENS, TARGET, labels=torch.tensor([[1, 0]]), smoothing=0.0, beta=2.0
         )

@@ -40,7 +40,7 @@ def make_labeler_file(tmp_path_factory):
             )
         for name, parameter in model.named_parameters():
             if "head" in name:
-                torch.nn.init.normal_(parameter)  # else all tokens are told the same
+                torch.nn.init.normal_(parameter)  # else all tokens get the same label
         meta = {"stl_backbones": model.card()}
         if classes:
             meta["dataset_meta"] = {"classes": classes}

@@ -28,8 +28,8 @@ def better(cell):
 
 def test_equal_models_differ_by_zero_with_p_one(make_classified):
     found = differences_of([make_classified("a", model="A"), make_classified("b", model="B")])
-    told = {(one.value, one.interval, one.p_value) for one in found.values()}
-    assert told == {(0.0, (0.0, 0.0), 1.0), (None, None, None)}  # and what was not measured
+    got = {(one.value, one.interval, one.p_value) for one in found.values()}
+    assert got == {(0.0, (0.0, 0.0), 1.0), (None, None, None)}  # and what was not measured
     assert found["average"].p_value == 1.0
 
 

@@ -179,15 +179,15 @@ def test_the_best_of_two_own_models_is_bold_and_the_papers_never(make_store):
 def test_other_data_than_the_papers_are_set_apart_in_every_format(make_store):
     """Two classes and images; the paper's table has Cityscapes' 19 and 500."""
     made = report_of([make_store()], paper=True)
-    told = (
+    got = (
         "FAN: NOT COMPARABLE with the paper&#39;s rows: of &#39;tiny&#39;, 2 classes, 2 images; "
         "the paper&#39;s of Cityscapes val, 19 classes, 500 images"
     )
-    assert told in made["index.html"]
-    assert html.unescape(told) in made["table.tex"]
+    assert got in made["index.html"]
+    assert html.unescape(got) in made["table.tex"]
     assert "| FAN (other data) " in made["report.md"]
     row = next(csv.DictReader(io.StringIO(made["table.csv"])))
-    assert row["note"] == html.unescape(told)
+    assert row["note"] == html.unescape(got)
 
 
 def test_the_papers_own_data_stand_beside_it(make_store):

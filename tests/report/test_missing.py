@@ -91,13 +91,13 @@ def test_a_part_of_the_cells(sweeps, tmp_path, present):
     numbers = expected_numbers(present)
     for row in csv.DictReader(io.StringIO(read("aggregates.csv"))):
         if row["aggregate"] in numbers:
-            told, value = row["value"], numbers[row["aggregate"]]
-            assert (told == "") == (value is None) == (row["missing"] != "")
-            assert value is None or math.isclose(float(told), value, abs_tol=1e-12)
+            got, value = row["value"], numbers[row["aggregate"]]
+            assert (got == "") == (value is None) == (row["missing"] != "")
+            assert value is None or math.isclose(float(got), value, abs_tol=1e-12)
     for row in csv.DictReader(io.StringIO(read("cells.csv"))):
         cell = Cell(row["corruption"], int(row["severity"]))
-        told = row["top1_fraction"]
-        assert told == "" if cell not in present else float(told) == HITS[cell] / 20
+        got = row["top1_fraction"]
+        assert got == "" if cell not in present else float(got) == HITS[cell] / 20
     (row,) = csv.DictReader(io.StringIO(read("table.csv")))
     assert row["cells_measured"] == str(len(present))
     main = next(

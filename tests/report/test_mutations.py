@@ -79,8 +79,8 @@ def test_what_is_not_noticed_is_counted(sweeps, monkeypatch):
         campaign.Mutation("nothing", lambda folder: None, ("fog",)),
         campaign.of_cell("negative", negative, cell),
     ]
-    told = [campaign.try_mutation(mutation, sweep) for mutation in unnoticed]
-    assert told == ["nothing: reported without []", "negative: taken for finished: fog-1"]
+    got = [campaign.try_mutation(mutation, sweep) for mutation in unnoticed]
+    assert got == ["nothing: reported without []", "negative: taken for finished: fog-1"]
     kinds = {"none": lambda _: unnoticed, "cell dropped": campaign.CATALOGUE["cell dropped"]}
     monkeypatch.setattr(campaign, "CATALOGUE", kinds)
     assert campaign.count_mutations([sweep.folder]) == [("none", 2, 0), ("cell dropped", 3, 3)]

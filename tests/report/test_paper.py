@@ -211,7 +211,7 @@ def test_table_2_and_3_hold_the_printed_numbers():
 
 
 def test_misprints_of_tables_2_and_3_are_computed():
-    told = " ".join((*table_2_notes(), *table_3_notes()))
+    got = " ".join((*table_2_notes(), *table_3_notes()))
     for fact in (
         "STL (FAN-B-Hybrid) 68.2 (Table 12: 68.5, Table 8's score with FAN-TL-S-Hybrid)",
         "STL (FAN-L-Hybrid) 68.8 (Table 12: 69.2, Table 8's score with FAN-TL-B-Hybrid)",
@@ -219,8 +219,8 @@ def test_misprints_of_tables_2_and_3_are_computed():
         "ConvNext-S 82.1 (Table 2: 83.1)",
         "Swin-S and Swin-B (83.4, 35.8, 46.6)",
     ):
-        assert fact in told
-    assert "ResNet50 " not in told
+        assert fact in got
+    assert "ResNet50 " not in got
 
 
 @pytest.mark.parametrize(

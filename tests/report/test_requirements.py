@@ -99,8 +99,8 @@ def test_every_model_must_pass(make_classified, verdicts_of):
         make_classified("b", model="B", hits=lambda cell: 16 if cell.is_clean else 8),
     ]
     found = verdicts_of(folders, "average >= 0.45", "clean >= 0.8")
-    told = [(verdict.label, str(verdict.requirement), verdict.passed) for verdict in found]
-    assert told == [
+    got = [(verdict.label, str(verdict.requirement), verdict.passed) for verdict in found]
+    assert got == [
         ("A", "average >= 0.45", True),
         ("B", "average >= 0.45", False),
         ("A", "clean >= 0.8", True),
@@ -179,14 +179,14 @@ def grouped(own_groups, make_classified):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "got"),
     [
         ("fog", "'group:fog' or 'corruption:fog'"),
         ("ece:fog", "'ece:group:fog' or 'ece:corruption:fog'"),
     ],
 )
-def test_a_name_with_two_meanings_is_refused(grouped, verdicts_of, name, told):
-    with pytest.raises(KeyError, match=f"'{name}' has 2 meanings; write {told}"):
+def test_a_name_with_two_meanings_is_refused(grouped, verdicts_of, name, got):
+    with pytest.raises(KeyError, match=f"'{name}' has 2 meanings; write {got}"):
         verdicts_of([grouped], f"{name} >= 0.1")
 
 

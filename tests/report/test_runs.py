@@ -39,10 +39,10 @@ def test_missing_cells_are_all_listed_per_model(make_store):
     with pytest.raises(IncompleteCellsError) as caught:
         read_runs(folders)
     assert caught.value.missing == (CLEAN, Cell("fog", 3), Cell("snow", 1))
-    told = str(caught.value)
-    assert "'A' lacks 2: clean, fog-3; 'B' lacks 1: snow-1. " in told
-    assert "--partial" in told
-    assert "'C'" not in told
+    got = str(caught.value)
+    assert "'A' lacks 2: clean, fog-3; 'B' lacks 1: snow-1. " in got
+    assert "--partial" in got
+    assert "'C'" not in got
 
 
 def test_partial_accepts_what_is_there(make_store):

@@ -37,8 +37,8 @@ def test_a_terminal_shows_tables_and_a_path_and_nothing_twice(tool, make_classif
         cells="all", model="R&D <net_1>", notes=("a note",), dataset="a & b", imagenet_val=False
     )
     lines = tool(folder).stdout.splitlines()
-    told = [line for line in lines if line and not line.startswith("|")]
-    assert len(set(told)) == len(told)
+    got = [line for line in lines if line and not line.startswith("|")]
+    assert len(set(got)) == len(got)
     assert len([line for line in lines if "a note" in line]) == 1
     assert len([line for line in lines if "fingerprint" in line]) == 1
     assert len([line for line in lines if line.startswith("| R&D <net_1> ")]) == 2

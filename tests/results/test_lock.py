@@ -99,7 +99,7 @@ def test_without_locks_it_is_free_after_the_holder(no_locks, holder, tmp_path):
     assert time.monotonic() - start < 5 * 0.05 * 10
 
 
-def test_another_error_of_the_file_system_is_told(monkeypatch, tmp_path):
+def test_another_error_of_the_file_system_is_reported(monkeypatch, tmp_path):
     def fail(file, how):
         raise OSError(errno.EIO, "Input/output error")
 

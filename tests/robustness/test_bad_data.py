@@ -1,4 +1,4 @@
-"""Data that a sweep cannot use, told before anything is scored."""
+"""Data that a sweep cannot use, reported before anything is scored."""
 
 from __future__ import annotations
 

@@ -153,16 +153,16 @@ def test_predictions_are_of_several_classes(swept):
 def test_provenance_says_what_was_done(swept, mini_data):
     store = CellStore(swept)
     assert set(store.cells()) == set(CELLS)
-    told = store.provenance()
-    assert told.task == "classification"
-    assert told.dataset == "mini/imagenet (10 classes)"
-    assert told.inference == "center crop 64 of 64 bicubic, scoring cls"
-    assert (told.corruption_source, told.corruption_mode) == ("on-the-fly", "fast")
-    assert told.num_images == told.num_images_total == 40
-    assert told.classes == tuple(sorted(p.name for p in (mini_data / "imagenet/val").iterdir()))
-    assert 7e6 < told.parameters < 8e6
-    assert 2e8 < told.macs < 4e8
-    assert told.notes == ()
+    got = store.provenance()
+    assert got.task == "classification"
+    assert got.dataset == "mini/imagenet (10 classes)"
+    assert got.inference == "center crop 64 of 64 bicubic, scoring cls"
+    assert (got.corruption_source, got.corruption_mode) == ("on-the-fly", "fast")
+    assert got.num_images == got.num_images_total == 40
+    assert got.classes == tuple(sorted(p.name for p in (mini_data / "imagenet/val").iterdir()))
+    assert 7e6 < got.parameters < 8e6
+    assert 2e8 < got.macs < 4e8
+    assert got.notes == ()
     assert not (swept / "blocks").exists()
 
 
@@ -343,15 +343,15 @@ def test_files_score_like_the_same_made_on_the_fly(run_timm, copy, tmp_path):
     files = run_timm(tmp_path / "files", corrupted_root=copy)
     made = run_timm(tmp_path / "made", jpeg85=True, resize_rule="imagenet-c")
     same_samples(files, made)
-    told = CellStore(files).provenance()
-    assert told.corruption_source == "folder:imagenet-c"
-    assert told.inference.endswith("scoring cls, corrupted files as they are")
-    assert not any("not the official" in note for note in told.notes)
-    told = CellStore(made).provenance()
-    assert told.corruption_source == "on-the-fly (jpeg quality=85)"
-    assert told.inference.endswith("corrupted images center crop 224 of 256 bilinear")
-    assert told.notes[0].startswith("not the official ImageNet-C files: corrupted on the fly from")
-    assert told.notes[1] == "--allow-missing: images of 4 of the 1000 classes only"
+    got = CellStore(files).provenance()
+    assert got.corruption_source == "folder:imagenet-c"
+    assert got.inference.endswith("scoring cls, corrupted files as they are")
+    assert not any("not the official" in note for note in got.notes)
+    got = CellStore(made).provenance()
+    assert got.corruption_source == "on-the-fly (jpeg quality=85)"
+    assert got.inference.endswith("corrupted images center crop 224 of 256 bilinear")
+    assert got.notes[0].startswith("not the official ImageNet-C files: corrupted on the fly from")
+    assert got.notes[1] == "--allow-missing: images of 4 of the 1000 classes only"
 
 
 @pytest.mark.parametrize(
@@ -423,10 +423,10 @@ def test_the_logits_are_cut_to_the_200_classes(name, run_timm, imagenet, timm_fi
     for place, root in ((name.lower(), folder), (f"{name.lower()}-clean", imagenet / "val")):
         store = CellStore(tmp_path / "x" / place)
         assert store.cells() == (CLEAN,)
-        result, told = store.read(CLEAN), store.provenance()
+        result, got = store.read(CLEAN), store.provenance()
         files = [f for f in sorted(root.rglob("*.*")) if f.parent.name in wnids]
         assert result.image_ids == tuple(f.relative_to(root).as_posix() for f in files)
-        assert told.classes == wnids
+        assert got.classes == wnids
         for index, file in enumerate(files):
             with Image.open(file) as image, torch.inference_mode():
                 logits = network(transform(image)[None])[0, list(subset_indices(name))]
@@ -510,8 +510,8 @@ def test_a_described_network_names_its_classes(tmp_path, own_numbers):
     )
     options = SweepOptions(corruptions=("contrast",), severities=(1,), workers=0, mode="fast")
     source = TimmSource(f"local-dir:{tmp_path}", data_root=root)
-    told = CellStore(sweep(source, work_dir=tmp_path / "x", options=options)).provenance()
-    assert told.classes == tuple(names)
+    got = CellStore(sweep(source, work_dir=tmp_path / "x", options=options)).provenance()
+    assert got.classes == tuple(names)
 
 
 def test_a_checkpoint_with_class_to_idx_names_its_classes(tmp_path, own_numbers):
@@ -521,8 +521,8 @@ def test_a_checkpoint_with_class_to_idx_names_its_classes(tmp_path, own_numbers)
     options = SweepOptions(corruptions=("contrast",), severities=(1,), workers=0, mode="fast",
                            task_options={"input_size": 32})  # fmt: skip
     source = TimmSource("test_resnet", weights, data_root=root)
-    told = CellStore(sweep(source, work_dir=tmp_path / "x", options=options)).provenance()
-    assert told.classes == tuple(map(str, range(12)))
+    got = CellStore(sweep(source, work_dir=tmp_path / "x", options=options)).provenance()
+    assert got.classes == tuple(map(str, range(12)))
     torch.save({**content, "class_to_idx": {str(n): n + 1 for n in range(12)}}, weights)
     with pytest.raises(ValueError, match="class_to_idx does not number its classes from 0 on"):
         sweep(source, work_dir=tmp_path / "y", options=options)
@@ -540,13 +540,13 @@ def own_numbers(tmp_path):
 
 def test_only_validation_images_are_called_imagenet(run_timm, imagenet, tmp_path):
     chosen = {"severities": (1,), "corruptions": ("contrast",)}
-    told = CellStore(run_timm(tmp_path / "x", **chosen)).provenance()
-    assert (told.dataset, told.imagenet_val) == ("ImageNet-1K", True)
+    got = CellStore(run_timm(tmp_path / "x", **chosen)).provenance()
+    assert (got.dataset, got.imagenet_val) == ("ImageNet-1K", True)
     for number, file in enumerate((imagenet / "val").rglob("*.JPEG")):  # the same folders' names
         write_image(tmp_path / f"photos/{file.parent.name}/{number}.jpg", number)
-    told = CellStore(run_timm(tmp_path / "y", root=tmp_path / "photos", **chosen)).provenance()
-    assert (told.dataset, told.imagenet_val) == ("photos (1000 classes)", False)
-    assert not any("ImageNet" in note for note in told.notes)
+    got = CellStore(run_timm(tmp_path / "y", root=tmp_path / "photos", **chosen)).provenance()
+    assert (got.dataset, got.imagenet_val) == ("photos (1000 classes)", False)
+    assert not any("ImageNet" in note for note in got.notes)
 
 
 def test_a_network_of_some_classes_is_not_imagenets(imagenet, tmp_path):
@@ -555,9 +555,9 @@ def test_a_network_of_some_classes_is_not_imagenets(imagenet, tmp_path):
     torch.save(network.state_dict(), tmp_path / "weights.pth")
     options = SweepOptions(corruptions=("contrast",), severities=(1,), workers=0, mode="fast")
     source = TimmSource("test_resnet", tmp_path / "weights.pth", data_root=imagenet / "val")
-    told = CellStore(sweep(source, work_dir=tmp_path / "x", options=options)).provenance()
-    assert "(4 classes)" in told.dataset
-    assert not told.imagenet_val
+    got = CellStore(sweep(source, work_dir=tmp_path / "x", options=options)).provenance()
+    assert "(4 classes)" in got.dataset
+    assert not got.imagenet_val
 
 
 def test_own_classes_are_no_imagenet_a(run_sweep, imagenet, tmp_path):
@@ -566,8 +566,8 @@ def test_own_classes_are_no_imagenet_a(run_sweep, imagenet, tmp_path):
 
 
 def test_limit_and_skipped_images_are_recorded(run_sweep, config, tmp_path):
-    told = CellStore(run_sweep(tmp_path / "x", limit=10, severities=(1,))).provenance()
-    assert (told.num_images, told.num_images_total) == (10, 40)
+    got = CellStore(run_sweep(tmp_path / "x", limit=10, severities=(1,))).provenance()
+    assert (got.num_images, got.num_images_total) == (10, 40)
 
 
 class OwnSource(Source):

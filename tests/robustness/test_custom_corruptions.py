@@ -111,9 +111,9 @@ class TestSweep:
         assert {cell.name for cell in store.cells()} == {
             "clean", "rain_streaks-2", "rain_streaks-4", "snow-2", "snow-4", "fog-2", "fog-4",
         }  # fmt: skip
-        told = store.provenance()
-        assert (told.protocol, told.corruption_mode) == ("rain", "fast")
-        assert told.custom_versions == {"rain_streaks": "1"}
+        got = store.provenance()
+        assert (got.protocol, got.corruption_mode) == ("rain", "fast")
+        assert got.custom_versions == {"rain_streaks": "1"}
         made = make_report([folder], out=tmp_path / "report", partial=True)
         heading = next(line for line in made.text.splitlines() if "Rain streaks" in line)
         assert heading.replace("|", " ").split() == ["Rain", "streaks", "Snow", "Fog"]

@@ -237,12 +237,12 @@ def test_corruption_makes_it_worse(swept, truth):
 
 
 def test_what_is_recorded(swept):
-    told = CellStore(swept).provenance()
-    assert (told.task, told.protocol) == ("detection", "coco-c")
-    assert told.dataset == "coco (CocoDataset)"
-    assert told.inference == "boxes and masks"
-    assert told.classes[0] == "person"
-    assert (told.num_images, told.parameters) == (4, 2)
+    got = CellStore(swept).provenance()
+    assert (got.task, got.protocol) == ("detection", "coco-c")
+    assert got.dataset == "coco (CocoDataset)"
+    assert got.inference == "boxes and masks"
+    assert got.classes[0] == "person"
+    assert (got.num_images, got.parameters) == (4, 2)
 
 
 def test_interrupted_and_resumed_gives_the_same_files(swept, run_sweep, tmp_path):
@@ -384,8 +384,8 @@ class TestRefusals:
         store = CellStore(
             run_sweep(tmp_path / "y", options={"data_root": str(root)}, skip_broken=True)
         )
-        told = store.provenance()
-        assert (told.num_images, told.num_images_total, len(told.skipped)) == (3, 4, 1)
+        got = store.provenance()
+        assert (got.num_images, got.num_images_total, len(got.skipped)) == (3, 4, 1)
 
     def test_no_metric_of_ours(self, run_sweep, tmp_path):
         with pytest.raises(ValueError, match=r"metric must be taken from .*, got \['proposal'\]"):

@@ -116,7 +116,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_none_outlives_a_killed_main_process(tmp_path):
-    with (tmp_path / "told").open("w+") as out:  # a pipe would be waited for, as workers hold it
+    with (tmp_path / "output").open("w+") as out:  # a pipe would be waited for, as workers hold it
         ended = subprocess.run([sys.executable, "-c", ABANDONED], stdout=out, check=False)
         out.seek(0)
         processes = set(map(int, out.read().split()))

@@ -279,9 +279,9 @@ def test_a_corrupted_copy_scores_like_on_the_fly(swept, run_sweep, corrupted_roo
     for cell in CELLS:
         expected = CellStore(swept).read(cell).samples["confusion_matrix"]
         assert (from_files.read(cell).samples["confusion_matrix"] == expected).all()
-    told = from_files.provenance()
-    assert (told.corruption_source, told.corruption_mode) == ("folder:city_c", "files")
-    assert (told.corruption_package, told.channel_order) == ("unknown", "unknown")
+    got = from_files.provenance()
+    assert (got.corruption_source, got.corruption_mode) == ("folder:city_c", "files")
+    assert (got.corruption_package, got.channel_order) == ("unknown", "unknown")
 
 
 def test_a_copy_with_a_manifest_says_how_it_was_made(swept, run_sweep, corrupted_root, tmp_path):
@@ -298,9 +298,9 @@ def test_a_copy_with_a_manifest_says_how_it_was_made(swept, run_sweep, corrupted
     (corrupted_root / "manifest.jsonl").write_text(rows)
     header = dataclasses.replace(header, rows_blake2b=digest(rows.encode()))
     (corrupted_root / "manifest.json").write_bytes(header.to_json())
-    told = CellStore(run_sweep(tmp_path / "x", corrupted_root=corrupted_root)).provenance()
-    assert (told.corruption_source, told.corruption_mode) == ("folder:city_c (png)", "fast")
-    assert (told.corruption_package, told.channel_order, told.seed) == ("engine 7", "bgr", 3)
+    got = CellStore(run_sweep(tmp_path / "x", corrupted_root=corrupted_root)).provenance()
+    assert (got.corruption_source, got.corruption_mode) == ("folder:city_c (png)", "fast")
+    assert (got.corruption_package, got.channel_order, got.seed) == ("engine 7", "bgr", 3)
 
 
 @pytest.mark.parametrize("clean_suffix", [".bmp", ".jpg"])
@@ -520,7 +520,7 @@ class TestBrokenData:
         with pytest.raises(ValueError, match=rf"{first.name}' is truncated.*--skip-broken"):
             run_sweep(tmp_path / "x", options={"data_root": str(data)})
 
-    def test_skipped_on_request_and_told(self, data, first, run_sweep, tmp_path, swept):
+    def test_skipped_on_request_and_reported(self, data, first, run_sweep, tmp_path, swept):
         first.write_bytes(first.read_bytes()[:-20])
         store = CellStore(
             run_sweep(tmp_path / "x", options={"data_root": str(data)}, skip_broken=True)

@@ -44,12 +44,12 @@ def test_no_file_runs_code(tmp_path, monkeypatch, poison, marker, read, forced, 
         monkeypatch.setenv(forced, "1")
     install_safe_loaders()
     path = poison(tmp_path / "file.pth", kind)
-    with pytest.raises((ValueError, RuntimeError, pickle.UnpicklingError)) as told:
+    with pytest.raises((ValueError, RuntimeError, pickle.UnpicklingError)) as got:
         read(path)
     assert not marker.exists()
     if read.__code__.co_names != ("torch", "load"):
-        assert isinstance(told.value, ValueError)
-        assert ("--trust-checkpoint" in str(told.value)) == (kind in PICKLED)
+        assert isinstance(got.value, ValueError)
+        assert ("--trust-checkpoint" in str(got.value)) == (kind in PICKLED)
 
 
 def test_the_bombs_would_go_off(tmp_path, poison, marker):

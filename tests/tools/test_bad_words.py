@@ -29,9 +29,9 @@ def error_of(tool, words, capsys):
     with pytest.raises(SystemExit) as left:
         find_parser(tool).parse_intermixed_args(words)
     assert left.value.code == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    (line,) = told.err.splitlines()
+    got = capsys.readouterr()
+    assert got.out == ""
+    (line,) = got.err.splitlines()
     assert line.endswith(", see --help")
     return line
 

@@ -55,7 +55,7 @@ def test_made_verified_and_found_complete(generate, run_tool, tmp_path):
     again = run_tool("generate_corruptions.py", tmp_path / "src", out, "--verify")
     assert again.returncode == 1
     assert again.stdout.splitlines() == [
-        f"missing: {names[0]}", "foreign: more.png",
+        f"missing: {names[0]}", "unexpected: more.png",
         f"{out}: 2 files, 1 missing, 0 altered, 1 foreign",
     ]  # fmt: skip
 
@@ -112,13 +112,13 @@ def test_ctrl_c_keeps_what_is_finished(pictures, tmp_path, repo_root):
             if line.startswith("estimate"):
                 break
         os.killpg(process.pid, signal.SIGINT)
-        _, told = process.communicate(timeout=60)
+        _, got = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == 130
-    line = told.strip().splitlines()[-1]
+    line = got.strip().splitlines()[-1]
     assert "interrupted; finished files are kept; go on with: " in line
-    assert "Traceback" not in told
+    assert "Traceback" not in got
 
 
 @pytest.mark.parametrize(

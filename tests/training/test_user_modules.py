@@ -41,7 +41,7 @@ class OwnModel(EncoderDecoder):
 
 
 @pytest.fixture
-def told(repo_root, tmp_path, mini_option_words, monkeypatch, capsys):
+def got(repo_root, tmp_path, mini_option_words, monkeypatch, capsys):
     """Trains the mini config with a part of the user's own; returns code and last line."""
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -72,27 +72,27 @@ def with_step(workers):
     )
 
 
-def test_before_any_work(told):
-    code, line = told(with_step(0))
+def test_before_any_work(got):
+    code, line = got(with_step(0))
     message = r"a sample of the train data .* own_parts.py:14: ValueError: no such band$"
     assert (code, bool(re.search(message.replace(" own", " .*own"), line))) == (2, True), line
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_in_the_middle_of_a_run(told, workers):
+def test_in_the_middle_of_a_run(got, workers):
     """The check looks at six images."""
-    code, line = told(with_step(workers), calls=7)
+    code, line = got(with_step(workers), calls=7)
     assert code == 2
     assert re.search(r"error: .*own_parts\.py:14: ValueError: no such band$", line), line
 
 
-def test_a_metric(told):
-    code, line = told("val_evaluator = dict(_delete_=True, type='OwnMetric')")
+def test_a_metric(got):
+    code, line = got("val_evaluator = dict(_delete_=True, type='OwnMetric')")
     assert code == 2
     assert re.search(r"error: .*own_parts\.py:20: KeyError: 'nothing'$", line), line
 
 
-def test_a_model_whose_mistake_a_library_notices(told):
-    code, line = told("model = dict(type='OwnModel')")
+def test_a_model_whose_mistake_a_library_notices(got):
+    code, line = got("model = dict(type='OwnModel')")
     assert code == 2
     assert re.search(r"error: .*own_parts\.py:28: RuntimeError: shape '\[7, -1\]'", line), line

@@ -110,10 +110,10 @@ def test_training_names_the_extra_that_has_mmengine(torch_and_timm_alone, run_to
 @pytest.fixture
 def metadata(repo_root, monkeypatch):
     """What setup.py hands to setuptools."""
-    told = {}
-    monkeypatch.setattr("setuptools.setup", told.update)
+    got = {}
+    monkeypatch.setattr("setuptools.setup", got.update)
     runpy.run_path(str(repo_root / "setup.py"))
-    return told
+    return got
 
 
 def import_names(requirements):

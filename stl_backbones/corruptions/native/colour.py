@@ -153,21 +153,21 @@ def _hue(red: Any, green: Any, blue: Any, span: float) -> float:
 
 def exact_contrast(image: Image, severity: int, draws: Draws) -> Image:
     """Each channel drawn towards its mean."""
-    return _contrast(image, CONTRAST[severity - 1], settle=True)
+    return _contrast(image, CONTRAST[severity - 1], round_ties=True)
 
 
 def fast_contrast(image: Image, severity: int, draws: Draws) -> Image:
     """The same with means from histograms."""
-    return _contrast(image, CONTRAST[severity - 1], settle=False)
+    return _contrast(image, CONTRAST[severity - 1], round_ties=False)
 
 
-def _contrast(image: Image, left: float, *, settle: bool) -> Image:
+def _contrast(image: Image, left: float, *, round_ties: bool) -> Image:
     counts = np.stack(
         [cv2.calcHist([image], [channel], None, [256], [0, 256]).ravel() for channel in range(3)]
     ).astype(np.float64)
     means = counts @ FRACTIONS / counts.sum(axis=1)
     levels = ((FRACTIONS - means[:, None]) * left + means[:, None]) * 255
-    if settle and np.any((np.abs(levels - np.rint(levels)) < 1e-6) & (counts > 0)):
+    if round_ties and np.any((np.abs(levels - np.rint(levels)) < 1e-6) & (counts > 0)):
         # A close call: the mean's last digits count, and they depend on numpy's order of adding.
         means = np.mean(image / 255.0, axis=(0, 1))
         levels = np.clip((FRACTIONS - means[:, None]) * left + means[:, None], 0, 1) * 255

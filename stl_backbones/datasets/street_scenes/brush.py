@@ -96,7 +96,7 @@ class Brush:
         Args:
             profile: ``(forward, up, half width)`` around the side view, counter-clockwise as seen
                 with forward to the right.
-            color: Colour of all faces; light tells them apart.
+            color: Colour of all faces; light distinguishes them.
         """
         ahead, across, above = self.seen_from
         edges = []

@@ -167,12 +167,12 @@ def _verdict(requirement: Requirement, label: str, one: Aggregate, *, by_interva
         judged = requirement.bound
     # NaN, where nothing was counted, compares as false: it fails.
     passed = OPERATORS[requirement.comparison](judged, requirement.bound)
-    told = _number(value)
+    text = _number(value)
     if interval is not None and not math.isnan(interval[0]) and set(interval) != {value}:
-        told += f" (95 % interval {_number(interval[0])} to {_number(interval[1])})"
+        text += f" (95 % interval {_number(interval[0])} to {_number(interval[1])})"
     if by_interval:
-        told += f", judged by its {'lower' if lower else 'upper'} bound"
-    return Verdict(requirement, label, passed=bool(passed), found=told)
+        text += f", judged by its {'lower' if lower else 'upper'} bound"
+    return Verdict(requirement, label, passed=bool(passed), found=text)
 
 
 def _number(value: float) -> str:

@@ -86,10 +86,10 @@ def _cut(findings: Findings, column: SliceColumn) -> SlicedColumn:
 def _places(run: Run, column: SliceColumn) -> dict[str, Indices]:
     """Value -> positions of its images."""
     ids = image_ids(run)
-    foreign = [one for one in ids if one not in column.of_image]
-    if foreign:
+    without = [one for one in ids if one not in column.of_image]
+    if without:
         raise InputError(
-            f"--slices {column.name}: '{run.label}' holds image '{foreign[0]}', which has no value"
+            f"--slices {column.name}: '{run.label}' holds image '{without[0]}', which has no value"
         )
     found = np.array([column.of_image[one] for one in ids])
     places = {value: np.flatnonzero(found == value) for value in column.values}
@@ -99,7 +99,7 @@ def _places(run: Run, column: SliceColumn) -> dict[str, Indices]:
 def _counts(
     findings: Findings, column: SliceColumn, value: str, images: int
 ) -> npt.NDArray[np.float32]:
-    """``(resamples, images)``; a single image tells nothing of others."""
+    """``(resamples, images)``; a single image says nothing about others."""
     draws = findings.draws
     rng = np.random.default_rng([draws.seed, *f"{column.name}={value}".encode()])
     return resample_counts(images, resamples=draws.resamples if images > 1 else 0, rng=rng)

@@ -77,14 +77,14 @@ def _other_averages() -> list[str]:
         if row["token_labeler"]:
             key = f"STL ({row['model']}) {row['in_c_acc']}"
             labelers.setdefault(key, []).append(row["token_labeler"])
-    told = []
+    found = []
     for row in read_paper_table(TABLE_2):
         other = averages.get(row["model"], row["in_c_acc"])
         if other != row["in_c_acc"]:
             names = labelers.get(f"{row['model']} {other}")
             source = f", Table 8's score with {' or '.join(names)}" if names else ""
-            told.append(f"{row['model']} {row['in_c_acc']} (Table 12: {other}{source})")
-    return note_of("Table 12 prints another IN-C score", told)
+            found.append(f"{row['model']} {row['in_c_acc']} (Table 12: {other}{source})")
+    return note_of("Table 12 prints another IN-C score", found)
 
 
 def table_3_notes() -> tuple[str, ...]:

@@ -252,9 +252,9 @@ def implied_column(row: PaperRow) -> Decimal | None:
 def retention_notes(table: PaperTable) -> list[str]:
     """Rows of the summary table whose printed retention is not robust / clean.
 
-    Told apart: what rounding of the two printed scores can explain, and what it cannot.
+    Kept apart: what rounding of the two printed scores can explain, and what it cannot.
     """
-    told = []
+    found = []
     for row in read_paper_table(table.summary_file):
         robust, clean = Decimal(row[table.robust_column]), Decimal(row[table.clean_column])
         printed = Decimal(row["retention_pct"])
@@ -264,9 +264,9 @@ def retention_notes(table: PaperTable) -> list[str]:
             high = 100 * (robust + _ROUNDING) / (clean - _ROUNDING)
             within = low - _ROUNDING <= printed <= high + _ROUNDING
             why = "rounding of the two can explain it" if within else "rounding cannot explain it"
-            told.append(f"{row['model']} {printed} ({computed}; {why})")
+            found.append(f"{row['model']} {printed} ({computed}; {why})")
     printed_by = f"Table {table.summary_number}'s printed retention"
-    return note_of(f"{printed_by} is not its robust / clean score", told)
+    return note_of(f"{printed_by} is not its robust / clean score", found)
 
 
 def _number(text: str) -> Decimal | None:

@@ -192,13 +192,13 @@ def thirds(
     low, high = np.quantile(values[known], [1 / 3, 2 / 3])
     places = np.searchsorted([low, high], values, side="right")
     first, second = (f"{100 * edge:.3g} %" for edge in (low, high))
-    told = (
+    labelled = (
         f"{names[0]} (below {first})",
         f"{names[1]} ({first} to {second})",
         f"{names[2]} (from {second})",
     )
-    labels = [told[place] if fits else "" for place, fits in zip(places, known, strict=True)]
-    return tuple(name for name in told if name in set(labels)), labels
+    labels = [labelled[place] if fits else "" for place, fits in zip(places, known, strict=True)]
+    return tuple(name for name in labelled if name in set(labels)), labels
 
 
 __all__ = ["MOST_VALUES", "SliceColumn", "find_columns", "image_ids", "thirds"]

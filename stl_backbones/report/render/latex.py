@@ -52,7 +52,7 @@ def _(section: Table, report: Report) -> list[str]:
         return []
     caption = f"{report.title}: {section.caption or section.title}."
     remarks = [rf"\textbf{{{escape(remark)}.}}" for remark in report.remarks]
-    told = [*report.warnings, *section.notes, *report.facts]
+    texts = [*report.warnings, *section.notes, *report.facts]
     return [
         r"\begin{table*}[t]",
         r"\centering",
@@ -62,7 +62,7 @@ def _(section: Table, report: Report) -> list[str]:
         *_tabular(section, report.precision),
         "}",
         r"\par\smallskip\raggedright\scriptsize",
-        *(f"{escape(text)}\\par" for text in told),
+        *(f"{escape(text)}\\par" for text in texts),
         r"\end{table*}",
     ]
 

@@ -118,7 +118,7 @@ def yolov5(outputs: Outputs, size: Size) -> Detections:
 def torchvision(outputs: Outputs, size: Size) -> Detections:
     """Boxes ``(n, 4)`` in pixels, labels and scores ``(n,)``, and maybe masks ``(n, 1, h, w)``.
 
-    By these names, or told apart by their shapes and types.
+    By these names, or distinguished by their shapes and types.
     """
     del size
     sides = {"boxes": 2, "labels": 1, "scores": 1, "masks": 4}

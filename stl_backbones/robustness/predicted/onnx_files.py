@@ -155,7 +155,7 @@ def _decoder(given: Given, task: str, name: str) -> Decoder | Function | None:
 
 
 def _source(decoder: Decoder | Function | None, given: Given) -> tuple[str, tuple[str, ...]]:
-    """The decoder in words, a function with its text; and a note if nothing tells its version."""
+    """The decoder in words, a function with its text; and a note if its version is unknown."""
     if decoder is None or isinstance(decoder, Decoder):
         return ("" if decoder is None else f"decoder {given.decoder}"), ()
     words = f"decoder {getattr(decoder, '__name__', type(decoder).__name__)}"

@@ -33,12 +33,12 @@ class PredictedMaps(ConfusionScores, PredictedSet):
         self.scores_kind = kinds.pop() if len(kinds) == 1 else None
         self.ignore_index = int(getattr(self.items, "ignore_index", IGNORE_INDEX))
         if self.order is not None and -1 in self.order:
-            foreign = [
+            unknown = [
                 n for n, o in zip(self.model.classes or (), self.order, strict=True) if o < 0
             ]
             raise InputError(
                 f"model '{self.model.name}' has classes that the data set lacks "
-                f"({some_of(foreign)}), and pixels of them would count nowhere; give the data set "
+                f"({some_of(unknown)}), and pixels of them would count nowhere; give the data set "
                 "all classes of the model with --classes FILE"
             )
         self.table = None if self.order is None else np.array(self.order)

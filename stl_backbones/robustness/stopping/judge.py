@@ -28,7 +28,7 @@ class TargetState:
         high: Upper end.
         share: Share of the evidence, or of the precision, that is there: 1 is enough.
         leaning: ``'PASS'`` or ``'FAIL'``: what that evidence is for; empty for a precision.
-        expected: Images at which it is expected to be settled; N at most.
+        expected: Images at which it is expected to be decided; N at most.
     """
 
     text: str
