@@ -79,6 +79,9 @@ ONNX = ["onnx", "onnxruntime", "onnxscript>=0.7", "torch>=2.11"]
 # Writes the completion scripts of bash and zsh.
 COMPLETION = ["shtab>=1.7"]
 
+# The documentation site. Its pages of commands come from the parsers, which need NumPy.
+DOCS = ["mkdocs-material>=9.6,<10", "mkdocstrings[python]>=1.0", "numpy", "ruff"]
+
 DEV = [
     *COMPLETION,
     "hypothesis",
@@ -127,6 +130,7 @@ setup(
         "torchvision": ["torchvision"],  # in the core already, as timm's
         "completion": COMPLETION,
         "examples": [*TRANSFORMERS, *EXAMPLES],
+        "docs": DOCS,
         "dev": DEV,
     },
 )

@@ -1,4 +1,4 @@
-"""Writes the page of all commands from the very parsers that read the command line.
+"""Writes the page of all commands from the parsers that read the command line.
 
 A hook of MkDocs, named in mkdocs.yml. It imports the parsers and nothing heavy: numpy is enough.
 """
@@ -17,6 +17,17 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from stl_backbones.cli.started import COMMANDS, as_started, start_as
 
 MARK = "<!-- commands -->"
+FETCHED = "https://unpkg.com/iframe-worker/shim"  # by the plugin `offline`; ours is a copy
+
+
+def on_post_page(output: str, page: Any, **_: object) -> str:
+    """Take the search's script from this folder instead of the network."""
+    return output.replace(FETCHED, "../" * page.url.count("/") + "iframe-worker.js")
+
+
+def on_post_template(output_content: str, **_: object) -> str:
+    """The same in the page for addresses that are none."""
+    return output_content.replace(FETCHED, "/iframe-worker.js")
 
 
 def on_page_markdown(markdown: str, page: Any, **_: object) -> str:
@@ -69,4 +80,4 @@ def _row(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
     return f"| `{shown}` | {plain.replace('|', chr(92) + '|').replace('<', '&lt;')} |"
 
 
-__all__ = ["all_commands", "on_page_markdown"]
+__all__ = ["all_commands", "on_page_markdown", "on_post_page", "on_post_template"]
