@@ -52,7 +52,8 @@ class ForkServer:
         self._started: dict[str, int] = {}
         self._codes: dict[int, int] = {}
         self._count = 0
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def __enter__(self) -> ForkServer:
         return self
@@ -62,6 +63,8 @@ class ForkServer:
             kill_group(pid, signal.SIGKILL)
         self._server.stdin.close()
         self._server.wait()
+        self._listener.join()
+        self._server.stdout.close()
 
     def start(
         self,
