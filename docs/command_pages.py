@@ -30,7 +30,7 @@ def on_post_template(output_content: str, **_: object) -> str:
     return output_content.replace(FETCHED, "/iframe-worker.js")
 
 
-def on_page_markdown(markdown: str, page: Any, **_: object) -> str:
+def on_page_markdown(markdown: str, **_: object) -> str:
     """Put the commands where the mark is; MkDocs calls it for every page."""
     return markdown.replace(MARK, all_commands()) if MARK in markdown else markdown
 

@@ -167,7 +167,7 @@ class Reader:
         (folder / "photo.jpg").symlink_to(material.root / "photo.jpg")
         (folder / "photos").symlink_to(material.classes)
         (folder / "my_models.py").write_text(
-            "def build():\n    return lambda images: [[float(k) for k in range(10)]] * len(images)\n"
+            "def build():\n    return lambda images: [list(map(float, range(10)))] * len(images)\n"
         )
 
     def words(self, command):
