@@ -80,7 +80,7 @@ def test_a_tutorial_prints_what_it_says(path, reader):
         if not os.environ.get("WRITE_PAGES"):
             assert NUMBER.sub("#", lines) == NUMBER.sub("#", said)
             numbers = [list(map(float, NUMBER.findall(one))) for one in (lines, said)]
-            np.testing.assert_allclose(*numbers, atol=TOLERANCE, rtol=0)
+            np.testing.assert_allclose(*numbers, atol=TOLERANCE, rtol=0.1)
     if os.environ.get("WRITE_PAGES"):
         left = iter(printed)
 
