@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from faults.material import prepare_material
 from faults.sweeps import write_sweep
 from stl_backbones.cli.started import COMMANDS
 from stl_backbones.corruptions import get_protocol
-from tests.documentation.commands import ALL, PAGES, ROOT
+from tests.documentation.commands import ALL, PAGES, ROOT, blocks
 
 WITH_COMMANDS = sorted({command.page for command in ALL})
 TIMEOUT = 300
@@ -285,3 +286,10 @@ def test_commands_run_on_mini_data(page, material, finished, run, tmp_path):
         if reason_not_to_run(command) is None:
             gates = "--require" in command.text
             run(command.tool, reader.words(command), tmp_path, codes=(0, 1) if gates else (0,))
+
+
+@pytest.mark.parametrize("diff", blocks(ROOT / "docs/contributing/adding.md", "diff"))
+def test_diffs_still_apply(diff):
+    git = ["git", "apply", "--check", "-C1", "-"]
+    done = subprocess.run(git, input=diff, cwd=ROOT, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
