@@ -56,8 +56,9 @@ def commands(path):
             for part in variables.get(word, [word])
         ]
         if words:
+            launched = bare != text
             text = " ".join(text.partition(" #")[0].split())
-            found.append(Command(str(path.relative_to(ROOT)), text, tuple(words), bare != line))
+            found.append(Command(str(path.relative_to(ROOT)), text, tuple(words), launched))
     return found
 
 
