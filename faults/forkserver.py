@@ -96,7 +96,7 @@ class ForkServer:
             self._server.stdin.write(json.dumps(request) + "\n")
             self._server.stdin.flush()
         with self._changed:
-            if not self._changed.wait_for(lambda: name in self._started, timeout=120):
+            if not self._changed.wait_for(lambda: name in self._started, timeout=300):
                 raise RuntimeError("the fork server does not answer")
             return Running(self, self._started[name], output, words)
 
