@@ -3,6 +3,7 @@
 # make test            the test suite
 # make lint            ruff, import-linter, mypy
 # make test-openmmlab  the test suite on OpenMMLab's own packages of 2024, in .venv-openmmlab
+# make docs            the documentation site, site/index.html, in .venv-docs
 # make faults          the faults campaign: kills, calamities, wrong input, altered results
 # Each makes its environment with the pinned stack first, if it is missing. Without one:
 # make hashes          the hashes of all pins anew, by uv
@@ -17,10 +18,13 @@ HASHES := requirements/dev-hashes.txt
 BUILD_HASHES := requirements/build-hashes.txt
 OPENMMLAB_VENV ?= .venv-openmmlab
 OPENMMLAB_PINS := requirements/constraints-openmmlab.txt
+DOCS_VENV ?= .venv-docs
+DOCS_PINS := requirements/docs.txt
 # A changed pin or extra makes a new stamp name, and with it a new installation.
 stamp = $(1)/.installed-$(shell cat setup.py $(2) | cksum | cut -d' ' -f1)
 STAMP := $(call stamp,$(VENV),$(HASHES))
 OPENMMLAB_STAMP := $(call stamp,$(OPENMMLAB_VENV),$(OPENMMLAB_PINS))
+DOCS_STAMP := $(call stamp,$(DOCS_VENV),$(DOCS_PINS))
 TESTS ?= -m "not slow"
 # One process a core, each with whole files of tests; JOBS=0 runs all in one process.
 JOBS ?= auto
@@ -28,7 +32,7 @@ PYTEST := -m pytest -n $(JOBS) --maxprocesses 8 --dist loadfile
 # Waiting OpenMP threads sleep, as in the tools: see stl_backbones/cli/__init__.py.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help demo demo-classifier test test-all test-openmmlab faults lint format hashes audit clean
+.PHONY: help demo demo-classifier test test-all test-openmmlab docs faults lint format hashes audit clean
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
@@ -74,6 +78,11 @@ $(OPENMMLAB_STAMP):
 		$(MMCV) anew -q -c $(OPENMMLAB_PINS) $(MMCV_AGAIN) mmcv && $(call MMCV_WORKS,$(OPENMMLAB_VENV)); }
 	$(call finish,$(OPENMMLAB_VENV))
 
+$(DOCS_STAMP):
+	$(call make_venv,$(DOCS_VENV))
+	$(DOCS_VENV)/bin/python -m pip install -q -r $(DOCS_PINS)
+	$(call finish,$(DOCS_VENV))
+
 demo: $(STAMP)
 	$(BIN)/python tools/demo.py
 
@@ -88,6 +97,10 @@ test-all: $(STAMP)
 
 test-openmmlab: $(OPENMMLAB_STAMP)
 	$(OPENMMLAB_VENV)/bin/python $(PYTEST) $(TESTS)
+
+# A broken link, an anchor that is none and a page that the menu lacks are errors.
+docs: $(DOCS_STAMP)
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/python -m mkdocs build --strict
 
 faults: $(STAMP)
 	$(BIN)/python -m faults --table faults/results.md
@@ -109,4 +122,4 @@ audit:
 	pip-audit --disable-pip --require-hashes -r $(HASHES)
 
 clean:
-	rm -rf demo demo-classifier work_dirs .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf demo demo-classifier work_dirs site .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info

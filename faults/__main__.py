@@ -79,7 +79,7 @@ def main() -> int:
 
 def read_sections(table: Path | None) -> dict[str, str]:
     """Title -> text of the parts that a table holds already; those that run again replace them."""
-    head = "# Faults campaign\n\nEach part by `python -m faults`, see docs/faults.md.\n"
+    head = "# Faults campaign\n\nEach part by `python -m faults`, see docs/reference/faults.md.\n"
     if table is None or not table.is_file():
         return {"": head}
     parts = table.read_text(encoding="utf-8").split("\n## ")[1:]

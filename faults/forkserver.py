@@ -52,7 +52,8 @@ class ForkServer:
         self._started: dict[str, int] = {}
         self._codes: dict[int, int] = {}
         self._count = 0
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def __enter__(self) -> ForkServer:
         return self
@@ -62,6 +63,8 @@ class ForkServer:
             kill_group(pid, signal.SIGKILL)
         self._server.stdin.close()
         self._server.wait()
+        self._listener.join()
+        self._server.stdout.close()
 
     def start(
         self,
@@ -93,7 +96,7 @@ class ForkServer:
             self._server.stdin.write(json.dumps(request) + "\n")
             self._server.stdin.flush()
         with self._changed:
-            if not self._changed.wait_for(lambda: name in self._started, timeout=120):
+            if not self._changed.wait_for(lambda: name in self._started, timeout=300):
                 raise RuntimeError("the fork server does not answer")
             return Running(self, self._started[name], output, words)
 

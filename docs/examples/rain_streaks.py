@@ -1,6 +1,6 @@
 """Rain in front of the camera, and a protocol with it: an example of one's own corruption.
 
-See docs/custom_corruptions.md. Used as `--custom-imports docs/examples/rain_streaks.py`, or as
+See docs/how-to/own_corruption.md. Used as `--custom-imports docs/examples/rain_streaks.py`, or as
 `custom_imports = dict(imports=["rain_streaks"])` in a config, with this folder on PYTHONPATH.
 """
 
@@ -106,6 +106,6 @@ register_protocol(
     Protocol(
         name="rain",
         columns={"weather": ("rain_streaks", "snow", "fog")},  # severities 1 to 5 of each
-        source="docs/custom_corruptions.md",
+        source="docs/how-to/own_corruption.md",
     )
 )

@@ -69,9 +69,9 @@ def evaluate(
             ``version``, ``model_classes``, ``size``, ``mean``, ``std``, ``model_channel_order``,
             ``preprocess``, ``checkpoint``, ``decoder``, ``providers``, ... Of the sweep, see
             `stl_backbones.robustness.options.SweepOptions`: ``workers``, ``batch_size``, ``mode``,
-            ``amp``, ``corrupted_root``, ... To stop early, docs/sequential.md: ``until``, a list
-            such as ``["average >= 0.60"]``, ``alpha``, ``order_seed``; the result's ``outcome``
-            is the verdict. And what the task alone has, as on the command line:
+            ``amp``, ``corrupted_root``, ... To stop early, docs/explanation/stopping.md: ``until``,
+            a list such as ``["average >= 0.60"]``, ``alpha``, ``order_seed``; the result's
+            ``outcome`` is the verdict. And what the task alone has, as on the command line:
             ``allow_missing``, ``resize_rule``, ``imagenet_a``, ...
 
     Returns:

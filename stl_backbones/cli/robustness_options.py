@@ -114,7 +114,7 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
 
 def _add_stopping(parser: argparse.ArgumentParser) -> None:
     """Add what lets a sweep stop before its last image."""
-    add = parser.add_argument_group("stop early; docs/sequential.md").add_argument
+    add = parser.add_argument_group("stop early; docs/explanation/stopping.md").add_argument
     add("--until", action="append", default=[], metavar="TARGET", help="score images in random "
         "order, and stop once it is certain enough whether 'average >= 0.60', or whether 'average "
         "> SWEEP_DIR' (a finished sweep of another model), or what 'average +- 1.0' points is; "
@@ -130,7 +130,7 @@ def _add_stopping(parser: argparse.ArgumentParser) -> None:
 
 def _add_any_model(parser: argparse.ArgumentParser) -> None:
     """Add what says which other model is scored, and on which data."""
-    add = parser.add_argument_group("any model; docs/any_model.md").add_argument
+    add = parser.add_argument_group("any model; docs/how-to/any_model.md").add_argument
     add("--model", metavar="SOURCE", help="torchvision:NAME, hf:FOLDER_OR_ID, FILE.onnx, "
         "FILE.py:FUNCTION (which returns the model), or timm:NAME")  # fmt: skip
     add("--images", metavar="DIR", help="the data, in place of --data-root: a folder of images, "

@@ -125,7 +125,7 @@ def add_custom_imports(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="MODULE",
         help="modules, or paths of .py files, that register corruptions, protocols and tasks of "
-        "your own; see docs/custom_corruptions.md and docs/custom_tasks.md",
+        "your own; see docs/how-to/own_corruption.md and docs/how-to/own_task.md",
     )
 
 
@@ -135,7 +135,7 @@ def add_trust_checkpoint(parser: argparse.ArgumentParser) -> None:
         "--trust-checkpoint",
         action=_TrustCheckpoint,
         help="run pickled code in checkpoints instead of refusing them: only for files whose maker "
-        "you trust; see docs/security.md",
+        "you trust; see docs/reference/security.md",
     )
 
 

@@ -1,4 +1,4 @@
-"""How users add corruptions and protocols of their own: see docs/custom_corruptions.md."""
+"""How users add corruptions and protocols of their own: see docs/how-to/own_corruption.md."""
 
 from __future__ import annotations
 

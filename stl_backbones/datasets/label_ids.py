@@ -52,7 +52,7 @@ def advise_labels(foreign: Iterable[int], num_classes: int) -> str:
     """What labels that are no class may be: the end of an error's sentence."""
     if num_classes == _LEAST_CITYSCAPES and all(label <= _HIGHEST for label in foreign):
         return f"; {_HINT}"
-    return "; give the files' label of each class with label_ids, see docs/segmentation.md"
+    return "; give the files' label of each class with label_ids, see docs/how-to/segmenter.md"
 
 
 def advise_missing(label: str | Path, suffix: str) -> str:

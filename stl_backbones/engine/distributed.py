@@ -59,7 +59,7 @@ def start_distributed(launcher: str) -> None:
         place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise InputError(
             f"process {os.environ['RANK']} of {os.environ['WORLD_SIZE']} does not reach the others "
-            f"by way of {place}: {str(error).splitlines()[0]}; see docs/several_hosts.md"
+            f"by way of {place}: {str(error).splitlines()[0]}; see docs/how-to/cluster.md"
         ) from error
     notice_silence()
 

@@ -68,7 +68,7 @@ def test_wrong_words_are_one_line(run_script, words, message):
 def test_all_parts_together_take_at_most_ten_minutes(repo_root):
     text = (repo_root / "benchmarks/gpu.sh").read_text()
     limits = dict(re.findall(r"([a-z]+):(\d+)", re.search(r'limits="([^"]*)"', text)[1]))
-    page = (repo_root / "docs/first_gpu.md").read_text()
+    page = (repo_root / "docs/reference/first_gpu.md").read_text()
     assert all(f"`{part}`" in page for part in limits)
     assert len(limits) == 12
     assert sum(map(int, limits.values())) <= 600

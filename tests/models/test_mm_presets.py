@@ -14,7 +14,7 @@ from stl_backbones.models.mm_presets import MM_PRESETS
 from stl_backbones.models.presets import PRESETS
 
 TABLES = {4: ("table4_segmentation.csv", "city_miou"), 5: ("table5_detection.csv", "coco_box_map")}
-# Rows that no packaged config is of; docs/external_models.md says why.
+# Rows that no packaged config is of; docs/how-to/paper_row.md says why.
 LEFT_OUT = {
     4: {
         "DeepLabv3+ (X65)",
@@ -48,7 +48,7 @@ def test_every_row_is_a_preset_or_left_out_or_ours(table, repo_root):
     others = {title for title in rows(table) if "FAN" not in title}
     assert presets | LEFT_OUT[table] == others
     assert not presets & LEFT_OUT[table]
-    page = (repo_root / "docs/external_models.md").read_text()
+    page = (repo_root / "docs/how-to/paper_row.md").read_text()
     assert [title for title in LEFT_OUT[table] if title not in page] == []
 
 

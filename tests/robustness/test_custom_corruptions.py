@@ -1,4 +1,4 @@
-"""The example of docs/custom_corruptions.md, the very file, from pixels to a page."""
+"""The example of docs/how-to/own_corruption.md, the very file, from pixels to a page."""
 
 import dataclasses
 import shutil

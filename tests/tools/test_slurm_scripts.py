@@ -50,7 +50,7 @@ def run_script(tmp_path):
 
 def test_every_main_job_has_a_script():
     assert SCRIPTS.keys() == JOBS.keys()
-    page = (ROOT / "docs/several_hosts.md").read_text()
+    page = (ROOT / "docs/how-to/cluster.md").read_text()
     assert all(f"slurm/{name}.sh" in page for name in JOBS)
 
 

@@ -2,7 +2,7 @@
 
 Scores mmseg's depth estimators (VPD's configs for NYU Depth V2, say) by what their config's
 `DepthMetric` counts. Used as `--custom-imports docs/examples/depth/depth_task.py`; reports need
-`depth_report.py` beside it. See docs/custom_tasks.md.
+`depth_report.py` beside it. See docs/how-to/own_task.md.
 """
 
 from __future__ import annotations

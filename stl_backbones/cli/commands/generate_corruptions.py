@@ -6,7 +6,7 @@
   generate_corruptions.py --verify data/cityscapes-c
 
 A killed run is taken up by the same command. Under torchrun or srun each process makes its share;
-by hand, give each machine its --shard i/n. See docs/corrupted_copies.md.
+by hand, give each machine its --shard i/n. See docs/how-to/corrupted_copies.md.
 Exit code: 0 all well, 1 some files failed or differ, 2 bad input, disk full, 130 Ctrl-C.
 """
 

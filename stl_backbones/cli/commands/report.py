@@ -21,7 +21,7 @@ _EPILOG = """examples:
   python tools/report.py work_dirs/stl_fan_b --breaking-point '50% of clean'
   python tools/report.py work_dirs/stl_fan_b --mean winter=snow,frost
   python tools/report.py work_dirs/stl_fan_b --slices weather.csv --slices brightness
-docs/reports.md explains the tables.
+docs/reference/reports.md explains the tables.
 """
 
 
