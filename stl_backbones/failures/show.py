@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from stl_backbones.corruptions import get_protocol, protocol_names
+from stl_backbones.display import shown_one_by_one
 from stl_backbones.drawing import INK, LINE, canvas, fitted, font, stacked
 from stl_backbones.errors import InputError, UnknownNameError
 from stl_backbones.failures import boxes, label_maps, probabilities  # noqa: F401  they draw
@@ -109,7 +110,6 @@ def show_failures(
     folder: str | Path,
     *,
     wanted: Wanted = Wanted(),
-    on_picture: Callable[[FailurePicture], None] | None = None,
 ) -> Failures:
     """Draw what a model gets wrong.
 
@@ -121,7 +121,6 @@ def show_failures(
         options: The sweep's options; protocol and cells are found here.
         folder: The sweep's folder.
         wanted: Which failures.
-        on_picture: Called with each picture.
 
     Raises:
         InputError: If model or data are others than the sweep's, or nothing is to be shown.
@@ -144,7 +143,7 @@ def show_failures(
         artist = _Artist(scored, stored, task, wanted)
         with locked(place):
             clear_pictures(place)
-            made = list(artist.pictures(choices, place, on_picture))
+            made = list(artist.pictures(choices, place))
             write_index(place, made, recorded)
         return Failures(place, tuple(made))
     raise InputError(f"'{folder}' holds no corrupted images")
@@ -212,19 +211,15 @@ class _Artist:
         self,
         choices: Sequence[Choice],
         place: Path,
-        on_picture: Callable[[FailurePicture], None] | None,
     ) -> Iterator[FailurePicture]:
         """Draw and write each choice; a clean image is predicted once for all its cells."""
         clean: dict[int, Examined] = {}
-        for number, choice in enumerate(choices, start=1):
+        for number, choice in enumerate(shown_one_by_one(choices, str(place), "pictures"), start=1):
             image = choice.image
             first = () if image in clean else (CLEAN,)
             found = {one.cell: one for one in self.scored.examine(image, (*first, choice.cell))}
             clean[image] = found.get(CLEAN) or clean[image]
-            picture = self._picture(number, choice, clean[image], found[choice.cell], place)
-            if on_picture is not None:
-                on_picture(picture)
-            yield picture
+            yield self._picture(number, choice, clean[image], found[choice.cell], place)
 
     def _picture(
         self, number: int, choice: Choice, clean: Examined, corrupted: Examined, place: Path

@@ -20,6 +20,7 @@ from stl_backbones.robustness.stopping.plan import check_targets
 from stl_backbones.robustness.stopping.run import begun_sampling, run_until
 from stl_backbones.robustness.stopping.targets import check_stopping
 from stl_backbones.robustness.tasks import ScoredSet, get_task
+from stl_backbones.run_log import record
 
 
 def sweep(
@@ -62,6 +63,8 @@ def sweep(
             run_blocks(scored, folder, ranks, on_progress)
             continue
         outcome = run_until(scored, folder, ranks, on_progress)
+        if outcome is not None and ranks.is_main:
+            record("verdict", verdict=outcome.verdict, images=outcome.images)
         if outcome is not None and on_outcome is not None:
             on_outcome(outcome)
     return place

@@ -65,18 +65,24 @@ def plan(args: argparse.Namespace) -> list[list[str]]:
 def demo(args: argparse.Namespace) -> int:
     """Run all steps; returns the first failing step's exit code."""
     args.out.mkdir(parents=True, exist_ok=True)  # said here if it cannot be, not by the first step
-    return run_steps(plan(args))
+    return run_steps(plan(args), is_quiet=args.quiet)
 
 
-def run_steps(steps: Sequence[Sequence[str]]) -> int:
+def run_steps(steps: Sequence[Sequence[str]], *, is_quiet: bool) -> int:
     """Run tools one after the other, and print each command.
+
+    Args:
+        steps: Tools with their words.
+        is_quiet: Whether they show no progress.
 
     Returns:
         The first failing step's exit code; 0 if none fails.
     """
     start = time.monotonic()
     for tool, *words in steps:
-        print(f"\n$ {shlex.join([*command_words(tool), *words])}", flush=True)
+        words += ["--quiet"] if is_quiet else []
+        if not is_quiet:
+            print(f"\n$ {shlex.join([*command_words(tool), *words])}", flush=True)
         code = subprocess.run(process_words(tool) + words, check=False).returncode
         if code:
             return code
