@@ -53,8 +53,15 @@ class RunLog:
             self.waiting.append(line)
             return
         _append(self.path, line)
-        for sink in self.sinks:
+        for sink in tuple(self.sinks):
+            self._hand_on(sink, event, fields)
+
+    def _hand_on(self, sink: Sink, event: str, fields: Mapping[str, Any]) -> None:
+        try:
             sink(event, fields)
+        except Exception as error:  # a server that is away ends no run of hours
+            self.sinks.remove(sink)
+            _LOGGER.warning("scores go to the log alone from now on: %s", first_sentence(error))
 
     def open(self, folder: Path, fields: Mapping[str, Any]) -> None:
         """Get a file, behind the runs that are there."""
@@ -133,6 +140,11 @@ def open_log(folder: Path, **fields: Any) -> None:
     log = _current.get()
     if log is not None:
         log.open(folder, fields)
+
+
+def is_collecting() -> bool:
+    """Whether there is a current run, with or without a file."""
+    return _current.get() is not None
 
 
 def is_logged() -> bool:
@@ -221,6 +233,7 @@ __all__ = [
     "RunLog",
     "add_sink",
     "collect_warnings",
+    "is_collecting",
     "is_logged",
     "logged_run",
     "open_log",

@@ -40,6 +40,7 @@ def evaluate(
     label_ids: str | Sequence[int] | None = None,
     ids: Sequence[str] | None = None,
     progress: bool | Callable[[Any], None] = True,
+    vis_backends: Sequence[str | Mapping[str, Any]] | None = None,
     **said: Any,
 ) -> Result:
     """Score any model on every cell of a protocol.
@@ -67,6 +68,8 @@ def evaluate(
         ids: Of a sequence: the images' ids, of which the corruptions are drawn.
         progress: Whether progress is shown; or a function that gets each
             `stl_backbones.robustness.progress.SweepProgress`.
+        vis_backends: Of mmengine, by name (``'TensorboardVisBackend'``) or as settings: they get
+            the scores too; default: what a config names.
         **said: Of the model, see `stl_backbones.robustness.predicted.given.Given`: ``name``,
             ``version``, ``model_classes``, ``size``, ``mean``, ``std``, ``model_channel_order``,
             ``preprocess``, ``checkpoint``, ``decoder``, ``providers``, ... Of the sweep, see
@@ -96,7 +99,7 @@ def evaluate(
             outcomes: list[Any] = []
             folder = sweep(
                 source, work_dir=work_dir, options=asked, on_progress=on_progress,
-                on_outcome=outcomes.append,
+                on_outcome=outcomes.append, vis_backends=vis_backends,
             )  # fmt: skip
     result = load(folder)
     result.sweep = source, asked

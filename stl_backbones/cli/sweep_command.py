@@ -23,7 +23,7 @@ _GIVE = "give it again, as for tools/robustness.py, behind --"
 _CODE = ("config", "model", "preprocess", "decoder", "custom_imports")
 # Of the process, not of the sweep; code in checkpoints is trusted anew each time.
 _NOT_KEPT = ("debug", "quiet", "dry_run", "list_presets", "launcher", "workers", "device",
-             "trust_checkpoint")  # fmt: skip
+             "vis_backends", "trust_checkpoint")  # fmt: skip
 
 
 def keep_command(args: argparse.Namespace, folder: Path) -> None:

@@ -75,4 +75,4 @@ def test_the_demo_runs_to_its_report_and_does_nothing_twice(run_tool, tmp_path):
         assert len(list(csv.DictReader(file))) == 73
     again = run_tool("demo.py", *words, timeout=300)
     assert "not trained again" in again.stdout
-    assert again.stdout.count("there  ETA") == 1  # one line for what is there already
+    assert again.stderr.count("1/1 images") == 1  # one line for what is there already
