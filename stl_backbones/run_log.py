@@ -118,16 +118,22 @@ def logged_run(command: str) -> Iterator[RunLog]:
         _current.reset(token)
 
 
-def collect_warnings(logger: logging.Logger) -> None:
+def collect_warnings(
+    logger: logging.Logger, keep: Callable[[logging.LogRecord], bool] | None = None
+) -> None:
     """Note in the log of the current run what a logger warns of.
 
     Args:
         logger: The root, of which others are children; or one without a parent, as mmengine's are.
+        keep: Which records are noted; default: all.
     """
     log = _current.get()
     if log is not None and all(logger is not other for other, _ in log.handlers):
-        log.handlers.append((logger, _Warnings(log, logger)))
-        logger.addHandler(log.handlers[-1][1])
+        handler = _Warnings(log, logger)
+        if keep is not None:
+            handler.addFilter(keep)
+        log.handlers.append((logger, handler))
+        logger.addHandler(handler)
 
 
 def open_log(folder: Path, **fields: Any) -> None:

@@ -198,7 +198,8 @@ class _OurRunner(Runner):
                     handler.setLevel(max(handler.level, logging.WARNING))
                 elif has_bar():
                     handler.setStream(AboveBar(sys.stdout))
-        collect_warnings(logger)
+                    handler.addFilter(lambda record: "  eta: " not in record.getMessage())
+        collect_warnings(logger, keep=_is_for_terminal)
         return logger
 
     def build_dataloader(  # mmengine, which has a static method, calls it on the runner
