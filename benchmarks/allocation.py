@@ -75,13 +75,23 @@ def main() -> None:
     if args.one:
         print(json.dumps(run(args.one[0], args.passes, args.one[1] == "kept")))
         return
-    print("| network | seconds a pass, as started | kept | ratio | page faults a pass | kept | peak MiB | kept |")
+    print(
+        "| network | seconds a pass, as started | kept | ratio | page faults a pass | kept | peak MiB | kept |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for name in CASES:
         found: dict[str, list[dict[str, float]]] = {"started": [], "kept": []}
         for _ in range(args.turns):
             for how, results in found.items():
-                command = [sys.executable, __file__, "--passes", str(args.passes), "--one", name, how]
+                command = [
+                    sys.executable,
+                    __file__,
+                    "--passes",
+                    str(args.passes),
+                    "--one",
+                    name,
+                    how,
+                ]
                 done = subprocess.run(command, check=True, capture_output=True, text=True)
                 results.append(json.loads(done.stdout.splitlines()[-1]))
         plain, kept = (min(results, key=lambda one: one["seconds"]) for results in found.values())

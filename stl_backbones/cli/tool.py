@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from stl_backbones.binary_pairs import explain_mismatch
 from stl_backbones.cli.device import add_device
 from stl_backbones.cli.interrupts import has_run_begun, interruptible, leave_at_once
 from stl_backbones.cli.lost_processes import describe_lost_process, is_distributed
@@ -289,6 +290,8 @@ def _say_error(error: Exception, prog: str, main: Callable[..., Any], *, debug: 
     """Say what was wrong with what was given, or that this is a bug; returns the exit code."""
     if isinstance(error, ModuleNotFoundError):
         error = explain(error) or error
+    if not isinstance(error, UserError):
+        error = explain_mismatch(error) or error
     if getattr(error, "reported_by_main", False):  # the main process of the job says it
         return EXIT_USER_ERROR
     is_users = isinstance(error, UserError) or getattr(error, "errno", None) is not None
