@@ -75,9 +75,11 @@ def main() -> None:
     if args.one:
         print(json.dumps(run(args.one[0], args.passes, args.one[1] == "kept")))
         return
-    print(
-        "| network | seconds a pass, as started | kept | ratio | page faults a pass | kept | peak MiB | kept |"
-    )
+    heads = (
+        "network", "seconds a pass, as started", "kept", "ratio", "page faults a pass", "kept",
+        "peak MiB", "kept",
+    )  # fmt: skip
+    print(f"| {' | '.join(heads)} |")
     print("|---|---|---|---|---|---|---|---|")
     for name in CASES:
         found: dict[str, list[dict[str, float]]] = {"started": [], "kept": []}

@@ -1,4 +1,4 @@
-"""Packages whose compiled parts do not fit each other: one line, and the command that mends them."""
+"""Compiled packages that do not fit each other: one line, and the command that mends them."""
 
 import pytest
 
@@ -61,6 +61,8 @@ def test_an_extension_compiled_for_another_numpy():
 
 
 def test_other_errors_stay_what_they_are():
-    for error in (RuntimeError("shape"), ImportError("no such name"), InputError("undefined symbol"),
-                  OSError("libx.so: cannot open shared object file")):  # fmt: skip
+    for error in (
+        RuntimeError("shape"), ImportError("no such name"), InputError("undefined symbol"),
+        OSError("libx.so: cannot open shared object file"),
+    ):  # fmt: skip
         assert explain_mismatch(raised(error)) is None
