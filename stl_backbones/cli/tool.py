@@ -12,7 +12,6 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from stl_backbones.binary_pairs import explain_mismatch
 from stl_backbones.cli.device import add_device
 from stl_backbones.cli.interrupts import has_run_begun, interruptible, leave_at_once
 from stl_backbones.cli.lost_processes import describe_lost_process, is_distributed
@@ -291,6 +290,8 @@ def _say_error(error: Exception, prog: str, main: Callable[..., Any], *, debug: 
     if isinstance(error, ModuleNotFoundError):
         error = explain(error) or error
     if not isinstance(error, UserError):
+        from stl_backbones.binary_pairs import explain_mismatch  # heavy: only on an error
+
         error = explain_mismatch(error) or error
     if getattr(error, "reported_by_main", False):  # the main process of the job says it
         return EXIT_USER_ERROR
