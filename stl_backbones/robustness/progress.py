@@ -17,7 +17,7 @@ from stl_backbones.robustness.tasks import ScoredSet
 from stl_backbones.robustness.tasks.base import Scored, Tally
 from stl_backbones.run_log import is_logged, record_progress
 
-OnProgress = Callable[["SweepProgress", "show_progress"], None]
+OnProgress = Callable[["SweepProgress"], None]
 _SILENCE = 10.0  # seconds after which progress is reported before the next images are finished
 
 
@@ -167,4 +167,4 @@ def _scores_text(state: SweepProgress) -> str:
     return f"{state.metric} {', '.join(known)}" if known else ""
 
 
-__all__ = ["OnProgress", "Reporter", "SweepProgress"]
+__all__ = ["OnProgress", "Reporter", "SweepProgress", "show_progress"]
