@@ -87,12 +87,13 @@ def open_sink(
             visualizer: Visualizer = registry.build(settings)
             for name in visualizer._vis_backends:
                 visualizer.get_backend(name).experiment  # noqa: B018  imports its package
-            if config is not None:
-                visualizer.add_config(config)
+            about = Config() if config is None else copy.deepcopy(config)
+            about.work_dir = str(folder)  # from which MLflow's takes files in the end
+            visualizer.add_config(about)
         except ImportError as error:
             raise MissingPackageError(f"vis_backends: {first_sentence(error)}") from error
-        except (TypeError, ValueError) as error:
-            raise InputError(f"vis_backends do not fit: {first_sentence(error)}") from error
+        except Exception as error:  # whatever a backend raises of its settings or its server
+            raise InputError(f"vis_backends cannot be opened: {first_sentence(error)}") from error
     return VisSink(visualizer)
 
 

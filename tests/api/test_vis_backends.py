@@ -8,7 +8,7 @@ import pytest
 from toys import nearest, squares
 
 import stl_backbones as stl
-from stl_backbones.errors import MissingPackageError, UnknownNameError
+from stl_backbones.errors import InputError, MissingPackageError, UnknownNameError
 from stl_backbones.robustness import vis_backends
 from stl_backbones.robustness.vis_backends import open_sink
 from stl_backbones.run_log import LOG, read_log
@@ -69,6 +69,9 @@ def test_a_config_names_its_backends(tmp_path):
 def test_what_cannot_be_is_one_line(tmp_path, monkeypatch):
     with pytest.raises(UnknownNameError, match="'Tensorboard'; did you mean TensorboardVisBackend"):
         open_sink(["Tensorboard"], tmp_path, config=None)
+
+    with pytest.raises(InputError, match="vis_backends cannot be opened: .*colour"):
+        open_sink([{"type": "LocalVisBackend", "colour": 1}], tmp_path, config=None)
 
     def missing(*_args, **_kwargs):
         raise ImportError('Please run "pip install wandb" to install wandb')
