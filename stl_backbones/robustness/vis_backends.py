@@ -71,18 +71,19 @@ def open_sink(
     """
     given = copy.deepcopy(dict((config or {}).get("visualizer") or {}))
     if backends is not None:
-        given = {"vis_backends": [_settings(one) for one in backends]}
+        given = {"vis_backends": backends}
     wanted = given.get("vis_backends") or (config or {}).get("vis_backends")
     if not wanted:
         return None
-    asked = [dict(one) for one in ([wanted] if isinstance(wanted, Mapping) else wanted)]
+    asked = [_settings(one) for one in ([wanted] if isinstance(wanted, Mapping) else wanted)]
     settings = {"type": "Visualizer", **given, "vis_backends": asked, "save_dir": str(folder),
                 "name": f"sweep-{uuid.uuid4().hex}"}  # fmt: skip
     scope = (config or {}).get("default_scope") or "mmengine"
     with VISUALIZERS.switch_scope_and_registry(scope) as registry:
         for one in asked:
-            if isinstance(one.get("type"), str) and VISBACKENDS.get(one["type"]) is None:
-                raise unknown_name("vis backend", one["type"], VISBACKENDS.module_dict)
+            kind = one.get("type")
+            if isinstance(kind, str) and (not kind or VISBACKENDS.get(kind) is None):
+                raise unknown_name("vis backend", kind, VISBACKENDS.module_dict)
         try:
             visualizer: Visualizer = registry.build(settings)
             for name in visualizer._vis_backends:
@@ -97,7 +98,9 @@ def open_sink(
     return VisSink(visualizer)
 
 
-def _settings(backend: str | Mapping[str, Any]) -> dict[str, Any]:
+def _settings(backend: Any) -> dict[str, Any]:
+    if not isinstance(backend, str | Mapping):
+        raise InputError(f"vis_backends must be names or settings, got {backend!r}")
     return {"type": backend} if isinstance(backend, str) else dict(backend)
 
 

@@ -70,7 +70,7 @@ def test_what_cannot_be_is_one_line(tmp_path, monkeypatch):
     with pytest.raises(UnknownNameError, match="'Tensorboard'; did you mean TensorboardVisBackend"):
         open_sink(["Tensorboard"], tmp_path, config=None)
 
-    with pytest.raises(InputError, match="vis_backends cannot be opened: .*colour"):
+    with pytest.raises(InputError, match=r"vis_backends cannot be opened: .*colour"):
         open_sink([{"type": "LocalVisBackend", "colour": 1}], tmp_path, config=None)
 
     def missing(*_args, **_kwargs):
