@@ -43,8 +43,7 @@ def test_made_verified_and_found_complete(generate, run_tool, tmp_path):
     assert "core hours" in done.stdout
     assert "free" in done.stdout
     assert "complete: 2 files, manifest written" in done.stdout
-    assert "2/2 files" in done.stderr
-    assert "images/s" in done.stderr
+    assert "2/2 images, " in done.stderr
     out = tmp_path / "out"
     names = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png"))
     assert names == ["brightness/1/a.png", "brightness/1/b/c.png"]
