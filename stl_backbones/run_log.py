@@ -204,11 +204,12 @@ class _Warnings(logging.Handler):
 
     def _is_shown(self, name: str) -> bool:
         logger: logging.Logger | None = logging.getLogger(name)
+        others: list[logging.Handler] = []
         while logger is not None:
-            if any(handler is not self for handler in logger.handlers):
-                return True
+            others += logger.handlers
             logger = logger.parent
-        return False
+        ours = [handler for handler in others if isinstance(handler, _Warnings)]
+        return len(ours) < len(others) or ours[0] is not self  # of runs within runs one shows it
 
 
 def _now() -> datetime.datetime:

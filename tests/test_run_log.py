@@ -85,7 +85,7 @@ def test_a_command_ends_with_its_exit_code(tmp_path, raised, code, text, capsys)
 
 def test_a_warning_is_shown_as_before(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest's own
-    with logged_run("tool"):
+    with logged_run("tool"), logged_run("within"):
         open_log(tmp_path)
         logging.getLogger("somebody").warning("odd")
     assert capsys.readouterr().err == "odd\n"
