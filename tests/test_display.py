@@ -79,7 +79,7 @@ def test_items_come_one_by_one_and_a_short_work_shows_nothing_in_a_log(capsys, c
         clock[0] += 4 if item < "d" else 0
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(", ETA")[0] for line in lines] == [
-        "reading:  75%, 3/4 letters, 0.2 letters/s"
+        "reading:  75%, 3/4 letters, 4.0 s/letter"
     ]
     assert list(shown_one_by_one([1, 2], "reading", "numbers")) == [1, 2]
     assert capsys.readouterr().err == ""
