@@ -121,6 +121,7 @@ WRONG: Mapping[str, Wrong] = {
             (("x", "only with --model"),),
         ),
         "--model-channel-order": (("gbr", "'gbr'"), ("bgr", "only with --model")),
+        "--vis-backends": (("Tensorboard", "did you mean TensorboardVisBackend"), ("''", "''")),
     },
     "generate_corruptions.py": {
         **_CORRUPTIONS,

@@ -288,7 +288,7 @@ def _compare(
 
 def hash_files(out: Path) -> dict[str, str]:
     """Path -> hash of every file that holds a result."""
-    passed_over = ("timing.csv", ".lock")
+    passed_over = ("timing.csv", "log.jsonl", ".lock")
     return {
         str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(out.rglob("*"))

@@ -10,7 +10,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp",
 # What systems and tools leave behind, beside all names that begin with a dot.
 _CLUTTER = frozenset(
     {"__macosx", "__pycache__", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "lost+found",
-     "$recycle.bin", "system volume information"}
+     "$recycle.bin", "system volume information", "log.jsonl"}
 )  # fmt: skip
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from stl_backbones.api.progress import show_progress
 from stl_backbones.api.result import Result, load
 from stl_backbones.api.words import in_python_words
 from stl_backbones.errors import InputError, unknown_name
@@ -16,8 +15,10 @@ from stl_backbones.robustness.predicted.find_data import find_data
 from stl_backbones.robustness.predicted.find_model import open_model
 from stl_backbones.robustness.predicted.given import Given
 from stl_backbones.robustness.predicted.source import PredictedSource
+from stl_backbones.robustness.progress import show_progress
 from stl_backbones.robustness.sources import Source
 from stl_backbones.robustness.sweep import sweep
+from stl_backbones.run_log import logged_run
 
 _SWEEP = frozenset(SweepOptions.__dataclass_fields__) - {
     "protocol", "corruptions", "severities", "limit", "name", "task_options",
@@ -39,6 +40,7 @@ def evaluate(
     label_ids: str | Sequence[int] | None = None,
     ids: Sequence[str] | None = None,
     progress: bool | Callable[[Any], None] = True,
+    vis_backends: Sequence[str | Mapping[str, Any]] | None = None,
     **said: Any,
 ) -> Result:
     """Score any model on every cell of a protocol.
@@ -64,7 +66,10 @@ def evaluate(
             of class folders, in the order of the model's results. Or a file, one name a line.
         label_ids: Of label maps: the file's label of each class, or ``'cityscapes'``.
         ids: Of a sequence: the images' ids, of which the corruptions are drawn.
-        progress: A bar; or a function that gets `stl_backbones.robustness.progress.SweepProgress`.
+        progress: Whether progress is shown; or a function that gets each
+            `stl_backbones.robustness.progress.SweepProgress`.
+        vis_backends: Of mmengine, by name (``'TensorboardVisBackend'``) or as settings: they get
+            the scores too; default: what a config names.
         **said: Of the model, see `stl_backbones.robustness.predicted.given.Given`: ``name``,
             ``version``, ``model_classes``, ``size``, ``mean``, ``std``, ``model_channel_order``,
             ``preprocess``, ``checkpoint``, ``decoder``, ``providers``, ... Of the sweep, see
@@ -85,7 +90,7 @@ def evaluate(
     """
     _check_apart(work_dir, data)
     corruptions = _named(corruptions)
-    with in_python_words():
+    with in_python_words(), logged_run("stl_backbones.evaluate"):
         source, asked = find_sweep(
             model, data, said, classes=classes, label_ids=label_ids, ids=ids,
             protocol=protocol or "", corruptions=corruptions, severities=severities, limit=limit,
@@ -94,7 +99,7 @@ def evaluate(
             outcomes: list[Any] = []
             folder = sweep(
                 source, work_dir=work_dir, options=asked, on_progress=on_progress,
-                on_outcome=outcomes.append,
+                on_outcome=outcomes.append, vis_backends=vis_backends,
             )  # fmt: skip
     result = load(folder)
     result.sweep = source, asked

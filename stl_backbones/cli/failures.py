@@ -13,14 +13,12 @@ from stl_backbones.cli.sweep_command import read_command, told_again
 from stl_backbones.corruptions import import_modules
 from stl_backbones.failures.show import Failures, Wanted, show_failures
 from stl_backbones.results import CellStore
-from stl_backbones.results.failure_index import FailurePicture
 
 
 def run(
     args: argparse.Namespace,
     command: Sequence[str] | None,
     *,
-    on_picture: Callable[[FailurePicture], None] | None = None,
     say: Callable[[str], None] = print,
 ) -> Failures:
     """Draw the failures of the sweep that a command line names.
@@ -28,7 +26,6 @@ def run(
     Args:
         args: Parsed by tools/show_failures.py.
         command: The words of the sweep's own command line; ``None``: those that it keeps.
-        on_picture: Called with each picture.
         say: Told the sweep's options, before they are followed.
 
     Raises:
@@ -56,7 +53,7 @@ def run(
         options = make_robustness_parser("").parse_intermixed_args(command)
     import_modules(options.custom_imports)
     source, _, asked = prepared(options)
-    return show_failures(source, asked, folder, wanted=wanted, on_picture=on_picture)
+    return show_failures(source, asked, folder, wanted=wanted)
 
 
 __all__ = ["run"]

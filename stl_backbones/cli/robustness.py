@@ -57,6 +57,7 @@ def run(
         launcher=args.launcher,
         on_progress=progress,
         on_outcome=outcome,
+        vis_backends=args.vis_backends,
     )
 
 

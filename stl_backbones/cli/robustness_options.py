@@ -103,6 +103,9 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
         help="processes that make images; default: the cores that the network leaves, with a GPU "
         "all of this process's share but 1, on the CPU 1; 0: the main process makes them",
     )
+    add("--vis-backends", nargs="+", metavar="NAME", help="write scores by these of mmengine too: "
+        "TensorboardVisBackend, WandbVisBackend, ... (default: what a config's visualizer "
+        "names)")  # fmt: skip
     add_custom_imports(parser)
     add_run_options(parser)
     add_no_ema(parser)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +21,6 @@ def make_sheet(
     args: argparse.Namespace,
     path: Path,
     engine: CorruptionEngine,
-    *,
-    on_corruption: Callable[[str], None] | None = None,
 ) -> Path:
     """Draw the sheet that a command line asks for.
 
@@ -31,7 +28,6 @@ def make_sheet(
         args: Parsed by tools/show_corruptions.py.
         path: The image.
         engine: How it is corrupted.
-        on_corruption: Called with each corruption that is done.
 
     Returns:
         The picture's file.
@@ -55,7 +51,6 @@ def make_sheet(
         corruptions=args.corruptions,
         severities=args.severities,
         panel=args.panel,
-        on_corruption=on_corruption,
     )
     sheet.save(out, quality=90, compress_level=1)
     return out

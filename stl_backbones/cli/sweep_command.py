@@ -22,8 +22,8 @@ _GIVE = "give it again, as for tools/robustness.py, behind --"
 # Options that name code; what else is named is data.
 _CODE = ("config", "model", "preprocess", "decoder", "custom_imports")
 # Of the process, not of the sweep; code in checkpoints is trusted anew each time.
-_NOT_KEPT = ("debug", "dry_run", "list_presets", "launcher", "workers", "device",
-             "trust_checkpoint")  # fmt: skip
+_NOT_KEPT = ("debug", "quiet", "dry_run", "list_presets", "launcher", "workers", "device",
+             "vis_backends", "trust_checkpoint")  # fmt: skip
 
 
 def keep_command(args: argparse.Namespace, folder: Path) -> None:

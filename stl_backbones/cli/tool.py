@@ -15,11 +15,14 @@ from typing import Any
 from stl_backbones.cli.device import add_device
 from stl_backbones.cli.interrupts import has_run_begun, interruptible, leave_at_once
 from stl_backbones.cli.lost_processes import describe_lost_process, is_distributed
+from stl_backbones.cli.memory import keep_freed_memory
 from stl_backbones.cli.parser import EXIT_USER_ERROR, Parser
 from stl_backbones.cli.started import as_started, program, start_words
 from stl_backbones.config.user_code import describe_user_code, reason
-from stl_backbones.errors import InputError, UserError
+from stl_backbones.display import quietly
+from stl_backbones.errors import InputError, UserError, first_sentence
 from stl_backbones.packages import explain
+from stl_backbones.run_log import logged_run
 
 EXIT_BUG = 70  # EX_SOFTWARE of BSD's sysexits.h: neither bad input nor a finding
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, the shell's convention
@@ -50,6 +53,9 @@ def make_parser(description: str, *, epilog: str | None = None) -> argparse.Argu
     )  # fmt: skip
     parser.add_argument(
         "--debug", action="store_true", help="on an error, show the traceback as well"
+    )
+    parser.add_argument(
+        "--quiet", action="store_true", help="print errors and the result, no progress"
     )
     return parser
 
@@ -236,37 +242,45 @@ def run_tool(
         another process of the job is lost, the process ends here instead.
     """
     args = parser.parse_intermixed_args(argv)  # options may stand between the words
-
-    def again() -> str:
-        words = sys.argv[1:] if argv is None else list(argv)
-        return _same_command(words, resume if has_run_begun() else "")
-
+    keep_freed_memory()
+    words = sys.argv[1:] if argv is None else list(argv)
+    command = shlex.join([*start_words(), *words])
     # As a function, called by a test for example, it leaves nobody's process.
     leave: Callable[[int], int] = leave_at_once if argv is None else int
+
+    def again() -> str:
+        return _same_command(words, resume if has_run_begun() else "")
 
     def say_interrupted() -> None:
         if is_main_process():
             end = "\n" if sys.stderr.isatty() else ""  # of a line of progress
             print(f"{end}{parser.prog}: interrupted; {after_interrupt}; {again()}", file=sys.stderr)
 
-    try:
-        with interruptible(say_interrupted, then_default=argv is None):
-            code = main(args) or 0
-    except KeyboardInterrupt as interrupt:
-        say_interrupted()
-        return leave(getattr(interrupt, "exit_code", EXIT_INTERRUPTED))
-    except BrokenPipeError:  # the reader of our output left, `| head` for example
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except Exception as error:
-        lost = describe_lost_process(error)
-        if lost is None:
-            code = _say_error(error, parser.prog, main, debug=args.debug)
-            return leave(code) if is_distributed() else code  # torch may abort at Python's own end
-        line = f"{parser.prog}: error: {lost}; {after_interrupt}; {again()}"
-        print(*(traceback.format_exception(error) if args.debug else ()), line, file=sys.stderr)
-        return leave(EXIT_USER_ERROR)  # at once: torch would wait for the process
+    with quietly(args.quiet), logged_run(command) as log:
+        try:
+            with interruptible(say_interrupted, then_default=argv is None):
+                code = main(args) or 0
+        except KeyboardInterrupt as interrupt:
+            say_interrupted()
+            code = getattr(interrupt, "exit_code", EXIT_INTERRUPTED)
+            log.end(code, "interrupted")
+            return leave(code)
+        except BrokenPipeError:  # the reader of our output left, `| head` for example
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            log.end(1, "the reader of the output left")
+            return 1
+        except Exception as error:
+            lost = describe_lost_process(error)
+            if lost is None:
+                code = _say_error(error, parser.prog, main, debug=args.debug)
+                log.end(code, first_sentence(error))
+                return leave(code) if is_distributed() else code  # torch may abort at Python's end
+            line = f"{parser.prog}: error: {lost}; {after_interrupt}; {again()}"
+            print(*(traceback.format_exception(error) if args.debug else ()), line, file=sys.stderr)
+            log.end(EXIT_USER_ERROR, lost)
+            return leave(EXIT_USER_ERROR)  # at once: torch would wait for the process
+        log.end(code)
     _leave_group(code)
     return code
 
@@ -275,6 +289,10 @@ def _say_error(error: Exception, prog: str, main: Callable[..., Any], *, debug: 
     """Say what was wrong with what was given, or that this is a bug; returns the exit code."""
     if isinstance(error, ModuleNotFoundError):
         error = explain(error) or error
+    if not isinstance(error, UserError):
+        from stl_backbones.binary_pairs import explain_mismatch  # heavy: only on an error
+
+        error = explain_mismatch(error) or error
     if getattr(error, "reported_by_main", False):  # the main process of the job says it
         return EXIT_USER_ERROR
     is_users = isinstance(error, UserError) or getattr(error, "errno", None) is not None

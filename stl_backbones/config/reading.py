@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.utils import import_modules_from_strings
 
 from stl_backbones.config.classes import CLASSES, NUM_CLASSES, move_classes, stated_number
@@ -32,6 +33,7 @@ from stl_backbones.corruptions.registration import remember_import
 from stl_backbones.engine.safe_loaders import install_safe_loaders
 from stl_backbones.errors import InputError, UserError
 from stl_backbones.paths import check_file
+from stl_backbones.run_log import collect_warnings
 
 _PRETRAINING = "mmpretrain"  # where some configs' backbones come from
 _ENDINGS = (".py", ".json", ".yaml", ".yml")  # that mmengine reads
@@ -68,6 +70,7 @@ def load_config(
     for name, value in options.items():
         check_types(name, value)
     config = _read(path)
+    collect_warnings(MMLogger.get_current_instance())  # which checks of data warn by
     _import_libraries(config)
     linked = config.get("linked_options") or {}
     own = {k: options[k] for k in (CLASSES, NUM_CLASSES) if k in options and k not in linked}

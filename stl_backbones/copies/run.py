@@ -18,6 +18,7 @@ from stl_backbones.copies.survey import find_done, write_manifest
 from stl_backbones.copies.worker import Job, Task
 from stl_backbones.copies.workplace import Workplace
 from stl_backbones.corruptions.engine import prepare
+from stl_backbones.run_log import open_log
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -84,6 +85,7 @@ def make_copy(
     """
     place = Workplace(out, shard)
     with place.held(plan.header()):
+        open_log(out)
         done = find_done(plan, place)
         if not done.all():
             place.reopen()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from PIL import Image
 
 from stl_backbones.corruptions.catalog import Protocol
 from stl_backbones.corruptions.engine import corrupt_all
+from stl_backbones.display import shown_one_by_one
 from stl_backbones.drawing import (
     GREY,
     INK,
@@ -35,7 +36,6 @@ def draw_sheet(
     corruptions: Sequence[str] | None = None,
     severities: Sequence[int] | None = None,
     panel: int = 240,
-    on_corruption: Callable[[str], None] | None = None,
 ) -> Image.Image:
     """Draw an image's versions, a row a corruption and a column a severity.
 
@@ -50,7 +50,6 @@ def draw_sheet(
         corruptions: Only these, or groups of the protocol.
         severities: Only these.
         panel: Width of a version in the picture, in pixels.
-        on_corruption: Called with each corruption's name when it is done.
 
     Raises:
         InputError: If the image or an argument is not as above.
@@ -73,7 +72,7 @@ def draw_sheet(
         [_words(["clean"], beside), clean, _words(facts, max(panel * (len(levels) - 1), _FACTS))],
         [_words([""], beside), *heads],
     ]
-    for name in names:
+    for name in shown_one_by_one(names, key, "corruptions"):
         own = [cell.severity for cell in cells if cell.corruption == name]
         made = {
             one.severity: resized(one.image, panel)
@@ -81,8 +80,6 @@ def draw_sheet(
         }
         empty = canvas(panel, clean.height, (238, 238, 238))[0]
         rows.append([_words([name], beside), *(made.get(level, empty) for level in levels)])
-        if on_corruption is not None:
-            on_corruption(name)
     return _joined(rows)
 
 

@@ -9,8 +9,7 @@ itself has some), here with a warning; images without any annotation are left ou
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +26,10 @@ from stl_backbones.datasets.coco_annotations import (
 )
 from stl_backbones.datasets.integrity import check_files
 from stl_backbones.datasets.loading import naming_the_image
+from stl_backbones.display import shown_one_by_one
 from stl_backbones.errors import InputError, some_of
 from stl_backbones.paths import check_folder
 from stl_backbones.registry import DATASETS
-
-_REPORT_EVERY = 10.0  # seconds
 
 
 @DATASETS.register_module()
@@ -133,7 +131,7 @@ class CheckedCocoDataset(CocoDataset):
     ) -> tuple[list[int], dict[str, str]]:
         """The indices of the whole images, and broken image path -> what is wrong with it."""
         return find_whole(
-            _with_progress(images, f"checking the images of '{self.ann_file}'"),
+            shown_one_by_one(images, f"checking '{self.ann_file}'", "images"),
             by_image,
             folder=Path(self.data_prefix["img"]),
             category_ids=category_ids,
@@ -163,15 +161,3 @@ class CheckedCocoDataset(CocoDataset):
                     logger="current",
                     level=logging.WARNING,
                 )
-
-
-def _with_progress(images: Sequence[dict[str, Any]], what: str) -> Iterator[dict[str, Any]]:
-    """Hand the images out, and say how far it is while that takes long."""
-    start = said = time.monotonic()
-    for done, image in enumerate(images):
-        now = time.monotonic()
-        if now - said > _REPORT_EVERY:
-            said = now
-            left = (now - start) * (len(images) - done) / done
-            print_log(f"{what}: {done}/{len(images)}, {left:.0f} s left", logger="current")
-        yield image

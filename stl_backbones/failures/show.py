@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from stl_backbones.corruptions import get_protocol, protocol_names
+from stl_backbones.display import shown_one_by_one
 from stl_backbones.drawing import INK, LINE, canvas, fitted, font, stacked
 from stl_backbones.errors import InputError, UnknownNameError
 from stl_backbones.failures import boxes, label_maps, probabilities  # noqa: F401  they draw
@@ -112,7 +113,6 @@ def show_failures(
     folder: str | Path,
     *,
     wanted: Wanted = Wanted(),
-    on_picture: Callable[[FailurePicture], None] | None = None,
 ) -> Failures:
     """Draw what a model gets wrong.
 
@@ -124,7 +124,6 @@ def show_failures(
         options: The sweep's options; protocol and cells are found here.
         folder: The sweep's folder.
         wanted: Which failures.
-        on_picture: Called with each picture.
 
     Raises:
         InputError: If model or data are others than the sweep's, or nothing is to be shown.
@@ -147,7 +146,7 @@ def show_failures(
         artist = _Artist(scored, stored, task, wanted)
         with locked(place):
             clear_pictures(place)
-            made = list(artist.pictures(choices, place, on_picture))
+            made = list(artist.pictures(choices, place))
             write_index(place, made, recorded)
         return Failures(place, tuple(made))
     raise InputError(f"'{folder}' holds no corrupted images")
@@ -198,15 +197,6 @@ def check_same(recorded: Provenance, scored: ScoredSet) -> None:
         raise InputError(f"these are not the sweep's model and data ({listed})")
 
 
-def _reported(
-    made: Future[FailurePicture], on_picture: Callable[[FailurePicture], None] | None
-) -> FailurePicture:
-    picture = made.result()
-    if on_picture is not None:
-        on_picture(picture)
-    return picture
-
-
 class _Artist:
     """Makes the pictures of a sweep's failures."""
 
@@ -224,23 +214,23 @@ class _Artist:
         self,
         choices: Sequence[Choice],
         place: Path,
-        on_picture: Callable[[FailurePicture], None] | None,
     ) -> Iterator[FailurePicture]:
         """Draw and write each choice; a clean image is predicted once for all its cells."""
         clean: dict[int, Examined] = {}
+        shown = shown_one_by_one(choices, str(place), "pictures")
         with ThreadPoolExecutor(max_workers=1) as drawing:  # while the next image is predicted
             before: Future[FailurePicture] | None = None
-            for number, choice in enumerate(choices, start=1):
+            for number, choice in enumerate(shown, start=1):
                 image = choice.image
                 first = () if image in clean else (CLEAN,)
                 found = {one.cell: one for one in self.scored.examine(image, (*first, choice.cell))}
                 clean[image] = found.get(CLEAN) or clean[image]
                 pair = (clean[image], found[choice.cell])
                 if before is not None:
-                    yield _reported(before, on_picture)
+                    yield before.result()
                 before = drawing.submit(self._picture, number, choice, *pair, place)
             if before is not None:
-                yield _reported(before, on_picture)
+                yield before.result()
 
     def _picture(
         self, number: int, choice: Choice, clean: Examined, corrupted: Examined, place: Path

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from stl_backbones.datasets.class_folders import read_rgb
+from stl_backbones.display import shown_one_by_one
 from stl_backbones.errors import InputError
 from stl_backbones.image_files import is_image
 from stl_backbones.paths import check_folder
@@ -176,9 +177,9 @@ def _opened(file: Path) -> Model:
     return onnx_model(str(file), Given(task=about["task"]), SweepOptions())
 
 
-def _prepared(model: Model, images: Sequence[Path]) -> Iterator[Any]:
-    """What the file takes of each image; of none, noise."""
-    for path in images:
+def _prepared(model: Model, images: Sequence[Path], title: str) -> Iterator[Any]:
+    """What the file takes of each image, with progress; of none, noise."""
+    for path in shown_one_by_one(images, title, "images"):
         image = read_rgb(path)
         yield model.prepared(np.array(image) if model.view is None else model.view(image))
     if not images:
@@ -192,7 +193,7 @@ class _Reader:
 
     def __init__(self, model: Model, images: Sequence[Path]) -> None:
         runner: Any = model.infer
-        self._batches = (runner.fed([one]) for one in _prepared(model, images))
+        self._batches = (runner.fed([one]) for one in _prepared(model, images, "calibration"))
 
     def get_next(self) -> Any:
         """A batch by the input's name, or ``None``."""
@@ -203,7 +204,7 @@ def _compared(
     model: Model, file: Path, target: Path, kind: str, images: Sequence[Path]
 ) -> SmallerReport:
     other, differences, same, count = _opened(target), [], [], 0
-    for one in _prepared(model, images):
+    for one in _prepared(model, images, f"comparison of {kind}"):
         expected, found = (as_array(each.results([one])[0]) for each in (model, other))
         if not np.isfinite(found.astype(np.float64)).all():
             raise InputError(f"'{target}' gives numbers that are not finite; delete it")

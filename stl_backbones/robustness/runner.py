@@ -6,6 +6,7 @@ that no image is decoded anew for each of its versions.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -22,6 +23,7 @@ from stl_backbones.results import CellStore
 from stl_backbones.robustness.blocks import BlockStore
 from stl_backbones.robustness.progress import OnProgress, Reporter
 from stl_backbones.robustness.tasks.base import Block, Samples, Scored, ScoredSet
+from stl_backbones.run_log import is_logged, open_log, record
 
 
 def run_blocks(
@@ -42,9 +44,20 @@ def run_blocks(
     """
     with ExitStack() as held:
         # An error of the main process ends all of them.
-        writing = CellStore(place).writing
-        ranks.on_main(lambda: held.enter_context(writing(scored.provenance)))
+        ranks.on_main(lambda: hold(held, scored, place))
         score_cells(scored, place, ranks, on_progress, scored.cells)
+
+
+def hold(held: ExitStack, scored: ScoredSet, place: Path) -> None:
+    """Hold the sweep's folder until ``held`` is closed, and begin its log."""
+    held.enter_context(CellStore(place).writing(scored.provenance))
+    open_log(place)
+    fields = dataclasses.asdict(scored.provenance)
+    long = ("classes", "skipped", "copy_digests", "chosen", "versions")
+    record(
+        "set", cells=len(scored.cells), images=len(scored.keys),
+        **{name: value for name, value in fields.items() if name not in long},
+    )  # fmt: skip
 
 
 def score_cells(
@@ -72,11 +85,27 @@ def score_cells(
         resumed = len(left) < len(blocks) or len(cells) < len(wanted)
         seconds = (time.monotonic() - start) / max(len(cells), 1)
         for cell, joined in kept.join(blocks, cells):
+            score = running_score(scored, joined) if is_logged() else None
             light = _known_light(joined)
             stored = scored.finish(store, cell, joined) | (light if cell.is_clean else {})
             store.write(CellResult(cell, scored.provenance, scored.keys, stored))
             store.log_time(cell, seconds, resumed=resumed)
+            record_cell(scored, cell, score, seconds=seconds)
         kept.clear()
+
+
+def running_score(scored: ScoredSet, joined: Samples) -> float:
+    """The score that progress shows, of all images of a cell."""
+    return scored.score_of(scored.tally(joined), len(scored.keys))
+
+
+def record_cell(scored: ScoredSet, cell: Cell, score: float | None, *, seconds: float) -> None:
+    """Note in the run's log that a cell is finished."""
+    record(
+        "cell", dataset=scored.title, cell=cell.name, corruption=cell.corruption,
+        severity=cell.severity, images=len(scored.keys), metric=scored.metric, score=score,
+        seconds=round(seconds, 3),
+    )  # fmt: skip
 
 
 def _known_light(joined: Samples) -> Samples:
@@ -119,4 +148,13 @@ def gathered(
         yield [result for result in ranks.gather(own) if result is not None]
 
 
-__all__ = ["find_left", "gathered", "run_blocks", "score_cells", "split_blocks"]
+__all__ = [
+    "find_left",
+    "gathered",
+    "hold",
+    "record_cell",
+    "run_blocks",
+    "running_score",
+    "score_cells",
+    "split_blocks",
+]

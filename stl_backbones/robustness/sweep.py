@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from stl_backbones.engine.distributed import Ranks, start_distributed
 from stl_backbones.engine.precision import repeatable_scoring
+from stl_backbones.packages import require
 from stl_backbones.records import CLEAN
 from stl_backbones.robustness.dry_run import SweepEstimate, estimate_set
 from stl_backbones.robustness.options import SweepOptions
@@ -20,6 +22,7 @@ from stl_backbones.robustness.stopping.plan import check_targets
 from stl_backbones.robustness.stopping.run import begun_sampling, run_until
 from stl_backbones.robustness.stopping.targets import check_stopping
 from stl_backbones.robustness.tasks import ScoredSet, get_task
+from stl_backbones.run_log import add_sink, is_collecting, record
 
 
 def sweep(
@@ -30,6 +33,7 @@ def sweep(
     launcher: str = "none",
     on_progress: OnProgress | None = None,
     on_outcome: Callable[[Outcome], None] | None = None,
+    vis_backends: Sequence[Any] | None = None,
 ) -> Path:
     """Score a model on every cell of a protocol.
 
@@ -43,6 +47,8 @@ def sweep(
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
         on_progress: Called on the main process when images are finished.
         on_outcome: Called on every process with what a sweep with ``options.until`` came to.
+        vis_backends: Of mmengine, see `stl_backbones.robustness.vis_backends.open_sink`; default:
+            what a config names. The numbers go where the run's log goes.
 
     Returns:
         ``work_dir``.
@@ -52,9 +58,13 @@ def sweep(
         UnknownNameError: If model, protocol or corruption are unknown.
         MissingFileError: If something named is missing.
     """
-    place = Path(work_dir)
+    place, is_first = Path(work_dir), True
     for scored, ranks in open_sets(source, options, launcher):
         folder = place / scored.place
+        if is_first:
+            config = getattr(source, "config", None)
+            ranks.on_main(partial(_add_vis_backends, vis_backends, place, config))
+            is_first = False
         is_drawn = set(scored.cells) != {CLEAN} and (
             bool(options.until) or ranks.on_main(partial(begun_sampling, folder))
         )
@@ -62,9 +72,23 @@ def sweep(
             run_blocks(scored, folder, ranks, on_progress)
             continue
         outcome = run_until(scored, folder, ranks, on_progress)
+        if outcome is not None and ranks.is_main:
+            record("verdict", verdict=outcome.verdict, images=outcome.images)
         if outcome is not None and on_outcome is not None:
             on_outcome(outcome)
     return place
+
+
+def _add_vis_backends(backends: Sequence[Any] | None, place: Path, config: Any) -> None:
+    """Hand the numbers of the current run's log to mmengine's visualizer too."""
+    if not is_collecting() or (backends is None and config is None):
+        return
+    require("vis_backends", "mmengine")
+    from stl_backbones.robustness.vis_backends import open_sink
+
+    sink = open_sink(backends, place, config=config)
+    if sink is not None:
+        add_sink(sink)
 
 
 def estimate_sweep(

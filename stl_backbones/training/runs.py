@@ -6,6 +6,7 @@ import inspect
 import logging
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
@@ -23,15 +24,18 @@ from torch.utils.data import DataLoader
 from stl_backbones.config.settings import without_unused
 from stl_backbones.config.walk import innermost_datasets, parts
 from stl_backbones.copies.request import choose_workers
+from stl_backbones.display import AboveBar, has_bar, is_quiet
 from stl_backbones.engine.checkpointing import write_whole_files
 from stl_backbones.engine.collecting import collect_through_group
 from stl_backbones.engine.data_workers import equip_workers
 from stl_backbones.engine.distributed import Ranks, check_own_gpu, start_distributed
 from stl_backbones.engine.guards import StopOnBadLoss
+from stl_backbones.engine.progress_hook import ProgressHook
 from stl_backbones.engine.safe_loaders import install_safe_loaders
 from stl_backbones.engine.shared_buffers import SharedBuffersHook
 from stl_backbones.errors import InputError
 from stl_backbones.results.lock import locked
+from stl_backbones.run_log import collect_warnings, open_log
 
 # What mmengine logs that a person at the terminal does not wait for: dumps by how they begin, notes
 # on its own parts and on single parameters by what they contain.
@@ -69,6 +73,7 @@ def work_folder_held(
 
         def hold() -> None:
             held.enter_context(locked(config.work_dir))
+            open_log(Path(config.work_dir))
             if on_start is not None:
                 on_start()
 
@@ -137,6 +142,7 @@ def build_runner(config: Config, uses: Sequence[str]) -> Runner:
         runner.register_hook(SharedBuffersHook())
         if not any(isinstance(hook, StopOnBadLoss) for hook in runner.hooks):
             runner.register_hook(StopOnBadLoss())
+    runner.register_hook(ProgressHook())
     runner.dump_config()
     runner.logger.info(f"environment, config and all messages: {runner._log_dir}")
     return runner
@@ -184,8 +190,16 @@ class _OurRunner(Runner):
         """Build the logger of the run: the terminal shows progress and results, its file all."""
         logger = super().build_logger(*args, **kwargs)
         for handler in logger.handlers:
-            if not isinstance(handler, logging.FileHandler):
+            if isinstance(handler, logging.StreamHandler) and not isinstance(
+                handler, logging.FileHandler
+            ):
                 handler.addFilter(_is_for_terminal)
+                if is_quiet():
+                    handler.setLevel(max(handler.level, logging.WARNING))
+                elif has_bar():
+                    handler.setStream(AboveBar(sys.stdout))
+                    handler.addFilter(lambda record: "  eta: " not in record.getMessage())
+        collect_warnings(logger, keep=_is_for_terminal)
         return logger
 
     def build_dataloader(  # mmengine, which has a static method, calls it on the runner

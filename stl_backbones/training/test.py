@@ -14,6 +14,7 @@ from stl_backbones.datasets.integrity import checking_files_by
 from stl_backbones.engine.loading import load_model_weights
 from stl_backbones.engine.precision import check_tf32, predict_in, repeatable_scoring
 from stl_backbones.models import read_checkpoint
+from stl_backbones.run_log import open_log
 from stl_backbones.training.predictions import keep_predictions
 from stl_backbones.training.pretraining import number_by_checkpoint
 from stl_backbones.training.runs import build_runner, prepare_run
@@ -85,6 +86,7 @@ def evaluate(
     check_data(model, runner.test_dataloader.dataset, split="test", metrics=metrics)
     check_truth(metrics)
     keep_predictions(runner, task_of(config), out=out, show_dir=show_dir)
+    ranks.on_main(lambda: open_log(Path(config.work_dir)))
     with repeatable_scoring(tf32=tf32), predict_in(model, amp), running("the test"):
         return runner.test()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -17,6 +17,7 @@ from stl_backbones.corruptions.seeds import check_key
 from stl_backbones.datasets.class_folders import read_rgb
 from stl_backbones.datasets.rand_augment import Operation
 from stl_backbones.datasets.two_views import STUDENT, CenterCropViews, PackViews
+from stl_backbones.display import shown_one_by_one
 from stl_backbones.engine.safe_loaders import install_safe_loaders
 from stl_backbones.errors import InputError
 from stl_backbones.models import FAN
@@ -72,7 +73,6 @@ def draw_token_labels(
     *,
     out: str | Path,
     options: PictureOptions | None = None,
-    progress: Callable[[Path], object] | None = None,
 ) -> list[Path]:
     """Write the panels of the paper's Figures 2 and 5 for some images.
 
@@ -82,7 +82,6 @@ def draw_token_labels(
         out: Folder for ``NAME_tokens.png`` (with a corruption ``NAME_tokens_fog_3.png``) and
             ``NAME_views.png`` of each image, and ``confidence.png`` of several together.
         options: What is drawn.
-        progress: Called with each file that is written.
 
     Returns:
         The files.
@@ -105,10 +104,9 @@ def draw_token_labels(
         path = out / f"{name}.png"
         write_atomically(path, as_png(figure))
         written.append(path)
-        if progress is not None:
-            progress(path)
 
-    for path, name in _file_names([Path(path) for path in images]).items():
+    names = _file_names([Path(path) for path in images])
+    for path, name in shown_one_by_one(names.items(), str(out), "images"):
         figures, tokens = _draw_image(labeler, path, options)
         clean.append(tokens)
         for suffix, figure in figures.items():

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
@@ -75,21 +76,29 @@ def test_what_is_printed_to_be_typed_finds_its_python(stl, is_active):
     assert os.path.dirname(first) == (own if needs_folder else "")
 
 
-def test_completion_knows_commands_and_options(stl, tmp_path):
+def test_completion_offers_every_command_option_and_choice(stl, tmp_path):
     pytest.importorskip("shtab")
-    script = stl("completion", "bash").stdout
-    (tmp_path / "stl.bash").write_text(script)
-    ask = "source stl.bash; COMP_WORDS=(stl {}); COMP_CWORD={}; _shtab_stl; echo ${{COMPREPLY[*]}}"
-    for words, found in {
-        "show-f": "show-failures",
-        "robustness --protoc": "--protocol",
-        "report --out ": "",
-    }.items():
-        count = len(words.split(" "))
-        done = subprocess.run(
-            ["bash", "-c", ask.format(words, count)], cwd=tmp_path, capture_output=True, text=True,
-            check=True,
-        )  # fmt: skip
-        assert done.stdout.strip() == found
+    (tmp_path / "stl.bash").write_text(stl("completion", "bash").stdout)
+    expected = {
+        "": {*COMMANDS, "completion"},
+        "completion ": {"bash", "zsh"},
+        "report --out ": set(),
+    }
+    for name, module in COMMANDS.items():
+        options = import_module(f"stl_backbones.cli.commands.{module}").parse()
+        known = options._option_string_actions
+        expected[f"{name} --"] = {option for option in known if option.startswith("--")}
+        expected |= {f"{name} {option} ": set(map(str, action.choices))
+                     for option, action in known.items() if action.choices}  # fmt: skip
+    ask = "COMP_WORDS=(stl {}); COMP_CWORD={}; COMPREPLY=(); _shtab_stl; echo ${{COMPREPLY[*]}}"
+    lines = [ask.format(words or "''", len(words.split(" "))) for words in expected]
+    done = subprocess.run(
+        ["bash", "-c", "\n".join(["source stl.bash", *lines])], cwd=tmp_path, capture_output=True,
+        text=True, check=True,
+    )  # fmt: skip
+    offered = [set(line.split()) for line in done.stdout.splitlines()]
+    differing = {words: (found, own) for (words, own), found in zip(expected.items(), offered,
+                 strict=True) if found != own}  # fmt: skip
+    assert differing == {}
     assert "compdef" in stl("completion", "zsh").stdout
     assert "invalid choice: 'fish'" in stl("completion", "fish").stderr

@@ -368,14 +368,6 @@ def test_a_broken_annotation_is_not_called_small():
     assert is_too_small({"bbox": [0, 0, 0, 3], "area": 0})
 
 
-def test_a_long_check_says_how_far_it_is(monkeypatch, said):
-    clock = iter([0.0, 1.0, 12.0, 13.0, 30.0])
-    monkeypatch.setattr(coco.time, "monotonic", lambda: next(clock))
-    assert list(coco._with_progress([{}, {}, {}, {}], "checking")) == [{}, {}, {}, {}]
-    # After 12 s one of four, after 30 s three.
-    assert said == ["checking: 1/4, 36 s left", "checking: 3/4, 10 s left"]
-
-
 def test_it_is_found_by_its_name():
     from mmengine.registry import DATASETS
 

@@ -247,7 +247,7 @@ def test_two_processes_give_the_same_files(
     words = command(repo_root, mini_data, checkpoint, tmp_path / "two")[2:]
     done = run_tool("robustness.py", *words, launch=torchrun, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("[40/40]") == done.stdout.count("next:") == 1
+    assert done.stderr.count("40/40 images") == done.stdout.count("next:") == 1
     assert cell_bytes(tmp_path / "two") == cell_bytes(swept)
 
 

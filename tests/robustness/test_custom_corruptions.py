@@ -197,7 +197,7 @@ def test_the_tools(run_tool, repo_root, example, mini_checkpoint, mini_option_wo
     )  # fmt: skip
     done = run_tool("robustness.py", *words, *mine, "--cfg-options", *mini_option_words)
     assert done.returncode == 0, done.stderr
-    assert "2 cell(s)" in done.stdout
+    assert "2 cell(s)" in done.stderr
     assert (tmp_path / "sweep/cells/rain_streaks-4.npz").is_file()
     done = run_tool("report.py", tmp_path / "sweep", "--partial", *mine)
     assert done.returncode == 0, done.stderr

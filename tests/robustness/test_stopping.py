@@ -2,13 +2,11 @@
 
 import json
 import threading
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import stl_backbones as stl
-from stl_backbones.api.progress import show_progress
 from stl_backbones.engine.distributed import Ranks
 from stl_backbones.errors import InputError
 from stl_backbones.metrics import mean_of_terms
@@ -16,7 +14,6 @@ from stl_backbones.records import CLEAN, Cell
 from stl_backbones.report.read.metrics import SumMetric
 from stl_backbones.report.write import make_report
 from stl_backbones.results import CellStore
-from stl_backbones.robustness.progress import SweepProgress
 from stl_backbones.robustness.stopping.linear import Linear
 from stl_backbones.robustness.stopping.questions import Part, Question
 from stl_backbones.robustness.stopping.scores import Scores
@@ -83,7 +80,7 @@ def files_of(folder):
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and path.name not in ("timing.csv", ".lock")
+        if path.is_file() and path.name not in ("timing.csv", "log.jsonl", ".lock")
     }
 
 
@@ -236,17 +233,6 @@ def test_other_ranks_give_the_same_verdict_at_most_a_turn_later(
     assert found[0] == found[1] == found[2]
     assert (found[0].verdict, found[0].images) == (alone.verdict, alone.images)
     assert alone.images <= found[0].scored < alone.images + 3 * 4
-
-
-def test_the_bar_has_a_line_for_each_target(capsys):
-    state = SweepProgress("set", 10, 100, 0.1, 4, "top-1", 0.9, 0.5, True, 3.0)
-    with show_progress(True) as update:
-        update(state)
-        update(replace(state, done=20, targets=("fog/5 >= 0.3: 40 %", "fog/4 +- 1: 30 %")))
-        update(replace(state, done=30, targets=("fog/5 >= 0.3: 41 %", "fog/4 +- 1: 31 %")))
-    shown = capsys.readouterr().err
-    for text in ("30/100", "fog/5 >= 0.3: 40 %", "fog/5 >= 0.3: 41 %", "fog/4 +- 1: 31 %"):
-        assert text in shown
 
 
 def test_chosen_cells_have_a_mean(sweep, full, tmp_path):

@@ -32,6 +32,15 @@ def test_a_training_that_was_started_is_resumed_and_one_that_is_done_left_out(pl
     assert plan_demo() is None
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"), [("avx2 amx_bf16", ["--amp"]), ("avx2 avx512f", []), (None, [])]
+)
+def test_bfloat16_where_the_cpu_computes_in_it(tmp_path, flags, words):
+    if flags is not None:
+        (tmp_path / "cpuinfo").write_text(f"flags\t\t: fpu {flags} sse2\n")
+    assert demo.precision(tmp_path / "cpuinfo") == words
+
+
 def test_checkpoints_are_written_on_the_way(plan_demo):
     assert "default_hooks.checkpoint.interval=5" in plan_demo()
 
@@ -75,4 +84,4 @@ def test_the_demo_runs_to_its_report_and_does_nothing_twice(run_tool, tmp_path):
         assert len(list(csv.DictReader(file))) == 73
     again = run_tool("demo.py", *words, timeout=300)
     assert "not trained again" in again.stdout
-    assert again.stdout.count("there  ETA") == 1  # one line for what is there already
+    assert again.stderr.count("1/1 images") == 1  # one line for what is there already

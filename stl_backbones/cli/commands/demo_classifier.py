@@ -51,7 +51,7 @@ def demo(args: argparse.Namespace) -> int:
     write_weights(weights)
     if args.images is None:
         write_photographs(images)
-    return run_steps(plan(args.out, weights, images))
+    return run_steps(plan(args.out, weights, images), is_quiet=args.quiet)
 
 
 def plan(out: Path, weights: Path, images: str | Path) -> list[list[str]]:

@@ -14,24 +14,22 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import datetime
 import os
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stl_backbones.cli.parser import whole_from
 from stl_backbones.cli.tool import add_custom_imports, make_parser, run_tool
+from stl_backbones.display import Display
 from stl_backbones.errors import InputError
 from stl_backbones.records import CHANNEL_ORDERS, COMPATS, MODES, CorruptionEngine
+from stl_backbones.run_log import record_progress
 
 if TYPE_CHECKING:
     from stl_backbones.copies import Progress
 
 SHOWN = 20  # findings of --verify that are printed
-SECONDS, SECONDS_ON_TERMINAL = 10.0, 0.2  # between lines of progress
 KEPT = "finished files are kept"
 
 
@@ -83,18 +81,21 @@ def generate(args: argparse.Namespace) -> int:
     names = {entry.name for entry in dataclasses.fields(request.GenerateOptions)} - {"engine"}
     chosen = {name: getattr(args, name) for name in names}
     plan = request.plan_copy(args.src, args.out, request.GenerateOptions(**chosen, engine=engine))
-    show = Display(shard.number == 1 or args.shard is not None)
+    is_main = shard.number == 1 or args.shard is not None
     needed = request.estimate_copy(plan, args.out)
-    show.line(request.describe(plan, needed, workers=workers, shard=shard))
-    if args.layout == "coco" and args.format == "jpeg":
-        show.line("warning: JPEG files are corrupted twice, which lowers every score; png is not")
+    if is_main and (args.dry_run or not args.quiet):
+        print(request.describe(plan, needed, workers=workers, shard=shard), flush=True)
+    if is_main and args.layout == "coco" and args.format == "jpeg":
+        print("warning: JPEG files are corrupted twice, which lowers every score; png is not")
     needed.check_fits(args.out)
     if args.dry_run:
         return 0
-    outcome = request.make_copy(
-        plan, Path(args.out), workers=workers, shard=shard, on_progress=show.progress
-    )
-    show.line(request.summary(plan, args.out, outcome, shard=shard))
+    with Display(args.out, "images", shown=is_main) as display:
+        outcome = request.make_copy(
+            plan, Path(args.out), workers=workers, shard=shard, on_progress=Observer(display)
+        )
+    if is_main:
+        print(request.summary(plan, args.out, outcome, shard=shard))
     if outcome.failures:
         request.wait_for_others(args.out, shard)  # torchrun ends all at the first that fails
     return 1 if outcome.failures else 0
@@ -106,7 +107,8 @@ def verify(args: argparse.Namespace) -> int:
 
     root = Path(args.out or args.src)
     workers = request.choose_workers(args.workers, os.environ)
-    found = request.verify(root, workers=workers)
+    with Display(f"verify {root}", "files") as display:
+        found = request.verify(root, workers=workers, on_progress=display.update)
     for one in found[:SHOWN]:
         print(f"{one.kind}: {one.path}")
     if len(found) > SHOWN:
@@ -117,41 +119,25 @@ def verify(args: argparse.Namespace) -> int:
     return 1 if found else 0
 
 
-class Display:
-    """What the person at the terminal sees: one line of progress, and what failed.
+class Observer:
+    """Shows and logs how far a copy is, and prints what failed.
 
     Args:
-        is_main: Whether this process shows progress; failures are shown by all.
+        display: Where; failures are printed by all processes.
     """
 
-    def __init__(self, is_main: bool) -> None:
-        self.is_main = is_main
-        self.shown = time.monotonic()
-        self.on_terminal = sys.stderr.isatty()
+    def __init__(self, display: Display) -> None:
+        self.display = display
 
-    def line(self, text: str) -> None:
-        """Print a line or some."""
-        if self.is_main:
-            print(text, flush=True)
-
-    def progress(self, progress: Progress) -> None:
-        """Print what failed, and now and then how far the work is."""
+    def __call__(self, progress: Progress) -> None:
+        """Show it."""
         for failure in progress.failures:
-            print(f"failed: {failure}", file=sys.stderr, flush=True)
-        done = progress.done >= progress.total
-        now = time.monotonic()
-        pause = SECONDS_ON_TERMINAL if self.on_terminal else SECONDS
-        if not self.is_main or not (done or now - self.shown > pause):
-            return
-        self.shown = now
-        end = "\n" if done or not self.on_terminal else ""
-        start = "\r" if self.on_terminal else ""
-        known = progress.remaining < float("inf")  # after the first file of this run
-        eta = datetime.timedelta(seconds=round(progress.remaining)) if known else "?"
-        print(
-            f"{start}{progress.done}/{progress.total} files  {progress.rate:.1f} images/s  "
-            f"ETA {eta} ", end=end, file=sys.stderr, flush=True,
-        )  # fmt: skip
+            self.display.message(f"failed: {failure}")
+        rate, remaining = progress.rate, progress.remaining
+        record_progress(
+            progress.done, progress.total, images_per_second=rate, seconds_left=remaining
+        )
+        self.display.update(progress.done, progress.total, rate=rate, remaining=remaining)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

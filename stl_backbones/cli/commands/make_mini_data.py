@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from stl_backbones.cli.parser import whole_from
 from stl_backbones.cli.tool import make_parser, run_tool
+from stl_backbones.display import Display
 from stl_backbones.errors import InputError
 
 MAX_SIDE = 8192  # pixels
@@ -40,22 +40,17 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def show_progress(done: int, total: int) -> None:
-    """Say on a terminal how far the work is."""
-    if sys.stderr.isatty():
-        print(f"\r{done}/{total} pictures", end="\n" if done == total else "", file=sys.stderr)
-
-
 def generate(args: argparse.Namespace) -> None:
     """Write the data set that the options describe."""
     width, height = parse_size(args.size)
     from stl_backbones.datasets.mini import write_mini_data  # heavy: only once the options are read
 
     start = time.perf_counter()
-    written = write_mini_data(
-        args.out, seed=args.seed, num_train=args.train, num_val=args.val, height=height,
-        width=width, progress=show_progress,
-    )  # fmt: skip
+    with Display(str(args.out), "pictures") as display:
+        written = write_mini_data(
+            args.out, seed=args.seed, num_train=args.train, num_val=args.val, height=height,
+            width=width, progress=display.update,
+        )  # fmt: skip
     if written:
         print(f"wrote {args.out} in {time.perf_counter() - start:.0f} s")
     else:

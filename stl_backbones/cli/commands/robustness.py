@@ -6,8 +6,6 @@ What is finished is kept: the same command goes on where a killed one stopped.
 from __future__ import annotations
 
 import argparse
-import math
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,12 +14,10 @@ from stl_backbones.cli.tool import is_main_process, run_tool
 from stl_backbones.corruptions import import_modules
 
 if TYPE_CHECKING:
-    from stl_backbones.robustness.progress import SweepProgress
     from stl_backbones.robustness.stopping.judge import Outcome
 
 EXIT_NOT_PASSED = 1
 KEPT = "what is finished is kept"
-PAUSE = 2.0  # seconds between lines on images
 
 
 def parse() -> argparse.ArgumentParser:
@@ -34,6 +30,7 @@ def robustness(args: argparse.Namespace) -> int:
     import_modules(args.custom_imports)
     from stl_backbones.cli.robustness import dry_run, list_presets, report_command, run
     from stl_backbones.cli.sweep_command import keep_command
+    from stl_backbones.robustness.progress import show_progress
 
     if args.list_presets:
         print(list_presets())
@@ -44,7 +41,8 @@ def robustness(args: argparse.Namespace) -> int:
             print(text)
         return 0
     outcomes: list[Outcome] = []
-    folder = run(args, progress=Printer(), outcome=outcomes.append)
+    with show_progress(True) as on_progress:
+        folder = run(args, progress=on_progress, outcome=outcomes.append)
     if is_main_process():
         keep_command(args, folder)
         command = report_command(args, folder)
@@ -52,39 +50,6 @@ def robustness(args: argparse.Namespace) -> int:
             print(outcome)
         print(f"cells: {folder}" + (f"\nnext: {command}" if command else ""))
     return 0 if all(one.passed for one in outcomes) else EXIT_NOT_PASSED
-
-
-class Printer:
-    """Prints a line for the images finished since the last line."""
-
-    def __init__(self) -> None:
-        self.printed = -PAUSE
-
-    def __call__(self, progress: SweepProgress) -> None:
-        """Print how far the sweep is."""
-        now = time.monotonic()
-        if now - self.printed < PAUSE and progress.done < progress.total:
-            return
-        self.printed = now
-        minutes, seconds = divmod(round(progress.remaining), 60)
-        lines = [f"{describe(progress)}  ETA {minutes}:{seconds:02d}"]
-        print("\n  ".join([*lines, *progress.targets]), flush=True)
-
-
-def describe(progress: SweepProgress) -> str:
-    """The images that are finished, and their scores so far."""
-    width = len(str(progress.total))
-    scores = [
-        f"{name} {f'{100 * score:4.1f} %' if progress.is_share else f'{score:.1f}'}"
-        for name, score in (("clean", progress.clean), ("corrupted", progress.corrupted))
-        if not math.isnan(score)
-    ]
-    nothing = "there" if progress.done else ""
-    text = f"{progress.metric}: {', '.join(scores)}" if scores else nothing
-    return (
-        f"[{progress.done:{width}d}/{progress.total}] {progress.dataset}, "
-        f"{progress.cells} cell(s), {progress.share:.1%}  {text}"
-    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

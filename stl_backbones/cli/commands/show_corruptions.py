@@ -8,7 +8,6 @@ show_corruptions.py photo.jpg --protocol mine --custom-imports rain_streaks.py
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,14 +43,8 @@ def show(args: argparse.Namespace) -> None:
     from stl_backbones.cli.sheet import make_sheet  # heavy: only once the options are read
 
     engine = CorruptionEngine(args.mode, args.compat, seed=args.seed)
-    shown = progress if sys.stderr.isatty() else None
-    out = make_sheet(args, Path(args.image), engine, on_corruption=shown)
+    out = make_sheet(args, Path(args.image), engine)
     print(f"sheet: {out}")
-
-
-def progress(name: str) -> None:
-    """Say what is done, on one line of a terminal."""
-    print(f"\r\x1b[K{name}", end="", file=sys.stderr, flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

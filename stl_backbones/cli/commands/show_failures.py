@@ -58,7 +58,9 @@ def show(args: argparse.Namespace, *, command: list[str] | None) -> None:
     """Draw, and name each file."""
     from stl_backbones.cli.failures import run  # heavy: only once the options are read
 
-    made = run(args, command, on_picture=print_picture)
+    made = run(args, command, say=(lambda _: None) if args.quiet else print)
+    for picture in made.pictures:
+        print_picture(picture)
     report = shlex.join([*command_words("report"), args.sweep])
     print(f"pictures: {made.folder}\nnext: {report}")
 

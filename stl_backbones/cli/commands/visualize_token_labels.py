@@ -60,7 +60,8 @@ def visualize(args: argparse.Namespace) -> None:
         threshold=args.threshold,
         seed=args.seed,
     )
-    draw_token_labels(args.checkpoint, args.images, out=args.out, options=options, progress=print)
+    for path in draw_token_labels(args.checkpoint, args.images, out=args.out, options=options):
+        print(path)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

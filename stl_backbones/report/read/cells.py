@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from stl_backbones.display import shown_one_by_one
 from stl_backbones.errors import InputError
 from stl_backbones.metrics import Replicates, resample_counts
 from stl_backbones.records import Cell, CellResult, Provenance
@@ -108,7 +109,10 @@ def measure(
 
     # Unpacking and hashing release the interpreter's lock; `map` keeps order and first error.
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        scored = dict(zip(cells, pool.map(read, cells), strict=True))
+        found_of = shown_one_by_one(
+            pool.map(read, cells), f"scores of '{store.folder}'", "cells", total=len(cells)
+        )
+        scored = dict(zip(cells, found_of, strict=True))
         images = {cell: found.images for cell, found in scored.items()}
         images |= dict(zip(others, pool.map(images_of, others), strict=True))
     _check_same(store, images, "images")

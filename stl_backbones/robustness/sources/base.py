@@ -20,9 +20,11 @@ class Source(ABC):
 
     Attributes:
         name: The model's name in tables, unless the user gives another.
+        config: The model's, where it has one.
     """
 
     name: str
+    config: Any = None
 
     @property
     @abstractmethod

@@ -21,7 +21,15 @@ from stl_backbones.results import CellStore
 from stl_backbones.results.cell_file import DamagedCellError
 from stl_backbones.robustness.blocks import BlockStore
 from stl_backbones.robustness.progress import OnProgress, Reporter
-from stl_backbones.robustness.runner import find_left, gathered, score_cells, split_blocks
+from stl_backbones.robustness.runner import (
+    find_left,
+    gathered,
+    hold,
+    record_cell,
+    running_score,
+    score_cells,
+    split_blocks,
+)
 from stl_backbones.robustness.stopping.judge import Judge, Outcome, describe_state
 from stl_backbones.robustness.stopping.plan import (
     Order,
@@ -34,6 +42,7 @@ from stl_backbones.robustness.stopping.plan import (
     with_outcome,
 )
 from stl_backbones.robustness.tasks.base import Block, Samples, Scored, ScoredSet
+from stl_backbones.run_log import is_logged
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -68,7 +77,7 @@ def run_until(
     store = CellStore(place)
     ranks.on_main(lambda: check_targets(scored))
     with ExitStack() as held:
-        ranks.on_main(lambda: held.enter_context(store.writing(scored.provenance)))
+        ranks.on_main(lambda: hold(held, scored, place))
         is_whole = ranks.on_main(lambda: _check_begun(scored, store))
         score_cells(scored, place, ranks, on_progress, [CLEAN])
         order = ranks.on_main(lambda: _begin(scored, store))
@@ -207,9 +216,11 @@ class _Drawn:
         places = np.argsort(self.order.places)
         for cell, joined in self.kept.join(blocks, self.cells):
             samples = {name: array[places] for name, array in joined.items()}
+            score = running_score(self.scored, samples) if is_logged() else None
             stored = self.scored.finish(self.store, cell, samples)
             self.store.write(CellResult(cell, self.scored.provenance, self.scored.keys, stored))
             self.store.log_time(cell, seconds / len(self.cells), resumed=True)
+            record_cell(self.scored, cell, score, seconds=seconds / len(self.cells))
         self.store.record(dataclasses.replace(self.store.provenance(), sampling={}))
         shutil.rmtree(self.store.stopped.folder, ignore_errors=True)
         self.kept.clear()

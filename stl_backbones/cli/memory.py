@@ -1,0 +1,33 @@
+"""How glibc returns freed memory: the layers of a network want the same again at once."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+_GLIBC = "CS_GNU_LIBC_VERSION"
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
+_LARGEST = 2**30  # bytes; glibc before 2.35 takes at most half a heap, 32 MiB
+_USERS_OWN = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES", "LD_PRELOAD")
+
+
+def keep_freed_memory() -> bool:
+    """Have this process keep what it frees for its next allocation, on Linux with glibc.
+
+    Else each large tensor is mapped anew, and each of its pages is a page fault: up to half of the
+    time of a network on the CPU (benchmarks/allocation.py). The peak of memory stays what it was.
+
+    Returns:
+        Whether it does; not where the user has set the allocator up.
+    """
+    names = getattr(os, "confstr_names", {})
+    if _GLIBC not in names or not (os.confstr(_GLIBC) or "").startswith("glibc"):
+        return False
+    if any(name in os.environ for name in _USERS_OWN):
+        return False
+    set_option = ctypes.CDLL(None).mallopt
+    taken = set_option(_MMAP_THRESHOLD, _LARGEST) or set_option(_MMAP_THRESHOLD, 2**25)
+    return bool(taken and set_option(_TRIM_THRESHOLD, _LARGEST))
+
+
+__all__ = ["keep_freed_memory"]
