@@ -27,7 +27,7 @@ MAX_SIDE = 16384  # pixels
 
 # Options that some tasks alone have; they stay `None` where they are not given.
 TASK_OPTIONS = (
-    "tta", "imagenet_a", "imagenet_r", "scoring", "input_size", "crop_pct", "interpolation",
+    "tta", "sets", "imagenet_a", "imagenet_r", "scoring", "input_size", "crop_pct", "interpolation",
     "mean", "std", "resize_rule", "jpeg85", "allow_missing", "classes",
 )  # fmt: skip
 
@@ -157,6 +157,9 @@ def _add_classification(parser: argparse.ArgumentParser) -> None:
     add("--timm", metavar="NAME", help="score a timm model with its own size, crop and mean")
     add("--imagenet-a", metavar="DIR", help="score ImageNet-A too")
     add("--imagenet-r", metavar="DIR", help="score ImageNet-R too")
+    add("--sets", action="append", metavar="[NAME=]DIR", help="score sets of other images too: "
+        "ImageNet-V2, -Sketch, ObjectNet, ...; a set's folder, or one that holds several, called "
+        "as their archives unpack, or NAME=DIR; several times. docs/real_shifts.md")  # fmt: skip
     add("--classes", metavar="FILE", help="the model's class names, one a line in the order of its "
         "logits (default: the checkpoint's; ImageNet's for 1000; else the folders' names); of "
         "label maps, in the order of the labels")  # fmt: skip

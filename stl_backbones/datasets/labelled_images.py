@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 from timm.utils.misc import natural_key
 
 from stl_backbones.datasets.class_folders import (
@@ -44,6 +45,7 @@ class LabelledImages:
         absent: Classes without a folder, or with an empty one.
         fingerprint: blake2b over ids and bytes of the images.
         left_out: What is in the folders and no image that is read, in words; empty for nothing.
+        border: Pixels that are cut off on every side.
     """
 
     root: Path
@@ -55,6 +57,7 @@ class LabelledImages:
     absent: tuple[str, ...]
     fingerprint: str
     left_out: str = ""
+    border: int = 0
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -68,6 +71,16 @@ class LabelledImages:
     def path(self, index: int) -> Path:
         """The file of an image."""
         return self.root / self.keys[index]
+
+    def read(self, index: int) -> Image.Image:
+        """An image in RGB, without its border."""
+        image = read_rgb(self.path(index))
+        if not self.border:
+            return image
+        width, height = image.size
+        if min(width, height) <= 2 * self.border:
+            raise InputError(f"'{self.path(index)}' is {width}x{height}, all of it border")
+        return image.crop((self.border, self.border, width - self.border, height - self.border))
 
 
 def find_images(

@@ -37,6 +37,7 @@ from stl_backbones.report.read.provenance import (
     warnings,
 )
 from stl_backbones.report.sections import Gallery, Group, Overview, Report
+from stl_backbones.report.shift_tables import shift_sections
 from stl_backbones.report.slice_tables import slice_sections
 from stl_backbones.report.tables import (
     aggregate_table,
@@ -81,6 +82,7 @@ def make_contents(
         *((gallery,) if gallery is not None and gallery.pictures else ()),
         *_charts(findings),
         *_tables(findings, precision=precision, compared=compared),
+        *shift_sections(findings, precision=precision),
         *slice_sections(findings, slices, precision=precision),
         *_details(findings, precision=precision),
     )

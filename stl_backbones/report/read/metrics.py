@@ -82,6 +82,15 @@ class SumMetric(CellMetric):
     centred: bool = False
 
 
+def share_of_sums(sums: npt.NDArray[np.float64], images: int) -> npt.NDArray[np.float64]:
+    """The first of two sums as a share of the second; NaN where that is 0."""
+    del images
+    whole = sums[..., 1]
+    found: npt.NDArray[np.float64] = np.full(whole.shape, np.nan)
+    np.divide(sums[..., 0], whole, out=found, where=whole > 0)
+    return found
+
+
 def replicate(
     result: CellResult, metrics: Sequence[SumMetric], counts: npt.NDArray[np.float32]
 ) -> dict[str, Replicates]:

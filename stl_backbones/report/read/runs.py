@@ -17,7 +17,7 @@ from stl_backbones.metrics import IncompleteCellsError
 from stl_backbones.records import CLEAN, Cell, Provenance
 from stl_backbones.report.read.cells import Draws, Measured, measure
 from stl_backbones.report.read.metrics import DEFAULT_RESAMPLES, TASKS, TaskMetrics, find_task
-from stl_backbones.report.read.sets import find_sets, is_store, read_sets, set_names
+from stl_backbones.report.read.sets import find_sets, is_store, own_clean, read_sets, set_names
 from stl_backbones.report.read.text import plain
 from stl_backbones.results import CellStore
 
@@ -273,7 +273,12 @@ def _read_run(
 ) -> Run:
     sets = read_sets(folder, task, draws=draws, partial=partial)
     unfinished = tuple(name for name in find_sets(folder, task) if name not in sets)
-    for one in sets.values():
+    for name, one in sets.items():
+        if not own_clean(name) and one.provenance.classes != provenance.classes:
+            raise InputError(
+                f"'{one.folder}' and '{folder}' differ in classes, so their ratio is no retention; "
+                "measure one of them again"
+            )
         if one.provenance.checkpoint_sha256 != provenance.checkpoint_sha256:
             raise InputError(
                 f"'{one.folder}' was measured with another checkpoint than '{folder}'; one row "

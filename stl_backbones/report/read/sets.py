@@ -1,4 +1,4 @@
-"""Sets of other images beside a model's corrupted ones: ImageNet-A and ImageNet-R.
+"""Sets of other images beside a model's corrupted ones, see `stl_backbones.shift_sets`.
 
 Layout of a model's folder::
 
@@ -7,6 +7,7 @@ Layout of a model's folder::
                             its 200 classes
     DIR/imagenet-a-clean/   likewise the ImageNet-1K images of those classes: what the retention
                             of ImageNet-A is a share of
+    DIR/imagenet-sketch/    a set of all classes: its clean partner is the sweep's own clean cell
 
 Each of them may be absent.
 """
@@ -14,21 +15,33 @@ Each of them may be absent.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from stl_backbones.errors import InputError
+from stl_backbones.metrics.light import LIGHT
 from stl_backbones.records import CLEAN, Provenance
 from stl_backbones.report.read.cells import Draws, Measured, measure
 from stl_backbones.report.read.metrics import TaskMetrics
 from stl_backbones.report.read.text import listed, plain
 from stl_backbones.results import CellStore
+from stl_backbones.shift_sets import SHIFT_SETS
 
 CLEAN_SUFFIX = "-clean"
+SHAPE_BIAS = "shape_bias"  # of cue-conflict images alone
 
 
 def set_names(task: TaskMetrics) -> tuple[str, ...]:
     """Sub-folders that a model's folder may have: the sets, each with its clean images."""
     return tuple(f"{name}{suffix}" for name in task.sets for suffix in ("", CLEAN_SUFFIX))
+
+
+def own_clean(name: str) -> str:
+    """The set that is the clean partner of one; empty where the sweep's clean cell is."""
+    known = SHIFT_SETS.get(name)
+    return f"{name}{CLEAN_SUFFIX}" if known is None or known.has_own_clean else ""
 
 
 def is_store(folder: Path) -> bool:
@@ -66,9 +79,20 @@ def read_sets(
                 "which leaves the set out (missing is never zero)"
             )
         counts = draws.counts(provenance.num_images, name)
-        found[name] = measure(store, [CLEAN], provenance, task=task, counts=counts)
+        found[name] = _noted(measure(store, [CLEAN], provenance, task=task, counts=counts), store)
     _check_classes(found)
     return found
+
+
+def _noted(found: Measured, store: CellStore) -> Measured:
+    """Entirely black images, as ImageNet-Sketch has, are scored and named."""
+    result, record = store.read(CLEAN), found.provenance
+    light = result.samples.get(LIGHT[0])
+    black = [] if light is None else [result.image_ids[n] for n in np.flatnonzero(light == 0)]
+    if not black:
+        return found
+    note = f"{record.dataset}: {len(black)} images are entirely black, and scored: {listed(black)}"
+    return replace(found, provenance=replace(record, notes=(*record.notes, note)))
 
 
 def _check_place(name: str, path: Path, provenance: Provenance, task: TaskMetrics) -> None:

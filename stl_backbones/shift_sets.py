@@ -1,0 +1,182 @@
+"""The sets of other images that models are scored on: one table of names, layouts and counts.
+
+A set is looked up by its name, which is also the folder of its results. Images are downloaded by
+the user; none of them is part of the package. docs/real_shifts.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from stl_backbones.errors import InputError
+
+# What a class folder of the official archive is called after.
+Folders = Literal["wnids", "numbers", "objectnet", "categories"]
+Rule = Literal["all", "max", "mean", "argmax"]
+
+
+@dataclass(frozen=True)
+class ShiftSet:
+    """A set of other images.
+
+    Attributes:
+        name: Its name in options, and the folder of its results.
+        title: Its name in tables.
+        task: The task that it is for.
+        folder: Pattern of the folder's name that its archive unpacks to.
+        below: Folder below the root that holds the images.
+        counts: Numbers of images that count as complete; the last one is named in errors.
+        each: Numbers of images that a class may have; empty for any.
+        folders: What class folders are called after.
+        file: Pattern of the images' names; empty for any.
+        rule: How the 1000 scores become those of its classes: ``'all'`` of them; ``'max'``, the
+            largest of each class; ``'mean'``, the mean probability of each class; ``'argmax'``,
+            the best of the 1000, whose class it is, if it has one.
+        border: Pixels cut off on every side before the model's own resize.
+        clean: What its clean partner is, in words.
+        terms: Conditions of its licence, in words.
+        may_show: Whether reports and pictures may show its images.
+        groups: Names of the conditions that it is reported by; empty for none.
+    """
+
+    name: str
+    title: str
+    task: str
+    folder: str
+    terms: str
+    counts: tuple[int, ...]
+    clean: str = "ImageNet-1K's validation images"
+    below: str = ""
+    each: tuple[int, ...] = ()
+    folders: Folders = "wnids"
+    file: str = ""
+    rule: Rule = "all"
+    border: int = 0
+    may_show: bool = True
+    groups: tuple[str, ...] = ()
+
+    @property
+    def has_own_clean(self) -> bool:
+        """Whether its partner is scored beside it, and not the sweep's own clean images."""
+        return self.task == "classification" and self.rule != "all"
+
+
+_V2 = "images as ImageNet's (Flickr, research only), code MIT"
+_OBJECTNET = (
+    "CC BY 4.0, never to tune a parameter on, and its images appear on the web only with their "
+    "red border; reports do not show them"
+)
+_RESEARCH = "research only, images from the web without a licence"
+_VALIDATION = r"ILSVRC2012_val_\d{8}.*"
+
+
+def _classified(
+    name: str, title: str, folder: str, terms: str, *counts: int, **more: object
+) -> ShiftSet:
+    return ShiftSet(name, title, "classification", folder, terms, counts, **more)  # type: ignore[arg-type]
+
+
+_OWN_CLASSES = "ImageNet-1K's validation images of the same classes, scored alike"
+# Hendrycks et al. 2021, arXiv:1907.07174, 2006.16241; Recht et al. 2019, arXiv:1902.10811; Wang et
+# al. 2019, arXiv:1905.13549; Barbu et al. 2019; Geirhos et al. 2019, arXiv:1811.12231; Zenodo
+# 6801109.
+_ALL = (
+    *(
+        _classified(
+            f"imagenet-{letter}", f"ImageNet-{letter.upper()}", rf"imagenet-{letter}",
+            f"code MIT; {_RESEARCH}", count, rule="max", clean=_OWN_CLASSES,
+        )
+        for letter, count in (("a", 7500), ("r", 30_000))
+    ),
+    *(
+        _classified(
+            f"imagenet-v2-{variant}", f"ImageNet-V2 {variant}",
+            rf"imagenetv2-{re.escape(variant)}(-format-val)?", _V2, 10_000, each=(10,),
+            folders="numbers",
+        )
+        for variant in ("matched-frequency", "threshold0.7", "top-images")
+    ),
+    # 50,000 by its README, 50,874 in its list, 50,889 in its archive.
+    _classified(
+        "imagenet-sketch", "ImageNet-Sketch", r"(imagenet-?)?sketch", _RESEARCH, 50_000, 50_874,
+        50_889, each=(50, 51), file=r"sketch_\d+\..*",
+    ),
+    *(
+        _classified(
+            f"objectnet-113-{rule}", f"ObjectNet (113 classes, {what})", r"objectnet(-1\.0)?",
+            _OBJECTNET, 18_574, below="images", folders="objectnet", file=r"[0-9a-f]{15}\.png",
+            rule=readout, border=2, may_show=False, clean=_OWN_CLASSES,
+        )
+        for rule, what, readout in (
+            ("argmax", "arg max of 1000", "argmax"), ("cut", "arg max of 113", "max"),
+        )
+    ),
+    _classified(
+        "stylized-imagenet", "Stylized-ImageNet", r"stylized-?imagenet.*", "made by its user; no "
+        "two copies are equal; code MIT, images as ImageNet's", 50_000, below="val",
+        each=(50,), file=rf"{_VALIDATION}\.png",
+    ),
+    _classified("imagenet-cartoon", "ImageNet-Cartoon", r"imagenet-cartoon", "CC BY 4.0", 50_000),
+    _classified("imagenet-drawing", "ImageNet-Drawing", r"imagenet-drawing", "CC BY 4.0", 50_000),
+    _classified(
+        "cue-conflict", "Cue conflict (16 categories)",
+        r"cue-?conflict|style-transfer-preprocessed-512", _RESEARCH, 1280, each=(80,),
+        folders="categories", file=r"[a-z]+\d+-[a-z]+\d+\.png",
+        rule="mean", clean=_OWN_CLASSES,
+    ),
+)  # fmt: skip
+
+SHIFT_SETS: Mapping[str, ShiftSet] = {one.name: one for one in _ALL}
+
+# Entry-level category -> its indices among ImageNet's 1000 (Geirhos et al. 2019, arXiv:1811.12231).
+CATEGORIES: Mapping[str, tuple[int, ...]] = {
+    "airplane": (404,),
+    "bear": (294, 295, 296, 297),
+    "bicycle": (444, 671),
+    "bird": (
+        8, *range(10, 17), *range(18, 21), *range(22, 25), *range(80, 84), *range(87, 97),
+        *range(98, 101), *range(127, 134), *range(135, 146),
+    ),
+    "boat": (472, 554, 625, 814, 914),
+    "bottle": (440, 720, 737, 898, 899, 901, 907),
+    "car": (436, 511, 817),
+    "cat": tuple(range(281, 287)),
+    "chair": (423, 559, 765, 857),
+    "clock": (409, 530, 892),
+    "dog": (
+        *range(152, 192), *range(193, 204), *range(205, 227), *range(228, 242), *range(243, 251),
+        *range(252, 258), 259, *range(261, 264), *range(265, 269),
+    ),
+    "elephant": (385, 386),
+    "keyboard": (508, 878),
+    "knife": (499,),
+    "oven": (766,),
+    "truck": (555, 569, 656, 675, 717, 734, 864, 867),
+}  # fmt: skip
+
+_CUES = re.compile(r"(?:.*/)?([a-z]+)\d+-([a-z]+)\d+\.png")
+
+
+def sets_of(task: str) -> dict[str, str]:
+    """Name -> title of a task's sets."""
+    return {one.name: one.title for one in SHIFT_SETS.values() if one.task == task}
+
+
+def cues_of(image_id: str) -> tuple[str, str]:
+    """Category of the shape and of the texture of a cue-conflict image.
+
+    Raises:
+        InputError: If its name states none.
+    """
+    found = _CUES.fullmatch(image_id)
+    if found is None or not {found[1], found[2]} <= CATEGORIES.keys():
+        raise InputError(
+            f"'{image_id}' is no cue-conflict image: expected a name such as cat1-elephant2.png"
+        )
+    return found[1], found[2]
+
+
+__all__ = ["CATEGORIES", "SHIFT_SETS", "ShiftSet", "cues_of", "sets_of"]
