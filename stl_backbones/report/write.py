@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stl_backbones.errors import InputError
@@ -17,6 +17,7 @@ from stl_backbones.report.numbers.slices import cut_findings
 from stl_backbones.report.per_image import write_images
 from stl_backbones.report.read.cells import Draws
 from stl_backbones.report.read.metrics import find_task
+from stl_backbones.report.read.real_labels import check_real_sweeps, read_real_labels
 from stl_backbones.report.read.runs import Run, default_resamples, read_runs, stopped_mark
 from stl_backbones.report.read.slice_columns import find_columns
 from stl_backbones.report.render import csv_files, html, latex, markdown, terminal
@@ -65,6 +66,7 @@ def make_report(
     embed_pictures: bool = False,
     slices: str | Path | Sequence[str | Path] = (),
     stopped: bool = False,
+    real_labels: str | Path | None = None,
 ) -> ReportFiles:
     """Write the report of one or several models on one data set.
 
@@ -99,6 +101,7 @@ def make_report(
         slices: CSV files (image id, then columns of one's own) and properties of images, such as
             ``'brightness'``: all numbers for each of their values, and ``slices.csv``.
         stopped: Accept sweeps that stopped early beside other rows, the paper's among them.
+        real_labels: ReaL's ``real.json``: adds the accuracy by its labels in every cell.
 
     Raises:
         IncompleteRunsError: If cells are missing and ``partial`` is not set.
@@ -119,13 +122,17 @@ def make_report(
             "unless it is given), got 0"
         )
     draws = Draws(resamples=resamples, seed=seed)
+    more = () if real_labels is None else (read_real_labels(real_labels),)
     chosen, runs = read_runs(paths, protocol=protocol, names=names, partial=partial, draws=draws,
-                             stopped=stopped)  # fmt: skip
+                             stopped=stopped, more=more)  # fmt: skip
+    if more:
+        check_real_sweeps(runs)
     asked = [slices] if isinstance(slices, str | Path) else slices
     _check_stopped(runs, compare=compare, require=bool(require), slices=bool(asked),
                    paper=paper and not stopped)  # fmt: skip
     own = {**mean_of_measured(runs, chosen), **parse_means(means, chosen)}
     task = find_task(runs[0].provenance.task)
+    task = replace(task, cells=(*task.cells, *more)) if more else task
     if bound is not None:
         check_bound(bound, task.main)
     findings = Findings(runs, chosen, task, draws, paper, own, bound)

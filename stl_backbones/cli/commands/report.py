@@ -70,6 +70,10 @@ def parse() -> argparse.ArgumentParser:
         help="accept sweeps that stopped early (--until) beside other rows, with their mark",
     )  # fmt: skip
     parser.add_argument(
+        "--real-labels", metavar="FILE",
+        help="ReaL's real.json: top-1 by its labels too, of the stored predictions of ImageNet-1K",
+    )  # fmt: skip
+    parser.add_argument(
         "--per-image", action="store_true", help="write images.csv too: every image in every cell"
     )
     parser.add_argument(
@@ -109,6 +113,7 @@ def _report(args: argparse.Namespace) -> int:
         embed_pictures=args.embed_pictures,
         slices=args.slices,
         stopped=args.stopped,
+        real_labels=args.real_labels,
     )
     print(f"{made.text}\nreport: {made.page}")
     for verdict in made.failed:

@@ -16,7 +16,13 @@ from stl_backbones.errors import InputError
 from stl_backbones.metrics import IncompleteCellsError
 from stl_backbones.records import CLEAN, Cell, Provenance
 from stl_backbones.report.read.cells import Draws, Measured, measure
-from stl_backbones.report.read.metrics import DEFAULT_RESAMPLES, TASKS, TaskMetrics, find_task
+from stl_backbones.report.read.metrics import (
+    DEFAULT_RESAMPLES,
+    TASKS,
+    CellMetric,
+    TaskMetrics,
+    find_task,
+)
 from stl_backbones.report.read.sets import find_sets, is_store, own_clean, read_sets, set_names
 from stl_backbones.report.read.text import plain
 from stl_backbones.results import CellStore
@@ -87,6 +93,7 @@ def read_runs(
     partial: bool = False,
     draws: Draws | None = None,
     stopped: bool = False,
+    more: Sequence[CellMetric] = (),
 ) -> tuple[Protocol, tuple[Run, ...]]:
     """Read the sweeps that make one table.
 
@@ -97,6 +104,7 @@ def read_runs(
         partial: Accept runs of which cells are missing.
         draws: The resamples that intervals are made of; ``None`` for no intervals.
         stopped: Accept sweeps that stopped early beside other rows.
+        more: Numbers beside the task's own.
 
     Raises:
         UserError: See `make_report`; a damaged file, or one of another run, is named.
@@ -110,6 +118,7 @@ def read_runs(
     _check_comparable({**dict(zip(folders, provenances, strict=True)), **swept}, ("task",))
     _check_comparable(swept, SHARED_FIELDS)
     task = find_task(provenances[0].task)
+    task = replace(task, cells=(*task.cells, *more)) if more else task
     chosen = chosen_part(_choose_protocol(swept, protocol), swept.values())
     _check_versions(swept, chosen)
     draws = draws or Draws(resamples=0)

@@ -35,6 +35,7 @@ from stl_backbones.report.read.metrics import (
     share_of_sums,
 )
 from stl_backbones.report.read.provenance import data_name
+from stl_backbones.report.read.real_labels import REAL
 from stl_backbones.report.read.sets import SHAPE_BIAS
 from stl_backbones.report.read.text import listed
 from stl_backbones.report.sections import Column, Row, Table
@@ -229,11 +230,21 @@ class _Classification(Task):
                          f"Top-1, average of protocol {protocol}"),
             Column(share.text, "Retention", f"{corrupted} divided by {clean}",
                    csv=f"{share.place}_fraction"),
+            *self._real_columns(findings.protocol),
         )  # fmt: skip
         title = f"Classification (layout of Table 2): top-1 (%), {title}"
         rows, paper = (table_2_rows(), table_2_notes()) if findings.paper else ((), ())
         return model_table(findings, title, columns, rows, file="classification",
                            notes=(COUNTS_NOTE, *notes, *paper))  # fmt: skip
+
+    def _real_columns(self, protocol: Protocol) -> Iterator[Column]:
+        """ReaL's numbers, where they were asked for."""
+        for metric in self.cells:
+            if metric.key == REAL:
+                yield score_column(self, metric, CLEAN_KEY, "ReaL", "ReaL on clean images")
+                if protocol.corruptions:
+                    yield score_column(self, metric, average_key(protocol), "ReaL corrupted",
+                                       f"ReaL, average of protocol {protocol.name}")  # fmt: skip
 
     def _layout_of_table_3(self, findings: Findings) -> Table:
         """Parameters, clean, ImageNet-A, ImageNet-R, mCE."""
