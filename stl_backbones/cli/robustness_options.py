@@ -68,6 +68,8 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
         "write nothing")  # fmt: skip
     add("--limit", type=whole_from(1), metavar="N", help="only N images, the first ones "
         "(classification: spread over the classes); tables will say so")  # fmt: skip
+    add("--image-list", metavar="FILE", help="only the images that FILE names, one a line: "
+        "CLASS/NAME, or the path below the images' folder; tables will say so")  # fmt: skip
     add("--corrupted-root", metavar="DIR", help="read DIR/<corruption>/<severity>/<image> "
         "instead of corrupting on the fly, the official ImageNet-C too; how it was made is read "
         "from its manifest")  # fmt: skip

@@ -18,6 +18,7 @@ from stl_backbones.datasets.class_folders import (
     read_class_names,
     read_rgb,
 )
+from stl_backbones.datasets.image_list import ImageList
 from stl_backbones.datasets.imagenet_classes import (
     SUBSETS,
     are_validation_images,
@@ -91,6 +92,7 @@ def find_images(
     allow_missing: bool = False,
     limit: int | None = None,
     skip_broken: bool = False,
+    listed: ImageList | None = None,
 ) -> LabelledImages:
     """Label the images of a folder, check each, and take their fingerprint.
 
@@ -101,6 +103,7 @@ def find_images(
         allow_missing: Go on although classes have no images.
         limit: Only so many images, spread evenly over the folders.
         skip_broken: Leave out broken images instead of refusing the data set.
+        listed: Only these images; all folders count for the labels.
 
     Raises:
         ValueError: If a folder is of no class, a class has no images, or an image is broken.
@@ -115,7 +118,10 @@ def find_images(
             f"{kind} ({some_of(absent)}); --allow-missing scores the others, and says so in tables"
         )
     position = {name: label for label, name in enumerate(classes)}
-    taken = _spread(len(folder), len(folder) if limit is None else limit)
+    wanted = list(range(len(folder)))
+    if listed is not None:
+        wanted = listed.select([folder.key(index) for index in wanted], folder.root)
+    taken = [wanted[at] for at in _spread(len(wanted), len(wanted) if limit is None else limit)]
     kept, broken, fingerprint = _check_all(folder, taken, skip_broken=skip_broken)
     return LabelledImages(
         root=folder.root,

@@ -13,6 +13,7 @@ from typing import Any
 from stl_backbones.copies.images import PILLOW
 from stl_backbones.corruptions import get_protocol
 from stl_backbones.datasets.class_folders import ClassFolders
+from stl_backbones.datasets.image_list import ImageList, read_image_list
 from stl_backbones.datasets.imagenet_classes import imagenet_wnids
 from stl_backbones.datasets.labelled_images import LabelledImages, choose_classes, find_images
 from stl_backbones.datasets.shift_folders import (
@@ -126,8 +127,9 @@ def find_image_sets(classifier: Any, asked: Asked) -> tuple[ImageSet, ...]:
 def _open_main(folder: ClassFolders, classes: tuple[str, ...], describer: _Describer) -> ImageSet:
     asked, options = describer.asked, describer.asked.options
     images = describer.find(
-        folder, classes, "ImageNet-1K" if describer.is_imagenet else "the model"
-    )
+        folder, classes, "ImageNet-1K" if describer.is_imagenet else "the model",
+        listed=None if options.image_list is None else read_image_list(options.image_list),
+    )  # fmt: skip
     own_title = f"{data_name(folder.root)} ({len(classes)} classes)"
     title = "ImageNet-1K" if describer.are_imagenet_val(images) else own_title
     cells = options.cells()
@@ -256,7 +258,7 @@ def _not_corrupted(
 
 _NOT_CORRUPTED = {
     "corruption_source": "none", "corruption_mode": "none", "corruption_package": "none",
-    "channel_order": "rgb", "seed": 0,
+    "channel_order": "rgb", "seed": 0, "image_list": "",
 }  # fmt: skip
 
 
@@ -271,12 +273,18 @@ class _Describer:
         return self.is_imagenet and images.imagenet_val
 
     def find(
-        self, folder: ClassFolders, classes: Sequence[str], kind: str, *, border: int = 0
+        self,
+        folder: ClassFolders,
+        classes: Sequence[str],
+        kind: str,
+        *,
+        border: int = 0,
+        listed: ImageList | None = None,
     ) -> LabelledImages:
         options = self.asked.options
         images = find_images(
             folder, classes, kind=kind, allow_missing=self.asked.allow_missing,
-            limit=options.limit, skip_broken=options.skip_broken,
+            limit=options.limit, skip_broken=options.skip_broken, listed=listed,
         )  # fmt: skip
         images = dataclasses.replace(images, border=border)
         if images.left_out:

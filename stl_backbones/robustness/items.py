@@ -130,6 +130,37 @@ class LabelMapItems(Items):
         return label if self._table is None else self._table[label]
 
 
+class ChosenItems(Items):
+    """Some of other items.
+
+    Args:
+        items: All of them.
+        chosen: Positions of those that are scored.
+    """
+
+    def __init__(self, items: Items, chosen: Sequence[int]) -> None:
+        self._items, self._chosen = items, tuple(chosen)
+        self.task, self.title, self.root = items.task, items.title, items.root
+        self.classes, self.notes = items.classes, items.notes
+        self.total, self.skipped = items.total, items.skipped
+        self.keys = tuple(items.keys[index] for index in chosen)
+        digest = hashlib.blake2b(items.fingerprint.encode(), digest_size=16)
+        digest.update("\0".join(self.keys).encode())
+        self.fingerprint = digest.hexdigest()
+
+    def __getattr__(self, name: str) -> Any:
+        """What only some kinds of items have."""
+        return getattr(self._items, name)
+
+    def image(self, index: int) -> Pixels:
+        """The clean image."""
+        return self._items.image(self._chosen[index])
+
+    def truth(self, index: int) -> Any:
+        """Its truth."""
+        return self._items.truth(self._chosen[index])
+
+
 class GivenItems(Items):
     """Pairs of image and truth out of a sequence, such as a torch ``Dataset``.
 
@@ -302,4 +333,4 @@ def _as_pixels(image: Any, key: str) -> Pixels:
     return pixels.copy()  # a model may draw on what it gets
 
 
-__all__ = ["GivenItems", "Items", "LabelMapItems", "class_names", "read_image"]
+__all__ = ["ChosenItems", "GivenItems", "Items", "LabelMapItems", "class_names", "read_image"]

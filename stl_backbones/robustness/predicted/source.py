@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from stl_backbones.datasets.class_folders import ClassFolders
+from stl_backbones.datasets.image_list import read_image_list
 from stl_backbones.engine.distributed import Ranks
 from stl_backbones.errors import InputError
 from stl_backbones.robustness.image_sets import find_image_sets
-from stl_backbones.robustness.items import Items
+from stl_backbones.robustness.items import ChosenItems, Items
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.predicted.classification import FolderClasses, PredictedClassifier
 from stl_backbones.robustness.predicted.registry import (
@@ -44,7 +45,7 @@ class PredictedSource:
             InputError: If model, data and options do not fit together.
             MissingFileError: If something named is missing.
         """
-        data = ranks.on_each(lambda: self.data(options))
+        data = ranks.on_each(lambda: self._open_data(options))
         if isinstance(data, ClassFolders):
             return self._open_folders(data, options, ranks)
         if options.task_options:
@@ -55,6 +56,16 @@ class PredictedSource:
         )
         model = ranks.on_each(lambda: self.build(data.task, options))
         return [ranks.on_each(lambda: open_set(model, data, options))]
+
+    def _open_data(self, options: SweepOptions) -> Items | ClassFolders:
+        """The data, or the images of a list; of class folders these are taken later."""
+        if options.image_list is None:
+            return self.data(options)
+        data = self.data(dataclasses.replace(options, limit=None))
+        if isinstance(data, ClassFolders):
+            return data
+        chosen = read_image_list(options.image_list).select(data.keys, data.title)
+        return ChosenItems(data, chosen[: options.limit])
 
     def _open_folders(
         self, folder: ClassFolders, options: SweepOptions, ranks: Ranks
