@@ -15,6 +15,7 @@ from stl_backbones.report.numbers.means import mean_of_measured, parse_means
 from stl_backbones.report.numbers.requirements import Verdict, judge, parse_requirement
 from stl_backbones.report.numbers.slices import cut_findings
 from stl_backbones.report.per_image import write_images
+from stl_backbones.report.published.tables import check_published
 from stl_backbones.report.read.cells import Draws
 from stl_backbones.report.read.metrics import find_task
 from stl_backbones.report.read.real_labels import check_real_sweeps, read_real_labels
@@ -67,6 +68,7 @@ def make_report(
     slices: str | Path | Sequence[str | Path] = (),
     stopped: bool = False,
     real_labels: str | Path | None = None,
+    published: Sequence[str] = (),
 ) -> ReportFiles:
     """Write the report of one or several models on one data set.
 
@@ -101,6 +103,8 @@ def make_report(
         slices: CSV files (image id, then columns of one's own) and properties of images, such as
             ``'brightness'``: all numbers for each of their values, and ``slices.csv``.
         stopped: Accept sweeps that stopped early beside other rows, the paper's among them.
+        published: Whose published numbers to show: ``'robustbench'``, ``'timm'``,
+            ``'semsegbench'``, ``'robust-detection'``, ``'c-bar'``; docs/published_numbers.md.
         real_labels: ReaL's ``real.json``: adds the accuracy by its labels in every cell.
 
     Raises:
@@ -135,7 +139,8 @@ def make_report(
     task = replace(task, cells=(*task.cells, *more)) if more else task
     if bound is not None:
         check_bound(bound, task.main)
-    findings = Findings(runs, chosen, task, draws, paper, own, bound)
+    check_published(published, task.name)
+    findings = Findings(runs, chosen, task, draws, paper, own, bound, published)
     verdicts = judge(requirements, findings, by_interval=require_lower_bound)
     gallery, pictures = read_gallery(runs, embed=embed_pictures)
     columns = find_columns(asked, runs, findings.task) if asked else ()

@@ -39,6 +39,11 @@ def parse() -> argparse.ArgumentParser:
     parser.add_argument("--names", nargs="+", metavar="NAME", help="row names, one per DIR")
     parser.add_argument("--paper", action="store_true", help="add the paper's published rows")
     parser.add_argument(
+        "--published", action="append", default=[], metavar="NAME",
+        help="add the numbers that others published: robustbench, timm, semsegbench, "
+        "robust-detection, c-bar; several times. docs/published_numbers.md",
+    )  # fmt: skip
+    parser.add_argument(
         "--partial", action="store_true", help="print dashes for missing cells, do not refuse"
     )
     parser.add_argument(
@@ -114,6 +119,7 @@ def _report(args: argparse.Namespace) -> int:
         slices=args.slices,
         stopped=args.stopped,
         real_labels=args.real_labels,
+        published=args.published,
     )
     print(f"{made.text}\nreport: {made.page}")
     for verdict in made.failed:

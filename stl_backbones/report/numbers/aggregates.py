@@ -137,6 +137,7 @@ class Findings:
         means: Name -> corruptions of the protocol: means that were asked for.
         bound: The score below which a model is broken; ``None`` where breaking points are not
             asked for.
+        published: Whose published numbers are shown too.
     """
 
     runs: tuple[Run, ...]
@@ -146,6 +147,7 @@ class Findings:
     paper: bool = False
     means: Mapping[str, Sequence[str]] = field(default_factory=dict)
     bound: Bound | None = None
+    published: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """A mean over chosen cells is called so, and not by the names of a protocol's."""
