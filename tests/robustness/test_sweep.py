@@ -147,6 +147,17 @@ def test_every_cell_is_there_with_its_provenance(swept):
     assert store.finished(provenance) == set(CELLS)
 
 
+def test_the_images_of_a_list(swept, run_sweep, tmp_path):
+    whole = CellStore(swept).read(CLEAN)
+    (tmp_path / "ids.txt").write_text(whole.image_ids[-1])
+    folder = run_sweep(tmp_path / "x", image_list=tmp_path / "ids.txt", corruptions=())
+    found = CellStore(folder).read(CLEAN)
+    assert found.image_ids == whole.image_ids[-1:]
+    assert found.provenance.num_images_total == len(whole.image_ids)
+    matrices = found.samples["confusion_matrix"], whole.samples["confusion_matrix"][-1:]
+    assert np.array_equal(*matrices)
+
+
 def test_a_second_run_measures_nothing(swept, run_sweep):
     before = {path: path.stat().st_mtime_ns for path in (swept / "cells").iterdir()}
     run_sweep(swept)
