@@ -39,7 +39,8 @@ class ShiftSet:
         clean: What its clean partner is, in words.
         terms: Conditions of its licence, in words.
         may_show: Whether reports and pictures may show its images.
-        groups: Names of the conditions that it is reported by; empty for none.
+        family: Another name, which several sets of one archive share.
+        clean_title: Name of its own clean partner in tables, where it has one.
     """
 
     name: str
@@ -56,12 +57,18 @@ class ShiftSet:
     rule: Rule = "all"
     border: int = 0
     may_show: bool = True
-    groups: tuple[str, ...] = ()
+    family: str = ""
+    clean_title: str = ""
 
     @property
     def has_own_clean(self) -> bool:
         """Whether its partner is scored beside it, and not the sweep's own clean images."""
-        return self.task == "classification" and self.rule != "all"
+        return self.rule != "all"
+
+    @property
+    def partner_title(self) -> str:
+        """Name of that partner in tables."""
+        return self.clean_title or f"ImageNet-1K, classes of {self.title}"
 
 
 _V2 = "images as ImageNet's (Flickr, research only), code MIT"
@@ -83,7 +90,7 @@ _OWN_CLASSES = "ImageNet-1K's validation images of the same classes, scored alik
 # Hendrycks et al. 2021, arXiv:1907.07174, 2006.16241; Recht et al. 2019, arXiv:1902.10811; Wang et
 # al. 2019, arXiv:1905.13549; Barbu et al. 2019; Geirhos et al. 2019, arXiv:1811.12231; Zenodo
 # 6801109.
-_ALL = (
+_ALL: tuple[ShiftSet, ...] = (
     *(
         _classified(
             f"imagenet-{letter}", f"ImageNet-{letter.upper()}", rf"imagenet-{letter}",
@@ -95,7 +102,7 @@ _ALL = (
         _classified(
             f"imagenet-v2-{variant}", f"ImageNet-V2 {variant}",
             rf"imagenetv2-{re.escape(variant)}(-format-val)?", _V2, 10_000, each=(10,),
-            folders="numbers",
+            family="imagenet-v2", folders="numbers",
         )
         for variant in ("matched-frequency", "threshold0.7", "top-images")
     ),
@@ -108,7 +115,7 @@ _ALL = (
         _classified(
             f"objectnet-113-{rule}", f"ObjectNet (113 classes, {what})", r"objectnet(-1\.0)?",
             _OBJECTNET, 18_574, below="images", folders="objectnet", file=r"[0-9a-f]{15}\.png",
-            rule=readout, border=2, may_show=False, clean=_OWN_CLASSES,
+            rule=readout, border=2, family="objectnet", may_show=False, clean=_OWN_CLASSES,
         )
         for rule, what, readout in (
             ("argmax", "arg max of 1000", "argmax"), ("cut", "arg max of 113", "max"),
@@ -128,6 +135,71 @@ _ALL = (
         rule="mean", clean=_OWN_CLASSES,
     ),
 )  # fmt: skip
+
+_CITYSCAPES = "the sweep's clean images, Cityscapes val"
+_NON_COMMERCIAL = "non-commercial"
+
+
+def _scenes(
+    name: str, title: str, folder: str, terms: str, *counts: int, **more: object
+) -> ShiftSet:
+    found: dict[str, object] = {"clean": _CITYSCAPES, **more}
+    return ShiftSet(name, title, "segmentation", folder, terms, counts, **found)  # type: ignore[arg-type]
+
+
+# Sakaridis et al. 2021, arXiv:2104.13395 (ACDC); Sakaridis et al. 2018, 2019; Dai & Van Gool 2018;
+# Hu et al. 2019; Yu et al. 2020 (BDD100K).
+_ALL += (
+    _scenes(
+        "acdc", "ACDC val", r"acdc", f"{_NON_COMMERCIAL}, registration", 406,
+        clean="its reference images, the same places in fair weather, as far as they have labels; "
+        "without them Cityscapes val", clean_title="ACDC val, reference images in fair weather",
+    ),
+    _scenes("dark-zurich", "Dark Zurich val", r"dark[-_]?zurich(_val_anon)?", _NON_COMMERCIAL, 50),
+    _scenes(
+        "nighttime-driving", "Nighttime Driving test", r"nighttime-?driving-?(test)?",
+        "research, see its page", 50,
+    ),
+    *(
+        _scenes(
+            f"foggy-zurich-{split}", f"Foggy Zurich {split}", r"foggy[-_]?zurich", _NON_COMMERCIAL,
+            count, family="foggy-zurich",
+        )
+        for split, count in (("testv2", 40), ("testv1", 16))
+    ),
+    _scenes("foggy-cityscapes", "Foggy Cityscapes val", r"foggy[-_]?cityscapes",
+            "Cityscapes' terms", 1500),
+    _scenes("foggy-cityscapes-dbf", "Foggy Cityscapes-DBF val", r"foggy[-_]?cityscapes-?dbf",
+            "Cityscapes' terms", 1500),
+    _scenes(
+        "rain-cityscapes", "RainCityscapes val", r"rain[-_]?cityscapes", "Cityscapes' terms", 1188,
+        clean="the 33 images of Cityscapes val that it is made of; without them Cityscapes val",
+        clean_title="Cityscapes val, the images of RainCityscapes",
+    ),
+    _scenes(
+        "bdd100k-seg", "BDD100K sem_seg val", r"bdd100k", "educational, research, not for profit",
+        1000,
+    ),
+)  # fmt: skip
+
+# Mao et al. 2023, arXiv:2307.12730.
+COCO_O, SLOPE = "coco-o", 0.45  # of effective robustness
+_DOMAINS = {"sketch": 707, "weather": 961, "cartoon": 1996, "painting": 954, "tattoo": 918,
+            "handmake": 1246}  # fmt: skip
+_ALL += (
+    *(
+        ShiftSet(
+            f"{COCO_O}-{domain}", f"COCO-O {domain}", "detection", r"coco-?o|ood_coco", _RESEARCH,
+            (count,), "the sweep's clean images, COCO val2017", below=domain, family=COCO_O,
+        )
+        for domain, count in _DOMAINS.items()
+    ),
+    ShiftSet(
+        "bdd100k-det", "BDD100K detection val", "detection", r"bdd100k",
+        "educational, research, not for profit", (10_000,), "the sweep's clean images",
+    ),
+)  # fmt: skip
+DOMAINS = tuple(f"{COCO_O}-{domain}" for domain in _DOMAINS)
 
 SHIFT_SETS: Mapping[str, ShiftSet] = {one.name: one for one in _ALL}
 
@@ -179,4 +251,13 @@ def cues_of(image_id: str) -> tuple[str, str]:
     return found[1], found[2]
 
 
-__all__ = ["CATEGORIES", "SHIFT_SETS", "ShiftSet", "cues_of", "sets_of"]
+__all__ = [
+    "CATEGORIES",
+    "COCO_O",
+    "DOMAINS",
+    "SHIFT_SETS",
+    "SLOPE",
+    "ShiftSet",
+    "cues_of",
+    "sets_of",
+]

@@ -42,15 +42,22 @@ def find_sets(given: Sequence[str | Path] | Mapping[str, str | Path], task: str)
     pairs = given.items() if isinstance(given, Mapping) else map(_split, given)
     for name, path in pairs:
         root = check_folder(path, "--sets" if not name else f"--sets {name}")
-        own = {name: root} if name else _recognised(root, task)
+        own = _called(name, root, task) if name else _recognised(root, task)
         for one, folder in own.items():
-            known = [key for key, entry in SHIFT_SETS.items() if entry.task == task]
-            if one not in known:
-                raise unknown_name("set of other images", one, known)
             if one in found:
                 raise InputError(f"--sets has {one} twice: '{found[one]}' and '{folder}'")
             found[one] = folder
     return {name: found[name] for name in SHIFT_SETS if name in found}
+
+
+def _called(name: str, root: Path, task: str) -> dict[str, Path]:
+    """The sets of a name, which may be that of a family."""
+    known = {key: one for key, one in SHIFT_SETS.items() if one.task == task}
+    found = [key for key, one in known.items() if name in (key, one.family)]
+    if not found:
+        families = dict.fromkeys(one.family for one in known.values() if one.family)
+        raise unknown_name("set of other images", name, (*known, *families))
+    return dict.fromkeys(found, root)
 
 
 def _split(text: str | Path) -> tuple[str, Path]:

@@ -72,8 +72,8 @@ def test_own_numbers_are_set_apart_with_the_reason(make_classified):
 
 def test_the_same_images_and_files_stand_beside(make_classified):
     fields = {
-        "image_list": f"ids.txt sha256 {ROBUSTBENCH_LIST}", "corruption_source": "folder:imagenet-c",
-        "corruption_mode": "files", "protocol": "imagenet-c",
+        "image_list": f"ids.txt sha256 {ROBUSTBENCH_LIST}", "protocol": "imagenet-c",
+        "corruption_mode": "files", "corruption_source": "folder:imagenet-c",
     }  # fmt: skip
     text = published(make_classified(cells="imagenet-c", **fields), "robustbench")
     table = text.split("### RobustBench, ImageNet-C\n")[1].split("### ")[0]

@@ -13,6 +13,7 @@ from stl_backbones.metrics import (
     IncompleteCellsError,
     Replicates,
     mean_corruption_error,
+    mean_of,
     mean_over,
     percentile_interval,
     relative_corruption_error,
@@ -29,7 +30,7 @@ from stl_backbones.report.read.metrics import CellMetric, TaskMetrics
 from stl_backbones.report.read.runs import Run
 from stl_backbones.report.read.sets import SHAPE_BIAS, own_clean
 from stl_backbones.report.read.text import listed
-from stl_backbones.shift_sets import SHIFT_SETS
+from stl_backbones.shift_sets import COCO_O, DOMAINS, SHIFT_SETS, SLOPE
 
 # Which table it belongs to: the short one of the page's head, or the long one by corruption; what
 # is shown in neither is in the CSV file.
@@ -179,6 +180,7 @@ def _aggregates(run: Run, findings: Findings) -> Aggregates:
         *_means(run, protocol, task),
         *(_corruption_errors(run, main) if task.has_corruption_error else ()),
         *_of_sets(run, findings),
+        *_of_domains(run, task),
         *(one for metric in others for one in _of_metric(run, metric, findings)),
     ]
     return Aggregates(found, task)
@@ -275,10 +277,13 @@ def _of_sets(run: Run, findings: Findings) -> Iterator[Aggregate]:
     task = findings.task
     measured = {name for one in findings.runs for name in (*one.sets, *one.unfinished)}
     for name, title in task.sets.items():
-        clean = own_clean(name)
-        if name in SHIFT_SETS and name not in _LISTED and not {name, clean} & measured:
+        clean, known = own_clean(name, run.sets), SHIFT_SETS.get(name)
+        if known is not None and name not in _LISTED and not {name, clean} & measured:
             continue
-        titles = {name: title, **({clean: f"ImageNet-1K, {title}'s classes"} if clean else {})}
+        partner = f"ImageNet-1K, {title}'s classes"
+        if known is not None and known.clean_title:
+            partner = known.clean_title
+        titles = {name: title, **({clean: partner} if clean else {})}
         absent = tuple(f"set {key}" for key in titles if key not in run.sets)
         for key, heading in titles.items():
             yield _of_set(run, task.main, Key("set", key), heading, "summary")
@@ -296,6 +301,25 @@ def _of_sets(run: Run, findings: Findings) -> Iterator[Aggregate]:
         if name in run.sets and SHAPE_BIAS in run.sets[name].replicates:
             found = run.sets[name].replicates[SHAPE_BIAS][CLEAN]
             yield Aggregate(Key("shape_bias"), "Shape bias", "summary", found)
+
+
+def _of_domains(run: Run, task: TaskMetrics) -> Iterator[Aggregate]:
+    """The mean of COCO-O's domains, never AP of the pooled images, and effective robustness."""
+    there = [name for name in DOMAINS if name in run.sets]
+    if not there:
+        return
+    lacking = tuple(f"set {name}" for name in DOMAINS if name not in run.sets)
+    scores = [run.sets[name].replicates[task.main.key][CLEAN] for name in there]
+    mean = None if lacking else mean_of(scores)
+    clean = _scores(run, task.main).get(CLEAN)
+    title = f"COCO-O, mean of {len(DOMAINS)} domains"
+    yield Aggregate(Key("set", COCO_O), title, "summary", mean, lacking)
+    lacking = lacking if clean is not None else (*lacking, CLEAN.name)
+    kept = None if mean is None or clean is None else share(mean, clean)
+    yield Aggregate(Key("set-retention", COCO_O), "COCO-O, retention", "summary", kept, lacking)
+    above = None if mean is None or clean is None else mean - SLOPE * clean
+    title = f"Effective robustness (COCO-O - {SLOPE} x clean)"
+    yield Aggregate(Key("effective_robustness"), title, "summary", above, lacking)
 
 
 def _of_set(run: Run, metric: CellMetric, key: Key, title: str, place: Place) -> Aggregate:

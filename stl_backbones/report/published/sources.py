@@ -352,7 +352,7 @@ def _c_bar() -> list[Published]:
     names = list(content.rows[0])[1:]
     whole = {"imagenet_c": "ImageNet-C", "imagenet_c_bar": "ImageNet-C-bar"}
     columns = (
-        *(Column(key, name, f"Top-1 error on {name}", better="lower") for key, name in whole.items()),
+        *(Column(key, name, f"Error on {name}", better="lower") for key, name in whole.items()),
         *_corruption_columns(names[len(whole):], "Top-1 error", "lower"),
     )  # fmt: skip
     rows = {

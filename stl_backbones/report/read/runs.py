@@ -23,7 +23,14 @@ from stl_backbones.report.read.metrics import (
     TaskMetrics,
     find_task,
 )
-from stl_backbones.report.read.sets import find_sets, is_store, own_clean, read_sets, set_names
+from stl_backbones.report.read.sets import (
+    CLEAN_SUFFIX,
+    find_sets,
+    is_store,
+    own_clean,
+    read_sets,
+    set_names,
+)
 from stl_backbones.report.read.text import plain
 from stl_backbones.results import CellStore
 
@@ -283,7 +290,8 @@ def _read_run(
     sets = read_sets(folder, task, draws=draws, partial=partial)
     unfinished = tuple(name for name in find_sets(folder, task) if name not in sets)
     for name, one in sets.items():
-        if not own_clean(name) and one.provenance.classes != provenance.classes:
+        is_part = set(one.provenance.classes) <= set(provenance.classes)
+        if not own_clean(name, sets) and not name.endswith(CLEAN_SUFFIX) and not is_part:
             raise InputError(
                 f"'{one.folder}' and '{folder}' differ in classes, so their ratio is no retention; "
                 "measure one of them again"

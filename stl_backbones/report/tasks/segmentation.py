@@ -24,6 +24,7 @@ from stl_backbones.records import CellResult
 from stl_backbones.report.read.metrics import ClassRecord, ClassScorer, SumMetric
 from stl_backbones.report.tasks.base import Task, register_task
 from stl_backbones.report.tasks.image_properties import share_slices
+from stl_backbones.shift_sets import sets_of
 
 _CALIBRATION = "pixel_calibration"
 _MOST_PIXELS = 2**53  # beyond it float64, in which resamples are summed, skips integers
@@ -152,5 +153,6 @@ SEGMENTATION = register_task(
         properties={"class-share": _class_share},
         paper_protocols=("stl-cityscapes-c",),
         paper_data="Cityscapes val",
+        sets=sets_of("segmentation"),
     )
 )  # fmt: skip
