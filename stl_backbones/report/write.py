@@ -16,6 +16,7 @@ from stl_backbones.report.numbers.requirements import Verdict, judge, parse_requ
 from stl_backbones.report.numbers.slices import cut_findings
 from stl_backbones.report.per_image import write_images
 from stl_backbones.report.published.tables import check_published
+from stl_backbones.report.read.bundles import open_bundles, report_place
 from stl_backbones.report.read.cells import Draws
 from stl_backbones.report.read.metrics import find_task
 from stl_backbones.report.read.real_labels import check_real_sweeps, read_real_labels
@@ -79,7 +80,7 @@ def make_report(
     ``detection.csv`` and, with masks, ``masks.csv``.
 
     Args:
-        folders: Sweep folders, one model each.
+        folders: Sweep folders, or bundles of them, one model each.
         out: Where to write; ``None`` means ``report`` in the first folder.
         protocol: Name of a protocol; ``None`` takes the recorded one.
         names: Labels, one per folder; ``None`` takes the recorded model names.
@@ -114,7 +115,7 @@ def make_report(
         ValueError: If the runs cannot share a table, a file is damaged, or an argument does not
             fit.
     """
-    paths = [Path(folder) for folder in folders]
+    paths = open_bundles(folders)
     bound = None if breaking_point is None else parse_bound(breaking_point)
     requirements = [parse_requirement(text) for text in require]
     if resamples is None:
@@ -132,6 +133,7 @@ def make_report(
     if more:
         check_real_sweeps(runs)
     asked = [slices] if isinstance(slices, str | Path) else slices
+    _check_records(runs, compare=compare, slices=bool(asked), per_image=per_image)
     _check_stopped(runs, compare=compare, require=bool(require), slices=bool(asked),
                    paper=paper and not stopped)  # fmt: skip
     own = {**mean_of_measured(runs, chosen), **parse_means(means, chosen)}
@@ -158,7 +160,7 @@ def make_report(
         "index.html": html.render(report),
         **csv_files.render(report),
     }
-    folder = paths[0] / "report" if out is None else Path(out)
+    folder = report_place(folders[0]) if out is None else Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         write_atomically(folder / name, text.encode())
@@ -166,6 +168,18 @@ def make_report(
     if per_image:
         write_images(folder / "images.csv", runs, chosen, findings.task)
     return ReportFiles(terminal.render(report), folder, folder / "index.html", verdicts)
+
+
+def _check_records(runs: Sequence[Run], *, compare: bool, slices: bool, per_image: bool) -> None:
+    """Refuse what needs the records of images where a bundle has none."""
+    lacking = [run.label for run in runs if not run.has_records]
+    for option, is_asked in (
+        ("--compare", compare), ("--slices", slices), ("--per-image", per_image),
+    ):  # fmt: skip
+        if is_asked and lacking:
+            raise InputError(
+                f"{option} needs the records of images; '{lacking[0]}' is a bundle without them"
+            )
 
 
 def _check_stopped(

@@ -32,7 +32,9 @@ def parse() -> argparse.ArgumentParser:
         "12 and 13): Markdown here; Markdown, CSV, LaTeX and one HTML page in the output folder.",
         epilog=_EPILOG,
     )
-    parser.add_argument("dirs", nargs="+", metavar="DIR", help="a sweep's folder, one per model")
+    parser.add_argument(
+        "dirs", nargs="+", metavar="DIR", help="a sweep's folder, or a bundle of it, one per model"
+    )
     parser.add_argument("--out", metavar="DIR", help="output folder, if not DIR/report")
     parser.add_argument("--protocol", help="protocol, if not the recorded one")
     add_custom_imports(parser)

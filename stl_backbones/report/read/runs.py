@@ -15,6 +15,7 @@ from stl_backbones.corruptions.catalog import CORRUPTIONS, Protocol, get_protoco
 from stl_backbones.errors import InputError
 from stl_backbones.metrics import IncompleteCellsError
 from stl_backbones.records import CLEAN, Cell, Provenance
+from stl_backbones.report.read.bundles import stated_numbers
 from stl_backbones.report.read.cells import Draws, Measured, measure
 from stl_backbones.report.read.metrics import (
     DEFAULT_RESAMPLES,
@@ -74,6 +75,7 @@ class Run(Measured):
         sets: The sets of other images, each with the clean cell alone.
         unfinished: The sets that are there without their cell.
         swept: Whether its folder holds a sweep, and not only such sets.
+        has_records: Whether the records of its images are there.
     """
 
     label: str
@@ -81,6 +83,7 @@ class Run(Measured):
     sets: Mapping[str, Measured] = field(default_factory=dict)
     unfinished: tuple[str, ...] = ()
     swept: bool = True
+    has_records: bool = True
 
     @property
     def is_approximate(self) -> bool:
@@ -287,6 +290,9 @@ def _read_run(
     draws: Draws,
     partial: bool,
 ) -> Run:
+    stated = stated_numbers(folder)
+    if stated:
+        return _as_stated(label, stated, protocol, task)
     sets = read_sets(folder, task, draws=draws, partial=partial)
     unfinished = tuple(name for name in find_sets(folder, task) if name not in sets)
     for name, one in sets.items():
@@ -324,6 +330,16 @@ def _read_run(
     scores = measured.replicates.get(task.main.key, {})  # none without cells
     own = {cell: float(scores[cell][0]) for cell in protocol.cells() if cell in scores}
     return Run(**vars(measured), label=label, scores=own, sets=sets, unfinished=unfinished)
+
+
+def _as_stated(
+    label: str, stated: Mapping[str, Measured], protocol: Protocol, task: TaskMetrics
+) -> Run:
+    """A bundle without records: its numbers as they stand there."""
+    main = stated[""].replicates.get(task.main.key, {})
+    scores = {cell: float(main[cell][0]) for cell in protocol.cells() if cell in main}
+    sets = {name: one for name, one in stated.items() if name}
+    return Run(**vars(stated[""]), label=label, scores=scores, sets=sets, has_records=False)
 
 
 def _read_stopped(
