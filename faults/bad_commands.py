@@ -102,6 +102,9 @@ WRONG: Mapping[str, Wrong] = {
         "--launcher": _LAUNCHER,
         "--timm": (("resnet18", "one model"),),
         "--classes": (("{data}/imagenet/val", "not an option"),),
+        "--sets": (("{data}/imagenet/val", "no folder is called"), ("''", "some text")),
+        "--image-list": (("/nosuch", "/nosuch"), ("{folder}/empty", "empty"),
+                         ("{folder}/file.txt", "not in")),
         "--imagenet-a": (("{data}/imagenet/val", "not an option"),),
         "--amp": _AMP, "--device": _DEVICE,
         "--imagenet-r": (("{data}/imagenet/val", "not an option"),),
@@ -182,6 +185,13 @@ WRONG: Mapping[str, Wrong] = {
                              ("'0% of clean'", "more than 0%"), ("50", "0.5 for 50 %")),
         "--resamples": (("-1", "-1"), ("x", "got 'x'"), ("1000000000000", "1000000000000")),
         "--compare": (("", "two"),),
+        "--published": (("nosuch", "unknown source of published numbers 'nosuch'"),
+                        ("timm", "no numbers of segmentation"), ("''", "''")),
+        "--real-labels": (("/nosuch", "there is no such file"), ("{folder}/file.txt", "file.txt")),
+    },
+    "bundle.py": {
+        "--out": (("{folder}/file.txt", "ends in .bundle.zip"), ("''", "some text")),
+        "--custom-imports": _MODULES,
     },
     "show_failures.py": {
         "--cells": (("fog", "CORRUPTION/SEVERITY"), ("nosuch/5", "unknown corruption"),
@@ -293,6 +303,7 @@ def commands(material: Material, place: Path) -> dict[str, Command]:
         "pretrain.py": ([LABELER, "--work-dir", run, "--cfg-options",
                          *material.pretraining_options("labeler")], checkpoints),
         "report.py": ([sweep, "--out", run, "--partial"], (run,)),
+        "bundle.py": ([sweep, "--out", place / "x.bundle.zip"], (place / "x.bundle.zip",)),
         "show_failures.py": (
             [sweep, "--out", run, "--cells", "fog/5", "--", *material.segmenter(),
              "--workers", 0], (run / "index.json",)),

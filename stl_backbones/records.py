@@ -21,7 +21,7 @@ _LISTS = ("skipped", "classes", "notes", "chosen")  # of a provenance: JSON has 
 # Older records lack them.
 _LATER = frozenset(
     {"custom_versions", "parameters", "encoder_parameters", "macs", "notes", "imagenet_val",
-     "copy_digests", "chosen", "sampling"}
+     "copy_digests", "chosen", "sampling", "image_list"}
 )  # fmt: skip
 _OF_SOME_CELLS = ("custom_versions", "copy_digests")  # compared where both have an entry
 _NO_DIFFERENCE = frozenset(
@@ -34,6 +34,7 @@ _NO_DIFFERENCE = frozenset(
         "imagenet_val",
         "chosen",
         "sampling",
+        "image_list",
     }
 )
 
@@ -156,6 +157,7 @@ class Provenance:
         sampling: Of a sweep that may stop before its last image: order, gates, alpha, and once it
             has stopped the verdict and ``'scored'``, the images that its corrupted cells hold;
             empty for an ordinary sweep.
+        image_list: Name and hash of the file that names the images; empty for all of them.
     """
 
     task: str
@@ -186,12 +188,14 @@ class Provenance:
     copy_digests: Mapping[str, str] = field(default_factory=dict)
     chosen: tuple[str, ...] = ()
     sampling: Mapping[str, Any] = field(default_factory=dict)
+    image_list: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON-ready types."""
         plain = dataclasses.asdict(self)
-        if not self.sampling:
-            del plain["sampling"]  # the bytes of an ordinary sweep are those of versions without it
+        for name in ("sampling", "image_list"):
+            if not plain[name]:
+                del plain[name]  # an ordinary sweep's bytes are those of versions without it
         return {**plain, **{name: list(plain[name]) for name in _LISTS}}
 
     @classmethod

@@ -24,7 +24,9 @@ _SWEEP = frozenset(SweepOptions.__dataclass_fields__) - {
     "protocol", "corruptions", "severities", "limit", "name", "task_options",
 }  # fmt: skip
 # Of a classifier alone.
-TASK_OPTIONS = ("imagenet_a", "imagenet_r", "resize_rule", "jpeg85", "allow_missing", "scoring")
+TASK_OPTIONS = (
+    "sets", "imagenet_a", "imagenet_r", "resize_rule", "jpeg85", "allow_missing", "scoring",
+)  # fmt: skip
 
 
 def evaluate(
@@ -77,7 +79,7 @@ def evaluate(
             ``amp``, ``corrupted_root``, ... To stop early, docs/explanation/stopping.md: ``until``,
             a list such as ``["average >= 0.60"]``, ``alpha``, ``order_seed``; the result's
             ``outcome`` is the verdict. And what the task alone has, as on the command line:
-            ``allow_missing``, ``resize_rule``, ``imagenet_a``, ...
+            ``allow_missing``, ``resize_rule``, ``sets``, ...
 
     Returns:
         The result.

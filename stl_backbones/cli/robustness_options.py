@@ -27,7 +27,7 @@ MAX_SIDE = 16384  # pixels
 
 # Options that some tasks alone have; they stay `None` where they are not given.
 TASK_OPTIONS = (
-    "tta", "imagenet_a", "imagenet_r", "scoring", "input_size", "crop_pct", "interpolation",
+    "tta", "sets", "imagenet_a", "imagenet_r", "scoring", "input_size", "crop_pct", "interpolation",
     "mean", "std", "resize_rule", "jpeg85", "allow_missing", "classes",
 )  # fmt: skip
 
@@ -68,6 +68,8 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
         "write nothing")  # fmt: skip
     add("--limit", type=whole_from(1), metavar="N", help="only N images, the first ones "
         "(classification: spread over the classes); tables will say so")  # fmt: skip
+    add("--image-list", metavar="FILE", help="only the images that FILE names, one a line: "
+        "CLASS/NAME, or the path below the images' folder; tables will say so")  # fmt: skip
     add("--corrupted-root", metavar="DIR", help="read DIR/<corruption>/<severity>/<image> "
         "instead of corrupting on the fly, the official ImageNet-C too; how it was made is read "
         "from its manifest")  # fmt: skip
@@ -160,6 +162,9 @@ def _add_classification(parser: argparse.ArgumentParser) -> None:
     add("--timm", metavar="NAME", help="score a timm model with its own size, crop and mean")
     add("--imagenet-a", metavar="DIR", help="score ImageNet-A too")
     add("--imagenet-r", metavar="DIR", help="score ImageNet-R too")
+    add("--sets", action="append", metavar="[NAME=]DIR", help="score sets of other images too: "
+        "ImageNet-V2, -Sketch, ObjectNet, ...; a set's folder, or one that holds several, called "
+        "as their archives unpack, or NAME=DIR; several times. docs/how-to/real_shifts.md")  # fmt: skip
     add("--classes", metavar="FILE", help="the model's class names, one a line in the order of its "
         "logits (default: the checkpoint's; ImageNet's for 1000; else the folders' names); of "
         "label maps, in the order of the labels")  # fmt: skip

@@ -17,6 +17,7 @@ from pathlib import Path
 COMMANDS = {
     "robustness": "robustness",
     "report": "report",
+    "bundle": "bundle",
     "show-failures": "show_failures",
     "show-corruptions": "show_corruptions",
     "generate": "generate_corruptions",

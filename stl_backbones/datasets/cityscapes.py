@@ -94,6 +94,9 @@ class CheckedCityscapesDataset(CityscapesDataset):
                 items, skip_broken=self.skip_broken, lost=find_lost_images(self)
             )
         )
+        return self._whole(items, whole)
+
+    def _whole(self, items: list[dict[str, Any]], whole: Sequence[int]) -> list[dict[str, Any]]:
         for reason in self.skipped.values():
             print_log(f"left out: {reason}", logger="current", level=logging.WARNING)
         return [items[index] for index in whole]
@@ -102,3 +105,31 @@ class CheckedCityscapesDataset(CityscapesDataset):
         """Load an image and its label map; what cannot be decoded is named."""
         with naming_the_image(lambda: self.get_data_info(idx)["img_path"]):
             return super().prepare_data(idx)
+
+
+@DATASETS.register_module()
+class ListedCityscapesDataset(CheckedCityscapesDataset):
+    """Images and label maps of Cityscapes' classes that lie wherever they are listed.
+
+    Args:
+        pairs: Image and label map.
+        **kwargs: As for `CheckedCityscapesDataset`; ``data_prefix['img_path']`` is the folder that
+            ids are relative to.
+    """
+
+    def __init__(self, *, pairs: Sequence[tuple[str, str]], **kwargs: Any) -> None:
+        self.pairs = pairs
+        super().__init__(**kwargs)
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """The pairs, checked."""
+        own = {
+            "num_classes": len(self.metainfo["classes"]),
+            "label_map": self.label_table or self.label_map,
+            "reduce_zero_label": self.reduce_zero_label, "seg_fields": [],
+        }  # fmt: skip
+        items = [{"img_path": image, "seg_map_path": label, **own} for image, label in self.pairs]
+        whole, self.skipped = check_files(
+            lambda: drop_broken_pairs(items, skip_broken=self.skip_broken)
+        )
+        return self._whole(items, whole)

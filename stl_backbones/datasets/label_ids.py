@@ -12,6 +12,11 @@ from stl_backbones.metrics import IGNORE_INDEX
 # Label of the files, in the order of the trainIds 0..18: labels.py of the authors'
 # cityscapesScripts. KITTI's semantic benchmark numbers its labels alike.
 CITYSCAPES = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+CLASS_NAMES = (
+    "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign",
+    "vegetation", "terrain", "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle",
+    "bicycle",
+)  # fmt: skip
 NAMED = MappingProxyType({"cityscapes": CITYSCAPES, "kitti": CITYSCAPES})
 ID_SUFFIX = "_gtFine_labelIds.png"  # what Cityscapes' download holds
 TRAIN_ID_SUFFIX = "_gtFine_labelTrainIds.png"  # what its scripts, and mmseg's, make of them

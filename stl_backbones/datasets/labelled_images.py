@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 from timm.utils.misc import natural_key
 
 from stl_backbones.datasets.class_folders import (
@@ -17,6 +18,7 @@ from stl_backbones.datasets.class_folders import (
     read_class_names,
     read_rgb,
 )
+from stl_backbones.datasets.image_list import ImageList
 from stl_backbones.datasets.imagenet_classes import (
     SUBSETS,
     are_validation_images,
@@ -44,6 +46,7 @@ class LabelledImages:
         absent: Classes without a folder, or with an empty one.
         fingerprint: blake2b over ids and bytes of the images.
         left_out: What is in the folders and no image that is read, in words; empty for nothing.
+        border: Pixels that are cut off on every side.
     """
 
     root: Path
@@ -55,6 +58,7 @@ class LabelledImages:
     absent: tuple[str, ...]
     fingerprint: str
     left_out: str = ""
+    border: int = 0
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -69,6 +73,16 @@ class LabelledImages:
         """The file of an image."""
         return self.root / self.keys[index]
 
+    def read(self, index: int) -> Image.Image:
+        """An image in RGB, without its border."""
+        image = read_rgb(self.path(index))
+        if not self.border:
+            return image
+        width, height = image.size
+        if min(width, height) <= 2 * self.border:
+            raise InputError(f"'{self.path(index)}' is {width}x{height}, all of it border")
+        return image.crop((self.border, self.border, width - self.border, height - self.border))
+
 
 def find_images(
     folder: ClassFolders,
@@ -78,6 +92,7 @@ def find_images(
     allow_missing: bool = False,
     limit: int | None = None,
     skip_broken: bool = False,
+    listed: ImageList | None = None,
 ) -> LabelledImages:
     """Label the images of a folder, check each, and take their fingerprint.
 
@@ -88,6 +103,7 @@ def find_images(
         allow_missing: Go on although classes have no images.
         limit: Only so many images, spread evenly over the folders.
         skip_broken: Leave out broken images instead of refusing the data set.
+        listed: Only these images; all folders count for the labels.
 
     Raises:
         ValueError: If a folder is of no class, a class has no images, or an image is broken.
@@ -102,7 +118,10 @@ def find_images(
             f"{kind} ({some_of(absent)}); --allow-missing scores the others, and says so in tables"
         )
     position = {name: label for label, name in enumerate(classes)}
-    taken = _spread(len(folder), len(folder) if limit is None else limit)
+    wanted = list(range(len(folder)))
+    if listed is not None:
+        wanted = listed.select([folder.key(index) for index in wanted], folder.root)
+    taken = [wanted[at] for at in _spread(len(wanted), len(wanted) if limit is None else limit)]
     kept, broken, fingerprint = _check_all(folder, taken, skip_broken=skip_broken)
     return LabelledImages(
         root=folder.root,

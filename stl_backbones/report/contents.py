@@ -27,6 +27,7 @@ from stl_backbones.report.numbers.overview import overview
 from stl_backbones.report.numbers.requirements import Verdict
 from stl_backbones.report.numbers.slices import SlicedColumn
 from stl_backbones.report.pictures import cards, heat_map, severity_curves
+from stl_backbones.report.published.tables import published_sections
 from stl_backbones.report.read.provenance import (
     data_name,
     model_facts,
@@ -37,6 +38,7 @@ from stl_backbones.report.read.provenance import (
     warnings,
 )
 from stl_backbones.report.sections import Gallery, Group, Overview, Report
+from stl_backbones.report.shift_tables import shift_sections
 from stl_backbones.report.slice_tables import slice_sections
 from stl_backbones.report.tables import (
     aggregate_table,
@@ -81,6 +83,8 @@ def make_contents(
         *((gallery,) if gallery is not None and gallery.pictures else ()),
         *_charts(findings),
         *_tables(findings, precision=precision, compared=compared),
+        *shift_sections(findings, precision=precision),
+        *published_sections(findings),
         *slice_sections(findings, slices, precision=precision),
         *_details(findings, precision=precision),
     )

@@ -16,6 +16,7 @@ from stl_backbones.report.numbers.format import (
     MARKS_NOTE,
     MISSING,
     NOT_COUNTED,
+    SHORT_NAMES,
     full_name,
     quantity,
     with_interval,
@@ -28,16 +29,6 @@ from stl_backbones.report.sections import Column, Row, Table, Value
 
 AVERAGE_MEANING = "Mean over severities per corruption, then over corruptions"
 _TITLES: Mapping[Place, str] = {"summary": "Aggregates", "corruption": "Aggregates by corruption"}
-
-# The paper's abbreviations (Tables 12 and 13), and the like for the three it does not use.
-SHORT_NAMES: Mapping[str, str] = {
-    "motion_blur": "Motion", "defocus_blur": "Defoc", "glass_blur": "Glass",
-    "gaussian_blur": "Gauss", "zoom_blur": "Zoom", "gaussian_noise": "Gauss",
-    "impulse_noise": "Impul", "shot_noise": "Shot", "speckle_noise": "Speck",
-    "brightness": "Bright", "contrast": "Contr", "saturate": "Satur", "jpeg_compression": "JPEG",
-    "pixelate": "Pixel", "elastic_transform": "Elast", "snow": "Snow", "spatter": "Spatt",
-    "fog": "Fog", "frost": "Frost",
-}  # fmt: skip
 
 
 def score_column(

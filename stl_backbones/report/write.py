@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stl_backbones.errors import InputError
@@ -15,8 +15,11 @@ from stl_backbones.report.numbers.means import mean_of_measured, parse_means
 from stl_backbones.report.numbers.requirements import Verdict, judge, parse_requirement
 from stl_backbones.report.numbers.slices import cut_findings
 from stl_backbones.report.per_image import write_images
+from stl_backbones.report.published.tables import check_published
+from stl_backbones.report.read.bundles import open_bundles, report_place
 from stl_backbones.report.read.cells import Draws
 from stl_backbones.report.read.metrics import find_task
+from stl_backbones.report.read.real_labels import check_real_sweeps, read_real_labels
 from stl_backbones.report.read.runs import Run, default_resamples, read_runs, stopped_mark
 from stl_backbones.report.read.slice_columns import find_columns
 from stl_backbones.report.render import csv_files, html, latex, markdown, terminal
@@ -65,6 +68,8 @@ def make_report(
     embed_pictures: bool = False,
     slices: str | Path | Sequence[str | Path] = (),
     stopped: bool = False,
+    real_labels: str | Path | None = None,
+    published: Sequence[str] = (),
 ) -> ReportFiles:
     """Write the report of one or several models on one data set.
 
@@ -75,7 +80,7 @@ def make_report(
     ``detection.csv`` and, with masks, ``masks.csv``.
 
     Args:
-        folders: Sweep folders, one model each.
+        folders: Sweep folders, or bundles of them, one model each.
         out: Where to write; ``None`` means ``report`` in the first folder.
         protocol: Name of a protocol; ``None`` takes the recorded one.
         names: Labels, one per folder; ``None`` takes the recorded model names.
@@ -99,6 +104,9 @@ def make_report(
         slices: CSV files (image id, then columns of one's own) and properties of images, such as
             ``'brightness'``: all numbers for each of their values, and ``slices.csv``.
         stopped: Accept sweeps that stopped early beside other rows, the paper's among them.
+        published: Whose published numbers to show: ``'robustbench'``, ``'timm'``,
+            ``'semsegbench'``, ``'robust-detection'``, ``'c-bar'``; docs/how-to/published_numbers.md.
+        real_labels: ReaL's ``real.json``: adds the accuracy by its labels in every cell.
 
     Raises:
         IncompleteRunsError: If cells are missing and ``partial`` is not set.
@@ -107,7 +115,7 @@ def make_report(
         ValueError: If the runs cannot share a table, a file is damaged, or an argument does not
             fit.
     """
-    paths = [Path(folder) for folder in folders]
+    paths = open_bundles(folders)
     bound = None if breaking_point is None else parse_bound(breaking_point)
     requirements = [parse_requirement(text) for text in require]
     if resamples is None:
@@ -119,16 +127,22 @@ def make_report(
             "unless it is given), got 0"
         )
     draws = Draws(resamples=resamples, seed=seed)
+    more = () if real_labels is None else (read_real_labels(real_labels),)
     chosen, runs = read_runs(paths, protocol=protocol, names=names, partial=partial, draws=draws,
-                             stopped=stopped)  # fmt: skip
+                             stopped=stopped, more=more)  # fmt: skip
+    if more:
+        check_real_sweeps(runs)
     asked = [slices] if isinstance(slices, str | Path) else slices
+    _check_records(runs, compare=compare, slices=bool(asked), per_image=per_image)
     _check_stopped(runs, compare=compare, require=bool(require), slices=bool(asked),
                    paper=paper and not stopped)  # fmt: skip
     own = {**mean_of_measured(runs, chosen), **parse_means(means, chosen)}
     task = find_task(runs[0].provenance.task)
+    task = replace(task, cells=(*task.cells, *more)) if more else task
     if bound is not None:
         check_bound(bound, task.main)
-    findings = Findings(runs, chosen, task, draws, paper, own, bound)
+    check_published(published, task.name)
+    findings = Findings(runs, chosen, task, draws, paper, own, bound, published)
     verdicts = judge(requirements, findings, by_interval=require_lower_bound)
     gallery, pictures = read_gallery(runs, embed=embed_pictures)
     columns = find_columns(asked, runs, findings.task) if asked else ()
@@ -146,7 +160,7 @@ def make_report(
         "index.html": html.render(report),
         **csv_files.render(report),
     }
-    folder = paths[0] / "report" if out is None else Path(out)
+    folder = report_place(folders[0]) if out is None else Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         write_atomically(folder / name, text.encode())
@@ -154,6 +168,18 @@ def make_report(
     if per_image:
         write_images(folder / "images.csv", runs, chosen, findings.task)
     return ReportFiles(terminal.render(report), folder, folder / "index.html", verdicts)
+
+
+def _check_records(runs: Sequence[Run], *, compare: bool, slices: bool, per_image: bool) -> None:
+    """Refuse what needs the records of images where a bundle has none."""
+    lacking = [run.label for run in runs if not run.has_records]
+    for option, is_asked in (
+        ("--compare", compare), ("--slices", slices), ("--per-image", per_image),
+    ):  # fmt: skip
+        if is_asked and lacking:
+            raise InputError(
+                f"{option} needs the records of images; '{lacking[0]}' is a bundle without them"
+            )
 
 
 def _check_stopped(

@@ -95,7 +95,7 @@ class ClassifierVersions(Versions):
 
     def load(self, index: int) -> dict[View, Pixels]:
         """The views of a clean image."""
-        image = read_rgb(self.images.path(index))
+        image = self.images.read(index)
         views = {self.rules.view}
         if self.rules.folders is None:
             views.add(self.rules.corruption_view)

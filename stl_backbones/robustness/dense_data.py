@@ -21,6 +21,7 @@ from stl_backbones.config.data_check import innermost, naming_empty_data
 from stl_backbones.config.reading import building, without_import_notes
 from stl_backbones.corruptions import MIN_SIDE, apply_corruption
 from stl_backbones.corruptions.seeds import check_key
+from stl_backbones.datasets.image_list import read_image_list
 from stl_backbones.datasets.integrity import (
     check_intact,
     decoded_size,
@@ -115,10 +116,14 @@ class DenseData:
             reason = next(iter(found.values()))
             raise InputError(f"{reason} ({len(found)} of {self.total} images are broken{hint})")
         self.broken |= found
+        self.image_root = _one_root(self.roots, [paths[index] for index in whole])
+        if options.image_list is not None:
+            keys = [image_id(paths[index], self.image_root) for index in whole]
+            listed = read_image_list(options.image_list)
+            whole = [whole[at] for at in listed.select(keys, self.image_root)]
         whole = whole[: options.limit]
         self.indices = [self.indices[index] for index in whole]
         self.infos = [self.infos[index] for index in whole]
-        self.image_root = _one_root(self.roots, [paths[index] for index in whole])
         self.keys = tuple(image_id(paths[index], self.image_root) for index in whole)
         for key in self.keys:
             check_key(key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,16 +13,25 @@ from typing import Any
 from stl_backbones.copies.images import PILLOW
 from stl_backbones.corruptions import get_protocol
 from stl_backbones.datasets.class_folders import ClassFolders
-from stl_backbones.datasets.imagenet_classes import imagenet_wnids, subset_indices, subset_wnids
+from stl_backbones.datasets.image_list import ImageList, read_image_list
+from stl_backbones.datasets.imagenet_classes import imagenet_wnids
 from stl_backbones.datasets.labelled_images import LabelledImages, choose_classes, find_images
+from stl_backbones.datasets.shift_folders import (
+    NO_CLASS,
+    RenamedFolders,
+    find_sets,
+    missing_of,
+    open_set,
+)
 from stl_backbones.datasets.views import IMAGENET_C_VIEW
 from stl_backbones.errors import InputError, MissingFileError
+from stl_backbones.evaluation.classified import Readout
 from stl_backbones.records import CLEAN, Cell, Provenance
 from stl_backbones.robustness.classifier_versions import ViewRules
 from stl_backbones.robustness.corrupted_copy import CorruptedCopy, find_copy
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.provenance import corruption_fields, data_name, describe
-from stl_backbones.robustness.sources.timm import open_folder
+from stl_backbones.shift_sets import SHIFT_SETS, ShiftSet
 
 _LOGGER = logging.getLogger(__name__)
 _SHOWN = 8
@@ -37,7 +46,9 @@ class Asked:
         scoring: ``'cls'`` or ``'cls_plus_max_token'``.
         resize_rule: One of `RESIZE_RULES`.
         jpeg85: Pass what is corrupted here through JPEG of quality 85, as ImageNet-C's files.
-        imagenet_a: Folder of ImageNet-A, to be scored too.
+        sets: Folders of sets of other images, to be scored too, see
+            `stl_backbones.datasets.shift_folders.find_sets`.
+        imagenet_a: Folder of ImageNet-A.
         imagenet_r: Folder of ImageNet-R.
         allow_missing: Go on where classes have no images, or a copy's cells are not whole.
         classes: The model's class names in the order of its logits, or a file of them.
@@ -47,6 +58,7 @@ class Asked:
     scoring: str = "cls"
     resize_rule: str = "model"
     jpeg85: bool = False
+    sets: str | Path | Sequence[str | Path] | Mapping[str, str | Path] | None = None
     imagenet_a: str | Path | None = None
     imagenet_r: str | Path | None = None
     allow_missing: bool = False
@@ -63,7 +75,7 @@ class ImageSet:
         images: The images.
         cells: What to score, those left out not among them.
         rules: How versions of the images are made.
-        cut: Logits that are compared; ``None`` for all.
+        readout: What makes the set's classes of the model's; ``None``: they are the same.
         provenance: What the numbers are measured with.
     """
 
@@ -72,7 +84,7 @@ class ImageSet:
     images: LabelledImages
     cells: tuple[Cell, ...]
     rules: ViewRules
-    cut: tuple[int, ...] | None
+    readout: Readout | None
     provenance: Provenance
 
 
@@ -85,8 +97,8 @@ def find_image_sets(classifier: Any, asked: Asked) -> tuple[ImageSet, ...]:
         asked: The options.
 
     Returns:
-        The clean images and their corrupted versions; then ImageNet-A and -R where they are given,
-        each with ImageNet-1K's images of the same classes.
+        The clean images and their corrupted versions; then sets of other images where they are
+        given, those of other classes with ImageNet-1K's images of these.
 
     Raises:
         InputError: If data and model do not fit together, or data are broken.
@@ -102,23 +114,22 @@ def find_image_sets(classifier: Any, asked: Asked) -> tuple[ImageSet, ...]:
     is_imagenet = classes == imagenet_wnids()
     describer = _Describer(classifier, asked, is_imagenet=is_imagenet)
     sets = [_open_main(folder, classes, describer)]
-    for name, root in (("ImageNet-A", asked.imagenet_a), ("ImageNet-R", asked.imagenet_r)):
-        if root is None:
-            continue
+    for name, (root, option) in _asked_sets(asked).items():
         if not is_imagenet:
             raise InputError(
-                f"{name} is scored by the logits of ImageNet-1K's classes, which "
+                f"{SHIFT_SETS[name].title} is scored by the logits of ImageNet-1K's classes, which "
                 f"'{classifier.name}' has not"
             )
-        sets += _open_subset(name, Path(root), folder, describer)
+        sets += _open_shift(SHIFT_SETS[name], root, folder, describer, option=option)
     return tuple(sets)
 
 
 def _open_main(folder: ClassFolders, classes: tuple[str, ...], describer: _Describer) -> ImageSet:
     asked, options = describer.asked, describer.asked.options
     images = describer.find(
-        folder, classes, "ImageNet-1K" if describer.is_imagenet else "the model"
-    )
+        folder, classes, "ImageNet-1K" if describer.is_imagenet else "the model",
+        listed=None if options.image_list is None else read_image_list(options.image_list),
+    )  # fmt: skip
     own_title = f"{data_name(folder.root)} ({len(classes)} classes)"
     title = "ImageNet-1K" if describer.are_imagenet_val(images) else own_title
     cells = options.cells()
@@ -173,36 +184,81 @@ def _find_copy(asked: Asked, cells: Sequence[Cell], images: LabelledImages) -> C
     return found
 
 
-def _open_subset(
-    name: str, root: Path, validation: ClassFolders, describer: _Describer
+def _asked_sets(asked: Asked) -> dict[str, tuple[Path, str]]:
+    """Set -> its folder, and the option that names it, in the order of the table of sets."""
+    given = asked.sets
+    several = (given,) if isinstance(given, str | Path) else given
+    found = {name: (root, f"--sets {name}")
+             for name, root in find_sets(several or (), "classification").items()}  # fmt: skip
+    for name, place in (("imagenet-a", asked.imagenet_a), ("imagenet-r", asked.imagenet_r)):
+        if place is not None and name in found:
+            raise InputError(f"{name} is given twice: by --{name} and by --sets")
+        if place is not None:
+            found[name] = (Path(place), f"--{name}")
+    return {name: found[name] for name in SHIFT_SETS if name in found}
+
+
+def _open_shift(
+    one: ShiftSet, root: Path, validation: ClassFolders, describer: _Describer, *, option: str
 ) -> list[ImageSet]:
-    """A set of 200 classes, and ImageNet-1K's images of these classes."""
-    wnids, subset = subset_wnids(name), open_folder(root, option=f"--{name.lower()}")
-    there = set(validation.classes)
-    chosen = [wnid for wnid in wnids if wnid in there]
-    if len(chosen) < 2:
+    """A set of other images, and ImageNet-1K's images of its classes where these are others."""
+    opened = open_set(one, root, option=option)
+    classes, readout, notes = opened.classes, None, []
+    if one.rule != "all":
+        readout = Readout(opened.groups, one.rule, len(imagenet_wnids()))
+    lacks = missing_of(one, opened)
+    if lacks and not describer.asked.allow_missing:
         raise InputError(
-            f"'{validation.root}' holds {len(chosen)} of the 200 classes of {name}, so there is no "
-            "clean score on the same classes"
+            f"{option} '{root}' is not all of {one.title}: {lacks}; --allow-missing scores what is "
+            "there, and says so in tables"
         )
-    clean = ClassFolders(validation.root, classes=chosen)
-    rules = ViewRules(describer.classifier.view, "model", describer.asked.options.engine)
-    made = []
-    for place, title, folder in (
-        (name.lower(), name, subset),
-        (f"{name.lower()}-clean", f"ImageNet-1K, classes of {name}", clean),
-    ):
-        images = describer.find(folder, wnids, name)
-        provenance = describer.describe(title, images, wnids, (), **_NOT_CORRUPTED)
-        made.append(
-            ImageSet(place, title, images, (CLEAN,), rules, subset_indices(name), provenance)
+    if lacks:
+        notes.append(f"--allow-missing: {one.title} is not complete: {lacks}")
+    images = describer.find(opened.folder, classes, one.title, border=one.border)
+    if lacks:
+        images = dataclasses.replace(images, total=max(images.total, one.counts[-1]))
+    _LOGGER.warning("%s: %d images, class folders are %s", one.title, images.total, opened.form)
+    made = [_not_corrupted(one.name, one.title, images, classes, notes, readout, describer)]
+    if not one.has_own_clean:
+        return made
+    there = {wnid: name for wnid, name in opened.of_wnid.items() if wnid in validation.classes}
+    if len(set(there.values())) < 2:
+        raise InputError(
+            f"'{validation.root}' holds {len(there)} of the {len(opened.of_wnid)} classes of "
+            f"{one.title}, so there is no clean score on the same classes"
         )
+    is_plain = one.folders == "wnids"
+    clean = ClassFolders(validation.root, classes=sorted(there))
+    if not is_plain:
+        clean = RenamedFolders(Path(validation.root), dict(sorted(there.items())))
+    images = describer.find(clean, classes, one.title)
+    title = f"ImageNet-1K, classes of {one.title}"
+    made.append(_not_corrupted(f"{one.name}-clean", title, images, classes, (), readout, describer))
     return made
+
+
+def _not_corrupted(
+    place: str,
+    title: str,
+    images: LabelledImages,
+    classes: Sequence[str],
+    notes: Sequence[str],
+    readout: Readout | None,
+    describer: _Describer,
+) -> ImageSet:
+    rules = ViewRules(describer.classifier.view, "model", describer.asked.options.engine)
+    if readout is not None and readout.rule == "argmax":
+        classes = (*classes, NO_CLASS)
+    provenance = describer.describe(title, images, classes, notes, **_NOT_CORRUPTED)
+    if images.border:
+        inference = f"{images.border} pixels cut off on every side, {provenance.inference}"
+        provenance = dataclasses.replace(provenance, inference=inference)
+    return ImageSet(place, title, images, (CLEAN,), rules, readout, provenance)
 
 
 _NOT_CORRUPTED = {
     "corruption_source": "none", "corruption_mode": "none", "corruption_package": "none",
-    "channel_order": "rgb", "seed": 0,
+    "channel_order": "rgb", "seed": 0, "image_list": "",
 }  # fmt: skip
 
 
@@ -216,12 +272,21 @@ class _Describer:
         """Whether scores are ImageNet-1K's: its validation images, and all its classes."""
         return self.is_imagenet and images.imagenet_val
 
-    def find(self, folder: ClassFolders, classes: Sequence[str], kind: str) -> LabelledImages:
+    def find(
+        self,
+        folder: ClassFolders,
+        classes: Sequence[str],
+        kind: str,
+        *,
+        border: int = 0,
+        listed: ImageList | None = None,
+    ) -> LabelledImages:
         options = self.asked.options
         images = find_images(
             folder, classes, kind=kind, allow_missing=self.asked.allow_missing,
-            limit=options.limit, skip_broken=options.skip_broken,
+            limit=options.limit, skip_broken=options.skip_broken, listed=listed,
         )  # fmt: skip
+        images = dataclasses.replace(images, border=border)
         if images.left_out:
             _LOGGER.warning("'%s': %s", folder.root, images.left_out)
         return images

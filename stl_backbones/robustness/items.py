@@ -16,7 +16,9 @@ from PIL import Image
 from stl_backbones.corruptions.seeds import check_key
 from stl_backbones.datasets.class_folders import check_readable, read_class_names
 from stl_backbones.datasets.integrity import drop_broken_pairs, image_id
+from stl_backbones.datasets.label_ids import CLASS_NAMES as CITYSCAPES
 from stl_backbones.datasets.label_ids import label_table
+from stl_backbones.datasets.shift_scenes import Scenes
 from stl_backbones.errors import InputError, MissingFileError, some_of
 from stl_backbones.image_files import has_clutter, is_image
 from stl_backbones.metrics import IGNORE_INDEX
@@ -103,6 +105,13 @@ class LabelMapItems(Items):
         table = None if label_ids is None else label_table(label_ids)
         self._table = None if table is None else np.array([table[n] for n in range(256)], np.uint8)
         pairs = _pairs(self.root, folder, (image_suffix, label_suffix))
+        self._take(pairs, limit=limit, skip_broken=skip_broken)
+        self.title = data_name(self.root if name is None else name)
+
+    def _take(
+        self, pairs: Sequence[tuple[Path, Path]], *, limit: int | None, skip_broken: bool
+    ) -> None:
+        """Check the pairs, and name them."""
         named = [{"img_path": str(image), "seg_map_path": str(label)} for image, label in pairs]
         whole, broken = drop_broken_pairs(named, skip_broken=skip_broken)
         self.total = len(pairs)
@@ -111,7 +120,6 @@ class LabelMapItems(Items):
         self.keys = tuple(image_id(image, self.root) for image, _ in self._pairs)
         for key in self.keys:
             check_key(key)
-        self.title = data_name(self.root if name is None else name)
         files = [
             (name, path)
             for key, (image, label) in zip(self.keys, self._pairs, strict=True)
@@ -128,6 +136,57 @@ class LabelMapItems(Items):
         with Image.open(self._pairs[index][1]) as opened:
             label = np.array(opened if opened.mode != "1" else opened.convert("L"))
         return label if self._table is None else self._table[label]
+
+
+class SceneItems(LabelMapItems):
+    """A set of street scenes, see `stl_backbones.datasets.shift_scenes`.
+
+    Args:
+        scenes: It.
+        limit: Only the first images.
+        skip_broken: Leave broken pairs out.
+
+    Raises:
+        InputError: If a file is broken.
+    """
+
+    def __init__(self, scenes: Scenes, *, limit: int | None, skip_broken: bool) -> None:
+        self.root, self.title = scenes.root, scenes.title
+        self.classes, self.ignore_index = CITYSCAPES, IGNORE_INDEX
+        table = None if scenes.label_ids is None else label_table(scenes.label_ids)
+        self._table = None if table is None else np.array([table[n] for n in range(256)], np.uint8)
+        self._take(scenes.pairs, limit=limit, skip_broken=skip_broken)
+
+
+class ChosenItems(Items):
+    """Some of other items.
+
+    Args:
+        items: All of them.
+        chosen: Positions of those that are scored.
+    """
+
+    def __init__(self, items: Items, chosen: Sequence[int]) -> None:
+        self._items, self._chosen = items, tuple(chosen)
+        self.task, self.title, self.root = items.task, items.title, items.root
+        self.classes, self.notes = items.classes, items.notes
+        self.total, self.skipped = items.total, items.skipped
+        self.keys = tuple(items.keys[index] for index in chosen)
+        digest = hashlib.blake2b(items.fingerprint.encode(), digest_size=16)
+        digest.update("\0".join(self.keys).encode())
+        self.fingerprint = digest.hexdigest()
+
+    def __getattr__(self, name: str) -> Any:
+        """What only some kinds of items have."""
+        return getattr(self._items, name)
+
+    def image(self, index: int) -> Pixels:
+        """The clean image."""
+        return self._items.image(self._chosen[index])
+
+    def truth(self, index: int) -> Any:
+        """Its truth."""
+        return self._items.truth(self._chosen[index])
 
 
 class GivenItems(Items):
@@ -302,4 +361,12 @@ def _as_pixels(image: Any, key: str) -> Pixels:
     return pixels.copy()  # a model may draw on what it gets
 
 
-__all__ = ["GivenItems", "Items", "LabelMapItems", "class_names", "read_image"]
+__all__ = [
+    "ChosenItems",
+    "GivenItems",
+    "Items",
+    "LabelMapItems",
+    "SceneItems",
+    "class_names",
+    "read_image",
+]

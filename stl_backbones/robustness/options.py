@@ -29,6 +29,7 @@ class SweepOptions:
         severities: Only these severities.
         limit: Only the first images of the data set; of a classification set, so many spread over
             the classes.
+        image_list: Only the images that this file names, one id a line.
         corrupted_root: Read corrupted images from here instead of making them.
         mode: The corruption engine; ``None`` takes the protocol's default: ``'exact'`` where
             numbers by it are published, ``'fast'`` elsewhere.
@@ -56,6 +57,7 @@ class SweepOptions:
     corruptions: Sequence[str] | None = None
     severities: Sequence[int] | None = None
     limit: int | None = None
+    image_list: str | Path | None = None
     corrupted_root: str | Path | None = None
     mode: str | None = None
     compat: str = COMPATS[0]

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from stl_backbones.corruptions import CORRUPTIONS, custom_versions, engine_version, get_protocol
+from stl_backbones.datasets.image_list import read_image_list
 from stl_backbones.engine.precision import describe_float32
 from stl_backbones.records import Provenance
 from stl_backbones.robustness.corrupted_copy import CorruptedCopy
@@ -42,7 +43,9 @@ def describe(options: SweepOptions, *, libraries: Sequence[str], **fields: Any) 
     cells = options.cells()
     is_whole = set(cells) == set(get_protocol(options.protocol).cells())
     chosen = () if is_whole else tuple(sorted(cell.name for cell in cells))
+    listed = "" if options.image_list is None else read_image_list(options.image_list).text
     stated = {
+        "image_list": listed,
         "protocol": options.protocol,
         "chosen": chosen,
         "device": device,

@@ -11,6 +11,7 @@ from stl_backbones.engine.distributed import Ranks, start_distributed
 from stl_backbones.engine.precision import repeatable_scoring
 from stl_backbones.packages import require
 from stl_backbones.records import CLEAN
+from stl_backbones.results.conditions import write_conditions
 from stl_backbones.robustness.dry_run import SweepEstimate, estimate_set
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.predicted.source import PredictedSource
@@ -70,6 +71,7 @@ def sweep(
         )
         if not is_drawn:
             run_blocks(scored, folder, ranks, on_progress)
+            ranks.on_main(partial(write_conditions, folder, scored.keys, scored.conditions))
             continue
         outcome = run_until(scored, folder, ranks, on_progress)
         if outcome is not None and ranks.is_main:

@@ -56,6 +56,26 @@ def test_segmentation(maps, tmp_path):
     assert first.tolist() == np.diag(np.bincount(label.ravel(), minlength=3)).tolist()
 
 
+def test_the_images_of_a_list(coco, maps, folders, tmp_path):
+    """Whatever the data are, a list takes its images from all of them, and a limit from these."""
+    for name, model, data, more in (
+        ("maps", labels, maps, {"classes": NAMES}), ("coco", boxes, coco, {}),
+        ("folders", classes, folders, {"allow_missing": True}),
+    ):  # fmt: skip
+        plain = {"version": "1", **CHOSEN, "corruptions": "none", "severities": None, **more}
+        stl.evaluate(model, data, work_dir=tmp_path / name / "all", **plain)
+        whole = CellStore(tmp_path / name / "all").read(CLEAN)
+        (tmp_path / "ids.txt").write_text("\n".join(whole.image_ids[:0:-1]))
+        stl.evaluate(model, data, work_dir=tmp_path / name / "some", limit=1,
+                     image_list=tmp_path / "ids.txt", **plain)  # fmt: skip
+        some = CellStore(tmp_path / name / "some").read(CLEAN)
+        assert some.image_ids == whole.image_ids[1:2]
+        record = some.provenance
+        assert record.image_list.startswith("ids.txt sha256 ")
+        assert (record.num_images, record.num_images_total) == (1, len(whole.image_ids))
+        assert record.dataset_fingerprint != whole.provenance.dataset_fingerprint
+
+
 def test_detection(coco, tmp_path):
     result = stl.evaluate(boxes, coco, work_dir=tmp_path / "s", version="1", **CHOSEN)
     assert scores(result, "box_ap")["clean"] == pytest.approx(1)

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from stl_backbones.datasets.class_folders import ClassFolders
+from stl_backbones.datasets.image_list import read_image_list
 from stl_backbones.datasets.imagenet import ImageNetFolder
 from stl_backbones.datasets.imagenet_classes import imagenet_wnids, subset_wnids
 from stl_backbones.datasets.labelled_images import choose_classes, find_images
@@ -231,3 +232,28 @@ def test_what_is_no_image_is_found_before_the_sweep(tmp_path, content, message):
     with pytest.raises(ValueError, match=message):
         find(folder)
     assert find(folder, skip_broken=True).skipped == ("bee/1.JPEG",)
+
+
+def test_a_list_takes_its_images_and_all_folders_count_for_the_labels(tmp_path):
+    folder = fill(tmp_path / "data", CLASSES)
+    path = tmp_path / "ids.txt"
+    path.write_text("doe/1.JPEG\nbee/0.JPEG")  # unsorted, no newline at its end
+    images = find(folder, listed=read_image_list(path))
+    assert images.keys == ("bee/0.JPEG", "doe/1.JPEG")
+    assert images.labels.tolist() == [1, 3]
+    assert (images.total, images.absent) == (8, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("bee/0.JPEG\nbee/7.JPEG", r"names 1 of 2 images that are not in .*\(bee/7.JPEG\)"),
+        ("bee/0.JPEG\nbee/0.JPEG", "has 'bee/0.JPEG' twice"),
+        ("\n", "is empty; expected one image a line"),
+    ],
+)
+def test_a_list_that_does_not_fit(text, message, tmp_path):
+    path = tmp_path / "ids.txt"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        find(fill(tmp_path / "data", CLASSES), listed=read_image_list(path))

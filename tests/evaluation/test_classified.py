@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from stl_backbones.evaluation.classified import check_finite, classify
+from stl_backbones.evaluation.classified import Readout, check_finite, classify
 
 
 def test_two_classes_by_hand():
@@ -41,3 +41,19 @@ def test_a_right_prediction_is_in_the_top_five_even_among_equal_scores():
 def test_scores_that_are_not_finite_name_the_image():
     with pytest.raises(ValueError, match=r"'b.png': the network's logits .*, as .* 1 of 2"):
         check_finite(np.array([0.5, np.nan], np.float32), ["a.png", "b.png"])
+
+
+def test_groups_of_scores_by_hand():
+    """Of four scores the classes are {0, 3} and {1}; the third has no class."""
+    scores, labels = torch.tensor([[1.0, 2.0, 5.0, 0.0]]), torch.tensor([0])
+    chance = scores[0].double().softmax(0)
+    groups = ((0, 3), (1,))
+    largest = Readout(groups, "max", 4).classify(scores, labels)
+    assert (largest["prediction"].item(), largest["label"].item()) == (1, 0)
+    best = Readout(groups, "argmax", 4).classify(scores, labels)
+    assert best["prediction"].item() == 2  # of no class
+    assert best["confidence"].item() == pytest.approx(chance[2].item())
+    assert best["nll"].item() == pytest.approx(-(chance[0] + chance[3]).log().item())
+    mean = Readout(groups, "mean", 4).class_scores(scores)[0]
+    expected = [(chance[0] + chance[3]).item() / 2, chance[1].item()]
+    assert mean.exp().tolist() == pytest.approx(expected)

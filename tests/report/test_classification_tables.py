@@ -149,7 +149,7 @@ def test_notes_and_limits_are_in_every_table_they_touch(make_classified):
     made = report_of([folder], partial=True, paper=True)
     said = ("LIMITED: 20 of 50000 images", "PARTIAL: STL has 80 of 81 cells", NOTE)
     blocks = re.findall(r"(?:^\|.*\n)+\n(.*)", made["report.md"], flags=re.MULTILINE)
-    assert len(blocks) == 4 + 1 + 5 + 1 + 1  # and flows and classes
+    assert len(blocks) == 4 + 1 + 5 + 1 + 1 + 2  # and flows, classes, sets, synthetic and real
     for remark in said:
         assert all(remark in block for block in blocks)
         assert made["table.tex"].count(rf"\textbf{{{remark}.}}") == 4

@@ -437,6 +437,73 @@ def test_the_logits_are_cut_to_the_200_classes(name, run_timm, imagenet, timm_fi
     assert CellStore(tmp_path / "x").provenance().classes == WNIDS
 
 
+@pytest.fixture(scope="module")
+def sets(imagenet, tmp_path_factory):
+    """ImageNet-V2, ObjectNet with a red border, and cue-conflict images."""
+    root = tmp_path_factory.mktemp("sets")
+    for number in (0, 2, 10):
+        write_image(root / f"imagenetv2-top-images-format-val/{number}/ab.jpeg", number)
+    net = root / "objectnet"
+    at = {wnid: WNIDS.index(wnid) for wnid in (A_ONLY, BOTH, R_ONLY)}
+    names = {"bin": f"{A_ONLY}; {R_ONLY}", "cup": BOTH}
+    (net / "mappings").mkdir(parents=True)
+    files = {"folder_to_objectnet_label.json": {"bin": "bin", "cup": "cup"},
+             "objectnet_to_imagenet_1k.json": names,
+             "pytorch_to_imagenet_2012_id.json": {str(n): n for n in range(1000)}}  # fmt: skip
+    for name, content in files.items():
+        (net / "mappings" / name).write_text(json.dumps(content))
+    (net / "mappings/imagenet_to_label_2012_v2").write_text("\n".join(WNIDS))
+    for seed, name in enumerate(("bin", "cup")):
+        path = net / "images" / name / "0123456789abcde.png"
+        write_image(path, 300 + seed)
+        with Image.open(path) as image:
+            pixels = np.pad(np.array(image), ((2, 2), (2, 2), (0, 0)))
+        Image.fromarray(pixels).save(path)
+    return root, [(at[A_ONLY], at[R_ONLY]), (at[BOTH],)]
+
+
+def test_sets_of_other_images(sets, run_timm, timm_file, tmp_path):
+    """Labels, the border that is cut off, and both of ObjectNet's protocols."""
+    root, groups = sets
+    run_timm(tmp_path / "x", severities=(1,), sets=[root])
+    network = timm.create_model("test_resnet").eval()
+    network.load_state_dict(torch.load(timm_file, weights_only=True))
+    transform = timm.data.create_transform(
+        (3, 224, 224), is_training=False, crop_pct=0.95, interpolation="bilinear",
+        mean=(0.5,) * 3, std=(0.5,) * 3,
+    )  # fmt: skip
+    v2 = CellStore(tmp_path / "x/imagenet-v2-top-images").read(CLEAN)
+    assert v2.samples["label"].tolist() == [0, 2, 10]
+    assert v2.provenance.num_images_total == 10_000  # so that tables say LIMITED
+    first, second = (CellStore(tmp_path / "x" / f"objectnet-113-{n}") for n in ("argmax", "cut"))
+    for index, key in enumerate(("bin", "cup")):
+        with Image.open(root / f"objectnet/images/{key}/0123456789abcde.png") as image:
+            inner = image.crop((2, 2, image.width - 2, image.height - 2))
+        with torch.inference_mode():
+            logits = network(transform(inner)[None])[0]
+        own = [logits[list(places)].max().item() for places in groups]
+        of_best = [n for n, places in enumerate(groups) if logits.argmax().item() in places]
+        found = [store.read(CLEAN).samples for store in (first, second)]
+        assert [one["label"][index] for one in found] == [index, index]
+        assert found[1]["prediction"][index] == int(np.argmax(own))
+        assert found[0]["prediction"][index] == (of_best or [2])[0]
+        mass = logits.double().softmax(0)[list(groups[index])].sum()
+        assert found[0]["nll"][index] == pytest.approx(-mass.log().item(), rel=1e-3)
+    assert first.provenance().classes == ("bin", "cup", "(none of them)")
+    assert first.provenance().inference.startswith("2 pixels cut off on every side, center crop")
+    clean = CellStore(tmp_path / "x/objectnet-113-cut-clean").read(CLEAN)
+    assert sorted(clean.samples["label"].tolist()) == [0, 0, 0, 0, 1, 1]
+
+
+def test_an_incomplete_set_is_refused(sets, run_timm, tmp_path):
+    write_image(tmp_path / "one.JPEG", 1)
+    for wnid in WNIDS:
+        (tmp_path / "val" / wnid).mkdir(parents=True)
+        os.link(tmp_path / "one.JPEG", tmp_path / "val" / wnid / "ILSVRC2012_val_00000001.JPEG")
+    with pytest.raises(ValueError, match=r"ImageNet-V2 top-images: 3 classes .*--allow-missing"):
+        run_timm(tmp_path / "x", root=tmp_path / "val", allow_missing=False, sets=[sets[0]])
+
+
 def test_bfloat16_is_said(run_timm, tmp_path):
     store = CellStore(run_timm(tmp_path / "x", amp="bfloat16", severities=(1,)))
     assert store.provenance().inference == (

@@ -245,6 +245,21 @@ def test_what_is_recorded(swept):
     assert (got.num_images, got.parameters) == (4, 2)
 
 
+def test_a_config_scores_coco_o_as_its_own_data(swept, run_sweep, data, tmp_path):
+    """The images of val as a domain of COCO-O give the very records of val."""
+    domain = tmp_path / "sketch"
+    (domain / "annotations").mkdir(parents=True)
+    (domain / "val2017").symlink_to(data / "val2017")
+    file = "annotations/instances_val2017.json"
+    shutil.copy(data / file, domain / file)
+    own = {"sets": [f"coco-o-sketch={tmp_path}"], "allow_missing": True}
+    folder = run_sweep(tmp_path / "x", corruptions=(), severities=None, task_options=own)
+    found, whole = CellStore(folder / "coco-o-sketch").read(CLEAN), CellStore(swept).read(CLEAN)
+    assert found.provenance.num_images_total == 707
+    assert found.samples.keys() == whole.samples.keys()
+    assert all(np.array_equal(found.samples[name], whole.samples[name]) for name in found.samples)
+
+
 def test_interrupted_and_resumed_gives_the_same_files(swept, run_sweep, tmp_path):
     def stop(progress):
         if progress.done == 2:

@@ -147,6 +147,39 @@ def test_every_cell_is_there_with_its_provenance(swept):
     assert store.finished(provenance) == set(CELLS)
 
 
+def test_the_images_of_a_list(swept, run_sweep, tmp_path):
+    whole = CellStore(swept).read(CLEAN)
+    (tmp_path / "ids.txt").write_text(whole.image_ids[-1])
+    folder = run_sweep(tmp_path / "x", image_list=tmp_path / "ids.txt", corruptions=())
+    found = CellStore(folder).read(CLEAN)
+    assert found.image_ids == whole.image_ids[-1:]
+    assert found.provenance.num_images_total == len(whole.image_ids)
+    matrices = found.samples["confusion_matrix"], whole.samples["confusion_matrix"][-1:]
+    assert np.array_equal(*matrices)
+
+
+def test_a_config_scores_acdc_as_its_own_data(swept, run_sweep, mini_data, tmp_path):
+    """The images of val as ACDC's fog and night give the very numbers of val."""
+    whole, city = CellStore(swept).read(CLEAN), mini_data / "cityscapes"
+    ids = whole.image_ids[:2]
+    for condition, one in zip(("fog", "night"), ids, strict=True):
+        label = city / "gtFine/val" / one.replace("_leftImg8bit.png", "_gtFine_labelTrainIds.png")
+        for source, name in (
+            (city / "leftImg8bit/val" / one, f"rgb_anon/{condition}/val/GP/1_rgb_anon.png"),
+            (label, f"gt/{condition}/val/GP/1_gt_labelTrainIds.png"),
+        ):
+            (tmp_path / "acdc" / name).parent.mkdir(parents=True)
+            shutil.copy(source, tmp_path / "acdc" / name)
+    own = {"sets": [f"acdc={tmp_path / 'acdc'}"], "allow_missing": True}
+    folder = run_sweep(tmp_path / "x", corruptions=(), limit=2, task_options=own)
+    found = CellStore(folder / "acdc").read(CLEAN)
+    matrices = found.samples["confusion_matrix"], whole.samples["confusion_matrix"][:2]
+    assert np.array_equal(*matrices)
+    assert found.image_ids[0] == "rgb_anon/fog/val/GP/1_rgb_anon.png"
+    assert (folder / "acdc/conditions.csv").read_text().splitlines()[1].endswith(",fog")
+    assert found.provenance.corruption_source == "none"
+
+
 def test_a_second_run_measures_nothing(swept, run_sweep):
     before = {path: path.stat().st_mtime_ns for path in (swept / "cells").iterdir()}
     run_sweep(swept)

@@ -32,12 +32,19 @@ def parse() -> argparse.ArgumentParser:
         "12 and 13): Markdown here; Markdown, CSV, LaTeX and one HTML page in the output folder.",
         epilog=_EPILOG,
     )
-    parser.add_argument("dirs", nargs="+", metavar="DIR", help="a sweep's folder, one per model")
+    parser.add_argument(
+        "dirs", nargs="+", metavar="DIR", help="a sweep's folder, or a bundle of it, one per model"
+    )
     parser.add_argument("--out", metavar="DIR", help="output folder, if not DIR/report")
     parser.add_argument("--protocol", help="protocol, if not the recorded one")
     add_custom_imports(parser)
     parser.add_argument("--names", nargs="+", metavar="NAME", help="row names, one per DIR")
     parser.add_argument("--paper", action="store_true", help="add the paper's published rows")
+    parser.add_argument(
+        "--published", action="append", default=[], metavar="NAME",
+        help="add the numbers that others published: robustbench, timm, semsegbench, "
+        "robust-detection, c-bar; several times. docs/how-to/published_numbers.md",
+    )  # fmt: skip
     parser.add_argument(
         "--partial", action="store_true", help="print dashes for missing cells, do not refuse"
     )
@@ -68,6 +75,10 @@ def parse() -> argparse.ArgumentParser:
     parser.add_argument(
         "--stopped", action="store_true",
         help="accept sweeps that stopped early (--until) beside other rows, with their mark",
+    )  # fmt: skip
+    parser.add_argument(
+        "--real-labels", metavar="FILE",
+        help="ReaL's real.json: top-1 by its labels too, of the stored predictions of ImageNet-1K",
     )  # fmt: skip
     parser.add_argument(
         "--per-image", action="store_true", help="write images.csv too: every image in every cell"
@@ -109,6 +120,8 @@ def _report(args: argparse.Namespace) -> int:
         embed_pictures=args.embed_pictures,
         slices=args.slices,
         stopped=args.stopped,
+        real_labels=args.real_labels,
+        published=args.published,
     )
     print(f"{made.text}\nreport: {made.page}")
     for verdict in made.failed:

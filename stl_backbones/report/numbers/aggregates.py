@@ -13,6 +13,7 @@ from stl_backbones.metrics import (
     IncompleteCellsError,
     Replicates,
     mean_corruption_error,
+    mean_of,
     mean_over,
     percentile_interval,
     relative_corruption_error,
@@ -27,14 +28,16 @@ from stl_backbones.report.numbers.keys import CLEAN_KEY, Key, average_key, reten
 from stl_backbones.report.read.cells import Draws
 from stl_backbones.report.read.metrics import CellMetric, TaskMetrics
 from stl_backbones.report.read.runs import Run
-from stl_backbones.report.read.sets import CLEAN_SUFFIX
+from stl_backbones.report.read.sets import SHAPE_BIAS, own_clean
 from stl_backbones.report.read.text import listed
+from stl_backbones.shift_sets import COCO_O, DOMAINS, SHIFT_SETS, SLOPE
 
 # Which table it belongs to: the short one of the page's head, or the long one by corruption; what
 # is shown in neither is in the CSV file.
 NO_RATIO = (
     "AlexNet's errors are of ImageNet-1K's validation images and classes, and these are others"
 )
+_LISTED = ("imagenet-a", "imagenet-r")  # of Table 3: said to be missing where they are
 Place = Literal["summary", "corruption", "detail"]
 
 
@@ -135,6 +138,7 @@ class Findings:
         means: Name -> corruptions of the protocol: means that were asked for.
         bound: The score below which a model is broken; ``None`` where breaking points are not
             asked for.
+        published: Whose published numbers are shown too.
     """
 
     runs: tuple[Run, ...]
@@ -144,6 +148,7 @@ class Findings:
     paper: bool = False
     means: Mapping[str, Sequence[str]] = field(default_factory=dict)
     bound: Bound | None = None
+    published: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """A mean over chosen cells is called so, and not by the names of a protocol's."""
@@ -174,7 +179,8 @@ def _aggregates(run: Run, findings: Findings) -> Aggregates:
         *_of_metric(run, main, findings),
         *_means(run, protocol, task),
         *(_corruption_errors(run, main) if task.has_corruption_error else ()),
-        *_of_sets(run, task),
+        *_of_sets(run, findings),
+        *_of_domains(run, task),
         *(one for metric in others for one in _of_metric(run, metric, findings)),
     ]
     return Aggregates(found, task)
@@ -266,29 +272,60 @@ def _corruption_errors(run: Run, main: CellMetric) -> Iterator[Aggregate]:
             yield replace(known, replicates=None, missing=(NO_RATIO,), is_absent=True)
 
 
-def _of_sets(run: Run, task: TaskMetrics) -> Iterator[Aggregate]:
-    """Accuracy on the sets of other images, and its share of that on clean ones."""
+def _of_sets(run: Run, findings: Findings) -> Iterator[Aggregate]:
+    """The number on the sets of other images, and its share of that on clean ones."""
+    task = findings.task
+    measured = {name for one in findings.runs for name in (*one.sets, *one.unfinished)}
     for name, title in task.sets.items():
-        clean = f"{name}{CLEAN_SUFFIX}"
-        titles = {name: title, clean: f"ImageNet-1K, {title}'s classes"}
+        clean, known = own_clean(name, run.sets), SHIFT_SETS.get(name)
+        if known is not None and name not in _LISTED and not {name, clean} & measured:
+            continue
+        partner = f"ImageNet-1K, {title}'s classes"
+        if known is not None and known.clean_title:
+            partner = known.clean_title
+        titles = {name: title, **({clean: partner} if clean else {})}
         absent = tuple(f"set {key}" for key in titles if key not in run.sets)
         for key, heading in titles.items():
             yield _of_set(run, task.main, Key("set", key), heading, "summary")
             for one in task.cells[1:]:
                 own = Key("set", key).of(task, one)
                 yield _of_set(run, one, own, f"{one.name}, {heading}", "detail")
+        if not clean and CLEAN not in _scores(run, task.main):
+            absent = (*absent, CLEAN.name)
         kept = None
         if not absent:
-            parts = (run.sets[key].replicates[task.main.key][CLEAN] for key in titles)
-            kept = share(*parts)
+            whole = run.sets[clean].replicates[task.main.key] if clean else _scores(run, task.main)
+            kept = share(run.sets[name].replicates[task.main.key][CLEAN], whole[CLEAN])
         yield Aggregate(Key("set-retention", name), f"{title}, retention", "summary", kept,
                         absent, is_absent=bool(absent))  # fmt: skip
+        if name in run.sets and SHAPE_BIAS in run.sets[name].replicates:
+            found = run.sets[name].replicates[SHAPE_BIAS][CLEAN]
+            yield Aggregate(Key("shape_bias"), "Shape bias", "summary", found)
+
+
+def _of_domains(run: Run, task: TaskMetrics) -> Iterator[Aggregate]:
+    """The mean of COCO-O's domains, never AP of the pooled images, and effective robustness."""
+    there = [name for name in DOMAINS if name in run.sets]
+    if not there:
+        return
+    lacking = tuple(f"set {name}" for name in DOMAINS if name not in run.sets)
+    scores = [run.sets[name].replicates[task.main.key][CLEAN] for name in there]
+    mean = None if lacking else mean_of(scores)
+    clean = _scores(run, task.main).get(CLEAN)
+    title = f"COCO-O, mean of {len(DOMAINS)} domains"
+    yield Aggregate(Key("set", COCO_O), title, "summary", mean, lacking)
+    lacking = lacking if clean is not None else (*lacking, CLEAN.name)
+    kept = None if mean is None or clean is None else share(mean, clean)
+    yield Aggregate(Key("set-retention", COCO_O), "COCO-O, retention", "summary", kept, lacking)
+    above = None if mean is None or clean is None else mean - SLOPE * clean
+    title = f"Effective robustness (COCO-O - {SLOPE} x clean)"
+    yield Aggregate(Key("effective_robustness"), title, "summary", above, lacking)
 
 
 def _of_set(run: Run, metric: CellMetric, key: Key, title: str, place: Place) -> Aggregate:
     """The score of one set."""
     own = run.sets.get(key.name)
-    found = None if own is None else own.replicates[metric.key][CLEAN]
+    found = None if own is None else own.replicates.get(metric.key, {}).get(CLEAN)
     missing = (f"set {key.name}",) if own is None else ()
     return Aggregate(key, title, place, found, missing, metric.unit, metric.lower_is_better,
                      is_absent=own is None)  # fmt: skip

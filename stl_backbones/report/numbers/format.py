@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 MISSING = "-"  # part of the protocol, but not measured (or, in a paper row, not printed)
 NOT_IN_PROTOCOL = "·"  # the protocol does not ask for it
 NOT_COUNTED = "n/a"  # measured, but nothing was counted
 
 MISSING_SHOWN = 5  # cells named where a sentence tells what is missing for a number
+
+# The paper's abbreviations (Tables 12 and 13), and the like for the three it does not use.
+SHORT_NAMES: Mapping[str, str] = {
+    "motion_blur": "Motion", "defocus_blur": "Defoc", "glass_blur": "Glass",
+    "gaussian_blur": "Gauss", "zoom_blur": "Zoom", "gaussian_noise": "Gauss",
+    "impulse_noise": "Impul", "shot_noise": "Shot", "speckle_noise": "Speck",
+    "brightness": "Bright", "contrast": "Contr", "saturate": "Satur", "jpeg_compression": "JPEG",
+    "pixelate": "Pixel", "elastic_transform": "Elast", "snow": "Snow", "spatter": "Spatt",
+    "fog": "Fog", "frost": "Frost",
+}  # fmt: skip
 
 MARKS_NOTE = (
     f"Marks: '{MISSING}' not measured (in a paper row: not printed, or not legible in our copy); "

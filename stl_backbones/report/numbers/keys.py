@@ -11,7 +11,8 @@ from stl_backbones.report.read.metrics import CellMetric, TaskMetrics
 
 Kind = Literal[
     "clean", "average", "retention", "mce", "relative_mce", "group", "corruption", "mean", "set",
-    "set-retention", "cell", "class", "break",
+    "set-retention", "cell", "class", "break", "shape_bias",
+    "effective_robustness",
 ]  # fmt: skip
 
 

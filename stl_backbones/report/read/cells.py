@@ -52,6 +52,21 @@ class Draws:
         return self._counts[key]
 
 
+@dataclass(frozen=True)
+class Part:
+    """The images of a set under one condition, scored as if there were no others.
+
+    Attributes:
+        images: How many.
+        replicates: Metric key -> scores, as of `Measured`.
+        classes: The classes that occur in their truth; empty where the task does not say.
+    """
+
+    images: int
+    replicates: Mapping[str, Replicates]
+    classes: tuple[str, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Measured:
     """The scores of a store's cells.
@@ -63,6 +78,7 @@ class Measured:
             each resample. Without the metrics that the model does not have.
         classes: Cell -> its scores by class; empty where the task has none.
         images: A number that is the same for the same images in the same order, within a process.
+        parts: Of a set of other images: column of its conditions -> value -> its images alone.
     """
 
     folder: Path
@@ -70,6 +86,7 @@ class Measured:
     replicates: Mapping[str, Mapping[Cell, Replicates]] = field(default_factory=dict)
     classes: Mapping[Cell, ClassRecord] = field(default_factory=dict)
     images: int = 0
+    parts: Mapping[str, Mapping[str, Part]] = field(default_factory=dict)
 
 
 def measure(

@@ -75,11 +75,22 @@ class SumMetric(CellMetric):
             counted.
         centred: Whether resamples are shifted to have the data's own score as their mean. Needed
             where resampling itself raises a score, as it does the absolute values of ECE.
+        fits: Whether a cell has the number; ``None``: see ``sample``.
     """
 
     terms: Callable[[CellResult], npt.NDArray[np.floating]]
     score_sums: Callable[[npt.NDArray[np.float64], int], npt.NDArray[np.float64]]
     centred: bool = False
+    fits: Callable[[CellResult], bool] | None = None
+
+
+def share_of_sums(sums: npt.NDArray[np.float64], images: int) -> npt.NDArray[np.float64]:
+    """The first of two sums as a share of the second; NaN where that is 0."""
+    del images
+    whole = sums[..., 1]
+    found: npt.NDArray[np.float64] = np.full(whole.shape, np.nan)
+    np.divide(sums[..., 0], whole, out=found, where=whole > 0)
+    return found
 
 
 def replicate(
@@ -256,7 +267,8 @@ class TaskMetrics:
     def sums(self, result: CellResult) -> tuple[SumMetric, ...]:
         """The numbers that are sums over images, of those whose sample the cell has."""
         found = (one for one in self.cells if not one.sample or one.sample in result.samples)
-        return cast("tuple[SumMetric, ...]", tuple(found))
+        known = cast("tuple[SumMetric, ...]", tuple(found))
+        return tuple(one for one in known if one.fits is None or one.fits(result))
 
     def images_of(self, result: CellResult, images: npt.NDArray[np.integer]) -> CellResult:
         """A few images of a cell, as if there were no others; here of one row an image.

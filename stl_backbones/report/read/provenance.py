@@ -197,6 +197,8 @@ def images(provenance: Provenance) -> str:
     """For example ``'500 of 500 images'``, or ``'LIMITED: 20 of 500 images'``."""
     counted = f"{provenance.num_images} of {provenance.num_images_total} images"
     is_limited = provenance.num_images < provenance.num_images_total
+    listed = provenance.image_list.partition(" sha256 ")[0]
+    counted = f"{counted}, those of list {listed}" if listed else counted
     counted = f"{counted}, {stopped_mark(provenance)}" if stopped_mark(provenance) else counted
     return f"LIMITED: {counted}" if is_limited else counted
 

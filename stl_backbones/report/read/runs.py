@@ -15,10 +15,24 @@ from stl_backbones.corruptions.catalog import CORRUPTIONS, Protocol, get_protoco
 from stl_backbones.errors import InputError
 from stl_backbones.metrics import IncompleteCellsError
 from stl_backbones.records import CLEAN, Cell, Provenance
+from stl_backbones.report.read.bundles import stated_numbers
 from stl_backbones.report.read.cells import Draws, Measured, measure
 from stl_backbones.report.read.class_names import are_wnids, shown_classes
-from stl_backbones.report.read.metrics import DEFAULT_RESAMPLES, TASKS, TaskMetrics, find_task
-from stl_backbones.report.read.sets import find_sets, is_store, read_sets, set_names
+from stl_backbones.report.read.metrics import (
+    DEFAULT_RESAMPLES,
+    TASKS,
+    CellMetric,
+    TaskMetrics,
+    find_task,
+)
+from stl_backbones.report.read.sets import (
+    CLEAN_SUFFIX,
+    find_sets,
+    is_store,
+    own_clean,
+    read_sets,
+    set_names,
+)
 from stl_backbones.report.read.text import plain
 from stl_backbones.results import CellStore
 
@@ -61,6 +75,7 @@ class Run(Measured):
         sets: The sets of other images, each with the clean cell alone.
         unfinished: The sets that are there without their cell.
         swept: Whether its folder holds a sweep, and not only such sets.
+        has_records: Whether the records of its images are there.
     """
 
     label: str
@@ -68,6 +83,7 @@ class Run(Measured):
     sets: Mapping[str, Measured] = field(default_factory=dict)
     unfinished: tuple[str, ...] = ()
     swept: bool = True
+    has_records: bool = True
 
     @property
     def is_approximate(self) -> bool:
@@ -92,6 +108,7 @@ def read_runs(
     partial: bool = False,
     draws: Draws | None = None,
     stopped: bool = False,
+    more: Sequence[CellMetric] = (),
 ) -> tuple[Protocol, tuple[Run, ...]]:
     """Read the sweeps that make one table.
 
@@ -102,6 +119,7 @@ def read_runs(
         partial: Accept runs of which cells are missing.
         draws: The resamples that intervals are made of; ``None`` for no intervals.
         stopped: Accept sweeps that stopped early beside other rows.
+        more: Numbers beside the task's own.
 
     Raises:
         UserError: See `make_report`; a damaged file, or one of another run, is named.
@@ -115,6 +133,7 @@ def read_runs(
     _check_comparable({**dict(zip(folders, provenances, strict=True)), **swept}, ("task",))
     _check_comparable(swept, SHARED_FIELDS)
     task = find_task(provenances[0].task)
+    task = replace(task, cells=(*task.cells, *more)) if more else task
     chosen = chosen_part(_choose_protocol(swept, protocol), swept.values())
     _check_versions(swept, chosen)
     draws = draws or Draws(resamples=0)
@@ -276,9 +295,18 @@ def _read_run(
     draws: Draws,
     partial: bool,
 ) -> Run:
+    stated = stated_numbers(folder)
+    if stated:
+        return _as_stated(label, stated, protocol, task)
     sets = read_sets(folder, task, draws=draws, partial=partial)
     unfinished = tuple(name for name in find_sets(folder, task) if name not in sets)
-    for one in sets.values():
+    for name, one in sets.items():
+        is_part = set(one.provenance.classes) <= set(provenance.classes)
+        if not own_clean(name, sets) and not name.endswith(CLEAN_SUFFIX) and not is_part:
+            raise InputError(
+                f"'{one.folder}' and '{folder}' differ in classes, so their ratio is no retention; "
+                "measure one of them again"
+            )
         if one.provenance.checkpoint_sha256 != provenance.checkpoint_sha256:
             raise InputError(
                 f"'{one.folder}' was measured with another checkpoint than '{folder}'; one row "
@@ -307,6 +335,16 @@ def _read_run(
     scores = measured.replicates.get(task.main.key, {})  # none without cells
     own = {cell: float(scores[cell][0]) for cell in protocol.cells() if cell in scores}
     return Run(**vars(measured), label=label, scores=own, sets=sets, unfinished=unfinished)
+
+
+def _as_stated(
+    label: str, stated: Mapping[str, Measured], protocol: Protocol, task: TaskMetrics
+) -> Run:
+    """A bundle without records: its numbers as they stand there."""
+    main = stated[""].replicates.get(task.main.key, {})
+    scores = {cell: float(main[cell][0]) for cell in protocol.cells() if cell in main}
+    sets = {name: one for name, one in stated.items() if name}
+    return Run(**vars(stated[""]), label=label, scores=scores, sets=sets, has_records=False)
 
 
 def _read_stopped(

@@ -28,12 +28,20 @@ from stl_backbones.report.paper.classification import (
     table_3_rows,
 )
 from stl_backbones.report.paper.data_sets import why_not_imagenet
-from stl_backbones.report.read.metrics import ClassRecord, ClassScorer, SumMetric
+from stl_backbones.report.read.metrics import (
+    ClassRecord,
+    ClassScorer,
+    SumMetric,
+    share_of_sums,
+)
 from stl_backbones.report.read.provenance import data_name
+from stl_backbones.report.read.real_labels import REAL
+from stl_backbones.report.read.sets import SHAPE_BIAS
 from stl_backbones.report.read.text import listed
 from stl_backbones.report.sections import Column, Row, Table
 from stl_backbones.report.tables import model_table, score_column, size_column
 from stl_backbones.report.tasks.base import Task, register_task
+from stl_backbones.shift_sets import SHIFT_SETS, cues_of, sets_of
 
 COUNTS_NOTE = (
     "Params and MACs are counted on the model, for one image of the inference size. A MAC is one "
@@ -130,7 +138,28 @@ _CELLS = (
 )  # fmt: skip
 
 
+def _shape_terms(result: CellResult) -> npt.NDArray[np.floating]:
+    """Of each image: whether the shape's category was named, and whether shape or texture's was."""
+    classes = list(result.provenance.classes)
+    cues = np.array([[classes.index(name) for name in cues_of(one)] for one in result.image_ids])
+    named = cues.reshape(-1, 2) == _class_indices(result, "prediction")[:, None]
+    named[cues[:, 0] == cues[:, 1]] = False  # no conflict: these images are left out
+    return np.stack([named[:, 0], named.any(axis=1)], axis=1).astype(np.float32)
+
+
+# Geirhos et al. 2019, arXiv:1811.12231: right by shape / right by shape or by texture.
+_SHAPE_BIAS = SumMetric(
+    SHAPE_BIAS, "Shape bias", "answers by shape / answers by shape or texture, where cues conflict",
+    terms=_shape_terms, score_sums=share_of_sums,
+)  # fmt: skip
+
+
 class _Classification(Task):
+    def sums(self, result: CellResult) -> tuple[SumMetric, ...]:
+        """Of cue-conflict images the shape bias too."""
+        is_conflict = result.provenance.dataset == SHIFT_SETS["cue-conflict"].title
+        return (*super().sums(result), *((_SHAPE_BIAS,) if is_conflict else ()))
+
     def image_scores(
         self, result: CellResult, class_index: int | None = None
     ) -> npt.NDArray[np.float64]:
@@ -201,11 +230,21 @@ class _Classification(Task):
                          f"Top-1, average of protocol {protocol}"),
             Column(share.text, "Retention", f"{corrupted} divided by {clean}",
                    csv=f"{share.place}_fraction"),
+            *self._real_columns(findings.protocol),
         )  # fmt: skip
         title = f"Classification (layout of Table 2): top-1 (%), {title}"
         rows, paper = (table_2_rows(), table_2_notes()) if findings.paper else ((), ())
         return model_table(findings, title, columns, rows, file="classification",
                            notes=(COUNTS_NOTE, *notes, *paper))  # fmt: skip
+
+    def _real_columns(self, protocol: Protocol) -> Iterator[Column]:
+        """ReaL's numbers, where they were asked for."""
+        for metric in self.cells:
+            if metric.key == REAL:
+                yield score_column(self, metric, CLEAN_KEY, "ReaL", "ReaL on clean images")
+                if protocol.corruptions:
+                    yield score_column(self, metric, average_key(protocol), "ReaL corrupted",
+                                       f"ReaL, average of protocol {protocol.name}")  # fmt: skip
 
     def _layout_of_table_3(self, findings: Findings) -> Table:
         """Parameters, clean, ImageNet-A, ImageNet-R, mCE."""
@@ -264,7 +303,7 @@ CLASSIFICATION = register_task(
         class_means={"accuracy": "top1"},
         confidence=lambda result: np.exp(-_nll_terms(result)[:, 0].astype(np.float64)),
         companions=("imagenet-c", "stl-imagenet-c", "stl-imagenet-c-17", "all"),
-        sets={"imagenet-a": "ImageNet-A", "imagenet-r": "ImageNet-R"},
+        sets=sets_of("classification"),
         has_corruption_error=True,
         image_samples=("label", "prediction"),
         paper_protocols=("stl-imagenet-c", "stl-imagenet-c-17"),

@@ -55,6 +55,7 @@ from stl_backbones.report.tables import (
 from stl_backbones.report.tasks.base import Task, register_task
 from stl_backbones.report.tasks.image_properties import object_share_slices, object_size_slices
 from stl_backbones.results.detections import DETECTIONS_DIGEST, detections_path, has_its_detections
+from stl_backbones.shift_sets import sets_of
 
 NOT_CORRUPTED = (
     "The paper has no detection scores on corrupted images; its clean ones are in the layout of "
@@ -321,5 +322,6 @@ DETECTION = register_task(
         paper_protocols=("coco-c", "all"),
         paper_data="COCO val2017",
         card_extras=("mask_ap:clean", "mask_ap:average"),
+        sets=sets_of("detection"),
     )
 )

@@ -29,6 +29,7 @@ from stl_backbones.report.read.metrics import (
 )
 from stl_backbones.report.tasks.base import Task, register_task
 from stl_backbones.report.tasks.image_properties import share_slices
+from stl_backbones.shift_sets import sets_of
 
 _CALIBRATION = "pixel_calibration"
 _MOST_PIXELS = 2**53  # beyond it float64, in which resamples are summed, skips integers
@@ -158,5 +159,6 @@ SEGMENTATION = register_task(
         properties={"class-share": _class_share},
         paper_protocols=("stl-cityscapes-c",),
         paper_data="Cityscapes val",
+        sets=sets_of("segmentation"),
     )
 )  # fmt: skip

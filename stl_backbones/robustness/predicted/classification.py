@@ -16,7 +16,7 @@ from torch import Tensor
 from stl_backbones.datasets.class_folders import ClassFolders, read_rgb
 from stl_backbones.datasets.views import View, WholeImages
 from stl_backbones.errors import InputError
-from stl_backbones.evaluation.classified import SCORINGS, check_finite, classify
+from stl_backbones.evaluation.classified import SCORINGS, Readout, check_finite, classify
 from stl_backbones.records import Cell
 from stl_backbones.robustness.classifier_versions import ClassifierVersions
 from stl_backbones.robustness.examined import ClassProbabilities
@@ -38,6 +38,7 @@ class PredictedClasses(PredictedSet):
     metric = "top-1"
 
     states = 0  # scores that the model gives
+    readout: Readout | None = None
 
     def prepare(self, first: Sequence[Result]) -> None:
         """Find whether the model gives logits or probabilities."""
@@ -58,7 +59,8 @@ class PredictedClasses(PredictedSet):
 
     def _classified(self, block: Block, scores: Tensor) -> Samples:
         labels = torch.tensor([self._label(image) for image in block])
-        samples = {name: values.numpy() for name, values in classify(scores, labels).items()}
+        found = (classify if self.readout is None else self.readout.classify)(scores, labels)
+        samples = {name: values.numpy() for name, values in found.items()}
         check_finite(samples["confidence"], [self.keys[image] for image in block])
         return samples
 
@@ -66,7 +68,8 @@ class PredictedClasses(PredictedSet):
         """The probabilities of an image."""
         block = range(image, image + 1)
         scores = torch.stack(self.records(block, versions))
-        return probabilities_of(scores[0], self._label(image)), self._classified(block, scores)
+        own = scores if self.readout is None else self.readout.class_scores(scores)
+        return probabilities_of(own[0], self._label(image)), self._classified(block, scores)
 
     def _label(self, image: int) -> int:
         label = int(self.truth(image))
@@ -143,7 +146,7 @@ class FolderClasses(PredictedClasses):
         self.place, self.title, self.cells = image_set.place, image_set.title, image_set.cells
         self.keys, self.order = image_set.images.keys, None
         self._truths = OrderedDict()
-        self.cut = None if image_set.cut is None else torch.tensor(image_set.cut)
+        self.readout = image_set.readout
         self.is_on_the_fly = image_set.rules.folders is None
         self.versions = _ViewVersions(model.prepared, image_set)
         differences = self.try_model()
@@ -155,10 +158,6 @@ class FolderClasses(PredictedClasses):
             device=model.device or own.device,
         )
 
-    def _scores(self, result: Result) -> Tensor:
-        scores = super()._scores(result)
-        return scores if self.cut is None else scores[self.cut]
-
 
 class _FolderItems(Items):
     """What `PredictedClasses` reads of its items."""
@@ -168,7 +167,7 @@ class _FolderItems(Items):
         self.task, self.classes = "classification", image_set.images.classes
 
     def image(self, index: int) -> Pixels:
-        return np.array(read_rgb(self._images.path(index)))
+        return np.array(self._images.read(index))
 
     def truth(self, index: int) -> int:
         return int(self._images.labels[index])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stl_backbones.datasets.class_folders import ClassFolders
+from stl_backbones.datasets.label_ids import CLASS_NAMES as CITYSCAPES
 from stl_backbones.errors import InputError
 from stl_backbones.packages import require
 from stl_backbones.paths import check_folder
@@ -14,11 +15,6 @@ from stl_backbones.robustness.coco_items import CocoItems, GivenBoxes
 from stl_backbones.robustness.items import GivenItems, Items, LabelMapItems
 from stl_backbones.robustness.options import SweepOptions
 
-CITYSCAPES = (
-    "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign",
-    "vegetation", "terrain", "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle",
-    "bicycle",
-)  # fmt: skip
 _FORMS = (
     "a folder of class folders, a Cityscapes root, (images, labels) with classes, "
     "(annotations.json, images), a data set config of mmseg or mmdet, or a sequence of (image, "

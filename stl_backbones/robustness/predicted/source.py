@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from stl_backbones.datasets.class_folders import ClassFolders
+from stl_backbones.datasets.image_list import read_image_list
 from stl_backbones.engine.distributed import Ranks
 from stl_backbones.errors import InputError
 from stl_backbones.robustness.image_sets import find_image_sets
-from stl_backbones.robustness.items import Items
+from stl_backbones.robustness.items import ChosenItems, Items
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.predicted.classification import FolderClasses, PredictedClassifier
 from stl_backbones.robustness.predicted.registry import (
@@ -21,6 +23,13 @@ from stl_backbones.robustness.predicted.registry import (
 from stl_backbones.robustness.predictor import Model
 from stl_backbones.robustness.tasks import ScoredSet, get_task
 from stl_backbones.robustness.tasks.classification import asked_of
+from stl_backbones.robustness.tasks.shift_data import (
+    SHIFT_OPTIONS,
+    as_set,
+    check_shift_options,
+    find_shift_data,
+    shift_options,
+)
 
 
 @dataclass(frozen=True)
@@ -44,17 +53,35 @@ class PredictedSource:
             InputError: If model, data and options do not fit together.
             MissingFileError: If something named is missing.
         """
-        data = ranks.on_each(lambda: self.data(options))
+        data = ranks.on_each(lambda: self._open_data(options))
         if isinstance(data, ClassFolders):
             return self._open_folders(data, options, ranks)
-        if options.task_options:
-            words = ", ".join(f"--{name.replace('_', '-')}" for name in options.task_options)
+        check_shift_options(options, data.task)
+        others = [name for name in options.task_options if name not in SHIFT_OPTIONS]
+        if others:
+            words = ", ".join(f"--{name.replace('_', '-')}" for name in others)
             raise InputError(f"{words}: not an option of {data.task} by a model of this kind")
         options = options.resolved(
             protocol=default_protocol(data.task), batch_size=default_batch_size(data.task)
         )
+        found = ranks.on_each(lambda: list(find_shift_data(options, data.task)))
         model = ranks.on_each(lambda: self.build(data.task, options))
-        return [ranks.on_each(lambda: open_set(model, data, options))]
+        made = [ranks.on_each(lambda: open_set(model, data, options))]
+        own = shift_options(options)
+        for one in found:
+            opened = ranks.on_each(partial(lambda one: open_set(model, one.items(own), own), one))
+            made.append(as_set(opened, one))
+        return made
+
+    def _open_data(self, options: SweepOptions) -> Items | ClassFolders:
+        """The data, or the images of a list; of class folders these are taken later."""
+        if options.image_list is None:
+            return self.data(options)
+        data = self.data(dataclasses.replace(options, limit=None))
+        if isinstance(data, ClassFolders):
+            return data
+        chosen = read_image_list(options.image_list).select(data.keys, data.title)
+        return ChosenItems(data, chosen[: options.limit])
 
     def _open_folders(
         self, folder: ClassFolders, options: SweepOptions, ranks: Ranks

@@ -43,6 +43,7 @@ class ScoredSet(ABC):
         versions: Makes the images' versions.
         is_on_the_fly: Whether corrupted images are made here.
         device: Where the model is; versions come there.
+        conditions: Of a set of other images: column -> image id -> value.
     """
 
     metric: str
@@ -56,6 +57,7 @@ class ScoredSet(ABC):
     versions: Versions
     is_on_the_fly: bool
     device: torch.device = CPU
+    conditions: Mapping[str, Mapping[str, str]] = {}
 
     @property
     def workers(self) -> int:

@@ -36,22 +36,25 @@ class ClassificationSet(ScoredSet):
         self.versions = ClassifierVersions(image_set.images, image_set.rules, device=self.device)
         self.is_on_the_fly = image_set.rules.folders is None
         self.labels = torch.from_numpy(image_set.images.labels).to(self.device)
-        cut = image_set.cut
-        self.cut = None if cut is None else torch.tensor(cut, device=self.device)
+        self.readout = image_set.readout
 
     def score_block(self, block: Block, versions: Tensor) -> dict[str, Tensor]:
         """One batch of the network."""
-        return classify(self._scores(versions), self.labels[list(block)])
+        return self._classified(self._scores(versions), block)
 
     def _scores(self, versions: Tensor) -> Tensor:
-        scores = self.classifier.scores(versions, self.scoring, amp=self.options.amp)
-        return scores if self.cut is None else scores[:, self.cut]
+        return self.classifier.scores(versions, self.scoring, amp=self.options.amp)
+
+    def _classified(self, scores: Tensor, block: Block) -> dict[str, Tensor]:
+        labels = self.labels[list(block)]
+        return (classify if self.readout is None else self.readout.classify)(scores, labels)
 
     def look(self, image: int, versions: Tensor) -> tuple[ClassProbabilities, Samples]:
         """The probabilities of an image."""
         scores, block = self._scores(versions), range(image, image + 1)
-        samples = self.collect(block, classify(scores, self.labels[image : image + 1]))
-        return probabilities_of(scores[0], int(self.labels[image])), samples
+        samples = self.collect(block, self._classified(scores, block))
+        own = scores if self.readout is None else self.readout.class_scores(scores)
+        return probabilities_of(own[0], int(self.labels[image])), samples
 
     def seen(self, image: int, versions: Tensor, pixels: Any) -> Any:
         """The pixels that the network takes."""
@@ -90,6 +93,7 @@ class ClassificationTask(Task):
         "jpeg85": False,
         "imagenet_a": None,
         "imagenet_r": None,
+        "sets": None,
         "allow_missing": False,
         "classes": None,
         **dict.fromkeys(VIEW_OPTIONS),

@@ -8,6 +8,7 @@ as the config builds it, with its own class, ``prepare_data``, label maps and pi
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import io
 import json
@@ -59,6 +60,13 @@ from stl_backbones.robustness.sources.base import (
     innermost,
 )
 from stl_backbones.robustness.tasks.base import Block, Samples, ScoredSet, Task
+from stl_backbones.robustness.tasks.shift_data import (
+    SHIFT_OPTIONS,
+    as_set,
+    check_shift_options,
+    find_shift_data,
+    shift_options,
+)
 
 
 class DenseTask(Task):
@@ -69,7 +77,12 @@ class DenseTask(Task):
     """
 
     scored: type[DenseSet]
-    options: Mapping[str, Any] = {"tta": False}
+    options: Mapping[str, Any] = {"tta": False, **SHIFT_OPTIONS}
+
+    def resolved(self, options: SweepOptions) -> SweepOptions:
+        """The options, checked, with the task's defaults filled in."""
+        check_shift_options(options, self.name)
+        return super().resolved(options)
 
     def from_config(self, source: Any, options: SweepOptions) -> DenseModel:
         """Build the config's model with the checkpoint's weights, ready to predict."""
@@ -86,13 +99,21 @@ class DenseTask(Task):
         )
 
     def open(self, subject: Any, options: SweepOptions, ranks: Ranks) -> Sequence[ScoredSet]:
-        """Build and check the config's test data."""
+        """Build and check the config's test data, and sets of other images."""
+        found = ranks.on_each(lambda: list(find_shift_data(options, self.name)))
+        made = [self._open(subject, options, ranks)]
+        for data in found:
+            own = dataclasses.replace(subject, config=data.config(subject.config))
+            made.append(as_set(self._open(own, shift_options(options), ranks), data))
+        return made
+
+    def _open(self, subject: Any, options: SweepOptions, ranks: Ranks) -> ScoredSet:
         opened = ranks.on_each(
             lambda: self.scored(subject, DenseData.open(subject.config, options), options)
         )
         ranks.on_each(opened.versions.check_steps)
         opened.provenance = ranks.on_main(lambda: opened.describe(self.name))
-        return [opened]
+        return opened
 
 
 class DenseSet(ScoredSet):

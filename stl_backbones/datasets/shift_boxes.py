@@ -1,0 +1,138 @@
+"""Detection sets of other images, in the layouts of their archives: COCO-O and BDD100K."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from stl_backbones.datasets.shift_scenes import NO_ATTRIBUTE, read_frames
+from stl_backbones.errors import InputError, MissingFileError, some_of
+from stl_backbones.paths import check_file, check_folder
+from stl_backbones.shift_sets import ShiftSet
+
+# Yu et al. 2020, in the order of the authors' ids, from 1.
+BDD_CLASSES = (
+    "pedestrian", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle", "traffic light",
+    "traffic sign",
+)  # fmt: skip
+_RENAMED = {"person": "pedestrian", "bike": "bicycle", "motor": "motorcycle", "van": "car",
+            "caravan": "car"}  # fmt: skip
+# As the authors' converter: regions where detections of that class do not count.
+_IGNORED = {"other person": "pedestrian", "other vehicle": "car", "trailer": "truck"}
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Images with objects in COCO's format.
+
+    Attributes:
+        images: The images' folder.
+        content: The annotations.
+        conditions: Column -> image id -> value.
+        total: Images that a whole set has.
+        notes: Sentences that every table must print.
+        path: Their file, if they come from one in COCO's format.
+    """
+
+    images: Path
+    content: Mapping[str, Any]
+    conditions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    total: int = 0
+    notes: tuple[str, ...] = ()
+    path: Path | None = None
+
+
+def find_boxes(one: ShiftSet, root: Path, *, allow_missing: bool = False) -> Boxes:
+    """Read a set's layout.
+
+    Raises:
+        MissingFileError: If something of the layout is missing.
+        InputError: If images are missing.
+    """
+    check_folder(root, f"--sets {one.name}")
+    found = (_domain if one.below else _bdd100k)(one, root)
+    count = len(found.content["images"])
+    lacks = "" if count in one.counts else f"{count} images of {one.counts[-1]}"
+    if lacks and not allow_missing:
+        raise InputError(
+            f"--sets {one.name} '{root}' is not all of {one.title}: {lacks}; --allow-missing "
+            "scores what is there, and says so in tables"
+        )
+    notes = (f"--allow-missing: {one.title} is not complete: {lacks}",) if lacks else ()
+    return replace(found, total=max(count, one.counts[-1]), notes=notes)
+
+
+def _domain(one: ShiftSet, root: Path) -> Boxes:
+    """A domain of COCO-O."""
+    if (root / "ood_coco").is_dir():
+        root = root / "ood_coco"
+    folder = root / one.below
+    images = folder / "val2017"
+    path = folder / "annotations/instances_val2017.json"
+    if not images.is_dir():
+        raise MissingFileError(
+            f"--sets {one.name} '{root}' is not laid out as COCO-O's archive: expected "
+            f"'{one.below}/val2017' in it"
+        )
+    try:
+        content = json.loads(check_file(path, "annotation file").read_text(encoding="utf-8"))
+        kept = {key: content[key] for key in ("images", "annotations", "categories")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"'{path}' is no annotation file of COCO: {error!r}") from error
+    return Boxes(images, kept, path=path)
+
+
+def _bdd100k(one: ShiftSet, root: Path) -> Boxes:
+    """The label file of 2020, ``det_20``, as COCO's converter of the authors makes of it."""
+    images = root / "images/100k/val"
+    if not images.is_dir():
+        raise MissingFileError(
+            f"--sets {one.name} '{root}' is not laid out as BDD100K: expected 'images/100k/val' "
+            "and 'labels/det_20/det_val.json' in it"
+        )
+    frames = read_frames(root / "labels/det_20/det_val.json")
+    absent = [frame["name"] for frame in frames if not (images / frame["name"]).is_file()]
+    if absent:
+        raise MissingFileError(f"'{images}' lacks {len(absent)} images ({some_of(absent)})")
+    content: dict[str, Any] = {
+        "images": [], "annotations": [],
+        "categories": [{"id": n, "name": name} for n, name in enumerate(BDD_CLASSES, start=1)],
+    }  # fmt: skip
+    conditions: dict[str, dict[str, str]] = {"weather": {}, "timeofday": {}}
+    for number, frame in enumerate(frames, start=1):
+        name, attributes = str(frame["name"]), frame.get("attributes") or {}
+        with Image.open(images / name) as image:
+            width, height = image.size
+        content["images"].append(
+            {"id": number, "file_name": name, "width": width, "height": height}
+        )
+        for column, values in conditions.items():
+            values[name] = str(attributes.get(column) or NO_ATTRIBUTE)
+        for label in frame.get("labels") or ():
+            _add(content["annotations"], label, number)
+    return Boxes(images, content, conditions)
+
+
+def _add(annotations: list[dict[str, Any]], label: Mapping[str, Any], image: int) -> None:
+    """An object, or a region of another class, which is ignored for the nearest one."""
+    given, box = label["category"], label.get("box2d")
+    name = _IGNORED.get(given, _RENAMED.get(given, given))
+    if box is None:
+        return
+    if name not in BDD_CLASSES:
+        raise InputError(f"BDD100K's label file has category '{given}', expected det_20's")
+    # The authors' boxes have both ends in them.
+    width, height = box["x2"] - box["x1"] + 1, box["y2"] - box["y1"] + 1
+    annotations.append(
+        {"id": len(annotations) + 1, "image_id": image, "category_id": BDD_CLASSES.index(name) + 1,
+         "bbox": [box["x1"], box["y1"], width, height], "area": width * height,
+         "iscrowd": int(given in _IGNORED or bool((label.get("attributes") or {}).get("crowd")))}
+    )  # fmt: skip
+
+
+__all__ = ["BDD_CLASSES", "Boxes", "find_boxes"]

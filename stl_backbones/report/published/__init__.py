@@ -1,0 +1,1 @@
+"""Other people's numbers, as published, and whether one's own may stand beside them."""

@@ -1,0 +1,248 @@
+"""A sweep in one file, to be read elsewhere: numbers of cells, provenance, hashes, records.
+
+A zip archive: ``bundle.json`` with the number of the format, the version that wrote it, a hash of
+every other file, and each cell's numbers; then, unless they are left out, the files of the sweep's
+folder as they are. On reading, hashes are checked and the numbers of the cells are computed anew
+from the records: one that does not follow from them is refused. Nothing in it is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import stl_backbones
+from stl_backbones.errors import InputError, some_of
+from stl_backbones.records import CLEAN, Cell, Provenance
+from stl_backbones.report.read.cells import Draws, Measured, measure
+from stl_backbones.report.read.metrics import TaskMetrics, find_task
+from stl_backbones.report.read.sets import find_sets
+from stl_backbones.results import CellStore
+from stl_backbones.results.atomic import write_atomically
+from stl_backbones.results.cell_file import DamagedCellError, NewerFormatError
+
+FORMAT = 1
+SUFFIX = ".bundle.zip"
+INDEX = "bundle.json"
+_STAMP = (1980, 1, 1, 0, 0, 0)  # equal sweeps give equal bundles
+# What a bundle may hold; nothing that leads out of a folder.
+_MEMBER = re.compile(
+    r"(?:[a-z0-9][a-z0-9.-]*/)?(?:stopped/)?"
+    r"(?:run\.json|conditions\.csv|cells/[\w.-]+\.npz|detections/[\w.-]+\.json\.gz)"
+)
+_SAME = 1e-9  # by which a number may differ on another machine
+_NOTE = "UNVERIFIED: numbers of a bundle without records, which cannot be computed anew"
+
+
+def write_bundle(folder: str | Path, out: str | Path, *, records: bool = True) -> Path:
+    """Write a finished sweep, and its sets of other images, into one file.
+
+    Args:
+        folder: The sweep's folder.
+        out: The file; its name ends in ``.bundle.zip``.
+        records: Put the records of all images in, from which the numbers can be computed anew.
+
+    Returns:
+        The file.
+
+    Raises:
+        MissingFileError: If the folder holds no sweep.
+        InputError: If the name ends otherwise, or a cell is damaged.
+    """
+    folder, out = Path(folder), Path(out)
+    if not out.name.endswith(SUFFIX):
+        raise InputError(f"a bundle's name ends in {SUFFIX}, got '{out.name}'")
+    provenance = CellStore(folder).provenance()
+    task = find_task(provenance.task)
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*"))}
+    files = {name: path for name, path in files.items() if _MEMBER.fullmatch(name)}
+    if not records:
+        files = {name: path for name, path in files.items() if name.endswith("run.json")}
+    index = {
+        "format": FORMAT,
+        "stl_backbones": stl_backbones.__version__,
+        "records": records,
+        "sha256": {n: hashlib.sha256(p.read_bytes()).hexdigest() for n, p in files.items()},
+        "cells": _numbers(folder, task),
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f"{out.name}.part")
+    try:
+        with zipfile.ZipFile(temporary, "w") as archive:
+            text = json.dumps(index, indent=1, sort_keys=True)
+            archive.writestr(_entry(INDEX), text, zipfile.ZIP_DEFLATED)
+            for name, path in files.items():
+                archive.writestr(_entry(name), path.read_bytes(), zipfile.ZIP_DEFLATED)
+        temporary.replace(out)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return out
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    return zipfile.ZipInfo(name, _STAMP)
+
+
+def _stores(folder: Path, task: TaskMetrics) -> Iterator[tuple[str, CellStore]]:
+    yield "", CellStore(folder)
+    for name, path in find_sets(folder, task).items():
+        yield name, CellStore(path)
+
+
+def _numbers(folder: Path, task: TaskMetrics) -> dict[str, dict[str, dict[str, float]]]:
+    """Set, or nothing for the sweep -> cell -> metric -> number of all its images."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for place, store in _stores(folder, task):
+        record, cells = store.provenance(), store.cells()
+        measured = measure(
+            store, cells, record, task=task, counts=Draws(resamples=0).counts(record.num_images)
+        )
+        found[place] = {
+            cell.name: {
+                key: float(scores[cell][0])
+                for key, scores in measured.replicates.items()
+                if cell in scores and np.isfinite(scores[cell][0])
+            }
+            for cell in cells
+        }
+    return found
+
+
+def open_bundle(path: Path, into: Path) -> Path:
+    """Unpack a bundle, and check it.
+
+    Args:
+        path: The file.
+        into: A folder to unpack below.
+
+    Returns:
+        A sweep's folder, named as the bundle.
+
+    Raises:
+        NewerFormatError: If a newer version wrote it.
+        DamagedCellError: If it is no bundle, was altered, or its numbers are not its records'.
+    """
+    folder = into / path.name.removesuffix(SUFFIX)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            index = json.loads(archive.read(INDEX))
+            if index["format"] != FORMAT:
+                raise NewerFormatError(
+                    f"'{path}' is a bundle of format {index['format']}, expected {FORMAT}; was it "
+                    "written by a newer stl_backbones? Install that one"
+                )
+            names = [name for name in archive.namelist() if name != INDEX]
+            foreign = [name for name in names if not _MEMBER.fullmatch(name)]
+            if foreign or sorted(names) != sorted(index["sha256"]):
+                raise DamagedCellError(
+                    f"'{path}' holds other files than it lists ({some_of(foreign or names)})"
+                )
+            for name in names:
+                content = archive.read(name)
+                if hashlib.sha256(content).hexdigest() != index["sha256"][name]:
+                    raise DamagedCellError(f"'{path}': '{name}' was altered after it was written")
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(folder / name, content)
+    except (KeyError, TypeError, OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+        raise DamagedCellError(f"'{path}' is no bundle, or cut short: {error}") from error
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise DamagedCellError(f"'{path}' is no bundle: {error}") from error
+    if index["records"]:
+        _check_numbers(path, folder, index["cells"])
+    else:
+        write_atomically(folder / INDEX, json.dumps(index["cells"]).encode())
+    return folder
+
+
+def open_bundles(paths: Sequence[str | Path]) -> list[Path]:
+    """Folders as they are, and bundles unpacked for as long as the process lives."""
+    return [_opened(Path(path)) for path in paths]
+
+
+def _opened(path: Path) -> Path:
+    if not path.is_file():
+        return path
+    into = Path(tempfile.mkdtemp(prefix="stl_backbones_"))
+    atexit.register(shutil.rmtree, into, ignore_errors=True)
+    return open_bundle(path, into)
+
+
+def report_place(path: str | Path) -> Path:
+    """Where a report goes if nothing else is said: into the folder, or beside the bundle."""
+    path = Path(path)
+    if path.is_file():
+        return path.with_name(f"{path.name.removesuffix(SUFFIX)}_report")
+    return path / "report"
+
+
+def _check_numbers(path: Path, folder: Path, stated: Mapping[str, Any]) -> None:
+    """Refuse numbers that do not follow from the records."""
+    task = find_task(CellStore(folder).provenance().task)
+    found = {(place, cell, key): value for place, cells in _numbers(folder, task).items()
+             for cell, own in cells.items() for key, value in own.items()}  # fmt: skip
+    told = {(place, cell, key): value for place, cells in stated.items()
+            for cell, own in cells.items() for key, value in own.items()}  # fmt: skip
+    for one in sorted(found.keys() | told.keys()):
+        mine, theirs = found.get(one), told.get(one)
+        if mine is None or theirs is None or abs(mine - theirs) > _SAME:
+            place, cell, key = one
+            where = f"{place} {cell}".strip()
+            raise DamagedCellError(
+                f"'{path}' states {key} {theirs} for cell '{where}', its records come to {mine}; "
+                "one of them was altered"
+            )
+
+
+def stated_numbers(folder: Path) -> dict[str, Measured]:
+    """The numbers of a bundle without records: set, or nothing for the sweep -> its scores.
+
+    Empty for a folder with records.
+    """
+    path = folder / INDEX
+    if not path.is_file():
+        return {}
+    found = {}
+    for place, cells in json.loads(path.read_text(encoding="utf-8")).items():
+        store = CellStore(folder / place)
+        record = store.provenance()
+        by_metric: dict[str, dict[Cell, Any]] = {}
+        for name, own in cells.items():
+            for key, value in own.items():
+                by_metric.setdefault(key, {})[_cell(name)] = np.array([float(value)])
+        found[place] = Measured(
+            folder=store.folder, provenance=_noted(record), replicates=by_metric
+        )
+    return found
+
+
+def _noted(record: Provenance) -> Provenance:
+    return replace(record, notes=(*record.notes, _NOTE))
+
+
+def _cell(name: str) -> Cell:
+    corruption, _, severity = name.rpartition("-")
+    return CLEAN if name == CLEAN.name else Cell(corruption, int(severity))
+
+
+__all__ = [
+    "SUFFIX",
+    "open_bundle",
+    "open_bundles",
+    "report_place",
+    "stated_numbers",
+    "write_bundle",
+]
