@@ -217,7 +217,9 @@ def _open_shift(
     images = describer.find(opened.folder, classes, one.title, border=one.border)
     if lacks:
         images = dataclasses.replace(images, total=max(images.total, one.counts[-1]))
-    _LOGGER.warning("%s: %d images, class folders are %s", one.title, images.total, opened.form)
+    _LOGGER.warning(
+        "%s: %d images, class folders are %s", one.title, len(opened.folder), opened.form
+    )
     made = [_not_corrupted(one.name, one.title, images, classes, notes, readout, describer)]
     if not one.has_own_clean:
         return made

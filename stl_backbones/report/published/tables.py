@@ -35,7 +35,7 @@ def published_sections(findings: Findings) -> Iterator[Group]:
     """A group for each source that is asked for."""
     for name in dict.fromkeys(findings.published):
         tables = [table for one in SOURCES[name]() for table in _tables(one, name, findings)]
-        yield Group(f"Published numbers: {name}", tuple(tables), _HINT, folded=True)
+        yield Group(f"Published by {name}", tuple(tables), _HINT, folded=True)
 
 
 def _tables(one: Published, source: str, findings: Findings) -> Iterator[Table]:

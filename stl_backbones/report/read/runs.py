@@ -26,10 +26,9 @@ from stl_backbones.report.read.metrics import (
     find_task,
 )
 from stl_backbones.report.read.sets import (
-    CLEAN_SUFFIX,
+    check_sets,
     find_sets,
     is_store,
-    own_clean,
     read_sets,
     set_names,
 )
@@ -300,19 +299,9 @@ def _read_run(
         return _as_stated(label, stated, protocol, task)
     sets = read_sets(folder, task, draws=draws, partial=partial)
     unfinished = tuple(name for name in find_sets(folder, task) if name not in sets)
-    for name, one in sets.items():
-        is_part = set(one.provenance.classes) <= set(provenance.classes)
-        if not own_clean(name, sets) and not name.endswith(CLEAN_SUFFIX) and not is_part:
-            raise InputError(
-                f"'{one.folder}' and '{folder}' differ in classes, so their ratio is no retention; "
-                "measure one of them again"
-            )
-        if one.provenance.checkpoint_sha256 != provenance.checkpoint_sha256:
-            raise InputError(
-                f"'{one.folder}' was measured with another checkpoint than '{folder}'; one row "
-                "is one model"
-            )
-    if not _is_swept(folder):
+    is_swept = _is_swept(folder)
+    check_sets(sets, folder, provenance, is_swept=is_swept)
+    if not is_swept:
         return Run(label=label, folder=folder, provenance=provenance, sets=sets,
                    unfinished=unfinished, swept=False)  # fmt: skip
     store = CellStore(folder)
@@ -340,11 +329,12 @@ def _read_run(
 def _as_stated(
     label: str, stated: Mapping[str, Measured], protocol: Protocol, task: TaskMetrics
 ) -> Run:
-    """A bundle without records: its numbers as they stand there."""
-    main = stated[""].replicates.get(task.main.key, {})
-    scores = {cell: float(main[cell][0]) for cell in protocol.cells() if cell in main}
-    sets = {name: one for name, one in stated.items() if name}
-    return Run(**vars(stated[""]), label=label, scores=scores, sets=sets, has_records=False)
+    """A bundle without records: its numbers as they are there."""
+    own = dict(stated)
+    main = own.pop("")
+    found = main.replicates.get(task.main.key, {})
+    scores = {cell: float(found[cell][0]) for cell in protocol.cells() if cell in found}
+    return Run(**vars(main), label=label, scores=scores, sets=own, has_records=False)
 
 
 def _read_stopped(

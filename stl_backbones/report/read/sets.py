@@ -87,6 +87,28 @@ def read_sets(
     return found
 
 
+def check_sets(
+    sets: Mapping[str, Measured], folder: Path, provenance: Provenance, *, is_swept: bool
+) -> None:
+    """Refuse sets of another model, and of classes that the sweep has not.
+
+    Raises:
+        InputError: If there is one.
+    """
+    for name, one in sets.items():
+        is_part = not is_swept or set(one.provenance.classes) <= set(provenance.classes)
+        if not own_clean(name, sets) and not name.endswith(CLEAN_SUFFIX) and not is_part:
+            raise InputError(
+                f"'{one.folder}' and '{folder}' differ in classes, so their ratio is no retention; "
+                "measure one of them again"
+            )
+        if one.provenance.checkpoint_sha256 != provenance.checkpoint_sha256:
+            raise InputError(
+                f"'{one.folder}' was measured with another checkpoint than '{folder}'; one row "
+                "is one model"
+            )
+
+
 def _noted(found: Measured, store: CellStore) -> Measured:
     """Entirely black images, as ImageNet-Sketch has, are scored and named."""
     result, record = store.read(CLEAN), found.provenance

@@ -113,7 +113,7 @@ def as_set(scored: ScoredSet, data: ShiftData) -> ScoredSet:
     scored.place, scored.title, scored.conditions = data.name, data.title, data.conditions
     scored.provenance = dataclasses.replace(
         own, dataset=data.title, num_images_total=total, notes=(*own.notes, *data.notes),
-        chosen=(), **_NOT_CORRUPTED,
+        **_NOT_CORRUPTED,
     )  # fmt: skip
     return scored
 
