@@ -164,7 +164,8 @@ def _add_classification(parser: argparse.ArgumentParser) -> None:
     add("--imagenet-r", metavar="DIR", help="score ImageNet-R too")
     add("--sets", action="append", metavar="[NAME=]DIR", help="score sets of other images too: "
         "ImageNet-V2, -Sketch, ObjectNet, ...; a set's folder, or one that holds several, called "
-        "as their archives unpack, or NAME=DIR; several times. docs/how-to/real_shifts.md")  # fmt: skip
+        "as their archives unpack, or NAME=DIR; several times. See "
+        "docs/how-to/real_shifts.md")  # fmt: skip
     add("--classes", metavar="FILE", help="the model's class names, one a line in the order of its "
         "logits (default: the checkpoint's; ImageNet's for 1000; else the folders' names); of "
         "label maps, in the order of the labels")  # fmt: skip

@@ -105,7 +105,8 @@ def make_report(
             ``'brightness'``: all numbers for each of their values, and ``slices.csv``.
         stopped: Accept sweeps that stopped early beside other rows, the paper's among them.
         published: Whose published numbers to show: ``'robustbench'``, ``'timm'``,
-            ``'semsegbench'``, ``'robust-detection'``, ``'c-bar'``; docs/how-to/published_numbers.md.
+            ``'semsegbench'``, ``'robust-detection'``, ``'c-bar'``; see
+            docs/how-to/published_numbers.md.
         real_labels: ReaL's ``real.json``: adds the accuracy by its labels in every cell.
 
     Raises:
