@@ -26,7 +26,7 @@ def run(
     Args:
         args: Parsed by tools/show_failures.py.
         command: The words of the sweep's own command line; ``None``: those that it keeps.
-        say: Told the sweep's options, before they are followed.
+        say: Called with a line that names the sweep's options, before they are followed.
 
     Raises:
         InputError: If options, model and data do not go together.

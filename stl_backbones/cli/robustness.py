@@ -70,7 +70,7 @@ def dry_run(args: argparse.Namespace) -> str:
         lines.append(
             "these are the figures of all images, the most that it takes: with --until it scores "
             "the clean images, then others in random order, and stops once "
-            f"{' and '.join(repr(text) for text in options.until)} is settled"
+            f"{' and '.join(repr(text) for text in options.until)} is decided"
         )
     return "\n".join(lines)
 

@@ -143,16 +143,16 @@ class CheckedCocoDataset(CocoDataset):
     def _note_what_mmdet_leaves_out(self, content: Mapping[str, Sequence[dict[str, Any]]]) -> None:
         annotations = content["annotations"]
         small = [found.get("id") for found in annotations if is_too_small(found)]
-        foreign = {
+        unknown = {
             category["id"]: category.get("name")
             for category in content["categories"]
             if category["id"] not in self.cat2label
         }
-        ids = set(map(str, foreign))  # a broken annotation's may be anything
+        ids = set(map(str, unknown))  # a broken annotation's may be anything
         others = [one for one in annotations if str(one.get("category_id")) in ids]
         for count, what in (
             (len(small), f"smaller than a pixel (id {some_of(small)})"),
-            (len(others), f"of categories that are no class ({some_of(foreign.values())})"),
+            (len(others), f"of categories that are no class ({some_of(unknown.values())})"),
         ):
             if count:
                 print_log(

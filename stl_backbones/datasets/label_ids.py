@@ -53,9 +53,9 @@ def label_table(label_ids: str | Sequence[int]) -> dict[int, int]:
     return {label: classes.get(label, IGNORE_INDEX) for label in range(256)}
 
 
-def advise_labels(foreign: Iterable[int], num_classes: int) -> str:
+def advise_labels(unknown: Iterable[int], num_classes: int) -> str:
     """What labels that are no class may be: the end of an error's sentence."""
-    if num_classes == _LEAST_CITYSCAPES and all(label <= _HIGHEST for label in foreign):
+    if num_classes == _LEAST_CITYSCAPES and all(label <= _HIGHEST for label in unknown):
         return f"; {_HINT}"
     return "; give the files' label of each class with label_ids, see docs/how-to/segmenter.md"
 

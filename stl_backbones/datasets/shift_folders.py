@@ -26,7 +26,7 @@ def find_sets(given: Sequence[str | Path] | Mapping[str, str | Path], task: str)
     """The sets that folders hold.
 
     Args:
-        given: Folders, each of a set or with sets in it, told by the names that their archives
+        given: Folders, each of a set or with sets in it, known by the names that their archives
             give them; or ``'NAME=DIR'``. Or name -> folder.
         task: The task that they are for.
 

@@ -209,7 +209,7 @@ def _interval_notes(findings: Findings) -> tuple[str, ...]:
         return ()
     return (
         f"In brackets: {100 * LEVEL:.0f} % interval, percentiles of {draws.resamples} bootstrap "
-        f"resamples of the images, the same ones in every cell (seed {draws.seed}). It tells how "
+        f"resamples of the images, the same ones in every cell (seed {draws.seed}). It says how "
         "far other images of the same kind would move the number, and nothing of other training "
         "runs.",
     )
@@ -261,7 +261,7 @@ def _p_value(one: Difference) -> str:
         return MISSING
     if math.isnan(one.p_value):
         return NOT_COUNTED
-    smallest = 2 / len(one.first.replicates)  # what this many resamples can tell
+    smallest = 2 / len(one.first.replicates)  # what this many resamples can show
     return f"{'<= ' if one.p_value <= smallest else ''}{one.p_value:.3f}"
 
 

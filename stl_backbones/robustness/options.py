@@ -43,7 +43,7 @@ class SweepOptions:
             default: the task's. Only images of one size share a batch.
         amp: Mixed precision, ``'bfloat16'`` or ``'float16'``; see `stl_backbones.engine.precision`.
         tf32: Let a GPU compute float32 in TF32, see `repeatable_scoring` of the same module.
-        until: Stop as soon as these are settled: ``'average >= 0.60'``, ``'average +- 1.0'`` in
+        until: Stop as soon as these are decided: ``'average >= 0.60'``, ``'average +- 1.0'`` in
             points, ``'average > SWEEP_DIR'``; none: score all images. docs/explanation/stopping.md.
         alpha: Chance of a wrong verdict, and that an interval leaves its number out; default 0.05.
         order_seed: Decides the order in which images are drawn; default 0.

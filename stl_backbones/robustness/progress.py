@@ -36,7 +36,7 @@ class SweepProgress:
         corrupted: Mean of the same over the corrupted cells; NaN without such.
         is_share: Whether the scores are fractions.
         remaining: Estimated seconds to the end of this data set, or to the image at which the last
-            target is expected to be settled.
+            target is expected to be decided.
         rate: Images a second, each in all cells; 0 before any is scored in this run.
         targets: Of a sweep that may stop early, a line for each target: the estimate, its
             interval, how much of the evidence is there, and how many images are expected.

@@ -109,8 +109,8 @@ class Aggregates(Mapping[str, Aggregate]):
             return found[0]
         if not found:
             raise KeyError(name)
-        told = " or ".join(f"'{one.key.text}'" for one in found)
-        raise UnknownNameError(f"'{name}' has {len(found)} meanings; write {told}")
+        keys = " or ".join(f"'{one.key.text}'" for one in found)
+        raise UnknownNameError(f"'{name}' has {len(found)} meanings; write {keys}")
 
     def __contains__(self, name: object) -> bool:
         return name in self._spelled
@@ -343,7 +343,7 @@ def _make(
     place: Place,
     compute: Callable[[], Replicates],
 ) -> Aggregate:
-    """Compute it, or tell what is missing."""
+    """Compute it, or name what is missing."""
     replicates: Replicates | None = None
     missing: tuple[str, ...] = ()
     lacks = bool(metric.needs and run.replicates and metric.key not in run.replicates)

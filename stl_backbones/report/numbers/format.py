@@ -9,7 +9,7 @@ MISSING = "-"  # part of the protocol, but not measured (or, in a paper row, not
 NOT_IN_PROTOCOL = "·"  # the protocol does not ask for it
 NOT_COUNTED = "n/a"  # measured, but nothing was counted
 
-MISSING_SHOWN = 5  # cells named where a sentence tells what is missing for a number
+MISSING_SHOWN = 5  # cells named where a sentence says what is missing for a number
 
 # The paper's abbreviations (Tables 12 and 13), and the like for the three it does not use.
 SHORT_NAMES: Mapping[str, str] = {

@@ -144,10 +144,10 @@ def open_bundle(path: Path, into: Path) -> Path:
                     "written by a newer stl_backbones? Install that one"
                 )
             names = [name for name in archive.namelist() if name != INDEX]
-            foreign = [name for name in names if not _MEMBER.fullmatch(name)]
-            if foreign or sorted(names) != sorted(index["sha256"]):
+            unknown = [name for name in names if not _MEMBER.fullmatch(name)]
+            if unknown or sorted(names) != sorted(index["sha256"]):
                 raise DamagedCellError(
-                    f"'{path}' holds other files than it lists ({some_of(foreign or names)})"
+                    f"'{path}' holds other files than it lists ({some_of(unknown or names)})"
                 )
             for name in names:
                 content = archive.read(name)
@@ -194,10 +194,10 @@ def _check_numbers(path: Path, folder: Path, stated: Mapping[str, Any]) -> None:
     task = find_task(CellStore(folder).provenance().task)
     found = {(place, cell, key): value for place, cells in _numbers(folder, task).items()
              for cell, own in cells.items() for key, value in own.items()}  # fmt: skip
-    told = {(place, cell, key): value for place, cells in stated.items()
+    given = {(place, cell, key): value for place, cells in stated.items()
             for cell, own in cells.items() for key, value in own.items()}  # fmt: skip
-    for one in sorted(found.keys() | told.keys()):
-        mine, theirs = found.get(one), told.get(one)
+    for one in sorted(found.keys() | given.keys()):
+        mine, theirs = found.get(one), given.get(one)
         if mine is None or theirs is None or abs(mine - theirs) > _SAME:
             place, cell, key = one
             where = f"{place} {cell}".strip()

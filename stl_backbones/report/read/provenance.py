@@ -13,9 +13,9 @@ from stl_backbones.report.read.text import listed, listed_versions, plain
 
 _SHA_SHOWN = 12  # hex digits; git's habit, enough to distinguish checkpoints
 
-# Told per model even where all models agree.
+# Printed per model even where all models agree.
 _BY_MODEL = ("Folder", "Checkpoint", "Cells")
-# Told once in a report, and not under every table.
+# Printed once in a report, and not under every table.
 _NO_SOURCE = ("Cells", "Folder", "Size", "Encoder", "Model")
 
 

@@ -57,7 +57,7 @@ def begun_sampling(place: Path) -> bool:
 def run_until(
     scored: ScoredSet, place: Path, ranks: Ranks, on_progress: OnProgress | None
 ) -> Outcome | None:
-    """Score images in random order until all targets are settled, or all images are scored.
+    """Score images in random order until all targets are decided, or all images are scored.
 
     Args:
         scored: The model and its images; its options say the targets. Without targets all images
@@ -268,13 +268,13 @@ def _lines(outcome: Outcome | None) -> tuple[str, ...]:
         return ()
     return tuple(
         f"{describe_state(one)}, "
-        + ("settled" if one.share >= 1 else f"about {one.expected - outcome.scored:,d} images left")
+        + ("decided" if one.share >= 1 else f"about {one.expected - outcome.scored:,d} images left")
         for one in outcome.targets
     )
 
 
 def _expected(outcome: Outcome | None, total: int) -> int:
-    """At which image the last target is expected to be settled."""
+    """At which image the last target is expected to be decided."""
     if outcome is None or not outcome.targets:
         return total
     return max(one.expected for one in outcome.targets)
