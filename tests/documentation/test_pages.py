@@ -46,3 +46,18 @@ def test_the_extra_and_the_pins_name_the_same():
 
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) < 150
+
+
+WORDS = r"\b(tells?|told|settled?|settles|foreign)\b|without a word|in words of its own|what a kill loses"
+
+
+def test_words_of_the_glossary_are_kept():
+    files = [*(ROOT / "stl_backbones").rglob("*.py"), *(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in files
+        if path.name != "glossary.md"
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(WORDS, line, re.IGNORECASE) and ".tell()" not in line
+    ]
+    assert found == []
