@@ -48,11 +48,17 @@ def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) < 150
 
 
-WORDS = r"\b(tells?|told|settled?|settles|foreign)\b|without a word|in words of its own|what a kill loses"
+WORDS = (
+    r"\b(tells?|told|settled?|settles|foreign)\b|without a word|in words of its own|a kill loses"
+)
 
 
 def test_words_of_the_glossary_are_kept():
-    files = [*(ROOT / "stl_backbones").rglob("*.py"), *(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]
+    files = [
+        *(ROOT / "stl_backbones").rglob("*.py"),
+        *(ROOT / "docs").rglob("*.md"),
+        ROOT / "README.md",
+    ]
     found = [
         f"{path.relative_to(ROOT)}: {line.strip()}"
         for path in files
