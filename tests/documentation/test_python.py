@@ -67,7 +67,15 @@ def test_a_backbone_gives_what_the_page_says(reader):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(
+            path, marks=[pytest.mark.slow] * (path.stem == "where_it_breaks"), id=path.stem
+        )
+        for path in TUTORIALS
+    ],
+)
 def test_a_tutorial_prints_what_it_says(path, reader):
     """With WRITE_PAGES=1 the page gets what is printed."""
     text, names, printed = path.read_text(encoding="utf-8"), {}, []
