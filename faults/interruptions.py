@@ -292,7 +292,7 @@ def hash_files(out: Path) -> dict[str, str]:
     return {
         str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(out.rglob("*"))
-        if path.is_file() and path.name not in passed_over
+        if path.is_file() and path.name not in passed_over and "vis_data" not in path.parts
     }
 
 
