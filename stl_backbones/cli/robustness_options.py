@@ -39,7 +39,7 @@ _EPILOG = """what is scored:
   robustness.py configs/cls/stl_fan_b_student.py FILE          a pretraining config
   robustness.py --timm resnet50.ram_in1k --data-root VAL       a timm model, fetched or --checkpoint
   robustness.py --preset convnext-t --data-root VAL            a row of the paper's Table 2
-  robustness.py --model FILE.onnx --data-root VAL              any other model, see below
+  robustness.py --model FILE.onnx --data-root VAL              any other model, see above
   robustness.py --preset segformer-b0 --data-root CITYSCAPES
                                                                a row of Tables 4 and 5"""
 

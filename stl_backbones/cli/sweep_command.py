@@ -18,7 +18,10 @@ from stl_backbones.results.atomic import write_atomically
 
 COMMAND = "command.json"
 _FORMAT = 1
-_GIVE = "give it again, as for tools/robustness.py, behind --"
+_GIVE = (
+    "give it again, as for tools/robustness.py, behind --; "
+    "from Python call stl_backbones.show_failures"
+)
 # Options that name code; what else is named is data.
 _CODE = ("config", "model", "preprocess", "decoder", "custom_imports")
 # Of the process, not of the sweep; code in checkpoints is trusted anew each time.
@@ -96,7 +99,8 @@ def told_again(args: argparse.Namespace) -> str:
     words: list[str] = []
     for name, value in said.items():
         if name not in ("config", "checkpoint"):
-            words.append(f"--{name.replace('_', '-')}")
+            option = "checkpoint" if name == "weights" else name.replace("_", "-")
+            words.append(f"--{option}")
         if value is not True:
             words += [str(one) for one in (value if isinstance(value, list) else [value])]
     return shlex.join(words)

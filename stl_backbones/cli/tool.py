@@ -107,7 +107,11 @@ def add_data_root(parser: argparse.ArgumentParser) -> None:
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
     """Add where results go, what changes in the config, and the launcher."""
-    parser.add_argument("--work-dir", metavar="DIR", help="where results go")
+    parser.add_argument(
+        "--work-dir",
+        metavar="DIR",
+        help="where results go (default: work_dirs/NAME; of a sweep work_dirs/NAME/robustness)",
+    )
     parser.add_argument(
         "--cfg-options",
         nargs="+",

@@ -141,6 +141,11 @@ def find_number(name: str, run: Run, found: Aggregates, findings: Findings) -> A
     metric = metrics.get(head) if colon else task.main
     if metric is not None and cell in wanted_cells(protocol, task):
         return cell_aggregate(run, metric, cell)
+    hint = (
+        "; of the corruptions that were chosen the mean is 'chosen'"
+        if name == "average" and "chosen" in found
+        else ""
+    )
     known = [*task.aliases, *(key for key in found if ":" not in key)]
     raise UnknownNameError(
         f"--require knows no '{name}' under protocol '{protocol.name}'; expected one of "
@@ -151,6 +156,7 @@ def find_number(name: str, run: Run, found: Aggregates, findings: Findings) -> A
             if len(metrics) == 1
             else f", or {', '.join(list(metrics)[1:])}, alone or as METRIC:NAME"
         )
+        + hint
     )
 
 
