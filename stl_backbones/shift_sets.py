@@ -7,7 +7,7 @@ the user; none of them is part of the package. docs/how-to/real_shifts.md.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,6 +41,10 @@ class ShiftSet:
         may_show: Whether reports and pictures may show its images.
         family: Another name, which several sets of one archive share.
         clean_title: Name of its own clean partner in tables, where it has one.
+        is_subset: Whether the sweep's clean images are more than it is made of, so that they are
+            no partner of it.
+        is_cropped: Whether its images have 224 pixels, to be scored by a network of that size
+            without resize or crop.
     """
 
     name: str
@@ -59,11 +63,13 @@ class ShiftSet:
     may_show: bool = True
     family: str = ""
     clean_title: str = ""
+    is_subset: bool = False
+    is_cropped: bool = False
 
     @property
     def has_own_clean(self) -> bool:
         """Whether its partner is scored beside it, and not the sweep's own clean images."""
-        return self.rule != "all"
+        return self.rule != "all" or self.is_subset
 
     @property
     def partner_title(self) -> str:
@@ -124,7 +130,7 @@ _ALL: tuple[ShiftSet, ...] = (
     _classified(
         "stylized-imagenet", "Stylized-ImageNet", r"stylized-?imagenet.*", "made by its user; no "
         "two copies are equal; code MIT, images as ImageNet's", 50_000, below="val",
-        each=(50,), file=rf"{_VALIDATION}\.png",
+        each=(50,), file=rf"{_VALIDATION}\.png", is_cropped=True,
     ),
     _classified("imagenet-cartoon", "ImageNet-Cartoon", r"imagenet-cartoon", "CC BY 4.0", 50_000),
     _classified("imagenet-drawing", "ImageNet-Drawing", r"imagenet-drawing", "CC BY 4.0", 50_000),
@@ -173,8 +179,8 @@ _ALL += (
             "Cityscapes' terms", 1500),
     _scenes(
         "rain-cityscapes", "RainCityscapes val", r"rain[-_]?cityscapes", "Cityscapes' terms", 1188,
-        clean="the 33 images of Cityscapes val that it is made of; without them Cityscapes val",
-        clean_title="Cityscapes val, the images of RainCityscapes",
+        clean="the 33 images of Cityscapes val that it is made of; none without them",
+        clean_title="Cityscapes val, the images of RainCityscapes", is_subset=True,
     ),
     _scenes(
         "bdd100k-seg", "BDD100K sem_seg val", r"bdd100k", "educational, research, not for profit",
@@ -232,6 +238,23 @@ CATEGORIES: Mapping[str, tuple[int, ...]] = {
 _CUES = re.compile(r"(?:.*/)?([a-z]+)\d+-([a-z]+)\d+\.png")
 
 
+def check_may_show(dataset: str, image_ids: Iterable[str]) -> None:
+    """Refuse to show images that a licence forbids to show.
+
+    Args:
+        dataset: The data set's name in tables.
+        image_ids: Its images.
+
+    Raises:
+        InputError: If they are of such a set, by its name or the names of its images.
+    """
+    names = [one.rpartition("/")[2] for one in image_ids]
+    for hidden in (one for one in SHIFT_SETS.values() if not one.may_show):
+        if dataset == hidden.title or any(re.fullmatch(hidden.file, name) for name in names):
+            raise InputError(f"images of {hidden.title} are never shown ({hidden.terms}); "
+                             "expected a sweep of other images")  # fmt: skip
+
+
 def sets_of(task: str) -> dict[str, str]:
     """Name -> title of a task's sets."""
     return {one.name: one.title for one in SHIFT_SETS.values() if one.task == task}
@@ -258,6 +281,7 @@ __all__ = [
     "SHIFT_SETS",
     "SLOPE",
     "ShiftSet",
+    "check_may_show",
     "cues_of",
     "sets_of",
 ]

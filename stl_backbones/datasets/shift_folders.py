@@ -57,7 +57,16 @@ def _called(name: str, root: Path, task: str) -> dict[str, Path]:
     if not found:
         families = dict.fromkeys(one.family for one in known.values() if one.family)
         raise unknown_name("set of other images", name, (*known, *families))
-    return dict.fromkeys(found, root)
+    if len({known[key].folder for key in found}) == 1:
+        return dict.fromkeys(found, root)
+    own = _recognised(root, task)  # each of them has a folder of its own
+    absent = [key for key in found if key not in own]
+    if absent:
+        raise MissingFileError(
+            f"--sets {name} '{root}' lacks folders of {', '.join(absent)}, called as their "
+            "archives unpack; the name of a single set is that of its own folder"
+        )
+    return {key: own[key] for key in found}
 
 
 def _split(text: str | Path) -> tuple[str, Path]:
@@ -88,11 +97,13 @@ def _recognised(root: Path, task: str) -> dict[str, Path]:
 
 
 def _named(place: Path, task: str) -> list[ShiftSet]:
-    """The sets whose archives unpack to a folder of this name."""
-    name = place.resolve().name.lower()
-    return [
-        one for one in SHIFT_SETS.values() if one.task == task and re.fullmatch(one.folder, name)
-    ]
+    """The sets whose archives unpack to a folder of this name, a link's own before its target's."""
+    for name in (place.absolute().name.lower(), place.resolve().name.lower()):
+        found = [one for one in SHIFT_SETS.values()
+                 if one.task == task and re.fullmatch(one.folder, name)]  # fmt: skip
+        if found:
+            return found
+    return []
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ from stl_backbones.robustness.predicted.source import PredictedSource
 from stl_backbones.robustness.sources import Source
 from stl_backbones.robustness.sweep import open_sets
 from stl_backbones.robustness.tasks import ScoredSet
+from stl_backbones.shift_sets import check_may_show
 
 FORMATS = {"png": {"compress_level": 1}, "jpeg": {"quality": 90}}
 DEFAULT_LEAST_SCORE = 0.3
@@ -134,6 +135,7 @@ def show_failures(
     recorded = store.provenance()
     task = find_task(recorded.task)
     cells = find_cells(store, task, wanted.cells)
+    check_may_show(recorded.dataset, store.read(CLEAN).image_ids)
     choices = choose(store, task, cells, count=wanted.count, by=wanted.by)
     again = options_again(options, recorded, cells)
     place = Path(folder) / FAILURES if wanted.out is None else Path(wanted.out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -92,15 +92,22 @@ def _condition_tables(findings: Findings, name: str, precision: int) -> Iterator
     runs = [run for run in findings.runs if name in run.sets]
     heads = (*(run.label for run in runs), "Images", "Classes")
     columns = tuple(Column(str(number), head, head) for number, head in enumerate(heads))
-    for column, first in runs[0].sets[name].parts.items():
+    every = [run.sets[name].parts for run in runs]
+    for column in dict.fromkeys(column for own in every for column in own):
         rows = []
-        for value, part in first.items():
-            parts = [run.sets[name].parts.get(column, {}).get(value) for run in runs]
+        for value in sorted({value for own in every for value in own.get(column, {})}):
+            parts = [own.get(column, {}).get(value) for own in every]
             texts = [_with_ends(one, main, precision) for one in parts]
-            texts += [str(part.images), str(len(part.classes)) if part.classes else ""]
+            there = [one for one in parts if one is not None]
+            texts += [_each(one.images for one in there), _each(len(one.classes) for one in there)]
             rows.append(Row(value, dict(zip((one.key for one in columns), texts, strict=True))))
         yield Table(f"{title} by {column}: {main.name} ({main.shown_unit})", column.capitalize(),
                     columns, tuple(rows), rows_compete=False, notes=(_CONDITION_NOTE,))  # fmt: skip
+
+
+def _each(counts: Iterable[int]) -> str:
+    """A count, or those of models that differ in it; empty for none."""
+    return " / ".join(str(one) for one in dict.fromkeys(counts) if one)
 
 
 def _with_ends(part: Part | None, metric: CellMetric, precision: int) -> str:

@@ -23,7 +23,7 @@ from stl_backbones.datasets.shift_folders import (
     missing_of,
     open_set,
 )
-from stl_backbones.datasets.views import IMAGENET_C_VIEW
+from stl_backbones.datasets.views import IMAGENET_C_VIEW, View
 from stl_backbones.errors import InputError, MissingFileError
 from stl_backbones.evaluation.classified import Readout
 from stl_backbones.records import CLEAN, Cell, Provenance
@@ -220,7 +220,10 @@ def _open_shift(
     _LOGGER.warning(
         "%s: %d images, class folders are %s", one.title, len(opened.folder), opened.form
     )
-    made = [_not_corrupted(one.name, one.title, images, classes, notes, readout, describer)]
+    view = describer.classifier.view
+    if one.is_cropped and view.size == IMAGENET_C_VIEW.size:
+        view = dataclasses.replace(view, shorter=view.size)
+    made = [_not_corrupted(one.name, one.title, images, classes, notes, readout, describer, view)]
     if not one.has_own_clean:
         return made
     there = {wnid: name for wnid, name in opened.of_wnid.items() if wnid in validation.classes}
@@ -247,13 +250,18 @@ def _not_corrupted(
     notes: Sequence[str],
     readout: Readout | None,
     describer: _Describer,
+    view: View | None = None,
 ) -> ImageSet:
-    rules = ViewRules(describer.classifier.view, "model", describer.asked.options.engine)
+    own = describer.classifier.view
+    rules = ViewRules(view or own, "model", describer.asked.options.engine)
     if readout is not None and readout.rule == "argmax":
         classes = (*classes, NO_CLASS)
     provenance = describer.describe(title, images, classes, notes, **_NOT_CORRUPTED)
     if images.border:
         inference = f"{images.border} pixels cut off on every side, {provenance.inference}"
+        provenance = dataclasses.replace(provenance, inference=inference)
+    if rules.view != own:
+        inference = provenance.inference.replace(str(own), str(rules.view), 1)
         provenance = dataclasses.replace(provenance, inference=inference)
     return ImageSet(place, title, images, (CLEAN,), rules, readout, provenance)
 

@@ -1,6 +1,7 @@
 """Pictures of failures: the right images, predicted as in the sweep; a line for what is wrong."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from stl_backbones.cli.failures import run
 from stl_backbones.cli.robustness_options import make_robustness_parser
 from stl_backbones.cli.sweep_command import COMMAND, keep_command
 from stl_backbones.errors import InputError, MissingFileError, UnknownNameError
+from stl_backbones.results import CellStore
 from stl_backbones.results.failure_index import read_pictures
+from stl_backbones.shift_sets import SHIFT_SETS
 
 NAMES = ("ground", "leaf", "brick")
 CHOSEN = {"corruptions": ["fog", "contrast"], "severities": [5], "mode": "fast", "progress": False,
@@ -46,6 +49,15 @@ class BlindUnderFog:
 def blind(maps, tmp_path):
     model = BlindUnderFog()
     return model, stl.evaluate(model, maps, classes=NAMES, work_dir=tmp_path / "s", **CHOSEN)
+
+
+def test_images_that_a_licence_forbids_to_show(blind, tmp_path, monkeypatch):
+    hidden = SHIFT_SETS["objectnet-113-cut"].title
+    record = replace(CellStore(tmp_path / "s").provenance(), dataset=hidden)
+    monkeypatch.setattr(CellStore, "provenance", lambda store: record)
+    with pytest.raises(InputError, match=r"images of ObjectNet .* are never shown"):
+        blind[1].failures()
+    assert not (tmp_path / "s/failures").exists()
 
 
 def test_a_class_that_fog_hides_is_what_is_shown(blind):

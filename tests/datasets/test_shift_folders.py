@@ -9,7 +9,7 @@ from PIL import Image
 
 from stl_backbones.datasets.imagenet_classes import imagenet_wnids
 from stl_backbones.datasets.shift_folders import find_sets, missing_of, open_set
-from stl_backbones.shift_sets import CATEGORIES, SHIFT_SETS, cues_of
+from stl_backbones.shift_sets import CATEGORIES, SHIFT_SETS, check_may_show, cues_of
 
 WNIDS = imagenet_wnids()
 V2 = "imagenet-v2-matched-frequency"
@@ -146,6 +146,33 @@ def test_what_is_no_set(given, message, tmp_path):
     (tmp_path / "other").mkdir()
     with pytest.raises((ValueError, KeyError, FileNotFoundError), match=message):
         find_sets([given.format(tmp_path)], "classification")
+
+
+def test_three_variants_have_a_folder_each(tmp_path):
+    """One folder is not scored as all three."""
+    names = [f"imagenetv2-{v}-format-val" for v in ("matched-frequency", "threshold0.7")]
+    for name in names:
+        (tmp_path / name).mkdir()
+    for root in (tmp_path, tmp_path / names[0]):
+        with pytest.raises(FileNotFoundError, match=r"lacks folders of .*imagenet-v2-top-images"):
+            find_sets([f"imagenet-v2={root}"], "classification")
+    (tmp_path / "imagenetv2-top-images").mkdir()
+    found = find_sets([f"imagenet-v2={tmp_path}"], "classification")
+    assert found[V2] == tmp_path / names[0]
+    assert len(found) == 3
+
+
+def test_a_link_is_known_by_its_own_name(tmp_path):
+    (tmp_path / "shifts").mkdir()
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "shifts/imagenet-a").symlink_to(tmp_path / "disk")
+    assert list(find_sets([tmp_path / "shifts"], "classification")) == ["imagenet-a"]
+
+
+def test_objectnet_is_never_shown():
+    check_may_show("mine", ["cup/a.png", "cup/0123456789abcde.jpg"])
+    with pytest.raises(ValueError, match=r"images of ObjectNet .* are never shown"):
+        check_may_show("mine", ["cup/a.png", "cup/0123456789abcde.png"])
 
 
 def test_a_set_given_twice(tmp_path):

@@ -34,6 +34,7 @@ def acdc(tmp_path):
         write(tmp_path, f"rgb_anon/{frame}_rgb_anon.png", f"gt/{frame}_gt_labelTrainIds.png",
               f"gt/{frame}_gt_invIds.png")  # fmt: skip
         write(tmp_path, f"rgb_anon/{condition}/train/GP01/GP01_frame_000009_rgb_anon.png")
+    write(tmp_path, "rgb_anon/fog/val/GP01/GP01_frame_000001_rgb_ref_anon.png")  # no input
     reference = "fog/val_ref/GP01/GP01_frame_000001"
     write(tmp_path, f"rgb_anon/{reference}_rgb_ref_anon.png",
           f"gt/{reference}_gt_ref_labelTrainIds.png")  # fmt: skip

@@ -1,14 +1,18 @@
 """A sweep in one file: the same report, and what was altered does not survive."""
 
 import csv
+import hashlib
+import io
 import json
 import zipfile
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from stl_backbones.records import CLEAN
 from stl_backbones.report import make_report, write_bundle
+from stl_backbones.report.read import bundles
 from stl_backbones.results import CellStore
 
 SETS = {"imagenet-sketch": 4, "imagenet-r": 9, "imagenet-r-clean": 18}
@@ -35,12 +39,33 @@ def rewritten(path, change):
     return other
 
 
-def with_index(**changes):
+def with_index(*, lacks=(), **changes):
     def change(contents):
         index = json.loads(contents["bundle.json"]) | changes
+        index = {key: value for key, value in index.items() if key not in lacks}
         return contents | {"bundle.json": json.dumps(index).encode()}
 
     return change
+
+
+def with_file(name, content):
+    """A file with the hash that it has."""
+
+    def change(contents):
+        known = json.loads(contents["bundle.json"])["sha256"]
+        known |= {name: hashlib.sha256(content).hexdigest()}
+        return with_index(sha256=known)(contents | {name: content})
+
+    return change
+
+
+def archive_of(**files):
+    """A packed archive of zeros."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, size in files.items():
+            archive.writestr(name, bytes(size))
+    return buffer.getvalue()
 
 
 def test_a_bundle_reports_as_its_folder(folder, tmp_path):
@@ -89,12 +114,43 @@ def test_forged_records_do_not_survive(folder, tmp_path):
         (lambda c: c | {"cells/x.pkl": b""}, "holds other files than it lists"),
         (lambda c: {k: v for k, v in c.items() if k != "cells/clean.npz"}, "other files than it"),
         (lambda c: {}, "no bundle, or cut short"),
+        (with_index(lacks=["records"]), "no bundle, or cut short: 'records'"),
+        (with_index(lacks=["cells"]), "no bundle, or cut short: 'cells'"),
+        (with_index(cells=[1]), "no bundle, or cut short: 'list'"),
+        (with_index(cells={}), "states no numbers of a sweep"),
+        (with_index(cells={"": {"fog-3": {"top1": float("nan")}}}), "values that are no numbers"),
+        (with_index(cells={"": {"fog": {}}}, records=False), "no bundle"),
+        (with_index(cells={"../x": {}}, records=False), "numbers of '../x', whose run.json it la"),
+        (lambda c: c | {"bundle.json": b"[]"}, "no bundle, or cut short"),
     ],
 )
 def test_what_is_no_bundle(change, message, folder, tmp_path):
     bundle = rewritten(write_bundle(folder, tmp_path / "a.bundle.zip"), change)
     with pytest.raises(ValueError, match=message):
         make_report([bundle])
+
+
+def test_what_unpacks_to_far_more_than_it_is(folder, tmp_path):
+    """Neither the archive nor a cell in it may fill memory or disk."""
+    (tmp_path / "b.bundle.zip").write_bytes(archive_of(**{"run.json": 200 << 20}))
+    with pytest.raises(ValueError, match="unpack to 209715200, expected at most"):
+        make_report([tmp_path / "b.bundle.zip"])
+    bundle = write_bundle(folder, tmp_path / "a.bundle.zip")
+    with mock.patch.object(bundles, "_MOST_OF_CELL", 1 << 20):
+        big = with_file("cells/fog-3.npz", archive_of(**{"label.npy": 2 << 20}))
+        with pytest.raises(ValueError, match=r"'cells/fog-3.npz' unpacks to 2097152 bytes"):
+            make_report([rewritten(bundle, big)])
+
+
+def test_another_sets_record(folder, tmp_path):
+    """With and without records."""
+    name = "imagenet-r/run.json"
+    other = with_file(name, (folder / "imagenet-sketch/run.json").read_bytes())
+    for records, message in ((True, "not hold together: 'imagenet-r/cells/clean.npz' was measured"),
+                             (False, r"imagenet-r' holds data set 'ImageNet-Sketch'")):  # fmt: skip
+        bundle = write_bundle(folder, tmp_path / "a.bundle.zip", records=records)
+        with pytest.raises(ValueError, match=message):
+            make_report([rewritten(bundle, other)])
 
 
 def test_a_file_that_is_no_archive(tmp_path):

@@ -4,6 +4,7 @@ import pytest
 
 from stl_backbones.records import Cell
 from stl_backbones.report import make_report
+from stl_backbones.report.published import sources
 from stl_backbones.report.published.files import read_published
 from stl_backbones.report.published.sources import (
     ROBUSTBENCH_LIST,
@@ -70,11 +71,33 @@ def test_own_numbers_are_set_apart_with_the_reason(make_classified):
     assert "corrupted here, theirs are ImageNet-C's own files" in text
 
 
-def test_the_same_images_and_files_stand_beside(make_classified):
-    fields = {
-        "image_list": f"ids.txt sha256 {ROBUSTBENCH_LIST}", "protocol": "imagenet-c",
-        "corruption_mode": "files", "corruption_source": "folder:imagenet-c",
-    }  # fmt: skip
+BESIDE = {
+    "image_list": f"ids.txt sha256 {ROBUSTBENCH_LIST}", "protocol": "imagenet-c",
+    "corruption_mode": "files", "corruption_source": "folder:imagenet-c",
+    "inference": "center crop 224 of 256 bicubic, corrupted files as they are",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fields", "images", "reason"),
+    [
+        ({}, 5000, "of 20 images, theirs of the 5,000"),  # the list, cut by --limit
+        ({"inference": "center crop 224 of 256 bicubic, corrupted files through the same crop"},
+         20, "corrupted files resized otherwise, theirs to 224 pixels without crop"),
+        ({"inference": "x, corrupted files resized to 384 bicubic"}, 20, "resized otherwise"),
+    ],
+)  # fmt: skip
+def test_other_images_or_sizes_are_not_robustbenchs(
+    fields, images, reason, make_classified, monkeypatch
+):
+    monkeypatch.setattr(sources, "ROBUSTBENCH_IMAGES", images)
+    folder = make_classified(cells="imagenet-c", **{**BESIDE, **fields})
+    assert reason in published(folder, "robustbench", resamples=0)
+
+
+def test_the_same_images_and_files_stand_beside(make_classified, monkeypatch):
+    monkeypatch.setattr(sources, "ROBUSTBENCH_IMAGES", 20)
+    fields = BESIDE
     text = published(make_classified(cells="imagenet-c", **fields), "robustbench")
     table = text.split("### RobustBench, ImageNet-C\n")[1].split("### ")[0]
     own, alexnet = table.splitlines()[3:5]

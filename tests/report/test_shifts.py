@@ -10,6 +10,7 @@ from stl_backbones.records import CLEAN, CellResult, Provenance
 from stl_backbones.report import make_report
 from stl_backbones.report.read.real_labels import read_real_labels
 from stl_backbones.results import CellStore
+from stl_backbones.results.conditions import write_conditions
 from stl_backbones.shift_sets import CATEGORIES, SHIFT_SETS
 
 WNIDS = tuple(f"n{number:08d}" for number in range(1000))
@@ -67,6 +68,8 @@ def test_real_is_matched_by_file_names_and_leaves_out_images_without_labels(real
         ([[1]] * 10_000, "labels of 10000 images; expected 50000 lists"),
         ({"a": 1}, "no list of lists"),
         ([[1000]] + [[]] * 49_999, "expected 50000 lists of labels 0..999"),
+        ([[[1]]] * 50_000, "its labels are no whole numbers"),
+        ([[1.5]] + [[]] * 49_999, "its labels are no whole numbers"),
     ],
 )
 def test_another_file_is_not_reals(content, message, tmp_path):
@@ -128,6 +131,32 @@ def test_ranks_of_synthetic_and_real(make_classified, tables_of):
     first, second = tables_of(folders)["Synthetic and real"].rows
     assert [first.values[key] for key in ("rank0", "rank1", "kept0")] == ["1", "2", "62.5"]
     assert [second.values[key] for key in ("rank0", "rank1", "kept1")] == ["2", "1", "75.0"]
+
+
+def test_conditions_of_every_model(make_classified, tables_of):
+    """One model's images have no conditions, the others' are not the same ones."""
+    folders = [make_classified(name, model=name, sets={"imagenet-sketch": 4}) for name in "abc"]
+    for folder, whole in zip(folders[1:], (10, 20), strict=True):
+        store = CellStore(folder / "imagenet-sketch")
+        ids = store.read(CLEAN).image_ids
+        of_image = {key: "pen" if n < whole else "ink" for n, key in enumerate(ids)}
+        write_conditions(store.folder, ids, {"tool": of_image})
+    ink, pen = tables_of(folders)["ImageNet-Sketch by tool"].rows
+    assert (ink.label, ink.values["0"], ink.values["3"]) == ("ink", "-", "10")
+    assert (pen.label, pen.values["0"], pen.values["3"]) == ("pen", "-", "10 / 20")
+
+
+def test_rain_is_held_against_the_same_images_alone(make_store, tables_of):
+    """RainCityscapes is made of 33 images: Cityscapes' 500 are no partner of it."""
+    folder = make_store("seg")
+    found = CellStore(folder).read(CLEAN)
+    record = dataclasses.replace(found.provenance, dataset=SHIFT_SETS["rain-cityscapes"].title)
+    store = CellStore(folder / "rain-cityscapes")
+    with store.writing(record):
+        store.write(dataclasses.replace(found, provenance=record))
+    (row,) = tables_of([folder])["Sets of other images"].rows
+    assert row.values["score"] == "80.0"
+    assert (row.values["clean"], row.values["gap"], row.values["retention"]) == ("-", None, "-")
 
 
 def test_a_sets_classes_are_the_sweeps(make_classified, findings_of, write_set):

@@ -459,6 +459,11 @@ def sets(imagenet, tmp_path_factory):
         with Image.open(path) as image:
             pixels = np.pad(np.array(image), ((2, 2), (2, 2), (0, 0)))
         Image.fromarray(pixels).save(path)
+    styled = root / "stylized-imagenet/val" / BOTH / "ILSVRC2012_val_00000001.png"
+    styled.parent.mkdir(parents=True)
+    (styled.parents[1] / A_ONLY).mkdir()
+    pixels = np.random.default_rng(7).integers(0, 256, (224, 224, 3), np.uint8)
+    Image.fromarray(pixels).save(styled)
     return root, [(at[A_ONLY], at[R_ONLY]), (at[BOTH],)]
 
 
@@ -491,6 +496,13 @@ def test_sets_of_other_images(sets, run_timm, timm_file, tmp_path):
         assert found[0]["nll"][index] == pytest.approx(-mass.log().item(), rel=1e-3)
     assert first.provenance().classes == ("bin", "cup", "(none of them)")
     assert first.provenance().inference.startswith("2 pixels cut off on every side, center crop")
+    with Image.open(next(root.glob("stylized-imagenet/val/*/*.png"))) as image:
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 127.5 - 1
+    with torch.inference_mode():
+        chance = network(pixels)[0].softmax(0).max().item()  # neither resized nor cropped
+    styled = CellStore(tmp_path / "x/stylized-imagenet").read(CLEAN)
+    assert styled.samples["confidence"][0] == pytest.approx(chance, rel=1e-3)
+    assert styled.provenance.inference.startswith("center crop 224 of 224 bilinear")
     clean = CellStore(tmp_path / "x/objectnet-113-cut-clean").read(CLEAN)
     assert sorted(clean.samples["label"].tolist()) == [0, 0, 0, 0, 1, 1]
 

@@ -17,6 +17,8 @@ from stl_backbones.report.sections import Column, Value
 
 # Of robustbench/helper_files/imagenet_test_image_ids.txt, 5,000 of the 50,000 validation images.
 ROBUSTBENCH_LIST = "d4121626d07722a0126c35b1563042e46a546f1a05ce705f2cdc635896d58574"
+ROBUSTBENCH_IMAGES = 5000
+_OTHER_SIZE = re.compile(r"corrupted files (?:through the same crop|resized to (?!224 ))")
 _PERCENT = 0.01
 _CELL = re.compile(r"([a-z0-9_]+)/([1-5])")
 _FIFTEEN = (
@@ -48,6 +50,12 @@ class Published:
     rows: Mapping[str, Values]
     own: Callable[[Run, Aggregates], Values]
     why_apart: Callable[[Run], Sequence[str]]
+
+
+def _incomplete(run: Run) -> Iterator[str]:
+    for one in (found.provenance for found in run.sets.values()):
+        if one.num_images < one.num_images_total:
+            yield f"{one.dataset} is not complete"
 
 
 def _shared(record: Provenance, images: int, what: str) -> Iterator[str]:
@@ -145,13 +153,16 @@ def _robustbench(file: str, title: str, names: Sequence[str], *, is_measured: bo
 
 
 def _why_not_robustbench(record: Provenance) -> Iterator[str]:
-    if not record.image_list.endswith(ROBUSTBENCH_LIST):
+    is_list = record.image_list.endswith(ROBUSTBENCH_LIST)
+    if not is_list or record.num_images != ROBUSTBENCH_IMAGES:
         yield (
             f"of {record.num_images} images, theirs of the 5,000 that their "
             "imagenet_test_image_ids.txt lists (--image-list)"
         )
     if not record.corruption_source.startswith("folder:") or record.corruption_mode != "files":
         yield "corrupted here, theirs are ImageNet-C's own files"
+    if _OTHER_SIZE.search(record.inference):
+        yield "corrupted files resized otherwise, theirs to 224 pixels without crop"
 
 
 def _robustbenches() -> list[Published]:
@@ -201,9 +212,9 @@ def _timm() -> list[Published]:
         apart = list(_shared(record, 50_000, "ImageNet-1K's 50,000 validation images"))
         if not record.imagenet_val:
             apart.insert(0, "not ImageNet-1K's validation images by name or number")
-        sets = [one.provenance for one in run.sets.values()]
-        few = [one.dataset for one in sets if one.num_images < one.num_images_total]
-        return [*apart, *(f"{name} is not complete" for name in few)]
+        if sketch := run.sets.get("imagenet-sketch"):
+            apart += _shared(sketch.provenance, 50_889, "ImageNet-Sketch's 50,889")
+        return [*apart, *_incomplete(run)]
 
     title = "timm, ImageNet and its relatives"
     return [Published(title, "classification", content.comments, columns, rows, own, why)]
@@ -247,7 +258,8 @@ def _semsegbench() -> list[Published]:
             *_shared(record, 500, "Cityscapes val's 500"),
             *(() if record.channel_order == "bgr" else
               (f"corrupted in {record.channel_order.upper()} order, theirs in BGR",)),
-            *(() if "float16" in record.inference else ("theirs in half precision",)),
+            *(() if re.search(r"\bfloat16", record.inference) else ("theirs in half precision",)),
+            *_incomplete(run),
         ]  # fmt: skip
 
     title = "SemSegBench, Cityscapes, severity 3 alone"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import hashlib
 import json
+import math
 import re
 import shutil
 import tempfile
@@ -24,7 +25,7 @@ from typing import Any
 import numpy as np
 
 import stl_backbones
-from stl_backbones.errors import InputError, some_of
+from stl_backbones.errors import InputError, MissingFileError, some_of
 from stl_backbones.records import CLEAN, Cell, Provenance
 from stl_backbones.report.read.cells import Draws, Measured, measure
 from stl_backbones.report.read.metrics import TaskMetrics, find_task
@@ -42,6 +43,8 @@ _MEMBER = re.compile(
     r"(?:[a-z0-9][a-z0-9.-]*/)?(?:stopped/)?"
     r"(?:run\.json|conditions\.csv|cells/[\w.-]+\.npz|detections/[\w.-]+\.json\.gz)"
 )
+# Bytes that an archive may unpack to: this much, and so many times its own size; and one cell.
+_FREE, _MOST_RATIO, _MOST_OF_CELL = 1 << 26, 100, 1 << 31
 _SAME = 1e-9  # by which a number may differ on another machine
 _NOTE = "UNVERIFIED: numbers of a bundle without records, which cannot be computed anew"
 
@@ -134,28 +137,16 @@ def open_bundle(path: Path, into: Path) -> Path:
         NewerFormatError: If a newer version wrote it.
         DamagedCellError: If it is no bundle, was altered, or its numbers are not its records'.
     """
-    folder = into / path.name.removesuffix(SUFFIX)
+    folder = into / (path.name.removesuffix(SUFFIX).strip(".") or "bundle")
     try:
         with zipfile.ZipFile(path) as archive:
-            index = json.loads(archive.read(INDEX))
-            if index["format"] != FORMAT:
-                raise NewerFormatError(
-                    f"'{path}' is a bundle of format {index['format']}, expected {FORMAT}; was it "
-                    "written by a newer stl_backbones? Install that one"
-                )
-            names = [name for name in archive.namelist() if name != INDEX]
-            unknown = [name for name in names if not _MEMBER.fullmatch(name)]
-            if unknown or sorted(names) != sorted(index["sha256"]):
-                raise DamagedCellError(
-                    f"'{path}' holds other files than it lists ({some_of(unknown or names)})"
-                )
-            for name in names:
-                content = archive.read(name)
-                if hashlib.sha256(content).hexdigest() != index["sha256"][name]:
+            _check_sizes(archive.infolist(), path.stat().st_size)
+            index = _read_index(archive, path)
+            for name, expected in index["sha256"].items():
+                if _unpacked(archive, name, folder / name) != expected:
                     raise DamagedCellError(f"'{path}': '{name}' was altered after it was written")
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                write_atomically(folder / name, content)
-    except (KeyError, TypeError, OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+    except (KeyError, TypeError, AttributeError, EOFError, OSError, zipfile.BadZipFile, zlib.error,
+            RuntimeError) as error:  # fmt: skip
         raise DamagedCellError(f"'{path}' is no bundle, or cut short: {error}") from error
     except ValueError as error:
         if isinstance(error, InputError):
@@ -166,6 +157,59 @@ def open_bundle(path: Path, into: Path) -> Path:
     else:
         write_atomically(folder / INDEX, json.dumps(index["cells"]).encode())
     return folder
+
+
+def _read_index(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
+    """What a bundle states of itself, checked against what it holds."""
+    index: dict[str, Any] = json.loads(archive.read(INDEX))
+    if index["format"] != FORMAT:
+        raise NewerFormatError(
+            f"'{path}' is a bundle of format {index['format']}, expected {FORMAT}; was it "
+            "written by a newer stl_backbones? Install that one"
+        )
+    names = [name for name in archive.namelist() if name != INDEX]
+    unknown = [name for name in names if not _MEMBER.fullmatch(name)]
+    if unknown or sorted(names) != sorted(index["sha256"]):
+        raise DamagedCellError(
+            f"'{path}' holds other files than it lists ({some_of(unknown or names)})"
+        )
+    index["records"] = bool(index["records"])
+    for place, cells in index["cells"].items():
+        if f"{place}/run.json".removeprefix("/") not in names:
+            raise ValueError(f"it states numbers of '{place}', whose run.json it lacks")
+        for name, own in cells.items():
+            _cell(name)
+            if not all(type(one) in (int, float) and math.isfinite(one) for one in own.values()):
+                raise ValueError(f"cell '{name}' has values that are no numbers")
+    if "" not in index["cells"]:
+        raise ValueError("it states no numbers of a sweep")
+    return index
+
+
+def _check_sizes(entries: Sequence[zipfile.ZipInfo], size: int) -> None:
+    """Refuse an archive made to fill memory or disk, before anything of it is unpacked."""
+    total = sum(entry.file_size for entry in entries)
+    most = _FREE + _MOST_RATIO * size
+    if total > most or any(e.filename == INDEX and e.file_size > _FREE for e in entries):
+        raise ValueError(f"its {size} bytes unpack to {total}, expected at most {most}")
+    if any(e.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for e in entries):
+        raise ValueError("it is compressed otherwise than by deflate")
+
+
+def _unpacked(archive: zipfile.ZipFile, name: str, path: Path) -> str:
+    """Write a file of a bundle, a piece at a time; its SHA-256."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    with archive.open(name) as source, path.open("wb") as target:
+        while piece := source.read(1 << 20):
+            digest.update(piece)
+            target.write(piece)
+    if path.suffix == ".npz":  # an archive as well, which is read as a whole
+        with zipfile.ZipFile(path) as inner:
+            total = sum(entry.file_size for entry in inner.infolist())
+        if total > _MOST_OF_CELL:
+            raise ValueError(f"'{name}' unpacks to {total} bytes, expected at most {_MOST_OF_CELL}")
+    return digest.hexdigest()
 
 
 def open_bundles(paths: Sequence[str | Path]) -> list[Path]:
@@ -191,8 +235,12 @@ def report_place(path: str | Path) -> Path:
 
 def _check_numbers(path: Path, folder: Path, stated: Mapping[str, Any]) -> None:
     """Refuse numbers that do not follow from the records."""
-    task = find_task(CellStore(folder).provenance().task)
-    found = {(place, cell, key): value for place, cells in _numbers(folder, task).items()
+    try:
+        numbers = _numbers(folder, find_task(CellStore(folder).provenance().task))
+    except (InputError, MissingFileError) as error:
+        inner = str(error).replace(f"{folder}/", "")
+        raise DamagedCellError(f"'{path}' does not hold together: {inner}") from error
+    found = {(place, cell, key): value for place, cells in numbers.items()
              for cell, own in cells.items() for key, value in own.items()}  # fmt: skip
     given = {(place, cell, key): value for place, cells in stated.items()
             for cell, own in cells.items() for key, value in own.items()}  # fmt: skip

@@ -41,7 +41,10 @@ def read_real_labels(path: str | Path) -> SumMetric:
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
         lengths = [len(one) for one in found]
-        labels = np.array([label for one in found for label in one], dtype=np.int64)
+        flat = [label for one in found for label in one]
+        if not all(type(label) is int for label in flat):
+            raise ValueError("its labels are no whole numbers")
+        labels = np.array(flat, dtype=np.int64)
     except (ValueError, TypeError) as error:
         raise InputError(f"{option} is no list of lists of labels: {error}") from error
     if len(lengths) != _IMAGES or (

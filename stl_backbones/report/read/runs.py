@@ -27,6 +27,7 @@ from stl_backbones.report.read.metrics import (
 )
 from stl_backbones.report.read.sets import (
     check_sets,
+    check_stated,
     find_sets,
     is_store,
     read_sets,
@@ -330,8 +331,8 @@ def _as_stated(
     label: str, stated: Mapping[str, Measured], protocol: Protocol, task: TaskMetrics
 ) -> Run:
     """A bundle without records: its numbers as they are there."""
-    own = dict(stated)
-    main = own.pop("")
+    main, own = stated[""], {name: one for name, one in stated.items() if name}
+    check_stated(own, main, task)
     found = main.replicates.get(task.main.key, {})
     scores = {cell: float(found[cell][0]) for cell in protocol.cells() if cell in found}
     return Run(**vars(main), label=label, scores=scores, sets=own, has_records=False)

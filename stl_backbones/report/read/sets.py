@@ -148,8 +148,22 @@ def _parts(
     }
 
 
+def check_stated(sets: Mapping[str, Measured], main: Measured, task: TaskMetrics) -> None:
+    """Refuse what `read_sets` and `check_sets` do, of a bundle without records.
+
+    Raises:
+        InputError: If there is such a set.
+    """
+    for name, one in sets.items():
+        _check_place(name, one.folder, one.provenance, task)
+    _check_classes(sets)
+    check_sets(sets, main.folder, main.provenance, is_swept=True)
+
+
 def _check_place(name: str, path: Path, provenance: Provenance, task: TaskMetrics) -> None:
     """Tables name a set after its folder."""
+    if name not in set_names(task):
+        raise InputError(f"'{path}': '{name}' is no set of other images of {task.name}")
     title = task.sets[name.removesuffix(CLEAN_SUFFIX)]
     known, expected = SHIFT_SETS.get(name.removesuffix(CLEAN_SUFFIX)), title
     if name.endswith(CLEAN_SUFFIX):
