@@ -37,7 +37,7 @@ def make_sheet(
         MissingFileError: If the image is missing.
         UnknownNameError: If protocol or corruption are unknown.
     """
-    out = path.with_name(f"{path.stem}_corruptions.png") if args.out is None else Path(args.out)
+    out = Path(f"{path.stem}_corruptions.png") if args.out is None else Path(args.out)
     if out.suffix.lower() not in _ENDINGS:
         raise InputError(f"--out must end in {', '.join(_ENDINGS)}, got '{out}'")
     if not path.is_file():

@@ -48,12 +48,14 @@ def words(tmp_path):
     return sheet
 
 
-def test_own_corruptions_and_one_line_for_what_is_wrong(words, own_catalog, tmp_path):
+def test_own_corruptions_and_one_line_for_what_is_wrong(words, own_catalog, tmp_path, monkeypatch):
+    (place := tmp_path / "here").mkdir()
+    monkeypatch.chdir(place)  # and not into the data set of the image
     own = register_corruption("inverted", group="own", version="1")
     own(lambda image, severity, rng: 255 - image)
     register_protocol(Protocol("mine", {"own": ["inverted"]}, "here", {"inverted": [1]}))
     made = words("--protocol", "mine", "--panel", "48")
-    assert made == tmp_path / "a_corruptions.png"
+    assert made.resolve() == place / "a_corruptions.png"
     shown = np.array(Image.open(made))
     left = GAP + text_width("inverted") + GAP
     assert (shown[-GAP - 40 : -GAP, left : left + 48] == 255 - IMAGE).all()

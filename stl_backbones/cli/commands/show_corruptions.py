@@ -33,7 +33,11 @@ def parse() -> argparse.ArgumentParser:
         "it is corrupted, in pixels (default: its own); corruptions depend on it")  # fmt: skip
     add("--panel", type=whole_from(32, 4096), default=240, metavar="N",
         help="width of a version on the sheet, in pixels")  # fmt: skip
-    add("--out", metavar="FILE", help="the PNG or JPEG to write, if not IMAGE_corruptions.png")
+    add(
+        "--out",
+        metavar="FILE",
+        help="the PNG or JPEG to write, if not IMAGE_corruptions.png in the current folder",
+    )
     add_custom_imports(parser)
     return parser
 
