@@ -39,8 +39,11 @@ from stl_backbones.results import CellStore
 from stl_backbones.results.detections import detections_path
 from stl_backbones.results.run_record import encode_run
 
-# "sampling" is not in the record of a sweep of all images.
-FIELDS = tuple(one.name for one in dataclasses.fields(Provenance) if one.name != "sampling")
+# "sampling" and "image_list" are not in the record of a sweep of all images; of other images the
+# fingerprint is another one.
+FIELDS = tuple(
+    one.name for one in dataclasses.fields(Provenance) if one.name not in ("sampling", "image_list")
+)
 # What cells of one folder may differ in: they are cells of several protocols, measured alike, of
 # data that may have moved.
 _UNION = (

@@ -257,7 +257,7 @@ def test_unknown_kind_of_object():
 
 def test_tool_writes_the_data_set(tmp_path):
     out = tmp_path / "new" / "data"
-    done = run_tool(out, "--train", 1, "--val", 1, "--size", "128x64", "--seed", 7)
+    done = run_tool(out, "--train", 1, "--val", 1, "--size", "128x64", "--seed", 7, "--quiet")
     assert (done.returncode, done.stderr) == (0, "")
     options = {"height": 64, "num_train": 1, "num_val": 1, "seed": 7, "width": 128}
     assert json.loads((out / "mini.json").read_text())["options"] == options

@@ -133,7 +133,7 @@ def test_detectors_are_compared_with_resamples_alone(tool, make_detected):
     done = tool(*folders, "--compare")
     assert (done.returncode, done.stdout) == (2, "")
     assert "--compare needs resamples: expected --resamples of at least 1" in done.stderr
-    done = tool(*folders, "--compare", "--resamples", "20")
+    done = tool(*folders, "--compare", "--resamples", "20", "--quiet")
     assert (done.returncode, done.stderr) == (0, "")
     assert "Paired difference (%): B minus A" in done.stdout
 

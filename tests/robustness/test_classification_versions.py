@@ -10,6 +10,7 @@ from PIL import Image
 from stl_backbones.copies.images import JPEG_HENDRYCKS
 from stl_backbones.corruptions import corrupt
 from stl_backbones.corruptions.torch_backend import corrupt_keyed
+from stl_backbones.datasets import labelled_images
 from stl_backbones.datasets.imagenet import ImageNetFolder
 from stl_backbones.datasets.labelled_images import find_images
 from stl_backbones.datasets.views import IMAGENET_C_VIEW, View
@@ -64,9 +65,7 @@ def test_batches_are_blocks_in_cells(images, workers):
 
 def test_each_image_is_decoded_once(images):
     dataset = ClassifierVersions(images, ViewRules(VIEW, "imagenet-c-resized", ENGINE))
-    with mock.patch.object(
-        classifier_versions, "read_rgb", wraps=classifier_versions.read_rgb
-    ) as read:
+    with mock.patch.object(labelled_images, "read_rgb", wraps=labelled_images.read_rgb) as read:
         list(
             load_versions(dataset, list(map(tuple, split_blocks(len(images), 3))), CELLS, workers=0)
         )

@@ -56,7 +56,7 @@ def test_made_verified_and_found_complete(generate, run_tool, tmp_path):
     assert again.returncode == 1
     assert again.stdout.splitlines() == [
         f"missing: {names[0]}", "unexpected: more.png",
-        f"{out}: 2 files, 1 missing, 0 altered, 1 foreign",
+        f"{out}: 2 files, 1 missing, 0 altered, 1 unexpected",
     ]  # fmt: skip
 
 

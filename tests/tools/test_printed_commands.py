@@ -18,7 +18,8 @@ FILES = sorted((ROOT / "stl_backbones").rglob("*.py"))
 # Of pip, torchrun, timm and huggingface_hub, where a text names them.
 OTHERS = {
     "--dist-bn", "--force-reinstall", "--help", "--local-dir", "--no-binary", "--no-cache-dir",
-    "--no-build-isolation", "--no-deps", "--nproc-per-node", "--version",
+    "--index-url", "--no-build-isolation", "--no-deps", "--nproc-per-node", "--upgrade",
+    "--version",
 }  # fmt: skip
 PLACEHOLDER = "x"  # what stands for a value in an f-string
 COMMAND = re.compile(rf"(?:^|python )\s*(?:tools/)?({'|'.join(TOOLS)})((?: +[^\s;()]+)+)", re.M)
