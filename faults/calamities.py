@@ -211,9 +211,9 @@ class Campaign:
             pass
         second = self.server.start([*work.words, *work.again], folder=place)
         code, output = self.finish(second)
-        first_code, first_told = self.finish(first)
+        first_code, first_output = self.finish(first)
         if first_code != 0:
-            return f"the first ends with {first_code}: {first_told[-300:]}"
+            return f"the first ends with {first_code}: {first_output[-300:]}"
         if work.results(place) != expected:
             return "other results"
         if code != 2:

@@ -191,7 +191,7 @@ def serve() -> dict[str, Any] | None:
         for key, _ in selector.select():
             if key.fd == reader:
                 os.read(reader, 1024)
-                _tell_ended()
+                _report_ended()
                 continue
             got = os.read(0, 1 << 16)
             if not got:
@@ -205,10 +205,10 @@ def serve() -> dict[str, Any] | None:
                     os.close(reader)
                     os.close(writer)
                     return request
-                _tell({"name": request["name"], "pid": pid})
+                _report({"name": request["name"], "pid": pid})
 
 
-def _tell_ended() -> None:
+def _report_ended() -> None:
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -216,10 +216,10 @@ def _tell_ended() -> None:
             return
         if pid == 0:
             return
-        _tell({"pid": pid, "code": os.waitstatus_to_exitcode(status)})
+        _report({"pid": pid, "code": os.waitstatus_to_exitcode(status)})
 
 
-def _tell(what: dict[str, Any]) -> None:
+def _report(what: dict[str, Any]) -> None:
     _answers.write(json.dumps(what) + "\n")
     _answers.flush()
 

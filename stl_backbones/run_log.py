@@ -6,6 +6,7 @@ follow each other in one file; what a killed one left of a line is cut off by th
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import datetime
 import json
@@ -25,6 +26,7 @@ from stl_backbones.errors import first_sentence
 
 LOG = "log.jsonl"
 SECONDS = 10.0  # between two events of progress
+_MOST_WAITING = 1000  # events
 Sink = Callable[[str, Mapping[str, Any]], None]
 _LOGGER = logging.getLogger(__name__)
 
@@ -41,7 +43,8 @@ class RunLog:
         self.began = _now()
         self.run = f"{self.began:%Y%m%dT%H%M%S}-{os.getpid()}"
         self.path: Path | None = None
-        self.waiting: list[bytes] = []  # until there is a file
+        # Until there is a file: on the other processes of a job there is none.
+        self.waiting = collections.deque[bytes](maxlen=_MOST_WAITING)
         self.sinks: list[Sink] = []
         self.progressed = -math.inf
         self.handlers: list[tuple[logging.Logger, logging.Handler]] = []
@@ -76,7 +79,8 @@ class RunLog:
         }  # fmt: skip
         first = self._line("start", about, self.began)
         _append(path, first + b"".join(self.waiting))
-        self.waiting, self.path = [], path
+        self.waiting.clear()
+        self.path = path
 
     def end(self, exit_code: int | None, error: str = "") -> None:
         """Append the last event, once; a run without one was killed."""
@@ -84,7 +88,8 @@ class RunLog:
             seconds = round((_now() - self.began).total_seconds(), 3)
             more = {"error": error} if error else {}
             self.write("end", {"exit_code": exit_code, "seconds": seconds, **more})
-        self.path, self.waiting = None, []
+        self.path = None
+        self.waiting.clear()
 
     def _line(self, event: str, fields: Mapping[str, Any], at: datetime.datetime) -> bytes:
         head = {"time": at.isoformat(timespec="milliseconds"), "run": self.run, "event": event}

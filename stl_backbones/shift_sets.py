@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from stl_backbones.errors import InputError
@@ -75,6 +76,31 @@ class ShiftSet:
     def partner_title(self) -> str:
         """Name of that partner in tables."""
         return self.clean_title or f"ImageNet-1K, classes of {self.title}"
+
+
+def notes_of_count(
+    one: ShiftSet, root: Path, images: int, *, allow_missing: bool
+) -> tuple[str, ...]:
+    """What tables must print where a set is not complete; nothing where it is.
+
+    Args:
+        one: The set.
+        root: Its folder, for the message.
+        images: How many are there.
+        allow_missing: Go on where some are missing.
+
+    Raises:
+        InputError: If some are missing, and may not.
+    """
+    if images in one.counts:
+        return ()
+    lacks = f"{images} images of {one.counts[-1]}"
+    if not allow_missing:
+        raise InputError(
+            f"--sets {one.name} '{root}' is not all of {one.title}: {lacks}; --allow-missing "
+            "scores what is there, and says so in tables"
+        )
+    return (f"--allow-missing: {one.title} is not complete: {lacks}",)
 
 
 _V2 = "images as ImageNet's (Flickr, research only), code MIT"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stl_backbones.cli.robustness import prepared
 from stl_backbones.cli.robustness_options import make_robustness_parser
-from stl_backbones.cli.sweep_command import read_command, told_again
+from stl_backbones.cli.sweep_command import options_text, read_command
 from stl_backbones.corruptions import import_modules
 from stl_backbones.failures.show import Failures, Wanted, show_failures
 from stl_backbones.results import CellStore
@@ -47,7 +47,7 @@ def run(
     )
     if command is None:
         options, start = read_command(folder)
-        say(f"options of the sweep: {told_again(options)}")
+        say(f"options of the sweep: {options_text(options)}")
         os.chdir(start)
     else:
         options = make_robustness_parser("").parse_intermixed_args(command)

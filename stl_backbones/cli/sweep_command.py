@@ -92,7 +92,7 @@ def _check_code(args: argparse.Namespace, start: Path, folder: Path) -> None:
                 )
 
 
-def told_again(args: argparse.Namespace) -> str:
+def options_text(args: argparse.Namespace) -> str:
     """The options as a command line, to be read before they are followed."""
     defaults = vars(make_robustness_parser("").parse_args([]))
     said = {name: value for name, value in vars(args).items() if value != defaults.get(name)}
@@ -106,4 +106,4 @@ def told_again(args: argparse.Namespace) -> str:
     return shlex.join(words)
 
 
-__all__ = ["COMMAND", "keep_command", "read_command", "told_again"]
+__all__ = ["COMMAND", "keep_command", "options_text", "read_command"]

@@ -13,7 +13,7 @@ from PIL import Image
 from stl_backbones.datasets.shift_scenes import NO_ATTRIBUTE, read_frames
 from stl_backbones.errors import InputError, MissingFileError, some_of
 from stl_backbones.paths import check_file, check_folder
-from stl_backbones.shift_sets import ShiftSet
+from stl_backbones.shift_sets import ShiftSet, notes_of_count
 
 # Yu et al. 2020, in the order of the authors' ids, from 1.
 BDD_CLASSES = (
@@ -57,13 +57,7 @@ def find_boxes(one: ShiftSet, root: Path, *, allow_missing: bool = False) -> Box
     check_folder(root, f"--sets {one.name}")
     found = (_domain if one.below else _bdd100k)(one, root)
     count = len(found.content["images"])
-    lacks = "" if count in one.counts else f"{count} images of {one.counts[-1]}"
-    if lacks and not allow_missing:
-        raise InputError(
-            f"--sets {one.name} '{root}' is not all of {one.title}: {lacks}; --allow-missing "
-            "scores what is there, and says so in tables"
-        )
-    notes = (f"--allow-missing: {one.title} is not complete: {lacks}",) if lacks else ()
+    notes = notes_of_count(one, root, count, allow_missing=allow_missing)
     return replace(found, total=max(count, one.counts[-1]), notes=notes)
 
 

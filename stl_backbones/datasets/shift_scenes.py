@@ -15,7 +15,7 @@ from typing import Any
 from stl_backbones.errors import InputError, MissingFileError, some_of
 from stl_backbones.image_files import has_clutter
 from stl_backbones.paths import check_file, check_folder
-from stl_backbones.shift_sets import ShiftSet
+from stl_backbones.shift_sets import ShiftSet, notes_of_count
 
 NO_ATTRIBUTE = "no attribute"  # of an image that the label file does not have
 _ATTRIBUTES = ("weather", "timeofday")
@@ -65,14 +65,8 @@ def find_scenes(one: ShiftSet, root: Path, *, allow_missing: bool = False) -> li
     check_folder(root, f"--sets {one.name}")
     found = _LAYOUTS[one.name](one, root)
     images = len(found[0].pairs)
-    lacks = "" if images in one.counts else f"{images} images of {one.counts[-1]}"
-    if lacks and not allow_missing:
-        raise InputError(
-            f"--sets {one.name} '{root}' is not all of {one.title}: {lacks}; --allow-missing "
-            "scores what is there, and says so in tables"
-        )
-    note = (f"--allow-missing: {one.title} is not complete: {lacks}",) if lacks else ()
-    first = replace(found[0], total=max(images, one.counts[-1]), notes=note)
+    notes = notes_of_count(one, root, images, allow_missing=allow_missing)
+    first = replace(found[0], total=max(images, one.counts[-1]), notes=notes)
     return [first, *found[1:]]
 
 

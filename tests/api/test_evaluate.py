@@ -201,7 +201,7 @@ def test_another_version_does_not_get_the_first_ones_scores(maps, tmp_path):
         stl.evaluate(labels, maps, version="2", **named)
 
 
-def test_a_model_that_nothing_tells_from_others_says_so_in_every_table(maps, tmp_path):
+def test_a_model_without_a_version_says_so_in_every_table(maps, tmp_path):
     result = stl.evaluate(labels, maps, classes=NAMES, work_dir=tmp_path / "s", **CHOSEN)
     files = result.report(tmp_path / "out")
     for name in ("report.md", "table.tex", "index.html", "cells.csv"):

@@ -279,7 +279,7 @@ class TestDetection:
         with pytest.raises(ValueError, match=message):
             check_data(self.detector(3), data, split="test")
 
-    def test_foreign_categories_are_none_of_it(self, coco, warned):
+    def test_unknown_categories_are_none_of_it(self, coco, warned):
         data = coco(["person", "bicycle", "fog"], ("bicycle",))
         check_data(self.detector(1), data, split="test")
         assert warned == []

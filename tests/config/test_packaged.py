@@ -61,7 +61,7 @@ def test_a_path_stays_as_it_is():
         ),
     ],
 )
-def test_an_unknown_name_is_told_in_one_line(name, error, message):
+def test_an_unknown_name_is_reported_in_one_line(name, error, message):
     with pytest.raises(error, match=message) as raised:
         config_file(name)
     assert "\n" not in str(raised.value)
@@ -116,7 +116,7 @@ def test_a_base_of_another_library_is_reported(tmp_path):
         load_config(own)
 
 
-def test_an_unknown_base_is_told_with_the_file(tmp_path):
+def test_an_unknown_base_is_reported_with_the_file(tmp_path):
     own = tmp_path / "own.py"
     own.write_text("_base_ = 'mmseg::segformer/nothing.py'\n")
     with pytest.raises(

@@ -70,7 +70,7 @@ def test_an_unfinished_copy_cannot_be_verified(copy):
         verify(copy)
 
 
-def test_clutter_is_no_foreign_file(copy):
+def test_clutter_is_no_unexpected_file(copy):
     for name in (".DS_Store", "brightness/__MACOSX/x.png", "brightness/1/Thumbs.db"):
         (copy / name).parent.mkdir(exist_ok=True)
         (copy / name).touch()

@@ -219,7 +219,7 @@ class TestLikeMmdet:
         ),
     ],
 )
-def test_a_broken_entry_is_told_or_left_out_with_its_image(write, said, content, message):
+def test_a_broken_entry_is_reported_or_left_out_with_its_image(write, said, content, message):
     root = write(content)
     summary = r".* \(1 of 3 images are broken; --skip-broken goes on without\)$"
     with pytest.raises(ValueError, match=message + summary) as caught:

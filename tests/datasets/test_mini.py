@@ -216,7 +216,7 @@ def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch, error):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_foreign_folder_is_refused_and_kept(tmp_path):
+def test_an_unknown_folder_is_refused_and_kept(tmp_path):
     kept = tmp_path / "photo.png"
     kept.write_bytes(b"mine")
     with pytest.raises(FileExistsError, match="not a generated mini data set; choose another"):

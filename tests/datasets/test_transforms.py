@@ -76,7 +76,7 @@ def test_mmengine_builds_the_steps_by_name():
     assert (type(step), step.spec.name, step.spec.severity) == (CorruptImage, "fog", 2)
 
 
-def test_the_step_is_fast_unless_told_otherwise():
+def test_the_step_is_fast_unless_set_otherwise():
     assert CorruptImage("fog", 2).spec == CorruptionSpec("fog", 2)
     asked = {"mode": "exact", "compat": "imagecorruptions-1.1.2", "seed": 4}
     assert CorruptImage("fog", 2, **asked).spec == CorruptionSpec(

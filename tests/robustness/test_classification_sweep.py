@@ -409,16 +409,22 @@ def test_a_truncated_file_of_a_copy_ends_the_sweep_before_it_begins(run_timm, co
     assert not (tmp_path / "x").exists()
 
 
-@pytest.mark.parametrize("name", ["ImageNet-A", "ImageNet-R"])
-def test_the_logits_are_cut_to_the_200_classes(name, run_timm, imagenet, timm_file, tmp_path):
-    folder = imagenet / name[-1].lower()
-    run_timm(tmp_path / "x", severities=(1,), **{name.lower().replace("-", "_"): folder})
+def by_hand(timm_file):
+    """The network, and what timm prepares its images with."""
     network = timm.create_model("test_resnet").eval()
     network.load_state_dict(torch.load(timm_file, weights_only=True))
     transform = timm.data.create_transform(
         (3, 224, 224), is_training=False, crop_pct=0.95, interpolation="bilinear",
         mean=(0.5,) * 3, std=(0.5,) * 3,
     )  # fmt: skip
+    return network, transform
+
+
+@pytest.mark.parametrize("name", ["ImageNet-A", "ImageNet-R"])
+def test_the_logits_are_cut_to_the_200_classes(name, run_timm, imagenet, timm_file, tmp_path):
+    folder = imagenet / name[-1].lower()
+    run_timm(tmp_path / "x", severities=(1,), **{name.lower().replace("-", "_"): folder})
+    network, transform = by_hand(timm_file)
     wnids = subset_wnids(name)
     for place, root in ((name.lower(), folder), (f"{name.lower()}-clean", imagenet / "val")):
         store = CellStore(tmp_path / "x" / place)
@@ -471,12 +477,7 @@ def test_sets_of_other_images(sets, run_timm, timm_file, tmp_path):
     """Labels, the border that is cut off, and both of ObjectNet's protocols."""
     root, groups = sets
     run_timm(tmp_path / "x", severities=(1,), sets=[root])
-    network = timm.create_model("test_resnet").eval()
-    network.load_state_dict(torch.load(timm_file, weights_only=True))
-    transform = timm.data.create_transform(
-        (3, 224, 224), is_training=False, crop_pct=0.95, interpolation="bilinear",
-        mean=(0.5,) * 3, std=(0.5,) * 3,
-    )  # fmt: skip
+    network, transform = by_hand(timm_file)
     v2 = CellStore(tmp_path / "x/imagenet-v2-top-images").read(CLEAN)
     assert v2.samples["label"].tolist() == [0, 2, 10]
     assert v2.provenance.num_images_total == 10_000  # so that tables say LIMITED

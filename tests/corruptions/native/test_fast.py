@@ -78,7 +78,7 @@ def slope_down(images):
 
 
 @pytest.mark.parametrize("name", RANDOM)
-def test_the_statistics_tell_severities_apart(pictures, name):
+def test_the_statistics_distinguish_severities(pictures, name):
     """Else the test above could not fail."""
     image = pictures["scene"][:64, :80]
     mild, strong = (many(image, name, severity, "fast").astype(float) for severity in (2, 5))
