@@ -241,7 +241,7 @@ def test_levels_in_a_unit(haze):
 @pytest.mark.parametrize(
     ("word", "error", "message"),
     [
-        ("haze", ValueError, "levels are NAME=LEVEL,LEVEL, such as fog_depth=50m; got 'haze'"),
+        ("haze", ValueError, "levels are NAME=LEVEL,LEVEL, for example fog_depth=50m; got 'haze'"),
         ("haze=", ValueError, "levels are NAME=LEVEL,LEVEL"),
         ("haze=50", ValueError, "levels of haze are in m, for example 5m; got '50'"),
         ("haze=50m,1.2.3m", ValueError, "number"),
