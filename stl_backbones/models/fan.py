@@ -27,7 +27,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from stl_backbones.errors import InputError
 from stl_backbones.models.layers import NORM_EPS, FANBlock
 from stl_backbones.models.positions import GridPositions
-from stl_backbones.models.stem import STEM_CHANNELS, STRIDE, ConvStem, HybridStem
+from stl_backbones.models.stem import STRIDE, ConvStem, HybridStem
 from stl_backbones.models.variants import Variant
 
 MIN_SIDE = 32
@@ -269,7 +269,9 @@ class FAN(nn.Module):
         return head.train(self.training)
 
     def _describe_features(self) -> list[dict[str, object]]:
-        stages = zip(STEM_CHANNELS, (4, 8), strict=True) if self.variant.is_hybrid else ()
+        stages = (
+            zip(self.variant.stem_channels, (4, 8), strict=True) if self.variant.is_hybrid else ()
+        )
         stem = [
             {
                 "num_chs": channels,
@@ -340,7 +342,11 @@ def _make_stem(variant: Variant, in_chans: int, *, released_norm: bool) -> nn.Mo
     if variant.stem_depths is None:
         return ConvStem(variant.dim, in_chans=in_chans)
     return HybridStem(
-        variant.dim, variant.stem_depths, in_chans=in_chans, released_norm=released_norm
+        variant.dim,
+        variant.stem_channels,
+        variant.stem_depths,
+        in_chans=in_chans,
+        released_norm=released_norm,
     )
 
 

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from stl_backbones.models.layers import NORM_EPS
 
-STEM_CHANNELS = (128, 256)
 STRIDE = 16
 
 
@@ -51,14 +50,22 @@ class ConvNeXtTrunk(nn.Module):
     """The first two stages of a ConvNeXt.
 
     Args:
+        channels: Channels C1, C2 of the stages.
         depths: Blocks per stage.
         in_chans: Channels of the image.
         released_norm: Use the released weights' norm, see `UnbiasedLayerNorm2d`.
     """
 
-    def __init__(self, depths: tuple[int, int], in_chans: int, *, released_norm: bool) -> None:
+    def __init__(
+        self,
+        channels: tuple[int, int],
+        depths: tuple[int, int],
+        in_chans: int,
+        *,
+        released_norm: bool,
+    ) -> None:
         super().__init__()
-        first, second = STEM_CHANNELS
+        first, second = channels
         norm = partial(UnbiasedLayerNorm2d if released_norm else LayerNorm2d, eps=NORM_EPS)
         self.stem = nn.Sequential(
             nn.Conv2d(in_chans, first, kernel_size=4, stride=4), LayerNorm2d(first, eps=NORM_EPS)
@@ -72,7 +79,7 @@ class ConvNeXtTrunk(nn.Module):
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Map an image to ``(B, 128, H/4, W/4)`` and ``(B, 256, H/8, W/8)``."""
+        """Map an image to ``(B, C1, H/4, W/4)`` and ``(B, C2, H/8, W/8)``."""
         first = self.stages[0](self.stem(x))
         return [first, self.stages[1](first)]
 
@@ -82,17 +89,24 @@ class HybridStem(nn.Module):
 
     Args:
         dim: Channels of a token.
+        channels: Channels of the two stages.
         depths: ConvNeXt blocks per stage.
         in_chans: Channels of the image.
         released_norm: Use the released weights' norm.
     """
 
     def __init__(
-        self, dim: int, depths: tuple[int, int], *, in_chans: int = 3, released_norm: bool = True
+        self,
+        dim: int,
+        channels: tuple[int, int],
+        depths: tuple[int, int],
+        *,
+        in_chans: int = 3,
+        released_norm: bool = True,
     ) -> None:
         super().__init__()
-        self.backbone = ConvNeXtTrunk(depths, in_chans, released_norm=released_norm)
-        self.proj = nn.Conv2d(STEM_CHANNELS[1], dim, kernel_size=2, stride=2)
+        self.backbone = ConvNeXtTrunk(channels, depths, in_chans, released_norm=released_norm)
+        self.proj = nn.Conv2d(channels[1], dim, kernel_size=2, stride=2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Map ``(B, 3, H, W)`` to the token grid ``(B, C, H/16, W/16)`` and the two stem maps."""

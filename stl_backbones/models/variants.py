@@ -1,4 +1,4 @@
-"""The published FAN variants as data.
+"""The published FAN variants as data, and a small one of ours.
 
 References:
     Zhou et al. 2022, "Understanding The Robustness in Vision Transformers" (FAN), arXiv:2204.12451.
@@ -28,6 +28,7 @@ class Variant:
         stem_depths: ConvNeXt blocks in the two stages of a hybrid stem; ``None`` for the
             convolutional stem of the ViT variants.
         feature_blocks: FAN blocks whose tokens are handed out as dense maps, before the last map.
+        stem_channels: Channels of the two stages of a hybrid stem.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Variant:
     heads: int
     stem_depths: tuple[int, int] | None
     feature_blocks: tuple[int, ...]
+    stem_channels: tuple[int, int] = (128, 256)
 
     @property
     def is_hybrid(self) -> bool:
@@ -71,6 +73,17 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
             _vit("fan_small_12_p16_224", "small", 12, 384, 8),
             _vit("fan_base_18_p16_224", "base", 18, 448, 8),
             _vit("fan_large_24_p16_224", "large", 24, 480, 10),
+            Variant(  # ours, for demonstrations on a CPU: in no table of the papers
+                "fan_mini_4_p4_hybrid",
+                "mini_hybrid",
+                "FAN-mini-Hybrid",
+                4,
+                96,
+                4,
+                stem_depths=(1, 1),
+                feature_blocks=(2,),
+                stem_channels=(48, 96),
+            ),
         )
     }
 )

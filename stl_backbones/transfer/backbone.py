@@ -22,12 +22,12 @@ from stl_backbones.registry import MODELS
 class FANBackbone(FAN, BaseModule):
     """Dense FAN backbone: ``dict(type='FAN', arch='base_hybrid', ...)``.
 
-    Four maps. Hybrid archs: strides 4, 8, 16, 16 with 128, 256, C, C channels; ViT archs: stride
-    16 and C channels. Parameter names are the released ones, so that files load key for key; those
-    that only the class token needs are kept, frozen.
+    Four maps. Hybrid archs: strides 4, 8, 16, 16 with 128, 256 (mini: 48, 96), C, C channels; ViT
+    archs: stride 16 and C channels. Parameter names are the released ones, so that files load key
+    for key; those that only the class token needs are kept, frozen.
 
     Args:
-        arch: ``'{tiny,small,base,large}_{hybrid,vit}'`` or a released name.
+        arch: ``'{tiny,small,base,large}_{hybrid,vit}'``, ``'mini_hybrid'`` or a released name.
         out_indices: Which of the four maps to return.
         feature_blocks: FAN blocks handed out as maps; default: the released choice. For
             ``'large_hybrid'`` that is block 18 of 22, ``(21,)`` takes the last one.

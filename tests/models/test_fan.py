@@ -29,6 +29,7 @@ TABLE = {
     "fan_small_12_p16_224": (None, 12, 384, 8, None),
     "fan_base_18_p16_224": (None, 18, 448, 8, None),
     "fan_large_24_p16_224": (None, 24, 480, 10, None),
+    "fan_mini_4_p4_hybrid": ((1, 1), 4, 96, 4, 2),  # ours
 }
 TINY = ("fan_tiny_8_p4_hybrid", "fan_tiny_12_p16_224")
 

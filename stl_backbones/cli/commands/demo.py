@@ -18,7 +18,7 @@ from stl_backbones.cli.started import command_words, process_words
 from stl_backbones.cli.tool import make_parser, run_tool
 from stl_backbones.results.lock import LOCK_NAME
 
-CONFIG = "stl_backbones::seg/stl_fan_t_mini"
+CONFIG = "stl_backbones::seg/stl_fan_mini"
 KEPT = "finished steps are kept, and the training's last checkpoint"
 
 
@@ -56,7 +56,7 @@ def plan(args: argparse.Namespace) -> list[list[str]]:
     return [
         *steps,
         ["robustness", CONFIG, str(checkpoint), "--protocol", "stl-cityscapes-c",
-         "--name", "STL FAN-T mini", "--work-dir", f"{out}/robustness", *limit, *options],
+         "--name", "FAN mini", "--work-dir", f"{out}/robustness", *limit, *options],
         ["show_failures", f"{out}/robustness", "--count", "6", "--format", "jpeg"],
         ["report", f"{out}/robustness", "--out", f"{out}/report"],
     ]  # fmt: skip

@@ -174,7 +174,7 @@ class Findings:
 
 
 def _aggregates(run: Run, findings: Findings) -> Aggregates:
-    task, protocol = findings.task, findings.protocol
+    task = findings.task
     main, *others = task.cells
     found = [
         *_of_metric(run, main, findings),
