@@ -116,6 +116,7 @@ setup(
     packages=find_packages(include=["stl_backbones", "stl_backbones.*"]),
     package_data={
         "stl_backbones.report.paper": ["*.csv"],
+        "stl_backbones.models": ["weights/*.pth"],
         "stl_backbones.report.published": ["*.csv"],
         "stl_backbones.report.render": ["templates/*"],
     },

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from stl_backbones.cli.commands import demo
+from stl_backbones.errors import InputError
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def plan_demo(tmp_path):
     """The demo's training command, or none."""
 
     def plan():
-        args = demo.parse().parse_args(["--out", str(tmp_path), "--iterations", "100"])
+        args = demo.parse().parse_args(["--out", str(tmp_path), "--train", "--iterations", "100"])
         return next((step for step in demo.plan(args) if step[0] == "train"), None)
 
     return plan
@@ -30,6 +31,18 @@ def test_a_training_that_was_started_is_resumed_and_one_that_is_done_left_out(pl
     assert "--resume" in plan_demo()
     (tmp_path / "train/iter_100.pth").touch()
     assert plan_demo() is None
+
+
+def test_the_packages_weights_are_scored_where_none_are_trained(tmp_path):
+    steps = demo.plan(demo.parse().parse_args(["--out", str(tmp_path)]))
+    tools = [step[0] for step in steps]
+    assert tools == ["make_mini_data", "robustness", "show_failures", "report"]
+    assert steps[1][2] == str(demo.WEIGHTS)
+    demo.check_weights(demo.WEIGHTS)
+    other = tmp_path / "other.pth"
+    other.write_bytes(b"other")
+    with pytest.raises(InputError, match="has sha256 .*: install stl_backbones anew, or use --tr"):
+        demo.check_weights(other)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +60,15 @@ def test_checkpoints_are_written_on_the_way(plan_demo):
 
 @pytest.mark.slow
 def test_an_interrupted_demo_goes_on_from_its_last_checkpoint(repo_root, tmp_path):
-    words = [sys.executable, "tools/demo.py", "--out", tmp_path / "demo", "--iterations", "40"]
+    words = [
+        sys.executable,
+        "tools/demo.py",
+        "--out",
+        tmp_path / "demo",
+        "--train",
+        "--iterations",
+        "40",
+    ]
 
     def run_until(reached):
         """Start the demo, and press Ctrl-C once a checkpoint is there; returns what it printed."""
@@ -75,7 +96,7 @@ def test_an_interrupted_demo_goes_on_from_its_last_checkpoint(repo_root, tmp_pat
 
 @pytest.mark.slow
 def test_the_demo_runs_to_its_report_and_does_nothing_twice(run_tool, tmp_path):
-    words = ("--out", tmp_path / "demo", "--iterations", "30", "--limit", "1")
+    words = ("--out", tmp_path / "demo", "--train", "--iterations", "30", "--limit", "1")
     done = run_tool("demo.py", *words, timeout=900)
     assert done.returncode == 0, done.stderr[-2000:]
     page = (tmp_path / "demo/report/index.html").read_text(encoding="utf-8")
@@ -83,5 +104,5 @@ def test_the_demo_runs_to_its_report_and_does_nothing_twice(run_tool, tmp_path):
     with (tmp_path / "demo/report/cells.csv").open(encoding="utf-8") as file:
         assert len(list(csv.DictReader(file))) == 73
     again = run_tool("demo.py", *words, timeout=300)
-    assert "not trained again" in again.stdout
+    assert "train.py" not in again.stdout
     assert again.stderr.count("1/1 images") == 1  # one line for what is there already

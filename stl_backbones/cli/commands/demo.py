@@ -1,12 +1,14 @@
 """From generated street scenes to a Cityscapes-C report, in minutes on two CPU cores.
 
-Runs the other tools one after the other and prints each command. The same command goes on where an
+The network is a small FAN whose weights come with the package: those that ``--train`` makes. Runs
+the other tools one after the other and prints each command. The same command goes on where an
 interrupted one stopped: a step that is done is not done again, training resumes.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import shlex
 import subprocess
 import time
@@ -16,9 +18,13 @@ from pathlib import Path
 from stl_backbones.cli.parser import whole_from
 from stl_backbones.cli.started import command_words, process_words
 from stl_backbones.cli.tool import make_parser, run_tool
+from stl_backbones.errors import InputError
+from stl_backbones.paths import check_file
 from stl_backbones.results.lock import LOCK_NAME
 
 CONFIG = "stl_backbones::seg/stl_fan_mini"
+WEIGHTS = Path(__file__).parents[2] / "models/weights/fan_mini_street_scenes.pth"
+WEIGHTS_SHA256 = "a6e1214ed6dda9ef44d6d583e76f481eff68991ab2a4a59df7f9476c0ae761a9"
 KEPT = "finished steps are kept, and the training's last checkpoint"
 
 
@@ -26,9 +32,11 @@ def parse() -> argparse.ArgumentParser:
     """The command line."""
     parser = make_parser(__doc__)
     parser.add_argument("--out", type=Path, default=Path("demo"), help="where everything goes")
+    parser.add_argument("--train", action="store_true", help="train the network anew")
     parser.add_argument(
-        "--iterations", type=whole_from(1), default=1000, metavar="N", help="training iterations"
-    )
+        "--iterations", type=whole_from(1), default=1000, metavar="N",
+        help="training iterations of --train",
+    )  # fmt: skip
     parser.add_argument(
         "--limit", type=whole_from(1), metavar="N", help="score only the first N images"
     )
@@ -37,22 +45,14 @@ def parse() -> argparse.ArgumentParser:
 
 def plan(args: argparse.Namespace) -> list[list[str]]:
     """The commands to run, each a tool and its arguments."""
-    out, iterations = args.out, args.iterations
-    training = out / "train"
-    checkpoint = training / f"iter_{iterations}.pth"
-    part = max(iterations // 20, 1)
+    out, checkpoint = args.out, WEIGHTS
     options = ["--cfg-options", f"data_root={out}/mini/cityscapes"]
-    length = [
-        f"max_iters={iterations}", f"val_interval={iterations}", f"warmup_iters={part}",
-        f"default_hooks.checkpoint.interval={part}",
-    ]  # fmt: skip
-    resume = ["--resume"] if (training / LOCK_NAME).exists() else []  # it was started before
     limit = ["--limit", str(args.limit)] if args.limit else []
     steps = [["make_mini_data", f"{out}/mini"]]
-    if not checkpoint.is_file():
-        steps.append(
-            ["train", CONFIG, *precision(), "--work-dir", str(training), *resume, *options, *length]
-        )
+    if args.train:
+        checkpoint = out / "train" / f"iter_{args.iterations}.pth"
+        if not checkpoint.is_file():
+            steps.append(training(out / "train", args.iterations, options))
     return [
         *steps,
         ["robustness", CONFIG, str(checkpoint), "--protocol", "stl-cityscapes-c",
@@ -60,6 +60,17 @@ def plan(args: argparse.Namespace) -> list[list[str]]:
         ["show_failures", f"{out}/robustness", "--count", "6", "--format", "jpeg"],
         ["report", f"{out}/robustness", "--out", f"{out}/report"],
     ]  # fmt: skip
+
+
+def training(folder: Path, iterations: int, options: Sequence[str]) -> list[str]:
+    """The command that trains the network."""
+    part = max(iterations // 20, 1)
+    length = [
+        f"max_iters={iterations}", f"val_interval={iterations}", f"warmup_iters={part}",
+        f"default_hooks.checkpoint.interval={part}",
+    ]  # fmt: skip
+    resume = ["--resume"] if (folder / LOCK_NAME).exists() else []  # it was started before
+    return ["train", CONFIG, *precision(), "--work-dir", str(folder), *resume, *options, *length]
 
 
 def precision(cpu_info: Path = Path("/proc/cpuinfo")) -> list[str]:
@@ -70,8 +81,26 @@ def precision(cpu_info: Path = Path("/proc/cpuinfo")) -> list[str]:
 
 def demo(args: argparse.Namespace) -> int:
     """Run all steps; returns the first failing step's exit code."""
+    if not args.train:
+        check_weights(WEIGHTS)
     args.out.mkdir(parents=True, exist_ok=True)  # said here if it cannot be, not by the first step
     return run_steps(plan(args), is_quiet=args.quiet)
+
+
+def check_weights(path: Path) -> None:
+    """Refuse other weights than those that the package was released with.
+
+    Raises:
+        MissingFileError: If there are none.
+        InputError: If they are others.
+    """
+    check_file(path, "weights of the demo")
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != WEIGHTS_SHA256:
+        raise InputError(
+            f"'{path}' has sha256 {found[:12]}, expected {WEIGHTS_SHA256[:12]}: install "
+            "stl_backbones anew, or use --train"
+        )
 
 
 def run_steps(steps: Sequence[Sequence[str]], *, is_quiet: bool) -> int:
