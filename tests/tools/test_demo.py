@@ -41,7 +41,7 @@ def test_the_packages_weights_are_scored_where_none_are_trained(tmp_path):
     demo.check_weights(demo.WEIGHTS)
     other = tmp_path / "other.pth"
     other.write_bytes(b"other")
-    with pytest.raises(InputError, match="has sha256 .*: install stl_backbones anew, or use --tr"):
+    with pytest.raises(InputError, match=r"has sha256 .*: install stl_backbones anew, or use --tr"):
         demo.check_weights(other)
 
 
