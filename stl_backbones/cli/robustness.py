@@ -214,6 +214,7 @@ def _find_model(args: argparse.Namespace) -> Named:
         return any_model(args)
     check_no_other_data(args)
     if args.config is not None:
+        _refuse_timm_name(args.config)
         given = [file for file in (args.checkpoint, args.weights) if file is not None]
         if len(given) != 1:
             raise InputError(
@@ -224,6 +225,16 @@ def _find_model(args: argparse.Namespace) -> Named:
     if args.preset is not None and args.preset not in PRESETS:
         return _mm_preset(args)
     return _timm(args)
+
+
+def _refuse_timm_name(config: str) -> None:
+    """Refuse a timm model's name where a config is expected."""
+    if "::" in config or Path(config).exists():
+        return
+    from timm import is_model
+
+    if is_model(config.partition(".")[0]):
+        raise InputError(f"config '{config}' does not exist; for timm's model: --timm {config}")
 
 
 def _config(

@@ -100,6 +100,7 @@ def test_presets_are_listed():
     [
         ([], "expected one model: .* got none"),
         ([MINI, "f.pth", "--timm", "resnet18"], "expected one model: .* got config and timm"),
+        (["resnet50.ram_in1k"], "does not exist; for timm's model: --timm resnet50.ram_in1k"),
         (["--timm", "a", "--preset", "b"], "expected one model: .* got timm and preset"),
         ([MINI], "needs one checkpoint to score, .* got none"),
         (
