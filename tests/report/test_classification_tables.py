@@ -121,8 +121,8 @@ def test_a_folder_of_sets_alone_has_table_3_alone(make_classified):
     shutil.rmtree(folder / "cells")
     made = report_of([folder], paper=True)
     assert made["report.md"].startswith("# Robustness on ImageNet-A and ImageNet-R\n")
-    assert "layout of the STL paper's Table 3" in made["report.md"]
-    assert "layout of the STL paper's Table 2" not in made["report.md"]
+    assert "layout of STL, Table 3" in made["report.md"]
+    assert "layout of STL, Table 2" not in made["report.md"]
     assert "Severity" not in made["report.md"]
     assert "table.csv" not in made
     own = next(csv.DictReader(io.StringIO(made["other_images.csv"])))

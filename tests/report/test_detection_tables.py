@@ -263,7 +263,7 @@ def test_every_number_is_in_the_files(make_detected):
     assert float(masks["fog_mask_ap_fraction"]) == pytest.approx(np.mean(MASK))
     assert float(boxes["fog_box_ap_fraction"]) == pytest.approx(np.mean(BOX))
     for file in ("report.md", "index.html", "table.tex"):
-        assert "Detection (layout of the STL paper's Table 5)" in made[file]
+        assert "Detection (layout of STL, Table 5)" in made[file]
         assert re.search(r"Mask AP \(\\?%\), protocol coco-c", made[file])
         assert "50345678 parameters" in made[file]
 

@@ -232,7 +232,7 @@ class _Classification(Task):
                    csv=f"{share.place}_fraction"),
             *self._real_columns(findings.protocol),
         )  # fmt: skip
-        title = f"Classification (layout of the STL paper's Table 2): top-1 (%), {title}"
+        title = f"Classification (layout of STL, Table 2): top-1 (%), {title}"
         rows, paper = (table_2_rows(), table_2_notes()) if findings.paper else ((), ())
         return model_table(findings, title, columns, rows, file="classification",
                            notes=(COUNTS_NOTE, *notes, *paper))  # fmt: skip
@@ -258,7 +258,7 @@ class _Classification(Task):
             Column("mce", "mCE", "Mean corruption error on the 15 of imagenet-c; lower is better",
                    better="lower", csv="mce_fraction"),
         )  # fmt: skip
-        title = "Other images (layout of the STL paper's Table 3): top-1 and mCE (%), mCE lower is better"
+        title = "Other images (layout of STL, Table 3): top-1 and mCE (%), mCE lower is better"
         rows, notes = (table_3_rows(), table_3_notes()) if findings.paper else ((), ())
         return model_table(findings, title, columns, rows, file="other_images",
                            notes=(_mce_note(findings), *notes))  # fmt: skip

@@ -272,7 +272,7 @@ class _Detection(Task):
         """Size of the encoder, clean AP, mPC and rPC of boxes and masks."""
         masks = self._scores(findings, self._masks, "Mask") if has_masks else ()
         columns = (_ENCODER, *self._scores(findings, self.main, "Box"), *masks)
-        title = f"Detection (layout of the STL paper's Table 5): AP (%), protocol {findings.protocol.name}"
+        title = f"Detection (layout of STL, Table 5): AP (%), protocol {findings.protocol.name}"
         rows, notes = (_table_5_rows(columns), [TABLE_5_NOTE]) if findings.paper else ((), [])
         return model_table(findings, title, columns, rows, file="detection",
                            notes=(MPC_NOTE, MARKS_NOTE, *remarks, *notes))  # fmt: skip
