@@ -16,6 +16,7 @@ from stl_backbones.corruptions.catalog import (
     custom_corruption,
 )
 from stl_backbones.corruptions.images import MIN_SIDE, Image, as_rgb
+from stl_backbones.corruptions.parameters import strength
 from stl_backbones.corruptions.reference import corrupt_reference, package_version
 from stl_backbones.corruptions.seeds import draw_seed
 from stl_backbones.errors import InputError
@@ -191,7 +192,7 @@ def _run(
     from stl_backbones.corruptions.native import EXACT, FAST, Draws
 
     native = EXACT if engine.mode == "exact" else FAST
-    return native[name](image, severity, Draws(draw, engine.compat, kept))
+    return native[name](image, strength(name, severity), Draws(draw, engine.compat, kept))
 
 
 def _run_custom(custom: CustomCorruption, image: Image, severity: int, draw: int) -> Image:
