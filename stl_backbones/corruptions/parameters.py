@@ -241,17 +241,28 @@ def strength(name: str, severity: float, strengths: str = "imagenet") -> Any:
         A number, or the named tuple of this module that the corruption takes.
 
     Raises:
-        InputError: If spatter, which is water up to 3 and mud from 4 on, is asked for between them.
+        InputError: If a corruption is asked for between two that differ in kind: spatter's water
+            (up to 3) and mud (from 4 on), saturate's paler (up to 2) and stronger colours (from 3).
     """
     constants, below = STRENGTHS[strengths][name], int(severity)
     if severity == below:
         return constants[below - 1]
-    if name == "spatter" and constants[below - 1].is_mud != constants[below].is_mud:
+    kinds = _kind(constants[below - 1]), _kind(constants[below])
+    if kinds[0] != kinds[1]:
         raise InputError(
-            f"spatter is water up to severity {below} and mud from {below + 1} on, with nothing "
-            f"between; give one of the two, got {severity:g}"
+            f"{name} is {kinds[0]} up to severity {below} and {kinds[1]} from {below + 1} on, with "
+            f"nothing between; got severity {severity:g}"
         )
     return _between(constants[below - 1], constants[below], severity - below)
+
+
+def _kind(constants: Any) -> str:
+    """What a corruption does, where no constant between two leads from one to the other."""
+    if isinstance(constants, Spatter):
+        return "mud" if constants.is_mud else "water"
+    if isinstance(constants, Saturate):
+        return "stronger colours" if constants.factor > 1 else "paler colours"
+    return ""
 
 
 @lru_cache(maxsize=64)
