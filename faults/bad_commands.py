@@ -50,7 +50,7 @@ _CORRUPTIONS: Wrong = {
     "--corruptions": (("nosuch", "unknown corruption 'nosuch'"), ("fogg", "did you mean"),
                       ("''", "some text, got ''")),
     "--severities": (("0", "in 1..5, got '0'"), ("6", "in 1..5, got '6'"), ("-1 3", "got '-1'"),
-                     ("2.5", "got '2.5'")),
+                     ("5.01", "got '5.01'")),
     "--limit": (*_NOT_WHOLE, *_COUNT),
     "--mode": (("slow", "'slow'"), ("''", "''")),
     "--compat": (("other", "imaug-1.1.5"),),

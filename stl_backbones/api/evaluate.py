@@ -36,7 +36,7 @@ def evaluate(
     work_dir: str | Path,
     protocol: str | None = None,
     corruptions: Sequence[str] | Literal["none"] | None = None,
-    severities: Sequence[int] | None = None,
+    severities: Sequence[float] | None = None,
     limit: int | None = None,
     classes: Sequence[str] | str | Path | None = None,
     label_ids: str | Sequence[int] | None = None,
@@ -62,7 +62,7 @@ def evaluate(
         work_dir: The sweep's folder.
         protocol: Default: ``'imagenet-c'``, ``'stl-cityscapes-c'`` or ``'coco-c'``, by the task.
         corruptions: Only these; ``()`` or ``'none'``: the clean images alone.
-        severities: Only these.
+        severities: Only these, 1 to 5, fractions too.
         limit: Only so many images.
         classes: Class names, in the order of the data's labels, where the data have no names;
             of class folders, in the order of the model's results. Or a file, one name a line.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -96,11 +95,11 @@ class Plan:
     def target(self, source: int, cell: int) -> str:
         """A file's path below the copy's top, in POSIX form."""
         where = self.cells[cell]
-        return f"{where.corruption}/{where.severity}/{self.sources[source].target}"
+        return f"{where.corruption}/{where.severity:g}/{self.sources[source].target}"
 
     def header(self) -> ManifestHeader:
         """How the copy is made."""
-        cells: dict[str, tuple[int, ...]] = {}
+        cells: dict[str, tuple[float, ...]] = {}
         for cell in self.cells:
             cells[cell.corruption] = (*cells.get(cell.corruption, ()), cell.severity)
         return ManifestHeader(
@@ -108,7 +107,10 @@ class Plan:
             split=self.split,
             protocol=self.protocol,
             engine=engine_version(self.engine),
-            **dataclasses.asdict(self.engine),
+            mode=self.engine.mode,
+            compat=self.engine.compat,
+            channel_order=self.engine.channel_order,
+            seed=self.engine.seed,
             versions=package_versions(),
             images=len(self.sources),
             cells=cells,

@@ -3,26 +3,24 @@
 from stl_backbones.corruptions.catalog import (
     CORRUPTIONS,
     GROUPS,
-    PROTOCOLS,
     SEVERITIES,
     CustomCorruption,
-    Protocol,
     check_corruption,
     check_severity,
     custom_corruption,
     custom_versions,
-    get_protocol,
-    protocol_names,
 )
 from stl_backbones.corruptions.engine import (
     Variant,
     apply_corruption,
+    check_spec,
     corrupt,
     corrupt_all,
     engine_version,
     prepare,
 )
 from stl_backbones.corruptions.images import MIN_SIDE
+from stl_backbones.corruptions.protocols import PROTOCOLS, Protocol, get_protocol, protocol_names
 from stl_backbones.corruptions.registration import (
     import_modules,
     register_corruption,
@@ -48,6 +46,7 @@ __all__ = [
     "apply_corruption",
     "check_corruption",
     "check_severity",
+    "check_spec",
     "corrupt",
     "corrupt_all",
     "custom_corruption",

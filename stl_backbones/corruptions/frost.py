@@ -19,7 +19,9 @@ FIRST_FROST_PICTURES = 5  # imagecorruptions 1.1.2 and CIFAR-10-C draw from thes
 _ENLARGED = 1.1  # room for a random crop
 
 
-def frost_picture(index: int, height: int, width: int, scale: float = 0.0) -> npt.NDArray[np.uint8]:
+def frost_picture(
+    index: int, height: int, width: int, *, scale: float = 0.0
+) -> npt.NDArray[np.uint8]:
     """A picture of frost, larger than an image as the package makes it, or scaled.
 
     Args:

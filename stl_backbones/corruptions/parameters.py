@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Any, NamedTuple, cast, get_type_hints
 
 import numpy as np
@@ -56,7 +55,7 @@ class Zoom(NamedTuple):
     @property
     def factors(self) -> npt.NDArray[np.float64]:
         """Of the enlargements, from 1; rounding decides, as it does in numpy, about the end."""
-        return np.arange(1, self.end, self.step)
+        return np.arange(1, self.end, self.step, np.float64)
 
 
 class Snow(NamedTuple):
@@ -221,9 +220,7 @@ _CIFAR10: Mapping[str, tuple[Any, ...]] = {
         Saturate(2.5, 0.2),
     ),
 }  # fmt: skip
-STRENGTHS: Mapping[str, Mapping[str, tuple[Any, ...]]] = MappingProxyType(
-    {"imagenet": _IMAGENET, "cifar10": _CIFAR10}
-)
+_TABLES = {"imagenet": _IMAGENET, "cifar10": _CIFAR10}
 
 
 def strength(name: str, severity: float, strengths: str = "imagenet") -> Any:
@@ -244,7 +241,7 @@ def strength(name: str, severity: float, strengths: str = "imagenet") -> Any:
         InputError: If a corruption is asked for between two that differ in kind: spatter's water
             (up to 3) and mud (from 4 on), saturate's paler (up to 2) and stronger colours (from 3).
     """
-    constants, below = STRENGTHS[strengths][name], int(severity)
+    constants, below = _TABLES[strengths][name], int(severity)
     if severity == below:
         return constants[below - 1]
     kinds = _kind(constants[below - 1]), _kind(constants[below])

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from stl_backbones.copies.request import choose_workers
-from stl_backbones.corruptions import get_protocol
+from stl_backbones.corruptions import check_spec, get_protocol
 from stl_backbones.engine.precision import check_precision, check_tf32
 from stl_backbones.errors import InputError
-from stl_backbones.records import CLEAN, COMPATS, Cell, CorruptionEngine
+from stl_backbones.records import CLEAN, COMPATS, Cell, CorruptionEngine, CorruptionSpec
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class SweepOptions:
         protocol: The protocol's name; empty for the task's own.
         corruptions: Only these of the protocol's corruptions, or groups of it; none for the clean
             images alone.
-        severities: Only these severities.
+        severities: Only these severities, 1 to 5; fractions too.
+        levels: Corruption -> levels in its unit, in place of severities.
         limit: Only the first images of the data set; of a classification set, so many spread over
             the classes.
         image_list: Only the images that this file names, one id a line.
@@ -55,7 +56,8 @@ class SweepOptions:
 
     protocol: str = ""
     corruptions: Sequence[str] | None = None
-    severities: Sequence[int] | None = None
+    severities: Sequence[float] | None = None
+    levels: Mapping[str, Sequence[float]] = field(default_factory=dict)
     limit: int | None = None
     image_list: str | Path | None = None
     corrupted_root: str | Path | None = None
@@ -102,13 +104,19 @@ class SweepOptions:
             self, protocol=protocol, mode=mode, batch_size=batch_size, workers=workers,
             seed=int(self.seed),
         )  # fmt: skip
-        _ = resolved.engine, resolved.cells()  # refuse what is unknown
+        engine = resolved.engine
+        for cell in resolved.cells():  # refuse what is unknown
+            if not cell.is_clean and self.corrupted_root is None:
+                check_spec(CorruptionSpec(cell.corruption, cell.severity, engine))
         return resolved
 
     @property
     def engine(self) -> CorruptionEngine:
         """How images are corrupted, once the options are resolved."""
-        return CorruptionEngine(str(self.mode), self.compat, self.channel_order, self.seed)
+        strengths = get_protocol(self.protocol).strengths
+        return CorruptionEngine(
+            str(self.mode), self.compat, self.channel_order, self.seed, strengths
+        )
 
     def cells(self) -> tuple[Cell, ...]:
         """The cells to measure, clean first.
@@ -120,7 +128,9 @@ class SweepOptions:
         protocol = get_protocol(self.protocol)
         if self.corruptions is not None and not self.corruptions:
             return (CLEAN,)
-        return protocol.cells(corruptions=self.corruptions, severities=self.severities)
+        return protocol.cells(
+            corruptions=self.corruptions, severities=self.severities, levels=self.levels
+        )
 
 
 def free_workers() -> int:

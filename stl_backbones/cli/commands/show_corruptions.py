@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from stl_backbones.cli.parser import whole_from
+from stl_backbones.cli.parser import severity, whole_from
 from stl_backbones.cli.tool import add_custom_imports, make_parser, run_tool
 from stl_backbones.records import COMPATS, MODES, CorruptionEngine
 
@@ -24,8 +24,8 @@ def parse() -> argparse.ArgumentParser:
     add("--protocol", metavar="NAME", help="whose corruptions (default: all of the package)")
     add("--corruptions", nargs="+", metavar="NAME", help="only these of the protocol, or its "
         "groups: noise, blur, weather, digital")  # fmt: skip
-    add("--severities", nargs="+", type=whole_from(1, 5), metavar="N",
-        help="only these severities, 1 to 5")  # fmt: skip
+    add("--severities", nargs="+", type=severity, metavar="N",
+        help="only these severities, 1 to 5, fractions too")  # fmt: skip
     add("--mode", choices=MODES, default="fast", help="corruption engine, see robustness.py")
     add("--compat", choices=COMPATS, default=COMPATS[0], help="the package that exact equals")
     add("--seed", type=whole_from(0), default=0, help="another seed, another draw")

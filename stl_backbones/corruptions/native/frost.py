@@ -14,7 +14,9 @@ from stl_backbones.corruptions.parameters import Frost
 def exact_frost(image: Image, frost: Frost, draws: Draws) -> Image:
     """Imagecorruptions 1.1.2 draws from five pictures, imagecorruptions-imaug from six."""
     random = np.random.RandomState(draws.seed)
-    picture = frost_picture(random.randint(_pictures(frost, draws)), *image.shape[:2], frost.scale)
+    picture = frost_picture(
+        random.randint(_pictures(frost, draws)), *image.shape[:2], scale=frost.scale
+    )
     top = random.randint(0, picture.shape[0] - image.shape[0])
     left = random.randint(0, picture.shape[1] - image.shape[1])
     return _frost(image, picture, (top, left), frost)
@@ -24,7 +26,7 @@ def fast_frost(image: Image, frost: Frost, draws: Draws) -> Image:
     """The same sum with its own stream."""
     random = draws.generator()
     picture = frost_picture(
-        int(random.integers(_pictures(frost, draws))), *image.shape[:2], frost.scale
+        int(random.integers(_pictures(frost, draws))), *image.shape[:2], scale=frost.scale
     )
     top = random.integers(0, picture.shape[0] - image.shape[0])
     left = random.integers(0, picture.shape[1] - image.shape[1])

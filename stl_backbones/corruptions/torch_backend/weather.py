@@ -102,7 +102,7 @@ def _frost_tensor(
     index: int, height: int, width: int, scale: float, device: torch.device
 ) -> Tensor:
     """``(3, h, w)`` uint8, larger than height x width."""
-    picture = frost_picture(index, height, width, scale)
+    picture = frost_picture(index, height, width, scale=scale)
     return torch.tensor(picture, device=device).permute(2, 0, 1)
 
 
