@@ -50,7 +50,7 @@ _CORRUPTIONS: Wrong = {
     "--corruptions": (("nosuch", "unknown corruption 'nosuch'"), ("fogg", "did you mean"),
                       ("''", "some text, got ''")),
     "--severities": (("0", "in 1..5, got '0'"), ("6", "in 1..5, got '6'"), ("-1 3", "got '-1'"),
-                     ("2.5", "got '2.5'")),
+                     ("5.01", "got '5.01'")),
     "--levels": (("fog_depth", "NAME=LEVEL,LEVEL"), ("nosuch=5m", "unknown corruption 'nosuch'"),
                  ("fog=50m", "has no levels in a unit"), ("fog_depth=50", "are in m"),
                  ("fog_depth=xm", "number"), ("fog_depth=1m", "is defined from 40m to 600m"),

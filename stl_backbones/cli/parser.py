@@ -124,6 +124,14 @@ def whole_from(least: int, most: int | None = None) -> Callable[[str], int]:
     return read
 
 
+def severity(text: str) -> float:
+    """Read a severity of the command line, 1 to 5; a whole one is an integer."""
+    number = finite_number(text)
+    if not 1 <= number <= 5:
+        raise argparse.ArgumentTypeError(f"expected a number in 1..5, got '{text}'")
+    return int(number) if number.is_integer() else number
+
+
 def some_text(text: str) -> str:
     """Read a word that is not empty, as an unset variable of a shell would make it."""
     if not text.strip():
@@ -131,4 +139,4 @@ def some_text(text: str) -> str:
     return text
 
 
-__all__ = ["EXIT_USER_ERROR", "Parser", "greedy_advice", "some_text", "whole_from"]
+__all__ = ["EXIT_USER_ERROR", "Parser", "greedy_advice", "severity", "some_text", "whole_from"]

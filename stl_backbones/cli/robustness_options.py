@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from stl_backbones.cli.device import add_device
-from stl_backbones.cli.parser import whole_from
+from stl_backbones.cli.parser import severity, whole_from
 from stl_backbones.cli.tool import (
     add_amp,
     add_custom_imports,
@@ -61,9 +61,9 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
     add(
         "--severities",
         nargs="+",
-        type=whole_from(1, 5),
+        type=severity,
         metavar="N",
-        help="only these severities, 1 to 5",
+        help="only these severities, 1 to 5, fractions too",
     )
     add("--levels", nargs="+", default=(), metavar="NAME=LEVELS", help="only these levels of a "
         "corruption that has a unit: fog_depth=50m,100m rain=25mm/h")  # fmt: skip

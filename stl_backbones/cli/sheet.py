@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -44,11 +45,12 @@ def make_sheet(
     if not path.is_file():
         raise MissingFileError(f"image '{path}' does not exist")
     import_modules(args.custom_imports)
+    protocol = get_protocol(args.protocol or "all")
     sheet = draw_sheet(
         _read(path, args.width),
-        get_protocol(args.protocol or "all"),
+        protocol,
         key=path.name,
-        engine=engine,
+        engine=dataclasses.replace(engine, strengths=protocol.strengths),
         corruptions=args.corruptions,
         severities=args.severities,
         levels=parse_levels(args.levels),

@@ -141,7 +141,8 @@ class _Trial(NamedTuple):
 
 def _warm_up(plan: Plan, cells: Sequence[Cell]) -> None:
     """Compile, and load pictures, once; in a new environment that takes minutes."""
-    prepare(list(dict.fromkeys(cell.corruption for cell in cells)), mode=plan.engine.mode)
+    names, engine = list(dict.fromkeys(cell.corruption for cell in cells)), plan.engine
+    prepare(names, mode=engine.mode, strengths=engine.strengths)
     tiny = np.full((2 * MIN_SIDE, 2 * MIN_SIDE, 3), 128, dtype=np.uint8)
     for cell in cells:
         with contextlib.suppress(Exception):  # of a corruption that the user registered

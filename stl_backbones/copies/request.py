@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import os
 import re
@@ -27,12 +28,13 @@ from stl_backbones.copies import (
     verify,
 )
 from stl_backbones.corruptions import (
+    check_spec,
     custom_versions,
     get_protocol,
     import_modules,
 )
 from stl_backbones.errors import InputError
-from stl_backbones.records import CorruptionEngine
+from stl_backbones.records import CorruptionEngine, CorruptionSpec
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,11 @@ class GenerateOptions:
         layout: How the data set is laid out.
         protocol: The protocol's name; default: the layout's.
         corruptions: Only these of the protocol's corruptions.
-        severities: Only these severities.
+        severities: Only these severities, fractions too.
         levels: Corruption -> levels in its unit, in place of severities.
         split: The split; default: the layout's, ``'val'`` where it has splits.
         limit: Only the first images.
-        engine: How images are corrupted.
+        engine: How images are corrupted; with the constants of the protocol.
         format: ``'png'`` or ``'jpeg'``; default: the layout's.
         custom_imports: Modules that register corruptions.
         label_maps: Corrupt what looks like a label map too.
@@ -88,6 +90,9 @@ def plan_copy(source: str | Path, out: str | Path, options: GenerateOptions) -> 
         corruptions=options.corruptions, severities=options.severities, levels=options.levels
     )
     corrupted = tuple(cell for cell in cells if not cell.is_clean)
+    engine = dataclasses.replace(options.engine, strengths=get_protocol(protocol).strengths)
+    for cell in corrupted:
+        check_spec(CorruptionSpec(cell.corruption, cell.severity, engine))
     encoding = layout.encoding(options.format)
     source, out = Path(source), Path(out)
     check_apart(source, out)
@@ -103,7 +108,7 @@ def plan_copy(source: str | Path, out: str | Path, options: GenerateOptions) -> 
         sources=found.sources,
         remarks=found.remarks,
         cells=corrupted,
-        engine=options.engine,
+        engine=engine,
         encoding=encoding,
         custom=custom_versions([cell.corruption for cell in corrupted]),
         custom_imports=tuple(options.custom_imports),

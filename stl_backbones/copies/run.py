@@ -116,7 +116,8 @@ def _make_share(
         Task(plan.sources[unit.source], tuple(plan.cells[cell] for cell in unit.cells))
         for unit in units
     ]
-    prepare(list(dict.fromkeys(cell.corruption for cell in plan.cells)), mode=plan.engine.mode)
+    names, engine = list(dict.fromkeys(cell.corruption for cell in plan.cells)), plan.engine
+    prepare(names, mode=engine.mode, strengths=engine.strengths)
     job = Job(
         out=place.out, partial=place.partial, engine=plan.engine, encoding=plan.encoding,
         crop=plan.layout.crop, reader=plan.layout.reader, custom_imports=plan.custom_imports,

@@ -13,6 +13,7 @@ from stl_backbones.corruptions.catalog import (
 from stl_backbones.corruptions.engine import (
     Variant,
     apply_corruption,
+    check_spec,
     corrupt,
     corrupt_all,
     engine_version,
@@ -45,6 +46,7 @@ __all__ = [
     "apply_corruption",
     "check_corruption",
     "check_severity",
+    "check_spec",
     "corrupt",
     "corrupt_all",
     "custom_corruption",

@@ -18,10 +18,11 @@ from stl_backbones.corruptions.catalog import (
 )
 from stl_backbones.corruptions.images import MIN_SIDE, Image, as_rgb
 from stl_backbones.corruptions.packaged import PACKAGED, PackagedCorruption
+from stl_backbones.corruptions.parameters import check_cifar_size, strength
 from stl_backbones.corruptions.reference import corrupt_reference, package_version
 from stl_backbones.corruptions.seeds import draw_seed
 from stl_backbones.errors import InputError
-from stl_backbones.records import COMPATS, CorruptionEngine, CorruptionSpec
+from stl_backbones.records import COMPATS, STRENGTHS, CorruptionEngine, CorruptionSpec
 
 # What a mode returns has this number, not the package's version, in every result's provenance: a
 # change of any value must change it, and nothing else should keep two results apart.
@@ -47,6 +48,7 @@ def corrupt(
     compat: str = COMPATS[0],
     channel_order: str = "rgb",
     seed: int = 0,
+    strengths: str = STRENGTHS[0],
 ) -> Image:
     """Corrupt one image, deterministic in (key, name, severity, seed).
 
@@ -61,18 +63,20 @@ def corrupt(
         compat: The package that ``'exact'`` equals.
         channel_order: What the corruption sees.
         seed: The user's seed.
+        strengths: Whose constants: ``'imagenet'``, or ``'cifar10'`` for images of 32x32 pixels.
 
     Returns:
         ``(H, W, 3)`` uint8 RGB.
 
     Raises:
         KeyError: If the corruption is unknown.
-        ValueError: If severity, mode, compat, channel order, dtype or shape are not as above.
+        ValueError: If severity, mode, compat, channel order, strengths, dtype or shape are not as
+            above, or the corruption has nothing at this severity, see `check_spec`.
 
     References:
         Hendrycks & Dietterich 2019, arXiv:1903.12261; Michaelis et al. 2019, arXiv:1907.07484.
     """
-    engine = CorruptionEngine(mode, compat, channel_order, seed)
+    engine = CorruptionEngine(mode, compat, channel_order, seed, strengths)
     return apply_corruption(image, CorruptionSpec(name, severity, engine), key=key)
 
 
@@ -131,6 +135,9 @@ def corrupt_all(
     shown = as_rgb(image)[..., ::-1] if is_reversed else as_rgb(image)
     # Kernels are compiled for one kind of array: contiguous and writeable.
     shown = np.require(shown, requirements=("C", "W"))
+    _check_strengths(engine)
+    if engine.strengths == "cifar10":
+        check_cifar_size(*shown.shape[:2])
     for name in names:
         draws: dict[str, dict[str, Any]] | None = {} if share_draws else None
         for severity in levels:
@@ -147,18 +154,57 @@ def corrupt_all(
             yield Variant(name, severity, made)
 
 
-def prepare(names: Sequence[str], *, mode: str) -> None:
+def check_spec(spec: CorruptionSpec) -> None:
+    """Refuse what no image can be corrupted with, before the first one is read.
+
+    Raises:
+        KeyError: If the corruption is unknown.
+        ValueError: If it has nothing at this severity: between two kinds of it, or between whole
+            severities in mode ``'reference'`` or of a registered corruption; or the mode or the
+            corruption has not the engine's strengths.
+    """
+    check_corruption(spec.name)
+    severity, engine = check_severity(spec.severity), spec.engine
+    _check_strengths(engine)
+    for part, own in split_compound(spec.name):
+        level = severity if own is None else own
+        custom = custom_corruption(part)
+        if custom is not None:
+            _check_whole(level, f"corruption '{part}' is registered for")
+        elif part in PACKAGED:
+            PACKAGED[part].level(level, engine.strengths)
+        else:
+            strength(part, level, engine.strengths)
+            if engine.mode == "reference":
+                _check_whole(level, "mode 'reference' has")
+
+
+def _check_strengths(engine: CorruptionEngine) -> None:
+    if engine.mode == "reference" and engine.strengths != STRENGTHS[0]:
+        raise InputError(
+            f"mode 'reference' has the constants of ImageNet-C alone, got strengths "
+            f"'{engine.strengths}'; use mode 'exact' or 'fast'"
+        )
+
+
+def _check_whole(severity: float, what: str) -> None:
+    if severity != int(severity):
+        raise InputError(f"{what} whole severities, 1 to 5, got {severity:g}")
+
+
+def prepare(names: Sequence[str], *, mode: str, strengths: str = STRENGTHS[0]) -> None:
     """Compile, or load from the cache, what a mode needs: once, before worker processes start.
 
     Args:
         names: The corruptions that will be asked for.
         mode: The engine.
+        strengths: Its constants.
 
     Raises:
         KeyError: If a corruption is unknown.
         ValueError: If the mode is unknown.
     """
-    engine = CorruptionEngine(mode)
+    engine = CorruptionEngine(mode, strengths=strengths)
     image = np.full((MIN_SIDE, MIN_SIDE, 3), 127, np.uint8)
     image[::2] = 20
     parts = [part for name in names for part, _ in split_compound(name)]
@@ -175,7 +221,8 @@ def engine_version(engine: CorruptionEngine) -> str:
     """Implementation and version behind an engine, for a result's provenance."""
     if engine.mode == "reference":
         return package_version()
-    return f"stl_backbones {engine.mode} {_RESULTS[engine.mode]}, as {engine.compat}"
+    made = f"stl_backbones {engine.mode} {_RESULTS[engine.mode]}, as {engine.compat}"
+    return made if engine.strengths == STRENGTHS[0] else f"{made}, constants {engine.strengths}"
 
 
 def _run(
@@ -195,16 +242,21 @@ def _run(
     if name in PACKAGED:
         return _run_packaged(PACKAGED[name], image, severity, draw, engine=engine)
     if engine.mode == "reference":
-        return corrupt_reference(image, name, severity, seed=draw)
+        check_spec(CorruptionSpec(name, severity, engine))
+        return corrupt_reference(image, name, int(severity), seed=draw)
+    strengths = engine.strengths
     if engine.mode == "torch":
-        from stl_backbones.corruptions.torch_backend import PARALLEL, corrupt_image
+        from stl_backbones.corruptions.torch_backend import corrupt_image, is_parallel
 
-        if name in PARALLEL:
-            return corrupt_image(image, name, severity, seed=draw, device=device)
+        if is_parallel(name, strengths):
+            return corrupt_image(
+                image, name, severity, seed=draw, device=device, strengths=strengths
+            )
     from stl_backbones.corruptions.native import EXACT, FAST, Draws
 
     native = EXACT if engine.mode == "exact" else FAST
-    return native[name](image, severity, Draws(draw, engine.compat, kept))
+    constants = strength(name, severity, strengths)
+    return native[name](image, constants, Draws(draw, engine.compat, kept))
 
 
 def _run_packaged(
@@ -222,10 +274,7 @@ def _run_packaged(
 
 
 def _run_custom(custom: CustomCorruption, image: Image, severity: float, draw: int) -> Image:
-    if severity != int(severity):
-        raise InputError(
-            f"corruption '{custom.name}' is registered for severities 1 to 5, got {severity:g}"
-        )
+    _check_whole(severity, f"corruption '{custom.name}' is registered for")
     rng = np.random.Generator(np.random.PCG64(draw))
     result = custom.function(image.copy(), int(severity), rng)
     if (

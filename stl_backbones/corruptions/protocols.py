@@ -59,6 +59,15 @@ STL_CITYSCAPES_C_COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "weather": ("snow", "spatter", "fog", "frost"),
     }
 )
+# The nineteen of CIFAR-10-C's and CIFAR-100-C's files; the usual mean is over the fifteen above.
+CIFAR10_C_COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "noise": (*IMAGENET_C_COLUMNS["noise"], "speckle_noise"),
+        "blur": (*IMAGENET_C_COLUMNS["blur"], "gaussian_blur"),
+        "weather": (*IMAGENET_C_COLUMNS["weather"], "spatter"),
+        "digital": (*IMAGENET_C_COLUMNS["digital"], "saturate"),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -265,6 +274,13 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
             ),
             Protocol("all", GROUPS, "imagecorruptions' 19"),
             Protocol("coco-c", IMAGENET_C_COLUMNS, "Michaelis et al. 2019", published=True),
+            Protocol(
+                "cifar10-c",
+                CIFAR10_C_COLUMNS,
+                "Hendrycks & Dietterich 2019, CIFAR-10-C",
+                published=True,
+                strengths="cifar10",
+            ),
         )
     }
 )

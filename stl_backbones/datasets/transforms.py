@@ -25,11 +25,11 @@ class CorruptImage(BaseTransform):
 
     Args:
         corruption: A corruption of the catalog.
-        severity: 1 (weakest) to 5.
+        severity: 1 (weakest) to 5, fractions too.
         image_root: The data set's image folder. An image's draw depends on its path below it; on
             its file name alone when no folder is given.
-        **engine: As for `CorruptionEngine`: ``mode``, ``compat``, ``channel_order``, ``seed``. Mode
-            ``'torch'`` on a GPU only where no worker processes load the data.
+        **engine: As for `CorruptionEngine`: ``mode``, ``compat``, ``channel_order``, ``seed``,
+            ``strengths``. Mode ``'torch'`` on a GPU only where no worker processes load the data.
 
     Raises:
         KeyError: If the corruption is unknown.
@@ -39,7 +39,7 @@ class CorruptImage(BaseTransform):
     def __init__(
         self,
         corruption: str,
-        severity: int,
+        severity: float,
         *,
         image_root: str | None = None,
         **engine: Any,

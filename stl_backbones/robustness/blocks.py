@@ -143,7 +143,7 @@ class BlockStore:
             arrays = {name: file[name] for name in file.files}
         if str(arrays.pop(_HEADER)) != self._header(block, arrays):
             raise InputError(f"'{path}' belongs to another run, or was altered")
-        cells = [Cell(str(name), int(severity)) for name, severity in arrays.pop(_CELLS)]
+        cells = [Cell(str(name), json.loads(str(level))) for name, level in arrays.pop(_CELLS)]
         found: dict[Cell, Samples] = {cell: {} for cell in cells}
         for title in arrays:
             name, _, kind = title.rpartition("/")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from PIL import Image
 
 from stl_backbones.copies.images import JPEG_HENDRYCKS
 from stl_backbones.corruptions import apply_corruption
-from stl_backbones.corruptions.torch_backend import PARALLEL, corrupt_keyed
+from stl_backbones.corruptions.parameters import CIFAR_SIDE
+from stl_backbones.corruptions.torch_backend import corrupt_keyed, is_parallel
 from stl_backbones.datasets.class_folders import read_rgb
 from stl_backbones.datasets.labelled_images import LabelledImages
 from stl_backbones.datasets.views import IMAGENET_C_VIEW, View
@@ -77,6 +78,18 @@ class ViewRules:
         return self.view.resized(_through_jpeg(corrupted) if self.jpeg85 else corrupted)
 
 
+def notes_of_size(rules: ViewRules, protocol: str, images: LabelledImages) -> Iterator[str]:
+    """Images of CIFAR's size that are corrupted with constants for another size."""
+    if rules.folders is not None or rules.engine.strengths != "imagenet":
+        return
+    height, width = rules.corruption_view(images.read(0)).shape[:2]
+    if (height, width) == (CIFAR_SIDE, CIFAR_SIDE):
+        yield (
+            f"images of {width}x{height} pixels are corrupted with the constants of ImageNet-C, "
+            f"which are for 224x224 (protocol {protocol}); cifar10-c has those for {width}x{height}"
+        )
+
+
 class ClassifierVersions(Versions):
     """Versions of labelled images, ``(size, size, 3)`` uint8 RGB; packed: a tensor of several.
 
@@ -108,10 +121,11 @@ class ClassifierVersions(Versions):
     def make_all(self, images: tuple[int, ...], cell: Cell) -> torch.Tensor:
         """The versions of some images, corrupted together on the device where that is asked for."""
         rules = self.rules
-        together = rules.engine.mode == "torch" and cell.corruption in PARALLEL
+        engine = rules.engine
+        together = engine.mode == "torch" and is_parallel(cell.corruption, engine.strengths)
         if not together or rules.folders is not None or not images:
             return super().make_all(images, cell)
-        spec = CorruptionSpec(cell.corruption, cell.severity, rules.engine)
+        spec = CorruptionSpec(cell.corruption, cell.severity, engine)
         keys = [self.images.keys[index] for index in images]
         try:
             made = corrupt_keyed(self._crops(images), spec, keys=keys)

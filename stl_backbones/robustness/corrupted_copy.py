@@ -115,7 +115,7 @@ def find_copy(
     if manifest is None:
         digests = files_digests(
             {Cell(name, level): place / str(level) for name, place in places.items()
-             for level in range(1, 6)}
+             for level in sorted({*range(1, 6), *(cell.severity for cell in cells)} - {0})}
         )  # fmt: skip
     elif clean is not None:
         check_reader(root, manifest, [(key, clean / key) for key in keys], reader=reader)

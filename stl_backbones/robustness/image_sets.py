@@ -27,7 +27,7 @@ from stl_backbones.datasets.views import IMAGENET_C_VIEW, View
 from stl_backbones.errors import InputError, MissingFileError
 from stl_backbones.evaluation.classified import Readout
 from stl_backbones.records import CLEAN, Cell, Provenance
-from stl_backbones.robustness.classifier_versions import ViewRules
+from stl_backbones.robustness.classifier_versions import ViewRules, notes_of_size
 from stl_backbones.robustness.corrupted_copy import CorruptedCopy, find_copy
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.provenance import corruption_fields, data_name, describe
@@ -144,8 +144,11 @@ def _open_main(folder: ClassFolders, classes: tuple[str, ...], describer: _Descr
         jpeg85=asked.jpeg85,
         folders=None if found is None else found.folders,
     )
+    small = list(notes_of_size(rules, options.protocol, images)) if len(cells) > 1 else []
+    for note in small:
+        _LOGGER.warning("%s", note)
     provenance = describer.describe(
-        title, images, classes, describer.main_notes(found, images),
+        title, images, classes, [*describer.main_notes(found, images), *small],
         **corruption_fields(found, options),
     )  # fmt: skip
     if asked.jpeg85:
@@ -170,7 +173,8 @@ def _find_copy(asked: Asked, cells: Sequence[Cell], images: LabelledImages) -> C
     )  # fmt: skip
     if not asked.allow_missing:
         return find(cells=wanted)
-    every = [cell for cell in get_protocol(options.protocol).cells() if not cell.is_clean]
+    asked_too = dict.fromkeys((*get_protocol(options.protocol).cells(), *wanted))
+    every = [cell for cell in asked_too if not cell.is_clean]
     try:
         found = find(cells=every, allow_missing=True)
     except FileNotFoundError:

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from stl_backbones.copies.request import choose_workers
-from stl_backbones.corruptions import get_protocol
+from stl_backbones.corruptions import check_spec, get_protocol
 from stl_backbones.engine.precision import check_precision, check_tf32
 from stl_backbones.errors import InputError
-from stl_backbones.records import CLEAN, COMPATS, Cell, CorruptionEngine
+from stl_backbones.records import CLEAN, COMPATS, Cell, CorruptionEngine, CorruptionSpec
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,10 @@ class SweepOptions:
             self, protocol=protocol, mode=mode, batch_size=batch_size, workers=workers,
             seed=int(self.seed),
         )  # fmt: skip
-        _ = resolved.engine, resolved.cells()  # refuse what is unknown
+        engine = resolved.engine
+        for cell in resolved.cells():  # refuse what is unknown
+            if not cell.is_clean and self.corrupted_root is None:
+                check_spec(CorruptionSpec(cell.corruption, cell.severity, engine))
         return resolved
 
     @property

@@ -25,7 +25,8 @@ class VisSink:
     """Hands a run's events to a visualizer of mmengine.
 
     A finished cell is a number of ``<metric>/<corruption>`` at the step of its severity, the clean
-    images' of ``<metric>/<data set>`` at step 0; progress is a number at the step of its images.
+    images' of ``<metric>/<data set>`` at step 0; steps are whole, so a fraction of a severity is in
+    the name, ``<metric>/<corruption>-1.5``. Progress is a number at the step of its images.
 
     Args:
         visualizer: Whose backends write.
@@ -38,7 +39,9 @@ class VisSink:
         """Hand one on."""
         if event == "cell" and fields["score"] is not None:
             name = fields["corruption"] if fields["severity"] else fields["dataset"]
-            self._add({f"{fields['metric']}/{name}": fields["score"]}, fields["severity"])
+            step = int(fields["severity"])
+            name = name if step == fields["severity"] else f"{name}-{fields['severity']:g}"
+            self._add({f"{fields['metric']}/{name}": fields["score"]}, step)
         elif event == "progress":
             known = {f"progress/{name}": fields[name] for name in _SCALARS if name in fields}
             self._add(known, fields["done"])

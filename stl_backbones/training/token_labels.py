@@ -45,7 +45,7 @@ class PictureOptions:
         label: Class of all images, by index or name; default: each image's folder if that is a
             class of the labeler's, else the class that the labeler sees.
         corruption: Show each image clean and with this corruption; default: clean only.
-        severity: Its severity, 1 to 5.
+        severity: Its severity, 1 to 5, fractions too.
         threshold: Confidence from which a foreground token counts as sure.
         seed: Of the Gumbel noise.
     """
@@ -53,7 +53,7 @@ class PictureOptions:
     size: int = 224
     label: str | None = None
     corruption: str | None = None
-    severity: int = 3
+    severity: float = 3
     threshold: float = 0.5
     seed: int = 0
 

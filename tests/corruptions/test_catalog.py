@@ -62,6 +62,7 @@ def test_groups():
     [
         ("imagenet-c", FIFTEEN, 75),
         ("coco-c", FIFTEEN, 75),
+        ("cifar10-c", set(get_corruption_names("all")), 95),
         ("stl-imagenet-c", TABLE_12, 80),
         ("stl-imagenet-c-17", TABLE_12 | {"spatter"}, 85),
         ("stl-cityscapes-c", TABLE_13, 72),  # 12 x 5 and 4 noises x 3

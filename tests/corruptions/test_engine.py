@@ -273,7 +273,7 @@ def test_integers_of_numpy_are_integers(image, mode, kind):
     np.testing.assert_array_equal(made, expected)
     (variant,) = corrupt_all(image, ["brightness"], np.arange(3, 4, dtype=kind), key="a.png")
     assert type(variant.severity) is int
-    for wrong in (kind(0), np.float64(3), np.bool_(True)):
+    for wrong in (kind(0), np.float64(5.1), np.bool_(True)):
         with pytest.raises(ValueError, match=r"severity must be a number in 1\.\.5"):
             corrupt(image, "brightness", wrong, key="a.png")
 
@@ -284,6 +284,12 @@ def test_integers_of_numpy_are_integers(image, mode, kind):
         ({"mode": "quick"}, "corruption mode must be one of exact, fast, .*, got 'quick'"),
         ({"compat": "1.1.2"}, "compat must be one of imaug-1.1.5, .*, got '1.1.2'"),
         ({"channel_order": "rbg"}, "channel order must be one of rgb, bgr, got 'rbg'"),
+        ({"strengths": "cifar"}, "strengths must be one of imagenet, cifar10, got 'cifar'"),
+        ({"strengths": "cifar10"}, "for images of 32x32 pixels, got 64x64"),
+        (
+            {"strengths": "cifar10", "mode": "reference"},
+            "mode 'reference' has the constants of ImageNet-C alone",
+        ),
     ],
 )
 def test_unknown_options(image, option, message):
@@ -316,3 +322,40 @@ def test_importing_is_light():
         [sys.executable, "-c", NOTHING_HEAVY], stdout=subprocess.PIPE, check=True, timeout=60
     )
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("mode", ["exact", "fast", "torch"])
+def test_cifar_s_constants_reach_every_mode(image, mode):
+    small = np.ascontiguousarray(image[:32, :32])
+    means = small.mean(axis=(0, 1))
+    made = corrupt(small, "contrast", 5, key="a.png", mode=mode, strengths="cifar10")
+    assert np.abs(made - ((small - means) * 0.15 + means)).max() <= 1.01
+    engine = CorruptionEngine(mode, strengths="cifar10")
+    assert engine_version(engine) == f"{engine_version(CorruptionEngine(mode))}, constants cifar10"
+
+
+def test_the_affine_map_has_no_form_for_torch_and_is_the_fast_one(image):
+    small = np.ascontiguousarray(image[:32, :32])
+    made = [
+        corrupt(small, "elastic_transform", 2, key="a.png", mode=mode, strengths="cifar10")
+        for mode in ("torch", "fast")
+    ]
+    np.testing.assert_array_equal(*made)
+
+
+@pytest.mark.parametrize("mode", ["exact", "fast", "torch"])
+def test_a_fraction_of_a_severity_lies_between(image, mode):
+    dark = image // 2
+    one, middle, two = (
+        corrupt(dark, "brightness", severity, key="a.png", mode=mode).astype(int)
+        for severity in (1, 1.5, 2)
+    )
+    assert one.sum() < middle.sum() < two.sum()
+    bright = dark.max(axis=2) > 0
+    assert np.abs(middle.max(axis=2) - dark.max(axis=2) - 0.15 * 255)[bright].max() <= 1.01
+
+
+def test_the_package_itself_has_whole_severities(image):
+    message = "mode 'reference' has whole severities, 1 to 5, got 2.5"
+    with pytest.raises(ValueError, match=message):
+        corrupt(image, "fog", 2.5, key="a.png", mode="reference")

@@ -50,7 +50,7 @@ def error_of(tool, words, capsys):
         ("robustness.py", ["--limit", "0"], "expected a whole number of at least 1, got '0'"),
         ("robustness.py", ["--limit", "1e9"], "expected a whole number, got '1e9'"),
         ("robustness.py", ["--seed", "-1"], "expected a whole number of at least 0, got '-1'"),
-        ("robustness.py", ["--severities", "1", "6"], "a whole number in 1..5, got '6', see"),
+        ("robustness.py", ["--severities", "1", "6"], "a number in 1..5, got '6', see"),
         ("robustness.py", ["--crop-pct", "nan"], "expected a number, got 'nan'"),
         ("robustness.py", ["--crop-pct", "1\n2"], "expected a number, got '1 2'"),
         ("robustness.py", ["--tta=yes"], "ignored explicit argument 'yes'"),

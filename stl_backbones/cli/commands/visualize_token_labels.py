@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from stl_backbones.cli.parser import whole_from
+from stl_backbones.cli.parser import severity, whole_from
 from stl_backbones.cli.tool import add_custom_imports, add_trust_checkpoint, make_parser, run_tool
 
 
@@ -25,10 +25,10 @@ def parse() -> argparse.ArgumentParser:
     add("--corruption", metavar="NAME", help="show each image also with this corruption")
     add(
         "--severity",
-        type=whole_from(1, 5),
+        type=severity,
         default=3,
         metavar="N",
-        help="of the corruption, 1 to 5",
+        help="of the corruption, 1 to 5, fractions too",
     )
     add("--label", metavar="CLASS", help="index or name of the images' class; without it each "
         "image's folder, if that names a class, else the class that the labeler sees")  # fmt: skip

@@ -1,13 +1,15 @@
 """Our own corruption engine: the exact and the fast form of each corruption side by side.
 
-Every function takes an ``(H, W, 3)`` uint8 RGB image, contiguous and writeable but left as it is, a
-severity of 1 to 5 and its `Draws`, and returns a new image.
+Every function takes an ``(H, W, 3)`` uint8 RGB image, contiguous and writeable but left as it is,
+its constants as `stl_backbones.corruptions.parameters.strength` gives them, and its `Draws`, and
+returns a new image.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 from stl_backbones.corruptions.native.arrays import Image
 from stl_backbones.corruptions.native.codec import jpeg_compression, pixelate
@@ -41,7 +43,7 @@ from stl_backbones.corruptions.native.snow import exact_snow, fast_snow
 from stl_backbones.corruptions.native.spatter import exact_spatter, fast_spatter
 from stl_backbones.corruptions.native.zoom import exact_zoom_blur, fast_zoom_blur
 
-Corruption = Callable[[Image, int, Draws], Image]
+Corruption = Callable[[Image, Any, Draws], Image]
 
 EXACT: Mapping[str, Corruption] = MappingProxyType(
     {

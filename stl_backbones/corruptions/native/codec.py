@@ -10,20 +10,20 @@ from PIL import Image as Pillow
 
 from stl_backbones.corruptions.native.arrays import Image
 from stl_backbones.corruptions.native.draws import Draws
-from stl_backbones.corruptions.parameters import JPEG_COMPRESSION, PIXELATE
+from stl_backbones.corruptions.parameters import Jpeg
 
 
-def jpeg_compression(image: Image, severity: int, draws: Draws) -> Image:
+def jpeg_compression(image: Image, jpeg: Jpeg, draws: Draws) -> Image:
     """Through a JPEG file and back: Pillow writes, OpenCV reads the same pixels, copying less."""
     file = BytesIO()
-    Pillow.fromarray(image).save(file, "JPEG", quality=JPEG_COMPRESSION[severity - 1])
+    Pillow.fromarray(image).save(file, "JPEG", quality=jpeg.quality)
     decoded = cv2.imdecode(np.frombuffer(file.getbuffer(), np.uint8), cv2.IMREAD_COLOR_RGB)
     return np.asarray(decoded, dtype=np.uint8)
 
 
-def pixelate(image: Image, severity: int, draws: Draws) -> Image:
+def pixelate(image: Image, share: float, draws: Draws) -> Image:
     """Made small by averaging, and large again by repeating."""
-    share, (height, width) = PIXELATE[severity - 1], image.shape[:2]
+    height, width = image.shape[:2]
     small_size = int(width * share), int(height * share)
     small = Pillow.fromarray(image).resize(small_size, Pillow.Resampling.BOX)
     return np.array(small.resize((width, height), Pillow.Resampling.NEAREST))

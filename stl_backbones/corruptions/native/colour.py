@@ -16,7 +16,7 @@ from stl_backbones.corruptions.native.arrays import Doubles, Floats, Image
 from stl_backbones.corruptions.native.compiled import kernel
 from stl_backbones.corruptions.native.draws import Draws
 from stl_backbones.corruptions.native.levels import FRACTIONS, to_level
-from stl_backbones.corruptions.parameters import BRIGHTNESS, CONTRAST, SATURATE
+from stl_backbones.corruptions.parameters import TABLES_KEPT, Saturate
 
 # The middle channel in float32, on levels: a few roundings of values below 512.
 _EDGE = 2e-4
@@ -55,35 +55,34 @@ def _change(values: Doubles, factor: float, offset: float) -> _Change:
     )
 
 
-@lru_cache(maxsize=5)
-def _brightness(severity: int) -> _Change:
-    return _change(np.clip(FRACTIONS + BRIGHTNESS[severity - 1], 0, 1), 1.0, 0.0)
+@lru_cache(maxsize=TABLES_KEPT)
+def _brightness(added: float) -> _Change:
+    return _change(np.clip(FRACTIONS + added, 0, 1), 1.0, 0.0)
 
 
-@lru_cache(maxsize=5)
-def _saturate(severity: int) -> _Change:
-    saturate = SATURATE[severity - 1]
+@lru_cache(maxsize=TABLES_KEPT)
+def _saturate(saturate: Saturate) -> _Change:
     return _change(FRACTIONS, float(saturate.factor), saturate.offset)
 
 
-def exact_brightness(image: Image, severity: int, draws: Draws) -> Image:
+def exact_brightness(image: Image, added: float, draws: Draws) -> Image:
     """HSV's value plus a constant."""
-    return _apply(image, _brightness(severity), _EDGE)
+    return _apply(image, _brightness(added), _EDGE)
 
 
-def fast_brightness(image: Image, severity: int, draws: Draws) -> Image:
+def fast_brightness(image: Image, added: float, draws: Draws) -> Image:
     """The same with the middle channel in float32."""
-    return _apply(image, _brightness(severity), 0.0)
+    return _apply(image, _brightness(added), 0.0)
 
 
-def exact_saturate(image: Image, severity: int, draws: Draws) -> Image:
+def exact_saturate(image: Image, saturate: Saturate, draws: Draws) -> Image:
     """HSV's saturation times a factor plus a constant."""
-    return _apply(image, _saturate(severity), _EDGE)
+    return _apply(image, _saturate(saturate), _EDGE)
 
 
-def fast_saturate(image: Image, severity: int, draws: Draws) -> Image:
+def fast_saturate(image: Image, saturate: Saturate, draws: Draws) -> Image:
     """The same with the middle channel in float32."""
-    return _apply(image, _saturate(severity), 0.0)
+    return _apply(image, _saturate(saturate), 0.0)
 
 
 def _apply(image: Image, change: _Change, edge: float) -> Image:
@@ -151,14 +150,14 @@ def _hue(red: Any, green: Any, blue: Any, span: float) -> float:
     return float(hue)
 
 
-def exact_contrast(image: Image, severity: int, draws: Draws) -> Image:
+def exact_contrast(image: Image, left: float, draws: Draws) -> Image:
     """Each channel drawn towards its mean."""
-    return _contrast(image, CONTRAST[severity - 1], round_ties=True)
+    return _contrast(image, left, round_ties=True)
 
 
-def fast_contrast(image: Image, severity: int, draws: Draws) -> Image:
+def fast_contrast(image: Image, left: float, draws: Draws) -> Image:
     """The same with means from histograms."""
-    return _contrast(image, CONTRAST[severity - 1], round_ties=False)
+    return _contrast(image, left, round_ties=False)
 
 
 def _contrast(image: Image, left: float, *, round_ties: bool) -> Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from stl_backbones.corruptions.native.certify import (
 )
 from stl_backbones.corruptions.native.compiled import kernel, quick_kernel
 from stl_backbones.corruptions.native.draws import Draws
-from stl_backbones.corruptions.parameters import DEFOCUS_BLUR, Defocus
+from stl_backbones.corruptions.parameters import TABLES_KEPT, Defocus
 
 _NEGLIGIBLE = 1e-20  # the smallest disk has corners of 1e-45, too small to count and slow to use
 
@@ -33,8 +34,8 @@ class _Plan(NamedTuple):
 
 
 def disk(defocus: Defocus) -> Floats:
-    """The package's kernel, ``(2 * max(radius, 8) + 1,)`` on both sides."""
-    reach, size = (8, (3, 3)) if defocus.radius <= 8 else (defocus.radius, (5, 5))
+    """The package's kernel, ``(2 * max(ceil(radius), 8) + 1,)`` on both sides."""
+    reach, size = (8, (3, 3)) if defocus.radius <= 8 else (math.ceil(defocus.radius), (5, 5))
     line = np.arange(-reach, reach + 1)
     aliased = (line[:, None] ** 2 + line**2 <= defocus.radius**2).astype(np.float32)
     aliased /= np.sum(aliased)
@@ -43,9 +44,9 @@ def disk(defocus: Defocus) -> Floats:
     )
 
 
-@lru_cache(maxsize=5)
-def _plan(severity: int) -> _Plan:
-    kernel_ = disk(DEFOCUS_BLUR[severity - 1]).astype(np.float64)
+@lru_cache(maxsize=TABLES_KEPT)
+def _plan(defocus: Defocus) -> _Plan:
+    kernel_ = disk(defocus).astype(np.float64)
     middle = len(kernel_) // 2
     used = np.nonzero(kernel_)[0]
     radius = int(max(middle - used.min(), used.max() - middle))
@@ -56,15 +57,15 @@ def _plan(severity: int) -> _Plan:
     return _Plan(radius, heights, offsets, steps[heights, offsets])
 
 
-def exact_defocus_blur(image: Image, severity: int, draws: Draws) -> Image:
+def exact_defocus_blur(image: Image, defocus: Defocus, draws: Draws) -> Image:
     """``cv2.filter2D`` on fractions, borders mirrored: float64 where float32 is a close call."""
-    plan = _plan(severity)
+    plan = _plan(defocus)
     return _defocus(image, plan, _error(plan))
 
 
-def fast_defocus_blur(image: Image, severity: int, draws: Draws) -> Image:
+def fast_defocus_blur(image: Image, defocus: Defocus, draws: Draws) -> Image:
     """The same in float32."""
-    return _defocus(image, _plan(severity), 0.0)
+    return _defocus(image, _plan(defocus), 0.0)
 
 
 def _error(plan: _Plan) -> float:

@@ -9,7 +9,7 @@ from stl_backbones.corruptions.native.compiled import kernel, quick_kernel
 from stl_backbones.corruptions.native.draws import Draws
 from stl_backbones.corruptions.native.levels import FRACTIONS, to_level
 from stl_backbones.corruptions.native.scratch import scratch
-from stl_backbones.corruptions.parameters import FOG
+from stl_backbones.corruptions.parameters import Fog
 
 Map = Reals
 
@@ -17,12 +17,12 @@ _ROUGHNESS = 100.0  # of the first octave; the package multiplies it by itself
 _EDGE = 1e-3  # levels: the haze is a few float32 roundings of values below 2 * 255
 
 
-def exact_fog(image: Image, severity: int, draws: Draws) -> Image:
+def exact_fog(image: Image, fog: Fog, draws: Draws) -> Image:
     """``(image + thickness * plasma) * brightest / (brightest + thickness)``.
 
     imagecorruptions 1.1.2 makes the plasma in float64, imagecorruptions-imaug in float32.
     """
-    thickness, decay = FOG[severity - 1]
+    thickness, decay = fog
     size = 1 << (max(image.shape) - 1).bit_length()
     dtype = np.float64 if draws.compat == "imagecorruptions-1.1.2" else np.float32
     plasma = scratch("plasma", (size, size), dtype)
@@ -115,9 +115,9 @@ def _as(plasma: Map, value: float) -> float:
     return plasma.dtype.type(value)
 
 
-def fast_fog(image: Image, severity: int, draws: Draws) -> Image:
+def fast_fog(image: Image, fog: Fog, draws: Draws) -> Image:
     """The same in float32 with its own stream."""
-    thickness, decay = FOG[severity - 1]
+    thickness, decay = fog
     size = 1 << (max(image.shape) - 1).bit_length()
     plasma = scratch("plasma", (size, size), np.float32)
     plasma[0, 0] = 0

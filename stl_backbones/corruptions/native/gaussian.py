@@ -23,7 +23,6 @@ from stl_backbones.corruptions.native.compiled import kernel, quick_kernel
 from stl_backbones.corruptions.native.draws import Draws
 from stl_backbones.corruptions.native.levels import FRACTIONS, to_level
 from stl_backbones.corruptions.native.scratch import scratch
-from stl_backbones.corruptions.parameters import GAUSSIAN_BLUR
 
 Weights = Doubles
 
@@ -52,14 +51,14 @@ def rounding_error(weights: Weights) -> float:
     return float((2 * tails + 6) * 255 * 2.0**-24)
 
 
-def exact_gaussian_blur(image: Image, severity: int, draws: Draws) -> Image:
+def exact_gaussian_blur(image: Image, sigma: float, draws: Draws) -> Image:
     """scikit-image's ``gaussian`` on fractions, borders repeated."""
-    return blur_exactly(image, gaussian_weights(GAUSSIAN_BLUR[severity - 1]))
+    return blur_exactly(image, gaussian_weights(sigma))
 
 
-def fast_gaussian_blur(image: Image, severity: int, draws: Draws) -> Image:
+def fast_gaussian_blur(image: Image, sigma: float, draws: Draws) -> Image:
     """The same in float32."""
-    return blur_quickly(image, gaussian_weights(GAUSSIAN_BLUR[severity - 1]))
+    return blur_quickly(image, gaussian_weights(sigma))
 
 
 def blur_quickly(image: Image, weights: Weights) -> Image:

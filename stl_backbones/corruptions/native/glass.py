@@ -16,14 +16,14 @@ from stl_backbones.corruptions.native.gaussian import (
     gaussian_weights,
 )
 from stl_backbones.corruptions.native.scratch import scratch
-from stl_backbones.corruptions.parameters import GLASS_BLUR, Glass
+from stl_backbones.corruptions.parameters import Glass
 
 Pixels = Words  # a pixel's three levels in one word: moved by one instruction
 
 
-def exact_glass_blur(image: Image, severity: int, draws: Draws) -> Image:
+def exact_glass_blur(image: Image, glass: Glass, draws: Draws) -> Image:
     """The package's 'swap' through numpy views really overwrites one pixel: kept."""
-    glass, weights, blurred, pixels = _begin(image, severity, blur_exactly)
+    weights, blurred, pixels = _begin(image, glass, blur_exactly)
     size = 2 * glass.passes * pixels.size
     # A reach of 3 rejects 2 words of 8; 1.36 is 8/6 and a margin of many standard deviations.
     words = draws.words(int(size * (1.36 if glass.reach == 3 else 1)) + 64)
@@ -32,9 +32,9 @@ def exact_glass_blur(image: Image, severity: int, draws: Draws) -> Image:
     return blur_exactly(blurred, weights)
 
 
-def fast_glass_blur(image: Image, severity: int, draws: Draws) -> Image:
+def fast_glass_blur(image: Image, glass: Glass, draws: Draws) -> Image:
     """The same moves by 16 random bits a pixel, and float32 blurs."""
-    glass, weights, blurred, pixels = _begin(image, severity, blur_quickly)
+    weights, blurred, pixels = _begin(image, glass, blur_quickly)
     reach = np.arange(-glass.reach, glass.reach)
     offsets = (reach[:, None] * image.shape[1] + reach).reshape(-1)
     bits = draws.bits(glass.passes * pixels.size)
@@ -44,15 +44,14 @@ def fast_glass_blur(image: Image, severity: int, draws: Draws) -> Image:
 
 
 def _begin(
-    image: Image, severity: int, blur: Callable[[Image, Weights], Image]
-) -> tuple[Glass, Weights, Image, Pixels]:
-    """The constants, the first blur, and its pixels one word each."""
-    glass = GLASS_BLUR[severity - 1]
+    image: Image, glass: Glass, blur: Callable[[Image, Weights], Image]
+) -> tuple[Weights, Image, Pixels]:
+    """The weights of both blurs, the first blur, and its pixels one word each."""
     weights = gaussian_weights(glass.sigma)
     blurred = blur(image, weights)
     pixels = scratch("pixels", image.shape[:2], np.uint32)
     _pack(blurred, pixels)
-    return glass, weights, blurred, pixels
+    return weights, blurred, pixels
 
 
 @kernel

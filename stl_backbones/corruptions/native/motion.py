@@ -13,7 +13,7 @@ from stl_backbones.corruptions.native.certify import CHANNELS, settle_row, trunc
 from stl_backbones.corruptions.native.compiled import kernel, quick_kernel
 from stl_backbones.corruptions.native.draws import Draws
 from stl_backbones.corruptions.native.scratch import scratch
-from stl_backbones.corruptions.parameters import MOTION_BLUR, MOTION_BLUR_ANGLES, Motion
+from stl_backbones.corruptions.parameters import MOTION_BLUR_ANGLES, Motion
 
 _STRIPE = 2048  # columns whose sums stay in the nearest cache
 
@@ -61,17 +61,17 @@ def taps_along(motion: Motion, angle: float, shape: tuple[int, int]) -> Taps:
     return Taps(rows, columns, weights[: len(shifts)])
 
 
-def exact_motion_blur(image: Image, severity: int, draws: Draws) -> Image:
+def exact_motion_blur(image: Image, motion: Motion, draws: Draws) -> Image:
     """Weighted shifts, borders repeated."""
     (angle,) = draws.uniforms(1, *MOTION_BLUR_ANGLES)
-    taps = taps_along(MOTION_BLUR[severity - 1], angle, image.shape[:2])
+    taps = taps_along(motion, angle, image.shape[:2])
     return _blur_image(image, taps, taps.error)
 
 
-def fast_motion_blur(image: Image, severity: int, draws: Draws) -> Image:
+def fast_motion_blur(image: Image, motion: Motion, draws: Draws) -> Image:
     """The same in float32."""
     angle = draws.generator().uniform(*MOTION_BLUR_ANGLES)
-    return _blur_image(image, taps_along(MOTION_BLUR[severity - 1], angle, image.shape[:2]), 0.0)
+    return _blur_image(image, taps_along(motion, angle, image.shape[:2]), 0.0)
 
 
 def _blur_image(image: Image, taps: Taps, edge: float) -> Image:

@@ -28,7 +28,7 @@ from stl_backbones.corruptions.native.streams import (
     new_pairs,
     next_pairs,
 )
-from stl_backbones.corruptions.parameters import GAUSSIAN_NOISE, IMPULSE_NOISE, SPECKLE_NOISE
+from stl_backbones.corruptions.parameters import TABLES_KEPT
 
 # A rough value this near to a whole number is computed again as the package does. The rough
 # logarithm is good to 1e-11, so the result's error stays below 1e-8 levels.
@@ -37,14 +37,14 @@ _LOG_2 = math.log(2.0)
 _BLOCK = 1 << 16
 
 
-def exact_gaussian_noise(image: Image, severity: int, draws: Draws) -> Image:
+def exact_gaussian_noise(image: Image, scale: float, draws: Draws) -> Image:
     """``image + scale * normal``."""
-    return _exact_normal_noise(image, GAUSSIAN_NOISE[severity - 1], False, draws)
+    return _exact_normal_noise(image, scale, False, draws)
 
 
-def exact_speckle_noise(image: Image, severity: int, draws: Draws) -> Image:
+def exact_speckle_noise(image: Image, scale: float, draws: Draws) -> Image:
     """``image * (1 + scale * normal)``."""
-    return _exact_normal_noise(image, SPECKLE_NOISE[severity - 1], True, draws)
+    return _exact_normal_noise(image, scale, True, draws)
 
 
 def _exact_normal_noise(image: Image, scale: float, relative: bool, draws: Draws) -> Image:
@@ -140,9 +140,9 @@ def _add_roughly(
     return found
 
 
-def exact_impulse_noise(image: Image, severity: int, draws: Draws) -> Image:
+def exact_impulse_noise(image: Image, share: float, draws: Draws) -> Image:
     """Black and white values: scikit-image's salt and pepper, which draws from PCG64."""
-    share, flat = IMPULSE_NOISE[severity - 1], image.reshape(-1)
+    flat = image.reshape(-1)
     out = np.empty_like(image)
     later = np.random.PCG64(draws.seed)
     later.advance(image.size)  # all of the first array comes before the second
@@ -173,19 +173,19 @@ def normal_quantiles() -> Doubles:
     return quantiles
 
 
-@lru_cache(maxsize=5)
-def _shifts(severity: int) -> Shorts:
-    return np.floor(255 * GAUSSIAN_NOISE[severity - 1] * normal_quantiles()).astype(np.int16)
+@lru_cache(maxsize=TABLES_KEPT)
+def _shifts(scale: float) -> Shorts:
+    return np.floor(255 * scale * normal_quantiles()).astype(np.int16)
 
 
-@lru_cache(maxsize=5)
-def _gains(severity: int) -> Floats:
-    return (1 + SPECKLE_NOISE[severity - 1] * normal_quantiles()).astype(np.float32)
+@lru_cache(maxsize=TABLES_KEPT)
+def _gains(scale: float) -> Floats:
+    return (1 + scale * normal_quantiles()).astype(np.float32)
 
 
-def fast_gaussian_noise(image: Image, severity: int, draws: Draws) -> Image:
+def fast_gaussian_noise(image: Image, scale: float, draws: Draws) -> Image:
     """``image + scale * normal``, the normal from a table by 16 random bits."""
-    return by_bits(_shift, image, draws, _shifts(severity))
+    return by_bits(_shift, image, draws, _shifts(scale))
 
 
 @kernel
@@ -195,9 +195,9 @@ def _shift(image: Image, out: Image, bits: Bits, table: Shorts) -> None:
         out[i] = np.uint8(min(max(level, np.int16(0)), np.int16(255)))
 
 
-def fast_speckle_noise(image: Image, severity: int, draws: Draws) -> Image:
+def fast_speckle_noise(image: Image, scale: float, draws: Draws) -> Image:
     """``image * (1 + scale * normal)``, the normal from a table by 16 random bits."""
-    return by_bits(_multiply, image, draws, _gains(severity))
+    return by_bits(_multiply, image, draws, _gains(scale))
 
 
 @quick_kernel
@@ -207,10 +207,9 @@ def _multiply(image: Image, out: Image, bits: Bits, table: Floats) -> None:
         out[i] = np.uint8(min(max(level, np.float32(0)), np.float32(255)))
 
 
-def fast_impulse_noise(image: Image, severity: int, draws: Draws) -> Image:
+def fast_impulse_noise(image: Image, share: float, draws: Draws) -> Image:
     """Black and white values by 16 random bits: 15 say whether, one says which."""
-    share = np.uint16(round(IMPULSE_NOISE[severity - 1] * 32768))
-    return by_bits(_replace, image, draws, share)
+    return by_bits(_replace, image, draws, np.uint16(round(share * 32768)))
 
 
 @kernel

@@ -13,11 +13,8 @@ from stl_backbones.corruptions.native.compiled import kernel
 from stl_backbones.corruptions.native.draws import Draws, by_bits
 from stl_backbones.corruptions.native.levels import FRACTIONS
 from stl_backbones.corruptions.native.streams import DOUBLES, WORDS, legacy_key, next_doubles
-from stl_backbones.corruptions.parameters import SHOT_NOISE
+from stl_backbones.corruptions.parameters import TABLES_KEPT
 
-_COUNTS = (
-    256  # more photons than any white pixel gets in practice; more are computed, not looked up
-)
 _REFILL = 32 * DOUBLES
 _RESERVE = 64  # doubles that are there before a value begins
 
@@ -32,16 +29,15 @@ class _Rates(NamedTuple):
     inverse_alpha: Doubles
     accept: Doubles  # v_r of PTRS
     log_rate: Doubles
-    probability: Doubles  # (256, _COUNTS), of each count
-    level: Image  # of each count
+    probability: Doubles  # (256, counts), of each count
+    level: Image  # of each count; the last one's is that of all higher ones
 
 
-@lru_cache(maxsize=5)
-def _rates(severity: int) -> _Rates:
-    photons = SHOT_NOISE[severity - 1]
+@lru_cache(maxsize=TABLES_KEPT)
+def _rates(photons: float) -> _Rates:
     rate = FRACTIONS * photons
     slope = 0.931 + 2.53 * np.sqrt(rate)
-    counts = np.arange(_COUNTS)
+    counts = np.arange(max(256, math.ceil(photons) + 1))  # as many as are white, or more
     log_rate = np.log(np.maximum(rate, 1e-300))
     log_factorial = np.array([math.lgamma(count + 1) for count in counts])
     return _Rates(
@@ -57,10 +53,10 @@ def _rates(severity: int) -> _Rates:
     )
 
 
-def exact_shot_noise(image: Image, severity: int, draws: Draws) -> Image:
+def exact_shot_noise(image: Image, photons: float, draws: Draws) -> Image:
     """``poisson(image * photons) / photons`` with numpy's legacy sampler."""
     out = np.empty_like(image)
-    _draw_counts(image.reshape(-1), out.reshape(-1), legacy_key(draws.seed), _rates(severity))
+    _draw_counts(image.reshape(-1), out.reshape(-1), legacy_key(draws.seed), _rates(photons))
     return out
 
 
@@ -90,7 +86,7 @@ def _draw_counts(image: Image, out: Image, state: Words, rates: _Rates) -> None:
                     position, filled = _refill(state, words, stream, position, filled)
                 product *= stream[position]
             position += 1
-        out[i] = rates.level[min(count, _COUNTS - 1)]
+        out[i] = rates.level[min(count, rates.level.shape[0] - 1)]
 
 
 @kernel
@@ -120,7 +116,7 @@ def _rejection(rates: _Rates, level: int, first: float, second: float) -> int:
     if count < 0 or (us < 0.013 and second > us):
         return -1
     hat = width / (us * us) + slope
-    if count < _COUNTS:
+    if count < rates.level.shape[0]:
         # The test without logarithms, where it is not a close call.
         density, limit = second * rates.inverse_alpha[level], rates.probability[level, count] * hat
         if density < limit * (1 - 1e-9):
@@ -132,21 +128,22 @@ def _rejection(rates: _Rates, level: int, first: float, second: float) -> int:
     return count if left <= right else -1
 
 
-@lru_cache(maxsize=5)
-def _inverse(severity: int) -> tuple[Bits, Image, Image]:
+@lru_cache(maxsize=TABLES_KEPT)
+def _inverse(photons: float) -> tuple[Bits, Image | Bits, Image]:
     """Per grey level: 16 bit cumulative probabilities, where to begin looking, level of a count."""
-    rates = _rates(severity)
-    cumulative = np.ceil(np.cumsum(rates.probability[:, :128], axis=1) * 65536) - 1
+    rates = _rates(photons)
+    counts = 128 if photons <= 60 else rates.level.shape[0]
+    cumulative = np.ceil(np.cumsum(rates.probability[:, :counts], axis=1) * 65536) - 1
     table = np.minimum(cumulative, 65535).astype(np.uint16)  # the largest number that stops here
     table[:, -1] = 65535
     starts = np.arange(256) << 8
     guide = np.stack([np.searchsorted(row, starts) for row in table])
-    return table, guide.astype(np.uint8), rates.level
+    return table, guide.astype(np.uint8 if counts <= 256 else np.uint16), rates.level
 
 
-def fast_shot_noise(image: Image, severity: int, draws: Draws) -> Image:
+def fast_shot_noise(image: Image, photons: float, draws: Draws) -> Image:
     """The same distribution, by the inverse cumulative probability of 16 random bits."""
-    table, guide, level = _inverse(severity)
+    table, guide, level = _inverse(photons)
     return by_bits(_invert, image, draws, table, guide, level)
 
 

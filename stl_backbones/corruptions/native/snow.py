@@ -14,14 +14,14 @@ from stl_backbones.corruptions.native.noise import normal_quantiles
 from stl_backbones.corruptions.native.scratch import scratch
 from stl_backbones.corruptions.native.streams import legacy_key, window_of_normals
 from stl_backbones.corruptions.native.zoom import Axis, enlarge, enlarged_axis, enlarged_value
-from stl_backbones.corruptions.parameters import SNOW, SNOW_ANGLES, Snow
+from stl_backbones.corruptions.parameters import SNOW_ANGLES, Snow
 
 _STRIP = 16  # rows that are whitened together
 
 
-def exact_snow(image: Image, severity: int, draws: Draws) -> Image:
+def exact_snow(image: Image, snow: Snow, draws: Draws) -> Image:
     """The package's snow; only the part of its noise that is enlarged is computed."""
-    snow, (height, width) = SNOW[severity - 1], image.shape[:2]
+    height, width = image.shape[:2]
     rows, columns = enlarged_axis(height, snow.zoom), enlarged_axis(width, snow.zoom)
     noise = scratch("noise", (rows.length, columns.length))
     corner = rows.start, columns.start
@@ -42,9 +42,9 @@ def exact_snow(image: Image, severity: int, draws: Draws) -> Image:
     return out
 
 
-def fast_snow(image: Image, severity: int, draws: Draws) -> Image:
+def fast_snow(image: Image, snow: Snow, draws: Draws) -> Image:
     """The same in float32 with its own stream."""
-    snow, (height, width) = SNOW[severity - 1], image.shape[:2]
+    height, width = image.shape[:2]
     rows, columns = enlarged_axis(height, snow.zoom), enlarged_axis(width, snow.zoom)
     noise = scratch("noise", (rows.length, columns.length))
     bits = draws.bits(noise.size + 1)

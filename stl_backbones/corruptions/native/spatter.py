@@ -12,7 +12,7 @@ from stl_backbones.corruptions.native.field import smooth, smooth_as_float32
 from stl_backbones.corruptions.native.levels import FRACTIONS_32, to_level, to_level_32
 from stl_backbones.corruptions.native.noise import normal_quantiles
 from stl_backbones.corruptions.native.scratch import scratch
-from stl_backbones.corruptions.parameters import MUD, SPATTER, WATER
+from stl_backbones.corruptions.parameters import MUD, WATER, Spatter
 
 _DROP_EDGE = 0.8  # mud thinner than this is not seen
 _RIPPLE = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])  # the package's emboss filter
@@ -20,9 +20,9 @@ _WATER = tuple(np.float32(level / 255.0) for level in WATER)
 _MUD = tuple(level / 255.0 for level in MUD)
 
 
-def exact_spatter(image: Image, severity: int, draws: Draws) -> Image:
+def exact_spatter(image: Image, spatter: Spatter, draws: Draws) -> Image:
     """Smoothed noise above a threshold: through edges and distances to water, or as mud."""
-    spatter, shape = SPATTER[severity - 1], image.shape[:2]
+    shape = image.shape[:2]
     noise = scratch("noise", shape)
     np.multiply(draws.normals(noise.size).reshape(shape), spatter.scale, out=noise)
     noise += spatter.mean
@@ -39,9 +39,9 @@ def exact_spatter(image: Image, severity: int, draws: Draws) -> Image:
     return out
 
 
-def fast_spatter(image: Image, severity: int, draws: Draws) -> Image:
+def fast_spatter(image: Image, spatter: Spatter, draws: Draws) -> Image:
     """The same in float32 with its own stream."""
-    spatter, shape = SPATTER[severity - 1], image.shape[:2]
+    shape = image.shape[:2]
     noise = scratch("noise", shape, np.float32)
     table = (spatter.mean + spatter.scale * normal_quantiles()).astype(np.float32)
     np.take(table, draws.bits(noise.size).reshape(shape), out=noise, mode="clip")

@@ -15,7 +15,7 @@ from stl_backbones.corruptions.native.compiled import kernel, quick_kernel
 from stl_backbones.corruptions.native.draws import Draws
 from stl_backbones.corruptions.native.levels import FRACTIONS_32, to_level_32
 from stl_backbones.corruptions.native.scratch import scratch
-from stl_backbones.corruptions.parameters import ZOOM_BLUR
+from stl_backbones.corruptions.parameters import Zoom
 
 
 class Axis(NamedTuple):
@@ -68,9 +68,10 @@ class _Layers(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def _layers(height: int, width: int, severity: int) -> _Layers:
-    rows = [enlarged_axis(height, factor, limit=height) for factor in ZOOM_BLUR[severity - 1]]
-    columns = [enlarged_axis(width, factor, limit=width) for factor in ZOOM_BLUR[severity - 1]]
+def _layers(height: int, width: int, zoom: Zoom) -> _Layers:
+    factors = zoom.factors
+    rows = [enlarged_axis(height, factor, limit=height) for factor in factors]
+    columns = [enlarged_axis(width, factor, limit=width) for factor in factors]
     # A loop over a run reads neighbours of neighbours: vectors of work instead of single pixels.
     shifts = [np.arange(len(axis.first)) - axis.first for axis in columns]
     runs = [np.flatnonzero(np.diff(shift, prepend=-1, append=-1)) for shift in shifts]
@@ -94,23 +95,23 @@ def _stack(rows: list[npt.NDArray[Any]], size: int) -> npt.NDArray[Any]:
     return np.stack([np.pad(row, (0, size - len(row))) for row in rows])
 
 
-def exact_zoom_blur(image: Image, severity: int, draws: Draws) -> Image:
+def exact_zoom_blur(image: Image, zoom: Zoom, draws: Draws) -> Image:
     """The mean of the image and its enlargements, each rounded to float32 as the package does."""
     # Both sums round once a layer, on values of at most layers * 255; the rest is a few roundings.
-    edge = (2 * len(ZOOM_BLUR[severity - 1]) + 12) * 255 * 2.0**-24
-    return _zoom_blur(image, severity, edge)
+    edge = (2 * len(zoom.factors) + 12) * 255 * 2.0**-24
+    return _zoom_blur(image, zoom, edge)
 
 
-def fast_zoom_blur(image: Image, severity: int, draws: Draws) -> Image:
+def fast_zoom_blur(image: Image, zoom: Zoom, draws: Draws) -> Image:
     """The same in float32, on levels."""
-    return _zoom_blur(image, severity, 0.0)
+    return _zoom_blur(image, zoom, 0.0)
 
 
-def _zoom_blur(image: Image, severity: int, edge: float) -> Image:
+def _zoom_blur(image: Image, zoom: Zoom, edge: float) -> Image:
     out = np.empty_like(image)
     height, width = image.shape[:2]
     rows = height, width * CHANNELS
-    _blur(image.reshape(rows), out.reshape(rows), _layers(height, width, severity), edge)
+    _blur(image.reshape(rows), out.reshape(rows), _layers(height, width, zoom), edge)
     return out
 
 

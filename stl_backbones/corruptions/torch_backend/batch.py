@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +12,12 @@ from torch import Tensor
 
 from stl_backbones.corruptions.catalog import check_corruption, check_severity
 from stl_backbones.corruptions.images import check_sides
+from stl_backbones.corruptions.parameters import check_cifar_size, strength
 from stl_backbones.corruptions.torch_backend import blur, digital, jpeg, noise, spatter, weather
 from stl_backbones.corruptions.torch_backend.draws import Draws
 from stl_backbones.errors import InputError
 
-_Corruption = Callable[[Tensor, int, Draws], Tensor]
+_Corruption = Callable[[Tensor, Any, Draws], Tensor]
 
 # Name -> function, and the labels of its draws.
 _CORRUPTIONS: dict[str, tuple[_Corruption, tuple[str, ...]]] = {
@@ -40,19 +42,26 @@ _CORRUPTIONS: dict[str, tuple[_Corruption, tuple[str, ...]]] = {
 }
 _SERIAL = {
     "glass_blur": "moves pixels one after the other",
+    "elastic_transform": "of CIFAR-10-C begins with an affine map",
 }
 
 PARALLEL = tuple(_CORRUPTIONS)
+
+
+def is_parallel(name: str, strengths: str) -> bool:
+    """Whether a corruption has a form for batches; elastic_transform of CIFAR-10-C has none."""
+    return name in PARALLEL and (name, strengths) != ("elastic_transform", "cifar10")
 
 
 @torch.no_grad()
 def corrupt_batch(
     images: Tensor,
     name: str,
-    severity: int,
+    severity: float,
     *,
     seeds: Sequence[int],
     draws: Mapping[str, Tensor] | None = None,
+    strengths: str = "imagenet",
 ) -> Tensor:
     """Corrupt a batch on the device it is on.
 
@@ -65,10 +74,11 @@ def corrupt_batch(
     Args:
         images: ``(N, 3, H, W)`` uint8 RGB, values 0..255, H and W at least 32; not changed.
         name: One of `PARALLEL`.
-        severity: 1 (weakest) to 5.
+        severity: 1 (weakest) to 5, whole or a fraction.
         seeds: One per image, 0 to 2**32 - 1, from `draw_seed`.
         draws: Label -> tensor to use instead of a draw; a corruption's docstring has its labels
             and shapes.
+        strengths: The constants, ``'imagenet'`` or ``'cifar10'``.
 
     Returns:
         ``(N, 3, H, W)`` uint8 RGB on the same device.
@@ -78,34 +88,40 @@ def corrupt_batch(
         ValueError: If it has no parallel form, or an argument is not as above.
     """
     check_corruption(name)
-    _check_parallel(name)
+    _check_parallel(name, strengths)
     severity = check_severity(severity)
     _check_images(images)
+    if strengths == "cifar10":
+        check_cifar_size(*images.shape[-2:])
     _check_seeds(seeds, len(images))
     corruption, labels = _CORRUPTIONS[name]
     _check_labels(name, labels, draws)
     if len(images) == 0:
         return images.clone()
-    values = corruption(images.contiguous(), severity, Draws(seeds, images.device, draws))
+    values = corruption(
+        images.contiguous(), strength(name, severity, strengths), Draws(seeds, images.device, draws)
+    )
     return values.clamp_(0, 255).to(torch.uint8)
 
 
 def corrupt_image(
     image: npt.NDArray[np.uint8],
     name: str,
-    severity: int,
+    severity: float,
     *,
     seed: int,
     device: str | torch.device | None = None,
+    strengths: str = "imagenet",
 ) -> npt.NDArray[np.uint8]:
     """Corrupt one image by way of a device.
 
     Args:
         image: ``(H, W, 3)`` uint8 RGB, H and W at least 32; not changed.
         name: One of `PARALLEL`.
-        severity: 1 (weakest) to 5.
+        severity: 1 (weakest) to 5, whole or a fraction.
         seed: 0 to 2**32 - 1, from `draw_seed`.
         device: ``None`` means the thread's current GPU where there is one, else ``'cpu'``.
+        strengths: The constants, ``'imagenet'`` or ``'cifar10'``.
 
     Returns:
         ``(H, W, 3)`` uint8 RGB.
@@ -119,12 +135,12 @@ def corrupt_image(
     if image.dtype != np.uint8 or image.ndim != 3:
         raise InputError(f"image must be (H, W, 3) uint8, got {image.shape} {image.dtype}")
     pixels = torch.tensor(np.ascontiguousarray(image.transpose(2, 0, 1)), device=device)
-    corrupted = corrupt_batch(pixels[None], name, severity, seeds=[seed])[0]
+    corrupted = corrupt_batch(pixels[None], name, severity, seeds=[seed], strengths=strengths)[0]
     return corrupted.permute(1, 2, 0).contiguous().cpu().numpy()
 
 
-def _check_parallel(name: str) -> None:
-    if name in _SERIAL:
+def _check_parallel(name: str, strengths: str) -> None:
+    if not is_parallel(name, strengths):
         raise InputError(
             f"{name} {_SERIAL[name]} and has no parallel form; use mode='fast' or 'exact'"
         )

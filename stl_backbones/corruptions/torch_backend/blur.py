@@ -6,6 +6,7 @@ truncates.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -15,8 +16,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from stl_backbones.corruptions import parameters
-from stl_backbones.corruptions.parameters import Defocus
+from stl_backbones.corruptions.parameters import (
+    MOTION_BLUR_ANGLES,
+    TABLES_KEPT,
+    Defocus,
+    Motion,
+    Zoom,
+)
 from stl_backbones.corruptions.torch_backend.draws import Draws
 from stl_backbones.corruptions.torch_backend.filters import blur, drag, enlarge, extend, zoom_of
 
@@ -25,24 +31,23 @@ _SLACK = 1e-3
 _NO_WEIGHT = 1e-9  # of a column: less than float32's rounding of the whole disk
 
 
-def gaussian_blur(images: Tensor, severity: int, _: Draws) -> Tensor:
+def gaussian_blur(images: Tensor, sigma: float, _: Draws) -> Tensor:
     """Gaussian blur; no draws."""
-    sigma = parameters.GAUSSIAN_BLUR[severity - 1]
     return blur(images.float(), sigma, sigma).add_(_SLACK)  # an even area stays as it is
 
 
-def motion_blur(images: Tensor, severity: int, draws: Draws) -> Tensor:
+def motion_blur(images: Tensor, motion: Motion, draws: Draws) -> Tensor:
     """Drag the image along a line. Draws: ``angle`` ``(N,)``, degrees."""
-    angles = draws.numbers("angle", *parameters.MOTION_BLUR_ANGLES)
-    return drag(images.float(), parameters.MOTION_BLUR[severity - 1], angles)
+    angles = draws.numbers("angle", *MOTION_BLUR_ANGLES)
+    return drag(images.float(), motion, angles)
 
 
-def zoom_blur(images: Tensor, severity: int, _: Draws) -> Tensor:
+def zoom_blur(images: Tensor, zoom: Zoom, _: Draws) -> Tensor:
     """Average the image with enlargements of its centre; no draws."""
     height, width = images.shape[-2:]
     values = images.float()
     total = values.clone()
-    factors = parameters.ZOOM_BLUR[severity - 1]
+    factors = zoom.factors
     for factor in factors.tolist():
         rows, columns = zoom_of(height, factor), zoom_of(width, factor)
         part = values.narrow(-2, rows.start, rows.length)
@@ -58,13 +63,12 @@ class _Column(NamedTuple):
     weight: float
 
 
-def defocus_blur(images: Tensor, severity: int, _: Draws) -> Tensor:
+def defocus_blur(images: Tensor, style: Defocus, _: Draws) -> Tensor:
     """Spread each pixel over a disk; no draws.
 
     The disk is a sum of columns: the sum over 2 h + 1 rows follows from that over 2 h - 1 rows, and
     each one is weighed at the few distances where the disk's edge is h rows away.
     """
-    style = parameters.DEFOCUS_BLUR[severity - 1]
     columns = _disk_columns(style)
     radius = len(columns) - 1
     height, width = images.shape[-2:]
@@ -85,7 +89,7 @@ def defocus_blur(images: Tensor, severity: int, _: Draws) -> Tensor:
     return total
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=TABLES_KEPT)
 def _disk_columns(defocus: Defocus) -> tuple[tuple[_Column, ...], ...]:
     """For each half height of a column: where it is weighed, and by how much."""
     disk = _disk(defocus)
@@ -102,10 +106,10 @@ def _disk_columns(defocus: Defocus) -> tuple[tuple[_Column, ...], ...]:
     )
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=TABLES_KEPT)
 def _disk(defocus: Defocus) -> npt.NDArray[np.float64]:
     """The disk with a soft edge, made by the package's calls."""
-    half, size = (8, 3) if defocus.radius <= 8 else (defocus.radius, 5)
+    half, size = (8, 3) if defocus.radius <= 8 else (math.ceil(defocus.radius), 5)
     steps = np.arange(-half, half + 1)
     disk = (steps[:, None] ** 2 + steps**2 <= defocus.radius**2).astype(np.float32)
     disk /= disk.sum()

@@ -14,23 +14,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stl_backbones.corruptions import parameters
+from stl_backbones.corruptions.parameters import ELASTIC_TRUNCATE, Elastic, Saturate
 from stl_backbones.corruptions.torch_backend.draws import Draws
 from stl_backbones.corruptions.torch_backend.filters import blur
 
 
-def contrast(images: Tensor, severity: int, _: Draws) -> Tensor:
+def contrast(images: Tensor, kept: float, _: Draws) -> Tensor:
     """Pull each channel to its mean; no draws."""
-    kept = parameters.CONTRAST[severity - 1]
     height, width = images.shape[-2:]
     # An integer sum is the same on every device and in every order.
     means = images.sum((-2, -1), keepdim=True, dtype=torch.int64).float().div_(height * width)
     return (images - means).mul_(kept).add_(means)
 
 
-def saturate(images: Tensor, severity: int, _: Draws) -> Tensor:
+def saturate(images: Tensor, style: Saturate, _: Draws) -> Tensor:
     """Change the saturation of hue, saturation and value; no draws."""
-    style = parameters.SATURATE[severity - 1]
     values = images.float()
     value = values.amax(1, keepdim=True)
     spread = value - values.amin(1, keepdim=True)
@@ -47,19 +45,19 @@ def _red_depth(device: torch.device) -> Tensor:
     return torch.tensor((0.0, 1.0, 1.0), device=device).view(1, 3, 1, 1)
 
 
-def elastic_transform(images: Tensor, severity: int, draws: Draws) -> Tensor:
-    """Displace the pixels by a smooth field.
+def elastic_transform(images: Tensor, style: Elastic, draws: Draws) -> Tensor:
+    """Displace the pixels by a smooth field; without the affine map that CIFAR-10-C has before.
 
     Draws: ``uniform`` ``(N, 2, H, W)`` in [0, 1): the fields to the right and down.
     """
     height, width = images.shape[-2:]
-    span = height * parameters.ELASTIC_RANGE * parameters.ELASTIC_TRANSFORM[severity - 1]
+    span = height * style.reach * style.strength
     field = draws.uniform("uniform", (2, height, width)).mul_(2.0).sub_(1.0).mul_(span)
     field = blur(
         field,
-        height * parameters.ELASTIC_SIGMA,
-        width * parameters.ELASTIC_SIGMA,
-        truncate=parameters.ELASTIC_TRUNCATE,
+        height * style.sigma,
+        width * style.sigma,
+        truncate=ELASTIC_TRUNCATE,
         edge="symmetric",
     )
     right, down = field.unbind(1)
@@ -71,9 +69,8 @@ def elastic_transform(images: Tensor, severity: int, draws: Draws) -> Tensor:
     )
 
 
-def pixelate(images: Tensor, severity: int, _: Draws) -> Tensor:
+def pixelate(images: Tensor, share: float, _: Draws) -> Tensor:
     """Shrink the image by averaging, enlarge it by repeating; no draws."""
-    share = parameters.PIXELATE[severity - 1]
     values = images.float()
     for dim in (-1, -2):  # Pillow's order; it rounds after each
         values = _average(values, dim, int(images.shape[dim] * share))

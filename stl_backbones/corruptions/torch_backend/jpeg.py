@@ -18,7 +18,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from torch import Tensor
 
-from stl_backbones.corruptions import parameters
+from stl_backbones.corruptions.parameters import TABLES_KEPT, Jpeg
 from stl_backbones.corruptions.torch_backend.draws import Draws
 from stl_backbones.corruptions.torch_backend.filters import extend
 
@@ -48,10 +48,10 @@ _FORWARD_SHIFTS = (11, 15)
 _INVERSE_SHIFTS = (11, 18)
 
 
-def jpeg_compression(images: Tensor, severity: int, _: Draws) -> Tensor:
+def jpeg_compression(images: Tensor, jpeg: Jpeg, _: Draws) -> Tensor:
     """Compress and decompress; no draws."""
     height, width = images.shape[-2:]
-    luma_table, chroma_table = _tables(parameters.JPEG_COMPRESSION[severity - 1], images.device)
+    luma_table, chroma_table = _tables(jpeg.quality, images.device)
     luma, chroma = _to_ycc(images)
     luma = _through_blocks(luma, luma_table)
     chroma = _through_blocks(_halved(chroma), chroma_table)[..., : (width + 1) // 2]
@@ -160,7 +160,7 @@ def _cosine_matrix(device: torch.device) -> Tensor:
     return torch.cat((left, signs * left.flip(1)), dim=1).to(device)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=TABLES_KEPT)
 def _tables(quality: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """The steps for luma and chroma, ``(8, 8)`` float64, as Pillow writes them."""
     file = BytesIO()

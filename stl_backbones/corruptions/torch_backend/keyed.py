@@ -29,7 +29,9 @@ def corrupt_keyed(images: Tensor, spec: CorruptionSpec, *, keys: Sequence[str]) 
     is_reversed = spec.engine.channel_order == "bgr"
     seeds = [draw_seed(key, spec.name, spec.severity, seed=spec.engine.seed) for key in keys]
     planes = (images.flip(-1) if is_reversed else images).permute(0, 3, 1, 2)
-    made = corrupt_batch(planes, spec.name, spec.severity, seeds=seeds).permute(0, 2, 3, 1)
+    made = corrupt_batch(
+        planes, spec.name, spec.severity, seeds=seeds, strengths=spec.engine.strengths
+    ).permute(0, 2, 3, 1)
     return (made.flip(-1) if is_reversed else made).contiguous()
 
 

@@ -12,8 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stl_backbones.corruptions import parameters
-from stl_backbones.corruptions.parameters import Spatter
+from stl_backbones.corruptions.parameters import MUD, WATER, Spatter
 from stl_backbones.corruptions.torch_backend.draws import Draws
 from stl_backbones.corruptions.torch_backend.filters import blur, extend
 
@@ -34,12 +33,11 @@ _CHAMFER_STEPS = (
 _EMBOSS = ((-1, -1, -2), (-1, 0, -1), (0, -1, -1), (0, 0, 1), (0, 1, 1), (1, 0, 1), (1, 1, 2))
 
 
-def spatter(images: Tensor, severity: int, draws: Draws) -> Tensor:
+def spatter(images: Tensor, style: Spatter, draws: Draws) -> Tensor:
     """Draw drops of water (severity 1 to 3) or mud (4 and 5).
 
     Draws: ``normal`` ``(N, H, W)``, standard normal.
     """
-    style = parameters.SPATTER[severity - 1]
     noise = draws.normal("normal", images.shape[-2:]).mul_(style.scale).add_(style.mean)
     liquid = blur(noise, style.sigma, style.sigma)
     draw = _mud if style.is_mud else _water
@@ -49,7 +47,7 @@ def spatter(images: Tensor, severity: int, draws: Draws) -> Tensor:
 def _mud(images: Tensor, liquid: Tensor, style: Spatter) -> Tensor:
     cover = blur((liquid > style.threshold).float(), style.strength, style.strength)
     cover = cover.masked_fill_(cover < _MUD_CORE, 0.0)[:, None]
-    return images * (1 - cover) + cover * _colour(parameters.MUD, images.device)
+    return images * (1 - cover) + cover * _colour(MUD, images.device)
 
 
 def _water(images: Tensor, liquid: Tensor, style: Spatter) -> Tensor:
@@ -59,7 +57,7 @@ def _water(images: Tensor, liquid: Tensor, style: Spatter) -> Tensor:
     drops = (liquid * relief).float()[:, None]
     peak = drops.amax((-2, -1), keepdim=True)
     drops = drops.mul_(style.strength / peak)
-    wet = images + drops * _colour(parameters.WATER, images.device)
+    wet = images + drops * _colour(WATER, images.device)
     # Without any drop the package divides by zero and returns black.
     return torch.where(peak > 0, wet, 0.0)
 

@@ -11,8 +11,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from stl_backbones.corruptions import parameters
-from stl_backbones.corruptions.frost import FROST_PICTURES, frost_picture
+from stl_backbones.corruptions.frost import FIRST_FROST_PICTURES, FROST_PICTURES, frost_picture
+from stl_backbones.corruptions.parameters import SNOW_ANGLES, Fog, Frost, Snow
 from stl_backbones.corruptions.torch_backend.draws import Draws
 from stl_backbones.corruptions.torch_backend.filters import drag, enlarge, zoom_of
 
@@ -20,13 +20,12 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in OpenCV's RGB2GRAY
 _FIRST_WIBBLE = 100.0  # of the package's plasma
 
 
-def snow(images: Tensor, severity: int, draws: Draws) -> Tensor:
+def snow(images: Tensor, style: Snow, draws: Draws) -> Tensor:
     """Whiten the image and let flakes fall, from both sides.
 
     Draws: ``normal`` ``(N, h, w)``, standard normal: the noise in the centre that is enlarged;
     ``angle`` ``(N,)``, degrees.
     """
-    style = parameters.SNOW[severity - 1]
     height, width = images.shape[-2:]
     rows, columns = zoom_of(height, style.zoom), zoom_of(width, style.zoom)
     noise = draws.normal("normal", (rows.length, columns.length))
@@ -34,7 +33,7 @@ def snow(images: Tensor, severity: int, draws: Draws) -> Tensor:
         noise.mul_(style.scale).add_(style.mean)[:, None], rows.enlarged, columns.enlarged
     )
     flakes = flakes.masked_fill_(flakes < style.threshold, 0.0).clamp_(0.0, 1.0)
-    flakes = drag(flakes, style.motion, draws.numbers("angle", *parameters.SNOW_ANGLES))
+    flakes = drag(flakes, style.motion, draws.numbers("angle", *SNOW_ANGLES))
     flakes = flakes[..., :height, :width].mul(255.0).round_()
 
     values = images.float()
@@ -43,16 +42,17 @@ def snow(images: Tensor, severity: int, draws: Draws) -> Tensor:
     return values.add_(flakes).add_(flakes.flip(-2, -1))
 
 
-def frost(images: Tensor, severity: int, draws: Draws) -> Tensor:
+def frost(images: Tensor, weights: Frost, draws: Draws) -> Tensor:
     """Add a part of a picture of frost.
 
-    Draws: ``picture`` ``(N,)``, 0..5; ``top`` and ``left`` ``(N,)``, the part's corner.
+    Draws: ``picture`` ``(N,)``, 0..5, of CIFAR-10-C 0..4; ``top`` and ``left`` ``(N,)``, the
+    part's corner.
     """
-    weights = parameters.FROST[severity - 1]
     count, _, height, width = images.shape
+    pictures_drawn = FIRST_FROST_PICTURES if weights.scale else FROST_PICTURES
     pictures = [
-        _frost_tensor(index, height, width, images.device)
-        for index in draws.integers("picture", [FROST_PICTURES] * count)
+        _frost_tensor(index, height, width, weights.scale, images.device)
+        for index in draws.integers("picture", [pictures_drawn] * count)
     ]
     tops = draws.integers("top", [picture.shape[-2] - height for picture in pictures])
     lefts = draws.integers("left", [picture.shape[-1] - width for picture in pictures])
@@ -64,13 +64,12 @@ def frost(images: Tensor, severity: int, draws: Draws) -> Tensor:
     return values.add_(images, alpha=weights.image_weight)
 
 
-def fog(images: Tensor, severity: int, draws: Draws) -> Tensor:
+def fog(images: Tensor, style: Fog, draws: Draws) -> Tensor:
     """Add a plasma fractal as haze, darkened so that the brightest value stays.
 
     Draws: ``uniform`` ``(N, side**2 - 1)`` in [0, 1), side the next power of two of the longer
     side: the fractal's steps in the package's order.
     """
-    style = parameters.FOG[severity - 1]
     height, width = images.shape[-2:]
     side = 1 << (max(height, width) - 1).bit_length()
     haze = _plasma(draws.uniform("uniform", (side**2 - 1,)), style.decay)
@@ -81,11 +80,11 @@ def fog(images: Tensor, severity: int, draws: Draws) -> Tensor:
     return (images + haze).mul_(brightest / (brightest + style.thickness))
 
 
-def brightness(images: Tensor, severity: int, _: Draws) -> Tensor:
+def brightness(images: Tensor, added: float, _: Draws) -> Tensor:
     """Raise the value of hue, saturation and value; no draws."""
     values = images.float()
     value = values.amax(1, keepdim=True)
-    brighter = (value + 255.0 * parameters.BRIGHTNESS[severity - 1]).clamp_(max=255.0)
+    brighter = (value + 255.0 * added).clamp_(max=255.0)
     # Black has no hue: it becomes grey.
     scale = torch.where(value > 0, brighter / value, 0.0)
     return brighter - (value - values).mul_(scale)
@@ -99,9 +98,12 @@ def _grey(values: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=2 * FROST_PICTURES)
-def _frost_tensor(index: int, height: int, width: int, device: torch.device) -> Tensor:
+def _frost_tensor(
+    index: int, height: int, width: int, scale: float, device: torch.device
+) -> Tensor:
     """``(3, h, w)`` uint8, larger than height x width."""
-    return torch.tensor(frost_picture(index, height, width), device=device).permute(2, 0, 1)
+    picture = frost_picture(index, height, width, scale=scale)
+    return torch.tensor(picture, device=device).permute(2, 0, 1)
 
 
 def _plasma(steps: Tensor, decay: float) -> Tensor:

@@ -81,7 +81,8 @@ class ScoredSet(ABC):
             return
         names = tuple(dict.fromkeys(cell.corruption for cell in cells if not cell.is_clean))
         if self.is_on_the_fly and names:
-            prepare(names, mode=str(self.options.mode))  # once here, not once in every worker
+            engine = self.options.engine  # once here, not once in every worker
+            prepare(names, mode=engine.mode, strengths=engine.strengths)
         groups = list(_group(blocks, workers=self.workers))
         made = load_versions(
             self.versions,

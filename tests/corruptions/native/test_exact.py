@@ -20,6 +20,7 @@ from stl_backbones.corruptions import (
     corrupt_all,
 )
 from stl_backbones.corruptions.native import EXACT, Draws, release
+from stl_backbones.corruptions.parameters import strength
 from stl_backbones.corruptions.reference import package_version
 
 REAL = os.environ.get("STL_REAL_DATA")
@@ -95,7 +96,7 @@ def test_compat_fog_is_float64(pictures, monkeypatch, severity):
     for seed, label in enumerate(["scene", "noise", "steps", "white"]):
         image = pictures[label].copy()
         expected = seeded(package.fog, image, severity, seed)
-        ours = EXACT["fog"](image, severity, Draws(seed, "imagecorruptions-1.1.2"))
+        ours = EXACT["fog"](image, strength("fog", severity), Draws(seed, "imagecorruptions-1.1.2"))
         np.testing.assert_array_equal(ours, expected)
 
 
@@ -104,7 +105,7 @@ def test_compat_is_seen_in_fog(pictures):
     image, different = pictures["noise"].copy(), 0
     for seed in range(60):
         older_, newer = (
-            EXACT["fog"](image, 3, Draws(seed, compat))
+            EXACT["fog"](image, strength("fog", 3), Draws(seed, compat))
             for compat in ("imagecorruptions-1.1.2", "imaug-1.1.5")
         )
         different += np.count_nonzero(older_ != newer)
@@ -117,7 +118,9 @@ def test_compat_frost_draws_from_five_pictures(pictures, severity):
     frost.__globals__["__package__"] = package.__package__
     image = pictures["scene"].copy()
     for seed in range(6):
-        ours = EXACT["frost"](image, severity, Draws(seed, "imagecorruptions-1.1.2"))
+        ours = EXACT["frost"](
+            image, strength("frost", severity), Draws(seed, "imagecorruptions-1.1.2")
+        )
         np.testing.assert_array_equal(ours, seeded(frost, image, severity, seed))
 
 

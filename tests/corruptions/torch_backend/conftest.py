@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from stl_backbones.corruptions import parameters
 from stl_backbones.corruptions.frost import frost_picture
+from stl_backbones.corruptions.parameters import strength
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def _values(rng, severity, height, width):
 
 
 def _impulses(rng, severity, height, width):
-    share = parameters.IMPULSE_NOISE[severity - 1]
+    share = strength("impulse_noise", severity)
     generator = np.random.default_rng(rng.get_state()[1][0])  # scikit-image's, from the same seed
     replaced = generator.random((height, width, 3)) <= share
     white = generator.random((height, width, 3)) <= 0.5
@@ -70,7 +70,7 @@ def _impulses(rng, severity, height, width):
 
 
 def _snow(rng, severity, height, width):
-    factor = parameters.SNOW[severity - 1].zoom
+    factor = strength("snow", severity).zoom
     noise = rng.normal(size=(height, width))
     rows, columns = math.ceil(height / factor), math.ceil(width / factor)
     top, left = (height - rows) // 2, (width - columns) // 2

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp, poisson
 
-from stl_backbones.corruptions import parameters
+from stl_backbones.corruptions.parameters import strength
 from stl_backbones.corruptions.reference import corrupt_reference
 from stl_backbones.corruptions.torch_backend import corrupt_batch
 
@@ -68,7 +68,7 @@ def test_the_grey_levels_of_all_images_are_alike(results):
 @pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("grey", [0, 1, 60, 128, 255])
 def test_shot_noise_is_poisson(to_batch, severity, grey):
-    white = parameters.SHOT_NOISE[severity - 1]
+    white = strength("shot_noise", severity)
     even = np.full((128, 128, 3), grey, np.uint8)
     greys = (np.arange(white + 1) / float(white) * 255).astype(np.uint8)
     expected = poisson.pmf(np.arange(white), grey / 255 * white)

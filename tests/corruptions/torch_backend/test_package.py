@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from stl_backbones.corruptions import parameters
+from stl_backbones.corruptions.parameters import strength
 from stl_backbones.corruptions.reference import corrupt_reference
 from stl_backbones.corruptions.torch_backend import corrupt_batch
 
@@ -73,7 +73,7 @@ def test_with_the_same_draws_but_next_to_a_threshold(
 @pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
 def test_shot_noise_with_the_same_photons(pictures, to_batch, severity):
     shown = pictures["noise"]
-    white = parameters.SHOT_NOISE[severity - 1]
+    white = strength("shot_noise", severity)
     counts = np.random.RandomState(SEED).poisson(shown / 255.0 * white)
     photons = torch.tensor(counts.transpose(2, 0, 1))[None]
 
