@@ -18,9 +18,10 @@ from stl_backbones.corruptions import apply_corruption
 from stl_backbones.corruptions.torch_backend import PARALLEL, corrupt_keyed
 from stl_backbones.datasets.class_folders import read_rgb
 from stl_backbones.datasets.labelled_images import LabelledImages
-from stl_backbones.datasets.views import IMAGENET_C_VIEW, View
+from stl_backbones.datasets.views import IMAGENET_C_VIEW, View, WholeImages
 from stl_backbones.errors import InputError
 from stl_backbones.records import Cell, CorruptionEngine, CorruptionSpec
+from stl_backbones.robustness.array_copy import ArrayCell
 from stl_backbones.robustness.corrupted_copy import copy_path
 from stl_backbones.robustness.feeding import putting_on
 from stl_backbones.robustness.versions import CPU, Versions
@@ -29,8 +30,9 @@ Pixels = npt.NDArray[np.uint8]
 
 # How corrupted images come to the network's size. 'model': its own resize and crop, of the clean
 # image before it is corrupted or of the file; 'imagenet-c': 224 pixels as Hendrycks' script crops
-# them, files as they are; 'imagenet-c-resized': the same, for networks of another size.
-RESIZE_RULES = ("model", "imagenet-c", "imagenet-c-resized")
+# them, files as they are; 'imagenet-c-resized': the same, for networks of another size; 'image':
+# the clean image is corrupted as it is, then resized and cropped by the network's own rule.
+RESIZE_RULES = ("model", "imagenet-c", "imagenet-c-resized", "image")
 
 
 @dataclass(frozen=True)
@@ -42,14 +44,14 @@ class ViewRules:
         resize_rule: One of `RESIZE_RULES`.
         engine: How images are corrupted.
         jpeg85: Pass what was corrupted here through JPEG of quality 85, as ImageNet-C's files.
-        folders: Cell -> folder to read it from; ``None`` to corrupt here.
+        folders: Cell -> folder or rows of a file to read it from; ``None`` to corrupt here.
     """
 
     view: View
     resize_rule: str
     engine: CorruptionEngine
     jpeg85: bool = False
-    folders: Mapping[Cell, Path] | None = None
+    folders: Mapping[Cell, Path | ArrayCell] | None = None
 
     def __post_init__(self) -> None:
         if self.resize_rule not in RESIZE_RULES:
@@ -65,16 +67,23 @@ class ViewRules:
     @property
     def corruption_view(self) -> View:
         """The view of a clean image that is then corrupted."""
+        if self.resize_rule == "image":
+            return WholeImages()
         return self.view if self.resize_rule == "model" else IMAGENET_C_VIEW
 
     @property
     def keeps_pixels(self) -> bool:
         """Whether `finished` changes nothing."""
-        return not self.jpeg85 and self.corruption_view.size == self.view.size
+        if self.jpeg85 or self.resize_rule == "image":
+            return False
+        return self.corruption_view.size == self.view.size
 
     def finished(self, corrupted: Pixels) -> Pixels:
         """What the network sees of an image that was corrupted here."""
-        return self.view.resized(_through_jpeg(corrupted) if self.jpeg85 else corrupted)
+        saved = _through_jpeg(corrupted) if self.jpeg85 else corrupted
+        if self.resize_rule == "image":
+            return self.view(Image.fromarray(saved))
+        return self.view.resized(saved)
 
 
 class ClassifierVersions(Versions):
@@ -142,7 +151,10 @@ class ClassifierVersions(Versions):
         if cell.is_clean:
             return self.loaded(index)[rules.view]
         if rules.folders is not None:
-            path = copy_path(rules.folders[cell], key)
+            place = rules.folders[cell]
+            if isinstance(place, ArrayCell):
+                return _fit_file(place.read(key), place.where(key), rules)
+            path = copy_path(place, key)
             return _fit_file(read_rgb(path), path, rules)
         crop = self.loaded(index)[rules.corruption_view]
         spec = CorruptionSpec(cell.corruption, cell.severity, rules.engine)
@@ -156,8 +168,8 @@ class ClassifierVersions(Versions):
         )
 
 
-def _fit_file(image: Image.Image, path: Path, rules: ViewRules) -> Pixels:
-    if rules.resize_rule == "model":
+def _fit_file(image: Image.Image, path: Path | str, rules: ViewRules) -> Pixels:
+    if rules.resize_rule in ("model", "image"):
         return rules.view(image)
     side = rules.view.size
     if rules.resize_rule == "imagenet-c" and side and image.size != (side, side):

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from stl_backbones.copies import ManifestHeader
 from stl_backbones.copies.images import OPENCV
@@ -36,21 +37,26 @@ _MANY = 100_000  # files that take so long to look at that it is said
 _THREADS = 8  # that wait for the disk
 
 
+Place = TypeVar("Place")  # a folder, or rows of a file
+
+
 @dataclass(frozen=True)
-class CorruptedCopy:
+class CorruptedCopy(Generic[Place]):
     """The cells of a corrupted copy.
 
     Attributes:
-        folders: Whole cell -> the folder that holds its images.
+        folders: Whole cell -> the folder that holds its images, or what else does.
         lacking: Cell that is not whole -> what it lacks.
         manifest: What the copy says of itself; ``None`` if nothing.
         digests: Name of a cell -> digest of its files, of every cell of the copy.
+        notes: How the copy was read, in sentences that every table prints.
     """
 
-    folders: Mapping[Cell, Path]
+    folders: Mapping[Cell, Place]
     lacking: Mapping[Cell, str]
     manifest: ManifestHeader | None
     digests: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
 
 def find_copy(
@@ -63,7 +69,7 @@ def find_copy(
     hint: str = "",
     reader: str = OPENCV,
     same_size: bool = True,
-) -> CorruptedCopy:
+) -> CorruptedCopy[Path]:
     """Find each cell of a corrupted copy, and check that every image is there and whole.
 
     Args:

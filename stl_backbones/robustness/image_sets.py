@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from stl_backbones.datasets.class_folders import ClassFolders
 from stl_backbones.datasets.image_list import ImageList, read_image_list
 from stl_backbones.datasets.imagenet_classes import imagenet_wnids
 from stl_backbones.datasets.labelled_images import LabelledImages, choose_classes, find_images
+from stl_backbones.datasets.labelled_source import LabelledSource
 from stl_backbones.datasets.shift_folders import (
     NO_CLASS,
     RenamedFolders,
@@ -27,6 +28,7 @@ from stl_backbones.datasets.views import IMAGENET_C_VIEW, View
 from stl_backbones.errors import InputError, MissingFileError
 from stl_backbones.evaluation.classified import Readout
 from stl_backbones.records import CLEAN, Cell, Provenance
+from stl_backbones.robustness.array_copy import find_array_copy, is_array_copy
 from stl_backbones.robustness.classifier_versions import ViewRules
 from stl_backbones.robustness.corrupted_copy import CorruptedCopy, find_copy
 from stl_backbones.robustness.options import SweepOptions
@@ -111,6 +113,8 @@ def find_image_sets(classifier: Any, asked: Asked) -> tuple[ImageSet, ...]:
     )
     _LOGGER.warning("%s", order)
     classes = order.names
+    folder = folder.named(classes)
+    classifier = dataclasses.replace(classifier, view=folder.fitted(classifier.view))
     is_imagenet = classes == imagenet_wnids()
     describer = _Describer(classifier, asked, is_imagenet=is_imagenet)
     sets = [_open_main(folder, classes, describer)]
@@ -124,18 +128,18 @@ def find_image_sets(classifier: Any, asked: Asked) -> tuple[ImageSet, ...]:
     return tuple(sets)
 
 
-def _open_main(folder: ClassFolders, classes: tuple[str, ...], describer: _Describer) -> ImageSet:
+def _open_main(folder: LabelledSource, classes: tuple[str, ...], describer: _Describer) -> ImageSet:
     asked, options = describer.asked, describer.asked.options
     images = describer.find(
         folder, classes, "ImageNet-1K" if describer.is_imagenet else "the model",
         listed=None if options.image_list is None else read_image_list(options.image_list),
     )  # fmt: skip
-    own_title = f"{data_name(folder.root)} ({len(classes)} classes)"
+    own_title = f"{folder.title or data_name(folder.root)} ({len(classes)} classes)"
     title = "ImageNet-1K" if describer.are_imagenet_val(images) else own_title
     cells = options.cells()
     found = None
     if options.corrupted_root is not None:
-        found = _find_copy(asked, cells, images)
+        found = _find_copy(asked, cells, images, folder)
         cells = (CLEAN, *(cell for cell in cells if cell in found.folders))
     rules = ViewRules(
         describer.classifier.view,
@@ -144,8 +148,11 @@ def _open_main(folder: ClassFolders, classes: tuple[str, ...], describer: _Descr
         jpeg85=asked.jpeg85,
         folders=None if found is None else found.folders,
     )
+    read_as = (*(() if found is None else found.notes), *folder.notes)
+    for note in read_as:
+        _LOGGER.warning("%s", note)
     provenance = describer.describe(
-        title, images, classes, describer.main_notes(found, images),
+        title, images, classes, (*describer.main_notes(found, images), *read_as),
         **corruption_fields(found, options),
     )  # fmt: skip
     if asked.jpeg85:
@@ -156,7 +163,9 @@ def _open_main(folder: ClassFolders, classes: tuple[str, ...], describer: _Descr
     return ImageSet("", title, images, cells, rules, None, provenance)
 
 
-def _find_copy(asked: Asked, cells: Sequence[Cell], images: LabelledImages) -> CorruptedCopy:
+def _find_copy(
+    asked: Asked, cells: Sequence[Cell], images: LabelledImages, folder: LabelledSource
+) -> CorruptedCopy[Any]:
     """Check a corrupted copy; where cells may be missing, all of the protocol are looked for.
 
     What is noted then does not depend on the cells asked for, and runs over some corruptions each
@@ -164,10 +173,13 @@ def _find_copy(asked: Asked, cells: Sequence[Cell], images: LabelledImages) -> C
     """
     options, root = asked.options, str(asked.options.corrupted_root)
     wanted = [cell for cell in cells if not cell.is_clean]
-    find = partial(
+    hint = "; --allow-missing leaves them out, and says so in tables"
+    find: Callable[..., CorruptedCopy[Any]] = partial(
         find_copy, root, keys=images.keys, image_root=images.root, reader=PILLOW, same_size=False,
-        hint="; --allow-missing leaves them out, and says so in tables",
+        hint=hint,
     )  # fmt: skip
+    if is_array_copy(root):
+        find = partial(find_array_copy, root, source=folder, hint=hint)
     if not asked.allow_missing:
         return find(cells=wanted)
     every = [cell for cell in get_protocol(options.protocol).cells() if not cell.is_clean]
@@ -199,7 +211,7 @@ def _asked_sets(asked: Asked) -> dict[str, tuple[Path, str]]:
 
 
 def _open_shift(
-    one: ShiftSet, root: Path, validation: ClassFolders, describer: _Describer, *, option: str
+    one: ShiftSet, root: Path, validation: LabelledSource, describer: _Describer, *, option: str
 ) -> list[ImageSet]:
     """A set of other images, and ImageNet-1K's images of its classes where these are others."""
     opened = open_set(one, root, option=option)
@@ -284,7 +296,7 @@ class _Describer:
 
     def find(
         self,
-        folder: ClassFolders,
+        folder: LabelledSource,
         classes: Sequence[str],
         kind: str,
         *,
@@ -332,7 +344,7 @@ class _Describer:
         }
         return describe(options, libraries=classifier.libraries, **fields)
 
-    def main_notes(self, found: CorruptedCopy | None, images: LabelledImages) -> list[str]:
+    def main_notes(self, found: CorruptedCopy[Any] | None, images: LabelledImages) -> list[str]:
         """What a table must say of the corrupted cells."""
         notes, asked = [], self.asked
         manifest, lacking = (None, {}) if found is None else (found.manifest, found.lacking)
@@ -370,7 +382,9 @@ def _data_notes(images: LabelledImages) -> Iterator[str]:
 def _corrupted_inference(rules: ViewRules) -> str:
     """What the inference setting of corrupted images has beside that of clean ones."""
     size, files = rules.view, rules.folders is not None
-    if rules.resize_rule == "model":
+    if rules.resize_rule == "image" and not files:
+        return ", corrupted at the images' own size, then the same crop"
+    if rules.resize_rule in ("model", "image"):
         return ", corrupted files through the same crop" if files else ""
     start = "corrupted files" if files else f"corrupted images {IMAGENET_C_VIEW}"
     if rules.resize_rule == "imagenet-c":

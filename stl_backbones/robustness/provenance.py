@@ -54,7 +54,7 @@ def describe(options: SweepOptions, *, libraries: Sequence[str], **fields: Any) 
     return Provenance(**{**stated, **fields}, inference=", ".join(filter(None, inference)))
 
 
-def corruption_fields(copy: CorruptedCopy | None, options: SweepOptions) -> dict[str, Any]:
+def corruption_fields(copy: CorruptedCopy[Any] | None, options: SweepOptions) -> dict[str, Any]:
     """How the images were corrupted: here, or in the making of the copy that they come from.
 
     Args:
