@@ -18,14 +18,12 @@ from PIL import Image
 from stl_backbones.datasets.cifar_files import ARCHIVES, Archive, read_names
 from stl_backbones.datasets.class_folders import ClassFolders
 from stl_backbones.datasets.labelled_source import LabelledSource
-from stl_backbones.datasets.npy_files import map_images, read_labels
+from stl_backbones.datasets.npy_files import CLEAN_IMAGES, LABELS, map_images, read_labels
 from stl_backbones.datasets.views import View
 from stl_backbones.errors import InputError, some_of
 from stl_backbones.paths import check_folder
 
 Images = npt.NDArray[np.uint8]
-NPY_IMAGES = ("clean.npy", "images.npy")
-LABELS = "labels.npy"
 _NAMES = "classes.txt"
 _TEST_IMAGES = 10_000  # of CIFAR-10 and -100
 _DIGITS = 5
@@ -161,7 +159,7 @@ def find_array_images(root: Path) -> ArrayImages | None:
         for place in (root, root / archive.folder):
             if (place / archive.file).is_file():
                 found.setdefault(archive.title, (archive, place))
-    arrays = [root / name for name in NPY_IMAGES if (root / name).is_file()]
+    arrays = [root / name for name in CLEAN_IMAGES if (root / name).is_file()]
     names = [*found, *(path.name for path in arrays)]
     if len(names) > 1:
         raise InputError(
@@ -192,8 +190,6 @@ def _open_npy(root: Path, file: Path) -> ArrayImages:
 
 
 __all__ = [
-    "LABELS",
-    "NPY_IMAGES",
     "ArrayImages",
     "StoredImages",
     "find_array_images",

@@ -140,7 +140,7 @@ _DAMAGE = (pickle.UnpicklingError, ValueError, TypeError, AttributeError, KeyErr
            EOFError, MemoryError, OverflowError, RecursionError, AssertionError)  # fmt: skip
 
 
-class _PlainUnpickler(pickle._Unpickler):  # type: ignore[misc, name-defined]
+class _PlainUnpickler(pickle._Unpickler):
     """Reads lists, dicts, strings, numbers and arrays of bytes; whatever else is named is refused.
 
     Python's own and not the one in C, which reserves as much memory as a crafted file says.

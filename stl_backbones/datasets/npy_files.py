@@ -10,11 +10,23 @@ import numpy as np
 import numpy.typing as npt
 
 from stl_backbones.errors import InputError
+from stl_backbones.image_files import is_clutter
 from stl_backbones.paths import check_file
 
 # What NumPy raises on a file that is none of its own, or on the header of a damaged one.
 _DAMAGE = (ValueError, TypeError, OSError, EOFError, SyntaxError, OverflowError, MemoryError,
            tokenize.TokenError)  # fmt: skip
+
+
+LABELS = "labels.npy"
+CLEAN_IMAGES = ("clean.npy", "images.npy")
+
+
+def image_files(root: Path) -> list[Path]:
+    """The ``.npy`` files of a corrupted copy: all of a folder but clean images and labels."""
+    others = (LABELS, *CLEAN_IMAGES)
+    files = (file for file in root.glob("*.npy") if not is_clutter(file.name))
+    return sorted(file for file in files if file.name not in others)
 
 
 def map_images(path: str | Path) -> npt.NDArray[np.uint8]:
@@ -65,4 +77,4 @@ def _described(found: npt.NDArray[Any]) -> str:
     return f"an array {found.shape} {found.dtype}"
 
 
-__all__ = ["map_images", "read_labels"]
+__all__ = ["CLEAN_IMAGES", "LABELS", "image_files", "map_images", "read_labels"]

@@ -11,6 +11,7 @@ References:
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,15 +21,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from stl_backbones.datasets.array_images import LABELS, NPY_IMAGES, ArrayImages, StoredImages
+from stl_backbones.datasets.array_images import ArrayImages, StoredImages
 from stl_backbones.datasets.labelled_source import LabelledSource
-from stl_backbones.datasets.npy_files import map_images, read_labels
+from stl_backbones.datasets.npy_files import LABELS, image_files, map_images, read_labels
 from stl_backbones.errors import InputError, MissingFileError
-from stl_backbones.image_files import is_clutter
 from stl_backbones.paths import check_file, check_folder
 from stl_backbones.records import Cell
 from stl_backbones.robustness.corrupted_copy import CorruptedCopy
+from stl_backbones.robustness.names_on_disk import check_some_there
 
+_LOGGER = logging.getLogger(__name__)
 _SEVERITIES = 5
 _SIZE = 8  # bytes of a cell's digest
 _DIGITS = 10  # a longer name is no number of an image
@@ -59,8 +61,8 @@ class ArrayCell:
 
 
 def is_array_copy(root: str | Path) -> bool:
-    """Whether a folder holds ``.npy`` files."""
-    return any(not is_clutter(path.name) for path in Path(root).glob("*.npy"))
+    """Whether a folder holds ``.npy`` files of corrupted images."""
+    return bool(image_files(Path(root)))
 
 
 def find_array_copy(
@@ -86,6 +88,7 @@ def find_array_copy(
             if labels are not those of the clean images, or these have no numbers.
     """
     root = check_folder(root, "--corrupted-root")
+    check_some_there(root, list(dict.fromkeys(cell.corruption for cell in cells)))
     count = _check_labels(root, source)
     opened: dict[Path, StoredImages] = {}
     folders, lacking = {}, {}
@@ -106,9 +109,10 @@ def find_array_copy(
             f"--corrupted-root '{root}' is incomplete: cell '{cell.name}' {lack}; "
             f"{len(lacking)} of {len(cells)} cells are missing" + (hint if folders else "")
         )
-    return CorruptedCopy(
-        folders, lacking, None, _digests(root, count), tuple(_notes(root, source, count))
-    )
+    notes = tuple(_notes(root, source, count))
+    for note in notes:
+        _LOGGER.warning("%s", note)
+    return CorruptedCopy(folders, lacking, None, _digests(root, count), notes)
 
 
 def _number_of(key: str) -> int:
@@ -204,10 +208,7 @@ def _refuse_clean(place: ArrayCell, source: LabelledSource) -> None:
 def _digests(root: Path, count: int) -> Mapping[str, str]:
     """Name of a cell -> digest of some of its images, of every cell of the copy."""
     return {
-        cell.name: digest
-        for file in sorted(root.glob("*.npy"))
-        if not is_clutter(file.name) and file.name not in (LABELS, *NPY_IMAGES)
-        for cell, digest in _digests_of(file, count)
+        cell.name: digest for file in image_files(root) for cell, digest in _digests_of(file, count)
     }
 
 
@@ -220,7 +221,7 @@ def _digests_of(file: Path, count: int) -> Iterator[tuple[Cell, str]]:
         own = images[(severity - 1) * count : severity * count]
         digest = hashlib.blake2b(f"{own.shape}".encode(), digest_size=_SIZE)
         for row in np.unique(np.linspace(0, count - 1, _HASHED).astype(int)):
-            digest.update(np.ascontiguousarray(own[row]))
+            digest.update(own[row].tobytes())
         yield Cell(file.stem, severity), digest.hexdigest()
 
 

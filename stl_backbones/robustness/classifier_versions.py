@@ -17,6 +17,7 @@ from stl_backbones.copies.images import JPEG_HENDRYCKS
 from stl_backbones.corruptions import apply_corruption
 from stl_backbones.corruptions.torch_backend import PARALLEL, corrupt_keyed
 from stl_backbones.datasets.class_folders import read_rgb
+from stl_backbones.datasets.integrity import image_header
 from stl_backbones.datasets.labelled_images import LabelledImages
 from stl_backbones.datasets.views import IMAGENET_C_VIEW, View, WholeImages
 from stl_backbones.errors import InputError
@@ -78,12 +79,45 @@ class ViewRules:
             return False
         return self.corruption_view.size == self.view.size
 
+    @property
+    def inference(self) -> str:
+        """What the inference setting of corrupted images has beside that of clean ones."""
+        files = self.folders is not None
+        if self.resize_rule == "image" and not files:
+            return ", corrupted at the images' own size, then the same crop"
+        if self.resize_rule in ("model", "image"):
+            return ", corrupted files through the same crop" if files else ""
+        start = "corrupted files" if files else f"corrupted images {IMAGENET_C_VIEW}"
+        if self.resize_rule == "imagenet-c":
+            return f", {start} as they are" if files else f", {start}"
+        return f", {start} resized to {self.view.size} {self.view.interpolation}"
+
     def finished(self, corrupted: Pixels) -> Pixels:
         """What the network sees of an image that was corrupted here."""
         saved = _through_jpeg(corrupted) if self.jpeg85 else corrupted
         if self.resize_rule == "image":
             return self.view(Image.fromarray(saved))
         return self.view.resized(saved)
+
+
+def default_rule(images: LabelledImages, folders: Mapping[Cell, Path | ArrayCell] | None) -> str:
+    """The resize rule where none is asked for.
+
+    Small images of one file are corrupted as they are. The files of a copy are ImageNet-C's, of 224
+    pixels, unless they have the clean image's size: then both go the same way.
+
+    Args:
+        images: The clean images.
+        folders: Where a copy has its cells; ``None`` to corrupt here.
+    """
+    if not folders:
+        return "model" if images.stored is None else "image"
+    place, key = next(iter(folders.values())), images.keys[0]
+    if isinstance(place, ArrayCell):
+        return "model"
+    size = image_header(copy_path(place, key))[0]
+    is_whole = size == images.read(0).size and size != (IMAGENET_C_VIEW.size,) * 2
+    return "model" if is_whole else "imagenet-c"
 
 
 class ClassifierVersions(Versions):
@@ -185,4 +219,4 @@ def _through_jpeg(image: Pixels) -> Pixels:
         return np.array(opened.convert("RGB"))
 
 
-__all__ = ["RESIZE_RULES", "ClassifierVersions", "ViewRules"]
+__all__ = ["RESIZE_RULES", "ClassifierVersions", "ViewRules", "default_rule"]

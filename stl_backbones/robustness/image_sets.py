@@ -29,7 +29,7 @@ from stl_backbones.errors import InputError, MissingFileError
 from stl_backbones.evaluation.classified import Readout
 from stl_backbones.records import CLEAN, Cell, Provenance
 from stl_backbones.robustness.array_copy import find_array_copy, is_array_copy
-from stl_backbones.robustness.classifier_versions import ViewRules
+from stl_backbones.robustness.classifier_versions import ViewRules, default_rule
 from stl_backbones.robustness.corrupted_copy import CorruptedCopy, find_copy
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.provenance import corruption_fields, data_name, describe
@@ -46,7 +46,7 @@ class Asked:
     Attributes:
         options: What all sweeps have.
         scoring: ``'cls'`` or ``'cls_plus_max_token'``.
-        resize_rule: One of `RESIZE_RULES`.
+        resize_rule: One of `RESIZE_RULES`; empty for `default_rule`.
         jpeg85: Pass what is corrupted here through JPEG of quality 85, as ImageNet-C's files.
         sets: Folders of sets of other images, to be scored too, see
             `stl_backbones.datasets.shift_folders.find_sets`.
@@ -58,7 +58,7 @@ class Asked:
 
     options: SweepOptions
     scoring: str = "cls"
-    resize_rule: str = "model"
+    resize_rule: str = ""
     jpeg85: bool = False
     sets: str | Path | Sequence[str | Path] | Mapping[str, str | Path] | None = None
     imagenet_a: str | Path | None = None
@@ -143,22 +143,22 @@ def _open_main(folder: LabelledSource, classes: tuple[str, ...], describer: _Des
         cells = (CLEAN, *(cell for cell in cells if cell in found.folders))
     rules = ViewRules(
         describer.classifier.view,
-        asked.resize_rule,
+        asked.resize_rule or default_rule(images, None if found is None else found.folders),
         options.engine,
         jpeg85=asked.jpeg85,
         folders=None if found is None else found.folders,
     )
     read_as = (*(() if found is None else found.notes), *folder.notes)
-    for note in read_as:
+    for note in folder.notes:
         _LOGGER.warning("%s", note)
     provenance = describer.describe(
-        title, images, classes, (*describer.main_notes(found, images), *read_as),
+        title, images, classes, (*describer.main_notes(found, images, rules), *read_as),
         **corruption_fields(found, options),
     )  # fmt: skip
     if asked.jpeg85:
         source = f"{provenance.corruption_source} (jpeg quality=85)"
         provenance = dataclasses.replace(provenance, corruption_source=source)
-    inference = provenance.inference + _corrupted_inference(rules)
+    inference = provenance.inference + rules.inference
     provenance = dataclasses.replace(provenance, inference=inference)
     return ImageSet("", title, images, cells, rules, None, provenance)
 
@@ -182,7 +182,8 @@ def _find_copy(
         find = partial(find_array_copy, root, source=folder, hint=hint)
     if not asked.allow_missing:
         return find(cells=wanted)
-    every = [cell for cell in get_protocol(options.protocol).cells() if not cell.is_clean]
+    own = [cell for cell in get_protocol(options.protocol).cells() if not cell.is_clean]
+    every = [*own, *(cell for cell in wanted if cell not in own)]
     try:
         found = find(cells=every, allow_missing=True)
     except FileNotFoundError:
@@ -344,12 +345,14 @@ class _Describer:
         }
         return describe(options, libraries=classifier.libraries, **fields)
 
-    def main_notes(self, found: CorruptedCopy[Any] | None, images: LabelledImages) -> list[str]:
+    def main_notes(
+        self, found: CorruptedCopy[Any] | None, images: LabelledImages, rules: ViewRules
+    ) -> list[str]:
         """What a table must say of the corrupted cells."""
         notes, asked = [], self.asked
         manifest, lacking = (None, {}) if found is None else (found.manifest, found.lacking)
         if images.imagenet_val and found is None:
-            crop = "their own" if asked.resize_rule == "model" else str(IMAGENET_C_VIEW)
+            crop = "their own" if rules.resize_rule == "model" else str(IMAGENET_C_VIEW)
             saved = "after" if asked.jpeg85 else "without"
             notes.append(
                 "not the official ImageNet-C files: corrupted on the fly from the validation "
@@ -377,19 +380,6 @@ def _data_notes(images: LabelledImages) -> Iterator[str]:
         yield f"--allow-missing: images of {there} of the {count} classes only"
     if images.left_out:
         yield f"'{images.root.name}': {images.left_out}"
-
-
-def _corrupted_inference(rules: ViewRules) -> str:
-    """What the inference setting of corrupted images has beside that of clean ones."""
-    size, files = rules.view, rules.folders is not None
-    if rules.resize_rule == "image" and not files:
-        return ", corrupted at the images' own size, then the same crop"
-    if rules.resize_rule in ("model", "image"):
-        return ", corrupted files through the same crop" if files else ""
-    start = "corrupted files" if files else f"corrupted images {IMAGENET_C_VIEW}"
-    if rules.resize_rule == "imagenet-c":
-        return f", {start} as they are" if files else f", {start}"
-    return f", {start} resized to {size.size} {size.interpolation}"
 
 
 __all__ = ["Asked", "ImageSet", "find_image_sets"]

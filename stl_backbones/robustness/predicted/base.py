@@ -117,7 +117,7 @@ class PredictedSet(ScoredSet):
                 filter(None, (str(model.view or ""), model.inference, *self.inference()))
             ),
             parameters=model.parameters,
-            notes=(*model.notes, *items.notes, *differences),
+            notes=(*model.notes, *items.notes, *(copy.notes if copy else ()), *differences),
             **({"device": model.device} if model.device else {}),
             **corruption_fields(copy, options),
         )

@@ -22,7 +22,7 @@ from stl_backbones.robustness.predicted.registry import (
 )
 from stl_backbones.robustness.predictor import Model
 from stl_backbones.robustness.tasks import ScoredSet, get_task
-from stl_backbones.robustness.tasks.classification import asked_of, own_rule
+from stl_backbones.robustness.tasks.classification import asked_of
 from stl_backbones.robustness.tasks.shift_data import (
     SHIFT_OPTIONS,
     as_set,
@@ -88,7 +88,7 @@ class PredictedSource:
     ) -> Sequence[ScoredSet]:
         options = get_task("classification").resolved(options)
         model = ranks.on_each(lambda: self.build("classification", options))
-        asked = asked_of(options, rule="model" if model.view is None else own_rule(folder, options))
+        asked = asked_of(options, rule="model" if model.view is None else None)
         own = model.classes
         if self.classes is not None and not (own and set(own) == set(self.classes)):
             asked = dataclasses.replace(asked, classes=self.classes)

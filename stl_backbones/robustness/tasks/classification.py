@@ -9,11 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stl_backbones.datasets.array_images import ArrayImages
 from stl_backbones.engine.distributed import Ranks
 from stl_backbones.errors import InputError
 from stl_backbones.evaluation.classified import check_finite, classify
-from stl_backbones.robustness.array_copy import is_array_copy
 from stl_backbones.robustness.classifier_versions import ClassifierVersions
 from stl_backbones.robustness.examined import ClassProbabilities
 from stl_backbones.robustness.image_sets import Asked, ImageSet, find_image_sets
@@ -91,7 +89,7 @@ class ClassificationTask(Task):
     bases = (("stl_backbones.pretraining", "STLClassifier"),)
     options: Mapping[str, Any] = {
         "scoring": "cls",
-        "resize_rule": None,  # 'imagenet-c' for a corrupted copy, else 'model'
+        "resize_rule": None,  # see `default_rule`
         "jpeg85": False,
         "imagenet_a": None,
         "imagenet_r": None,
@@ -129,20 +127,9 @@ class ClassificationTask(Task):
 
     def open(self, subject: Classifier, options: SweepOptions, ranks: Ranks) -> list[ScoredSet]:
         """Find the image sets, once for all processes."""
-        asked = asked_of(options, rule=own_rule(subject.folder, options))
+        asked = asked_of(options)
         found = ranks.on_main(lambda: find_image_sets(subject, asked))
         return [ClassificationSet(subject, image_set, asked) for image_set in found]
-
-
-def own_rule(source: Any, options: SweepOptions) -> str | None:
-    """The resize rule of images that are stored in one file: they have a size of their own.
-
-    They are corrupted as they are, and a copy's go through the same preparation as the clean ones.
-    """
-    root = options.corrupted_root
-    if root is not None and is_array_copy(root):
-        return "model"
-    return "image" if root is None and isinstance(source, ArrayImages) else None
 
 
 def asked_of(options: SweepOptions, *, rule: str | None = None) -> Asked:
@@ -154,10 +141,9 @@ def asked_of(options: SweepOptions, *, rule: str | None = None) -> Asked:
     """
     own = {k: v for k, v in options.task_options.items() if k not in VIEW_OPTIONS}
     rule = own.pop("resize_rule", None) or rule
-    default = "model" if options.corrupted_root is None else "imagenet-c"
-    return Asked(options, resize_rule=rule or default, **own)
+    return Asked(options, resize_rule=rule or "", **own)
 
 
 register_task(ClassificationTask())
 
-__all__ = ["ClassificationSet", "ClassificationTask", "asked_of", "own_rule", "probabilities_of"]
+__all__ = ["ClassificationSet", "ClassificationTask", "asked_of", "probabilities_of"]
