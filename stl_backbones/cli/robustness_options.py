@@ -20,7 +20,7 @@ from stl_backbones.records import CHANNEL_ORDERS
 
 # Spelled out, so that --help needs neither torch nor timm; a test holds them to the originals.
 SCORINGS = ("cls", "cls_plus_max_token")
-RESIZE_RULES = ("model", "imagenet-c", "imagenet-c-resized")
+RESIZE_RULES = ("model", "imagenet-c", "imagenet-c-resized", "image")
 COVARIATES = ("none", "confidence")
 MAX_WORKERS = 1024  # processes that no machine is short of
 MAX_SIDE = 16384  # pixels

@@ -114,7 +114,8 @@ def find_image_sets(classifier: Any, asked: Asked) -> tuple[ImageSet, ...]:
     _LOGGER.warning("%s", order)
     classes = order.names
     folder = folder.named(classes)
-    classifier = dataclasses.replace(classifier, view=folder.fitted(classifier.view))
+    if (view := folder.fitted(classifier.view)) != classifier.view:
+        classifier = dataclasses.replace(classifier, view=view)
     is_imagenet = classes == imagenet_wnids()
     describer = _Describer(classifier, asked, is_imagenet=is_imagenet)
     sets = [_open_main(folder, classes, describer)]
