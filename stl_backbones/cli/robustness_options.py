@@ -20,7 +20,7 @@ from stl_backbones.records import CHANNEL_ORDERS
 
 # Spelled out, so that --help needs neither torch nor timm; a test holds them to the originals.
 SCORINGS = ("cls", "cls_plus_max_token")
-RESIZE_RULES = ("model", "imagenet-c", "imagenet-c-resized")
+RESIZE_RULES = ("model", "imagenet-c", "imagenet-c-resized", "image")
 COVARIATES = ("none", "confidence")
 MAX_WORKERS = 1024  # processes that no machine is short of
 MAX_SIDE = 16384  # pixels
@@ -74,8 +74,9 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
     add("--image-list", metavar="FILE", help="only the images that FILE names, one a line: "
         "CLASS/NAME, or the path below the images' folder; tables will say so")  # fmt: skip
     add("--corrupted-root", metavar="DIR", help="read DIR/<corruption>/<severity>/<image> "
-        "instead of corrupting on the fly, the official ImageNet-C too; how it was made is read "
-        "from its manifest")  # fmt: skip
+        "instead of corrupting on the fly, the official ImageNet-C too, or DIR/<corruption>.npy "
+        "as CIFAR-10-C's; how it was made is read from its manifest; with --corruptions also "
+        "names that only it has")  # fmt: skip
     add("--mode", choices=MODES, help="corruption engine: exact, the package's numbers; fast, the "
         "same in distribution; reference, the package itself; torch, on the model's device "
         "(default: exact for protocols with published numbers, fast for 'all' and "
@@ -90,7 +91,8 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
     add("--checkpoint", dest="weights", metavar="FILE", help="the same as CHECKPOINT, for "
         "--preset and --timm too (default: what timm or the preset's library fetches)")  # fmt: skip
     add("--data-root", metavar="DIR", help="the data: a data set's folder in the layout that the "
-        "config names; for classification the clean images' class folders")  # fmt: skip
+        "config names; for classification the clean images' class folders, or CIFAR's "
+        "archive")  # fmt: skip
     add("--batch-size", type=whole_from(1), metavar="N", help="images of a batch, at most; each "
         "batch is scored in all cells, then kept (default: 1; classifiers: 16, on a GPU "
         "128)")  # fmt: skip
@@ -187,7 +189,9 @@ def _add_classification(parser: argparse.ArgumentParser) -> None:
     add("--std", nargs="+", type=float, metavar="X", help="likewise")
     add("--resize-rule", choices=RESIZE_RULES, help="how corrupted images come to the model's "
         "size: by its own resize and crop; 224 pixels as ImageNet-C's, files as they are; the "
-        "same, then resized (default: imagenet-c with --corrupted-root, else model)")  # fmt: skip
+        "same, then resized; the image corrupted as it is, then resized (default: model; "
+        "imagenet-c with --corrupted-root, if files have not the clean images' size; image for "
+        "CIFAR's files)")  # fmt: skip
     add("--jpeg85", action="store_const", const=True, help="pass images corrupted on the fly "
         "through JPEG of quality 85, as ImageNet-C's files were")  # fmt: skip
     add("--allow-missing", action="store_const", const=True, help="go on where classes have no "

@@ -12,6 +12,8 @@ from PIL import Image, UnidentifiedImageError
 
 from stl_backbones.corruptions.images import MAX_RATIO, UnfitImageError
 from stl_backbones.corruptions.seeds import check_key
+from stl_backbones.datasets.integrity import check_intact, image_header
+from stl_backbones.datasets.labelled_source import LabelledSource
 from stl_backbones.errors import InputError, MissingFileError, some_of
 from stl_backbones.image_files import ending, is_clutter, is_image
 from stl_backbones.paths import check_file, check_folder
@@ -22,7 +24,7 @@ _DEEP = ("I", "F")  # how Pillow's names of modes of more than 8 bits begin
 _DEEPER, _NO_FOLDER = "folder in a class folder", "image beside the class folders"
 
 
-class ClassFolders:
+class ClassFolders(LabelledSource):
     """The images of a folder with one folder per class, by class and then by name.
 
     Args:
@@ -82,9 +84,6 @@ class ClassFolders:
         self._files = np.array([file.encode() for file in files])
         self.labels = np.array(labels, dtype=np.int64)
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
     def key(self, index: int) -> str:
         """The id of an item: its file's path below the split's folder, in POSIX form."""
         return self._files[index].decode()
@@ -93,9 +92,19 @@ class ClassFolders:
         """The file of an item."""
         return f"{self.root}/{self.key(index)}"
 
-    def class_name(self, index: int) -> str:
-        """The class folder of an item."""
-        return self.classes[int(self.labels[index])]
+    def read(self, index: int) -> Image.Image:
+        """An image, see `read_rgb`."""
+        return read_rgb(self.path(index))
+
+    def whole(self, index: int, *, decode: bool) -> bytes:
+        """The bytes of an image's file, see `LabelledSource`."""
+        path = Path(self.path(index))
+        check_intact(path)
+        size, mode = image_header(path)
+        check_readable(size, mode, path)
+        if decode:
+            read_rgb(path)
+        return path.read_bytes()
 
 
 def read_rgb(path: str | Path) -> Image.Image:

@@ -12,12 +12,8 @@ import numpy.typing as npt
 from PIL import Image
 from timm.utils.misc import natural_key
 
-from stl_backbones.datasets.class_folders import (
-    ClassFolders,
-    check_readable,
-    read_class_names,
-    read_rgb,
-)
+from stl_backbones.datasets.array_images import ArrayImages, StoredImages
+from stl_backbones.datasets.class_folders import read_class_names, read_rgb
 from stl_backbones.datasets.image_list import ImageList
 from stl_backbones.datasets.imagenet_classes import (
     SUBSETS,
@@ -25,7 +21,7 @@ from stl_backbones.datasets.imagenet_classes import (
     imagenet_wnids,
     subset_wnids,
 )
-from stl_backbones.datasets.integrity import check_intact, image_header
+from stl_backbones.datasets.labelled_source import LabelledSource
 from stl_backbones.errors import InputError, some_of
 from stl_backbones.image_files import left_out_text
 
@@ -34,12 +30,13 @@ _OPTIONS = {"ImageNet-A": "--imagenet-a", "ImageNet-R": "--imagenet-r"}
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images of class folders, whole and in order.
+    """Images of class folders, or of one file, whole and in order.
 
     Attributes:
-        root: The folder that holds the class folders.
+        root: The folder that holds the class folders, or the file.
         classes: All classes, in the order of the labels.
-        keys: The images' ids, paths below the root, in the order of the folders' names.
+        keys: The images' ids: paths below the root, in the order of the folders' names; or the
+            numbers of those of one file.
         labels: ``(images,)`` int32, positions in ``classes``.
         total: Images before a limit and before leaving out.
         skipped: Ids of broken images left out.
@@ -47,6 +44,7 @@ class LabelledImages:
         fingerprint: blake2b over ids and bytes of the images.
         left_out: What is in the folders and no image that is read, in words; empty for nothing.
         border: Pixels that are cut off on every side.
+        stored: The images of one file; ``None`` for files of their own.
     """
 
     root: Path
@@ -59,6 +57,7 @@ class LabelledImages:
     fingerprint: str
     left_out: str = ""
     border: int = 0
+    stored: StoredImages | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -75,6 +74,8 @@ class LabelledImages:
 
     def read(self, index: int) -> Image.Image:
         """An image in RGB, without its border."""
+        if self.stored is not None:
+            return Image.fromarray(self.stored.pixels(int(self.keys[index])))
         image = read_rgb(self.path(index))
         if not self.border:
             return image
@@ -85,7 +86,7 @@ class LabelledImages:
 
 
 def find_images(
-    folder: ClassFolders,
+    source: LabelledSource,
     classes: Sequence[str],
     *,
     kind: str,
@@ -94,10 +95,10 @@ def find_images(
     skip_broken: bool = False,
     listed: ImageList | None = None,
 ) -> LabelledImages:
-    """Label the images of a folder, check each, and take their fingerprint.
+    """Label the images of a source, check each, and take their fingerprint.
 
     Args:
-        folder: The class folders.
+        source: The class folders, or the file of images.
         classes: The classes that a folder may be of, in the order of the labels.
         kind: What the data set is called in errors.
         allow_missing: Go on although classes have no images.
@@ -108,35 +109,43 @@ def find_images(
     Raises:
         ValueError: If a folder is of no class, a class has no images, or an image is broken.
     """
-    found = folder.classes
-    check_folders(folder.root, found, classes, kind=kind)
-    there = set(found) - set(folder.empty)
+    found = source.classes
+    check_folders(source.root, found, classes, kind=kind, noun=source.noun)
+    there = set(found) - set(source.empty)
     absent = tuple(name for name in classes if name not in there)
     if absent and not (allow_missing and there):
         raise InputError(
-            f"'{folder.root}' has no images of {len(absent)} of the {len(classes)} classes of "
+            f"'{source.root}' has no images of {len(absent)} of the {len(classes)} classes of "
             f"{kind} ({some_of(absent)}); --allow-missing scores the others, and says so in tables"
         )
     position = {name: label for label, name in enumerate(classes)}
-    wanted = list(range(len(folder)))
+    wanted = list(range(len(source)))
     if listed is not None:
-        wanted = listed.select([folder.key(index) for index in wanted], folder.root)
+        wanted = listed.select([source.key(index) for index in wanted], source.root)
     taken = [wanted[at] for at in _spread(len(wanted), len(wanted) if limit is None else limit)]
-    kept, broken, fingerprint = _check_all(folder, taken, skip_broken=skip_broken)
+    kept, broken, fingerprint = _check_all(source, taken, skip_broken=skip_broken)
     return LabelledImages(
-        root=folder.root,
+        root=source.root,
         classes=tuple(classes),
-        keys=tuple(folder.key(index) for index in kept),
-        labels=np.array([position[folder.class_name(index)] for index in kept], np.int32),
-        total=len(folder),
+        keys=tuple(source.key(index) for index in kept),
+        labels=np.array([position[source.class_name(index)] for index in kept], np.int32),
+        total=len(source),
         skipped=tuple(broken),
         absent=absent,
         fingerprint=fingerprint,
-        left_out=left_out_text(folder.left_out),
+        left_out=left_out_text(source.left_out),
+        stored=source.stored if isinstance(source, ArrayImages) else None,
     )
 
 
-def check_folders(root: Path, found: Sequence[str], classes: Sequence[str], *, kind: str) -> None:
+def check_folders(
+    root: Path,
+    found: Sequence[str],
+    classes: Sequence[str],
+    *,
+    kind: str,
+    noun: str = "class folders",
+) -> None:
     """Refuse class folders that are of no class, or that are another data set's.
 
     Raises:
@@ -153,7 +162,7 @@ def check_folders(root: Path, found: Sequence[str], classes: Sequence[str], *, k
     unknown = [name for name in found if name not in known]
     if unknown:
         raise InputError(
-            f"'{root}' holds {len(unknown)} folders that are no class of {kind} "
+            f"'{root}' holds {len(unknown)} {noun} that are no class of {kind} "
             f"({some_of(unknown)}); expected names such as '{classes[0]}'"
         )
 
@@ -175,7 +184,7 @@ class ClassOrder:
 
 
 def choose_classes(
-    folder: ClassFolders,
+    source: LabelledSource,
     num_classes: int,
     *,
     recorded: Sequence[str] | None,
@@ -184,7 +193,7 @@ def choose_classes(
     """The classes of a model's logits, in order.
 
     Args:
-        folder: The class folders of the data.
+        source: The class folders of the data, or the file of images.
         num_classes: Logits of the model.
         recorded: Class names that the checkpoint states.
         stated: Class names, or a file of them, of ``--classes``.
@@ -211,17 +220,20 @@ def choose_classes(
         return ClassOrder(names, where)
     if recorded is not None and len(recorded) == num_classes:
         return ClassOrder(tuple(recorded), "the checkpoint")
-    found, wnids = folder.classes, imagenet_wnids()
+    found, wnids = source.classes, imagenet_wnids()
+    if not source.is_named and len(found) <= num_classes:
+        return ClassOrder(tuple(map(str, range(num_classes))), source.ordered_by)
     if num_classes == len(wnids) and not _are_own(found):
         return ClassOrder(wnids, "ImageNet-1K")
     if len(found) != num_classes:
         raise InputError(
-            f"the model has {num_classes} classes, '{folder.root}' {len(found)} class folders; "
+            f"the model has {num_classes} classes, '{source.root}' "
+            f"{len(found)} {'class ' * (source.noun == 'folders')}{source.noun}; "
             "expected the same number, or --classes FILE with the model's, one name a line"
         )
-    if folder.is_ordered:
-        return ClassOrder(found, "the config")
-    return ClassOrder(_sole_order(found, folder.root), "the folders' names")
+    if source.is_ordered:
+        return ClassOrder(found, source.ordered_by)
+    return ClassOrder(_sole_order(found, source.root), "the folders' names")
 
 
 def _are_own(found: Sequence[str]) -> bool:
@@ -249,24 +261,20 @@ def _spread(total: int, limit: int) -> list[int]:
 
 
 def _check_all(
-    folder: ClassFolders, indices: Sequence[int], *, skip_broken: bool
+    source: LabelledSource, indices: Sequence[int], *, skip_broken: bool
 ) -> tuple[list[int], Mapping[str, str], str]:
     """The whole images, what is wrong with the others, and a fingerprint of the whole ones."""
     digest = hashlib.blake2b(digest_size=16)
     kept, broken = [], {}
     for index in indices:
-        key, path = folder.key(index), Path(folder.path(index))
+        key = source.key(index)
         try:
-            check_intact(path)
-            size, mode = image_header(path)
-            check_readable(size, mode, path)
-            if skip_broken:  # what only shows when it is decoded would end the sweep
-                read_rgb(path)
+            # What only shows when it is decoded would end the sweep.
+            content = source.whole(index, decode=skip_broken)
         except (ValueError, OSError) as error:
             broken[key] = str(error)
             continue
-        content = path.read_bytes()
-        digest.update(f"{key}\0{folder.class_name(index)}\0{len(content)}\0".encode())
+        digest.update(f"{key}\0{source.class_name(index)}\0{len(content)}\0".encode())
         digest.update(content)
         kept.append(index)
     if broken and (not skip_broken or not kept):

@@ -18,10 +18,12 @@ from stl_backbones.corruptions import apply_corruption
 from stl_backbones.corruptions.parameters import CIFAR_SIDE
 from stl_backbones.corruptions.torch_backend import corrupt_keyed, is_parallel
 from stl_backbones.datasets.class_folders import read_rgb
+from stl_backbones.datasets.integrity import image_header
 from stl_backbones.datasets.labelled_images import LabelledImages
-from stl_backbones.datasets.views import IMAGENET_C_VIEW, View
+from stl_backbones.datasets.views import IMAGENET_C_VIEW, View, WholeImages
 from stl_backbones.errors import InputError
 from stl_backbones.records import Cell, CorruptionEngine, CorruptionSpec
+from stl_backbones.robustness.array_copy import ArrayCell
 from stl_backbones.robustness.corrupted_copy import copy_path
 from stl_backbones.robustness.feeding import putting_on
 from stl_backbones.robustness.versions import CPU, Versions
@@ -30,8 +32,9 @@ Pixels = npt.NDArray[np.uint8]
 
 # How corrupted images come to the network's size. 'model': its own resize and crop, of the clean
 # image before it is corrupted or of the file; 'imagenet-c': 224 pixels as Hendrycks' script crops
-# them, files as they are; 'imagenet-c-resized': the same, for networks of another size.
-RESIZE_RULES = ("model", "imagenet-c", "imagenet-c-resized")
+# them, files as they are; 'imagenet-c-resized': the same, for networks of another size; 'image':
+# the clean image is corrupted as it is, then resized and cropped by the network's own rule.
+RESIZE_RULES = ("model", "imagenet-c", "imagenet-c-resized", "image")
 
 
 @dataclass(frozen=True)
@@ -43,14 +46,14 @@ class ViewRules:
         resize_rule: One of `RESIZE_RULES`.
         engine: How images are corrupted.
         jpeg85: Pass what was corrupted here through JPEG of quality 85, as ImageNet-C's files.
-        folders: Cell -> folder to read it from; ``None`` to corrupt here.
+        folders: Cell -> folder or rows of a file to read it from; ``None`` to corrupt here.
     """
 
     view: View
     resize_rule: str
     engine: CorruptionEngine
     jpeg85: bool = False
-    folders: Mapping[Cell, Path] | None = None
+    folders: Mapping[Cell, Path | ArrayCell] | None = None
 
     def __post_init__(self) -> None:
         if self.resize_rule not in RESIZE_RULES:
@@ -66,16 +69,56 @@ class ViewRules:
     @property
     def corruption_view(self) -> View:
         """The view of a clean image that is then corrupted."""
+        if self.resize_rule == "image":
+            return WholeImages()
         return self.view if self.resize_rule == "model" else IMAGENET_C_VIEW
 
     @property
     def keeps_pixels(self) -> bool:
         """Whether `finished` changes nothing."""
-        return not self.jpeg85 and self.corruption_view.size == self.view.size
+        if self.jpeg85 or self.resize_rule == "image":
+            return False
+        return self.corruption_view.size == self.view.size
+
+    @property
+    def inference(self) -> str:
+        """What the inference setting of corrupted images has beside that of clean ones."""
+        files = self.folders is not None
+        if self.resize_rule == "image" and not files:
+            return ", corrupted at the images' own size, then the same crop"
+        if self.resize_rule in ("model", "image"):
+            return ", corrupted files through the same crop" if files else ""
+        start = "corrupted files" if files else f"corrupted images {IMAGENET_C_VIEW}"
+        if self.resize_rule == "imagenet-c":
+            return f", {start} as they are" if files else f", {start}"
+        return f", {start} resized to {self.view.size} {self.view.interpolation}"
 
     def finished(self, corrupted: Pixels) -> Pixels:
         """What the network sees of an image that was corrupted here."""
-        return self.view.resized(_through_jpeg(corrupted) if self.jpeg85 else corrupted)
+        saved = _through_jpeg(corrupted) if self.jpeg85 else corrupted
+        if self.resize_rule == "image":
+            return self.view(Image.fromarray(saved))
+        return self.view.resized(saved)
+
+
+def default_rule(images: LabelledImages, folders: Mapping[Cell, Path | ArrayCell] | None) -> str:
+    """The resize rule where none is asked for.
+
+    Small images of one file are corrupted as they are. The files of a copy are ImageNet-C's, of 224
+    pixels, unless they have the clean image's size: then both go the same way.
+
+    Args:
+        images: The clean images.
+        folders: Where a copy has its cells; ``None`` to corrupt here.
+    """
+    if not folders:
+        return "model" if images.stored is None else "image"
+    place, key = next(iter(folders.values())), images.keys[0]
+    if isinstance(place, ArrayCell):
+        return "model"
+    size = image_header(copy_path(place, key))[0]
+    is_whole = size == images.read(0).size and size != (IMAGENET_C_VIEW.size,) * 2
+    return "model" if is_whole else "imagenet-c"
 
 
 def notes_of_size(rules: ViewRules, protocol: str, images: LabelledImages) -> Iterator[str]:
@@ -156,7 +199,10 @@ class ClassifierVersions(Versions):
         if cell.is_clean:
             return self.loaded(index)[rules.view]
         if rules.folders is not None:
-            path = copy_path(rules.folders[cell], key)
+            place = rules.folders[cell]
+            if isinstance(place, ArrayCell):
+                return _fit_file(place.read(key), place.where(key), rules)
+            path = copy_path(place, key)
             return _fit_file(read_rgb(path), path, rules)
         crop = self.loaded(index)[rules.corruption_view]
         spec = CorruptionSpec(cell.corruption, cell.severity, rules.engine)
@@ -170,8 +216,8 @@ class ClassifierVersions(Versions):
         )
 
 
-def _fit_file(image: Image.Image, path: Path, rules: ViewRules) -> Pixels:
-    if rules.resize_rule == "model":
+def _fit_file(image: Image.Image, path: Path | str, rules: ViewRules) -> Pixels:
+    if rules.resize_rule in ("model", "image"):
         return rules.view(image)
     side = rules.view.size
     if rules.resize_rule == "imagenet-c" and side and image.size != (side, side):
@@ -187,4 +233,4 @@ def _through_jpeg(image: Pixels) -> Pixels:
         return np.array(opened.convert("RGB"))
 
 
-__all__ = ["RESIZE_RULES", "ClassifierVersions", "ViewRules"]
+__all__ = ["RESIZE_RULES", "ClassifierVersions", "ViewRules", "default_rule"]

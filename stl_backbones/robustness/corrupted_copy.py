@@ -3,7 +3,7 @@
 The layout is ``ROOT/<corruption>/<severity>/<image>``, where the image's path is that below the
 clean image folder, or the same with another suffix. Groups (``noise``, ``blur``, ...) may stand
 above the corruptions, as in ImageNet-C's archives, and a level with the split's name (``val``)
-below the severity.
+below the severity. Severities by other names: `copy_layout`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from collections.abc import Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from stl_backbones.copies import ManifestHeader
 from stl_backbones.copies.images import OPENCV
+from stl_backbones.copies.manifest import HEADER_NAME
 from stl_backbones.datasets.integrity import check_whole, decoded_size, image_header
 from stl_backbones.errors import InputError, MissingFileError, some_of
 from stl_backbones.image_files import is_clutter, is_image
@@ -29,6 +31,13 @@ from stl_backbones.robustness.copy_identity import (
     files_digests,
     read_manifest,
 )
+from stl_backbones.robustness.copy_layout import (
+    Severities,
+    corruption_folders,
+    reading_notes,
+    severity_folders,
+)
+from stl_backbones.robustness.names_on_disk import check_some_there
 
 _LOGGER = logging.getLogger(__name__)
 _SUFFIXES = (".png", ".jpg", ".JPEG")  # of a copy whose files are not named like the images
@@ -36,21 +45,26 @@ _MANY = 100_000  # files that take so long to look at that it is said
 _THREADS = 8  # that wait for the disk
 
 
+Place = TypeVar("Place")  # a folder, or rows of a file
+
+
 @dataclass(frozen=True)
-class CorruptedCopy:
+class CorruptedCopy(Generic[Place]):
     """The cells of a corrupted copy.
 
     Attributes:
-        folders: Whole cell -> the folder that holds its images.
+        folders: Whole cell -> the folder that holds its images, or what else does.
         lacking: Cell that is not whole -> what it lacks.
         manifest: What the copy says of itself; ``None`` if nothing.
         digests: Name of a cell -> digest of its files, of every cell of the copy.
+        notes: How the copy was read, in sentences that every table prints.
     """
 
-    folders: Mapping[Cell, Path]
+    folders: Mapping[Cell, Place]
     lacking: Mapping[Cell, str]
     manifest: ManifestHeader | None
     digests: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
 
 def find_copy(
@@ -63,7 +77,7 @@ def find_copy(
     hint: str = "",
     reader: str = OPENCV,
     same_size: bool = True,
-) -> CorruptedCopy:
+) -> CorruptedCopy[Path]:
     """Find each cell of a corrupted copy, and check that every image is there and whole.
 
     Args:
@@ -89,13 +103,20 @@ def find_copy(
             f"--corrupted-root '{root}' is the clean image folder; expected a corrupted copy with "
             "<corruption>/<severity>/<image> in it"
         )
-    places = _corruption_folders(root)
+    check_some_there(root, list(dict.fromkeys(cell.corruption for cell in cells)))
+    places = corruption_folders(root)
+    has_manifest = (root / HEADER_NAME).is_file()  # then folders are called as we call them
+    read: dict[str, Severities] = {}
     known = {} if clean is None else _names_below(clean)
     for key in keys:
         known.setdefault(_stem(key), set()).add(key)
     folders, lacking = {}, {}
     for cell in cells:
-        plain = places.get(cell.corruption, root / cell.corruption) / str(cell.severity)
+        place = places.get(cell.corruption, root / cell.corruption)
+        if cell.corruption not in read and not has_manifest:
+            read[cell.corruption] = severity_folders(place)
+        own = {} if has_manifest else read[cell.corruption].folders
+        plain = own.get(cell.severity, place / f"{cell.severity:g}")
         with_split = plain / clean.name if clean is not None else plain
         folder = with_split if copy_path(with_split, keys[0]).is_file() else plain
         there = _names_below(folder)
@@ -109,18 +130,20 @@ def find_copy(
         cell, lack = next(iter(lacking.items()))
         raise MissingFileError(
             f"--corrupted-root '{root}' is incomplete: cell '{cell.name}' {lack}; "
-            f"{len(lacking)} of {len(cells)} cells are not whole" + (hint if folders else "")
+            f"{len(lacking)} of {len(cells)} cells are not whole"
+            + "".join(f"; {note}" for note in reading_notes(read))
+            + (hint if folders else "")
         )
     manifest, digests, sizes = read_manifest(root, folders, keys)
     if manifest is None:
-        digests = files_digests(
-            {Cell(name, level): place / str(level) for name, place in places.items()
-             for level in sorted({*range(1, 6), *(cell.severity for cell in cells)} - {0})}
-        )  # fmt: skip
+        digests = _digests(places)
     elif clean is not None:
         check_reader(root, manifest, [(key, clean / key) for key in keys], reader=reader)
     _check_files(folders, keys, clean if same_size else None, sizes)
-    return CorruptedCopy(folders, lacking, manifest, digests)
+    notes = tuple(reading_notes(read))
+    for note in notes:
+        _LOGGER.warning("%s", note)
+    return CorruptedCopy(folders, lacking, manifest, digests, notes)
 
 
 def copy_path(folder: Path, key: str) -> Path:
@@ -147,16 +170,19 @@ def refuse_clean_copy(corrupted: str | Path, clean: str | Path) -> None:
         raise InputError(f"'{corrupted}' is the clean image '{clean}', not a corrupted one")
 
 
-def _corruption_folders(root: Path) -> dict[str, Path]:
-    """Corruption -> its folder, directly below the root or one level down."""
-    below = _folders(root)
-    found = {folder.name: folder for group in below for folder in _folders(group)}
-    return {**found, **{folder.name: folder for folder in below}}
-
-
-def _folders(root: Path) -> list[Path]:
-    entries = os.scandir(root)
-    return [Path(entry) for entry in entries if entry.is_dir() and not is_clutter(entry.name)]
+def _digests(places: Mapping[str, Path]) -> dict[str, str]:
+    """Name of a cell -> digest of its files, of every cell of a copy without a manifest."""
+    found = dict[Cell, Path]()
+    for name, place in places.items():
+        try:
+            levels = severity_folders(place).folders
+        except InputError:  # of a corruption that is not asked for, or of class folders
+            continue
+        found |= {Cell(name, severity): folder for severity, folder in levels.items()}
+    severities = set(found.values())  # whose class folders may have numbers too
+    return files_digests(
+        {cell: folder for cell, folder in found.items() if folder.parent not in severities}
+    )
 
 
 def _find_lack(folder: Path, there: Mapping[str, Set[str]], keys: Sequence[str]) -> str:

@@ -75,7 +75,7 @@ class DenseData:
         self.roots = _image_roots(self.innermost)
         self.broken = dict(getattr(self.innermost[0], "skipped", {}))
         self.total = len(self.indices) + len(self.broken)
-        self.copy: CorruptedCopy | None = None
+        self.copy: CorruptedCopy[Path] | None = None
 
     @classmethod
     def open(cls, config: Config, options: SweepOptions) -> DenseData:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from stl_backbones.datasets.class_folders import ClassFolders
 from stl_backbones.datasets.image_list import ImageList, read_image_list
 from stl_backbones.datasets.imagenet_classes import imagenet_wnids
 from stl_backbones.datasets.labelled_images import LabelledImages, choose_classes, find_images
+from stl_backbones.datasets.labelled_source import LabelledSource
 from stl_backbones.datasets.shift_folders import (
     NO_CLASS,
     RenamedFolders,
@@ -27,7 +28,8 @@ from stl_backbones.datasets.views import IMAGENET_C_VIEW, View
 from stl_backbones.errors import InputError, MissingFileError
 from stl_backbones.evaluation.classified import Readout
 from stl_backbones.records import CLEAN, Cell, Provenance
-from stl_backbones.robustness.classifier_versions import ViewRules, notes_of_size
+from stl_backbones.robustness.array_copy import find_array_copy, is_array_copy
+from stl_backbones.robustness.classifier_versions import ViewRules, default_rule, notes_of_size
 from stl_backbones.robustness.corrupted_copy import CorruptedCopy, find_copy
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.provenance import corruption_fields, data_name, describe
@@ -44,7 +46,7 @@ class Asked:
     Attributes:
         options: What all sweeps have.
         scoring: ``'cls'`` or ``'cls_plus_max_token'``.
-        resize_rule: One of `RESIZE_RULES`.
+        resize_rule: One of `RESIZE_RULES`; empty for `default_rule`.
         jpeg85: Pass what is corrupted here through JPEG of quality 85, as ImageNet-C's files.
         sets: Folders of sets of other images, to be scored too, see
             `stl_backbones.datasets.shift_folders.find_sets`.
@@ -56,7 +58,7 @@ class Asked:
 
     options: SweepOptions
     scoring: str = "cls"
-    resize_rule: str = "model"
+    resize_rule: str = ""
     jpeg85: bool = False
     sets: str | Path | Sequence[str | Path] | Mapping[str, str | Path] | None = None
     imagenet_a: str | Path | None = None
@@ -111,6 +113,9 @@ def find_image_sets(classifier: Any, asked: Asked) -> tuple[ImageSet, ...]:
     )
     _LOGGER.warning("%s", order)
     classes = order.names
+    folder = folder.named(classes)
+    if (view := folder.fitted(classifier.view)) != classifier.view:
+        classifier = dataclasses.replace(classifier, view=view)
     is_imagenet = classes == imagenet_wnids()
     describer = _Describer(classifier, asked, is_imagenet=is_imagenet)
     sets = [_open_main(folder, classes, describer)]
@@ -124,42 +129,45 @@ def find_image_sets(classifier: Any, asked: Asked) -> tuple[ImageSet, ...]:
     return tuple(sets)
 
 
-def _open_main(folder: ClassFolders, classes: tuple[str, ...], describer: _Describer) -> ImageSet:
+def _open_main(folder: LabelledSource, classes: tuple[str, ...], describer: _Describer) -> ImageSet:
     asked, options = describer.asked, describer.asked.options
     images = describer.find(
         folder, classes, "ImageNet-1K" if describer.is_imagenet else "the model",
         listed=None if options.image_list is None else read_image_list(options.image_list),
     )  # fmt: skip
-    own_title = f"{data_name(folder.root)} ({len(classes)} classes)"
+    own_title = f"{folder.title or data_name(folder.root)} ({len(classes)} classes)"
     title = "ImageNet-1K" if describer.are_imagenet_val(images) else own_title
     cells = options.cells()
     found = None
     if options.corrupted_root is not None:
-        found = _find_copy(asked, cells, images)
+        found = _find_copy(asked, cells, images, folder)
         cells = (CLEAN, *(cell for cell in cells if cell in found.folders))
     rules = ViewRules(
         describer.classifier.view,
-        asked.resize_rule,
+        asked.resize_rule or default_rule(images, None if found is None else found.folders),
         options.engine,
         jpeg85=asked.jpeg85,
         folders=None if found is None else found.folders,
     )
     small = list(notes_of_size(rules, options.protocol, images)) if len(cells) > 1 else []
-    for note in small:
+    for note in (*small, *folder.notes):
         _LOGGER.warning("%s", note)
+    read_as = (*(() if found is None else found.notes), *folder.notes, *small)
     provenance = describer.describe(
-        title, images, classes, [*describer.main_notes(found, images), *small],
+        title, images, classes, (*describer.main_notes(found, images, rules), *read_as),
         **corruption_fields(found, options),
     )  # fmt: skip
     if asked.jpeg85:
         source = f"{provenance.corruption_source} (jpeg quality=85)"
         provenance = dataclasses.replace(provenance, corruption_source=source)
-    inference = provenance.inference + _corrupted_inference(rules)
+    inference = provenance.inference + rules.inference
     provenance = dataclasses.replace(provenance, inference=inference)
     return ImageSet("", title, images, cells, rules, None, provenance)
 
 
-def _find_copy(asked: Asked, cells: Sequence[Cell], images: LabelledImages) -> CorruptedCopy:
+def _find_copy(
+    asked: Asked, cells: Sequence[Cell], images: LabelledImages, folder: LabelledSource
+) -> CorruptedCopy[Any]:
     """Check a corrupted copy; where cells may be missing, all of the protocol are looked for.
 
     What is noted then does not depend on the cells asked for, and runs over some corruptions each
@@ -167,14 +175,17 @@ def _find_copy(asked: Asked, cells: Sequence[Cell], images: LabelledImages) -> C
     """
     options, root = asked.options, str(asked.options.corrupted_root)
     wanted = [cell for cell in cells if not cell.is_clean]
-    find = partial(
+    hint = "; --allow-missing leaves them out, and says so in tables"
+    find: Callable[..., CorruptedCopy[Any]] = partial(
         find_copy, root, keys=images.keys, image_root=images.root, reader=PILLOW, same_size=False,
-        hint="; --allow-missing leaves them out, and says so in tables",
+        hint=hint,
     )  # fmt: skip
+    if is_array_copy(root):
+        find = partial(find_array_copy, root, source=folder, hint=hint)
     if not asked.allow_missing:
         return find(cells=wanted)
-    asked_too = dict.fromkeys((*get_protocol(options.protocol).cells(), *wanted))
-    every = [cell for cell in asked_too if not cell.is_clean]
+    own = [cell for cell in get_protocol(options.protocol).cells() if not cell.is_clean]
+    every = [*own, *(cell for cell in wanted if cell not in own)]
     try:
         found = find(cells=every, allow_missing=True)
     except FileNotFoundError:
@@ -203,7 +214,7 @@ def _asked_sets(asked: Asked) -> dict[str, tuple[Path, str]]:
 
 
 def _open_shift(
-    one: ShiftSet, root: Path, validation: ClassFolders, describer: _Describer, *, option: str
+    one: ShiftSet, root: Path, validation: LabelledSource, describer: _Describer, *, option: str
 ) -> list[ImageSet]:
     """A set of other images, and ImageNet-1K's images of its classes where these are others."""
     opened = open_set(one, root, option=option)
@@ -288,7 +299,7 @@ class _Describer:
 
     def find(
         self,
-        folder: ClassFolders,
+        folder: LabelledSource,
         classes: Sequence[str],
         kind: str,
         *,
@@ -336,12 +347,14 @@ class _Describer:
         }
         return describe(options, libraries=classifier.libraries, **fields)
 
-    def main_notes(self, found: CorruptedCopy | None, images: LabelledImages) -> list[str]:
+    def main_notes(
+        self, found: CorruptedCopy[Any] | None, images: LabelledImages, rules: ViewRules
+    ) -> list[str]:
         """What a table must say of the corrupted cells."""
         notes, asked = [], self.asked
         manifest, lacking = (None, {}) if found is None else (found.manifest, found.lacking)
         if images.imagenet_val and found is None:
-            crop = "their own" if asked.resize_rule == "model" else str(IMAGENET_C_VIEW)
+            crop = "their own" if rules.resize_rule == "model" else str(IMAGENET_C_VIEW)
             saved = "after" if asked.jpeg85 else "without"
             notes.append(
                 "not the official ImageNet-C files: corrupted on the fly from the validation "
@@ -369,17 +382,6 @@ def _data_notes(images: LabelledImages) -> Iterator[str]:
         yield f"--allow-missing: images of {there} of the {count} classes only"
     if images.left_out:
         yield f"'{images.root.name}': {images.left_out}"
-
-
-def _corrupted_inference(rules: ViewRules) -> str:
-    """What the inference setting of corrupted images has beside that of clean ones."""
-    size, files = rules.view, rules.folders is not None
-    if rules.resize_rule == "model":
-        return ", corrupted files through the same crop" if files else ""
-    start = "corrupted files" if files else f"corrupted images {IMAGENET_C_VIEW}"
-    if rules.resize_rule == "imagenet-c":
-        return f", {start} as they are" if files else f", {start}"
-    return f", {start} resized to {size.size} {size.interpolation}"
 
 
 __all__ = ["Asked", "ImageSet", "find_image_sets"]

@@ -13,9 +13,11 @@ import torch
 
 from stl_backbones.copies.request import choose_workers
 from stl_backbones.corruptions import check_spec, get_protocol
+from stl_backbones.corruptions.catalog import SEVERITIES, check_severity
 from stl_backbones.engine.precision import check_precision, check_tf32
 from stl_backbones.errors import InputError
 from stl_backbones.records import CLEAN, COMPATS, Cell, CorruptionEngine, CorruptionSpec
+from stl_backbones.robustness.names_on_disk import check_on_disk, split_names
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class SweepOptions:
     Attributes:
         protocol: The protocol's name; empty for the task's own.
         corruptions: Only these of the protocol's corruptions, or groups of it; none for the clean
-            images alone.
+            images alone. With ``corrupted_root`` also others that it holds.
         severities: Only these severities, 1 to 5; fractions too.
         levels: Corruption -> levels in its unit, in place of severities.
         limit: Only the first images of the data set; of a classification set, so many spread over
@@ -108,6 +110,9 @@ class SweepOptions:
         for cell in resolved.cells():  # refuse what is unknown
             if not cell.is_clean and self.corrupted_root is None:
                 check_spec(CorruptionSpec(cell.corruption, cell.severity, engine))
+        if self.corrupted_root is not None and self.corruptions:
+            own = get_protocol(protocol)
+            check_on_disk(self.corrupted_root, split_names(own, self.corruptions)[1], own)
         return resolved
 
     @property
@@ -128,9 +133,16 @@ class SweepOptions:
         protocol = get_protocol(self.protocol)
         if self.corruptions is not None and not self.corruptions:
             return (CLEAN,)
-        return protocol.cells(
-            corruptions=self.corruptions, severities=self.severities, levels=self.levels
-        )
+        own, from_disk = self.corruptions, list[str]()
+        if own is not None and self.corrupted_root is not None:
+            own, from_disk = split_names(protocol, own)
+        wanted = SEVERITIES if self.severities is None else self.severities
+        levels = sorted({check_severity(severity) for severity in wanted})
+        others = [Cell(name, severity) for name in from_disk for severity in levels]
+        if from_disk and not own:
+            return (CLEAN, *others)
+        cells = protocol.cells(corruptions=own, severities=self.severities, levels=self.levels)
+        return (*cells, *others)
 
 
 def free_workers() -> int:

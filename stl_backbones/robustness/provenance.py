@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from stl_backbones.corruptions import CORRUPTIONS, custom_versions, engine_version, get_protocol
+from stl_backbones.corruptions.catalog import FROM_DISK, group_of
 from stl_backbones.datasets.image_list import read_image_list
 from stl_backbones.engine.precision import describe_float32
 from stl_backbones.records import Provenance
@@ -54,7 +55,7 @@ def describe(options: SweepOptions, *, libraries: Sequence[str], **fields: Any) 
     return Provenance(**{**stated, **fields}, inference=", ".join(filter(None, inference)))
 
 
-def corruption_fields(copy: CorruptedCopy | None, options: SweepOptions) -> dict[str, Any]:
+def corruption_fields(copy: CorruptedCopy[Any] | None, options: SweepOptions) -> dict[str, Any]:
     """How the images were corrupted: here, or in the making of the copy that they come from.
 
     Args:
@@ -75,7 +76,8 @@ def corruption_fields(copy: CorruptedCopy | None, options: SweepOptions) -> dict
             "custom_versions": custom_versions(names),
         }
     manifest, source = copy.manifest, f"folder:{Path(str(options.corrupted_root)).resolve().name}"
-    custom = [name for name in names if name not in CORRUPTIONS]
+    custom = {name: "from disk" if group_of(name) == FROM_DISK else "unknown"
+              for name in names if name not in CORRUPTIONS}  # fmt: skip
     if manifest is None:
         return {
             "corruption_source": source,
@@ -83,7 +85,7 @@ def corruption_fields(copy: CorruptedCopy | None, options: SweepOptions) -> dict
             "corruption_package": "unknown",
             "channel_order": "unknown",
             "seed": options.seed,
-            "custom_versions": dict.fromkeys(custom, "unknown"),
+            "custom_versions": custom,
             "copy_digests": copy.digests,
         }
     return {
@@ -92,7 +94,7 @@ def corruption_fields(copy: CorruptedCopy | None, options: SweepOptions) -> dict
         "corruption_package": manifest.engine,
         "channel_order": manifest.channel_order,
         "seed": manifest.seed,
-        "custom_versions": {name: manifest.custom.get(name, "unknown") for name in custom},
+        "custom_versions": {name: manifest.custom.get(name, own) for name, own in custom.items()},
         "copy_digests": copy.digests,
     }
 

@@ -7,6 +7,7 @@ import pytest
 from stl_backbones.config.reading import load_config
 from stl_backbones.copies.layouts import find_sources, get_layout
 from stl_backbones.corruptions.registration import import_modules
+from stl_backbones.datasets.array_images import open_images
 from stl_backbones.datasets.class_folders import ClassFolders, read_class_names
 from stl_backbones.datasets.coco_annotations import read_annotations
 from stl_backbones.engine.convert import convert_checkpoint
@@ -14,7 +15,6 @@ from stl_backbones.errors import InputError, MissingFileError
 from stl_backbones.models import read_checkpoint
 from stl_backbones.paths import check_file
 from stl_backbones.pretraining.frozen import load_labeler
-from stl_backbones.robustness.sources.timm import open_folder
 
 FILES = {
     "config": load_config,
@@ -27,7 +27,7 @@ FILES = {
 FOLDERS = {
     "image folder": ClassFolders,
     "source": lambda path: find_sources(path, get_layout("folder"), split=None, encoding=None),
-    "--data-root": lambda path: open_folder(path, option="--data-root"),
+    "--data-root": lambda path: open_images(path, option="--data-root"),
     "the converted file's folder": lambda path: convert_checkpoint(path, path / "x.pth"),
 }
 

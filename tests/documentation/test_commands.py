@@ -48,6 +48,8 @@ NOT_RUN = {
     "--image-list": "RobustBench's list, and a network that is fetched",
     "--real-labels": "ReaL's file is not here: tests/report/test_shifts.py",
     "bundle": "tests/report/test_bundles.py; whole sweeps",
+    "CIFAR-10-C": "its files are not here: tests/robustness/test_array_copy.py",
+    "imagenet-3dcc": "its files are not here: tests/robustness/test_names_on_disk.py",
     "lite0": "a real network and its images",
     "weather.csv": "tests/report/test_slices.py; a file that names a reader's images",
     "work_dirs/fan_b --by class:person": "a class that untrained weights lose nothing of",

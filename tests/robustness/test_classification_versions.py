@@ -16,7 +16,7 @@ from stl_backbones.datasets.labelled_images import find_images
 from stl_backbones.datasets.views import IMAGENET_C_VIEW, View
 from stl_backbones.records import CLEAN, Cell, CorruptionEngine
 from stl_backbones.robustness import classifier_versions
-from stl_backbones.robustness.classifier_versions import ClassifierVersions, ViewRules
+from stl_backbones.robustness.classifier_versions import ClassifierVersions, ViewRules, default_rule
 from stl_backbones.robustness.runner import split_blocks
 from stl_backbones.robustness.versions import Part, load_versions
 
@@ -197,3 +197,22 @@ def test_a_crop_that_is_too_small_is_named(images):
     dataset = ClassifierVersions(images, ViewRules(View(20, 24), "model", TORCH))
     with pytest.raises(ValueError, match=r"fog-1, image 'ant/0\.JPEG'.* 32"):
         dataset[Part((0, 1), Cell("fog", 1))]
+
+
+@pytest.mark.parametrize(
+    ("size", "rule"), [((90, 70), "model"), ((224, 224), "imagenet-c"), ((45, 35), "imagenet-c")]
+)
+def test_a_copy_of_the_clean_images_size_goes_the_same_way(images, size, rule, tmp_path):
+    path = (tmp_path / images.keys[0]).with_suffix(".png")
+    path.parent.mkdir()
+    Image.new("RGB", size).save(path)
+    assert default_rule(images, {CELLS[1]: tmp_path}) == rule
+    assert default_rule(images, None) == "model"
+
+
+def test_an_image_can_be_corrupted_before_it_is_resized(images):
+    found = ClassifierVersions(images, ViewRules(VIEW, "image", ENGINE))[Part((3,), CELLS[1])][0]
+    with Image.open(images.path(3)) as opened:
+        whole = np.array(opened.convert("RGB"))
+    made = corrupt(whole, "gaussian_noise", 3, key=images.keys[3], mode="fast", seed=3)
+    assert np.array_equal(found, VIEW(Image.fromarray(made)))

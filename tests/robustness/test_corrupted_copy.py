@@ -9,6 +9,7 @@ from PIL import Image
 from stl_backbones.copies import make_copy
 from stl_backbones.copies.images import OPENCV, PILLOW
 from stl_backbones.copies.request import GenerateOptions, plan_copy
+from stl_backbones.corruptions.packaged import PackagedCorruption
 from stl_backbones.records import Cell, CorruptionEngine
 from stl_backbones.robustness.corrupted_copy import copy_path, find_copy
 
@@ -88,7 +89,7 @@ def test_what_is_missing_is_named_or_left_out(tree, images, spoil, lack):
 
 
 def test_nothing_at_all_is_refused_even_then(tree, images):
-    with pytest.raises(FileNotFoundError, match=r"1 of 1 cells are not whole$"):
+    with pytest.raises(FileNotFoundError, match=r"none of the 1 .*; it holds fog, frost: name"):
         find_tree(tree, [Cell("snow", 1)], images, allow_missing=True)
     with pytest.raises(FileNotFoundError, match=r"--corrupted-root '.*gone' does not exist"):
         find_tree(tree / "gone", CELLS, images)
@@ -199,3 +200,63 @@ def test_a_copy_that_was_read_otherwise_is_refused(images, tmp_path, made, read,
     size = (64, 40) if read == PILLOW else (40, 64)
     with Image.open(copy_path(folder, "ant/0.JPEG")) as image:
         assert image.size == size
+
+
+SEVERITY_NAMES = {  # how makers of copies name severities, and what they are read as
+    "C-bar's generator": (("2.35", "3.20", "4.90", "6.60", "10.00"), (1, 2, 3, 4, 5)),
+    "its whole levels": (("2.00", "3.00", "4.00", "5.00", "6.00"), (1, 2, 3, 4, 5)),
+    "LAION-C": (tuple(f"intensity_level_{n}" for n in (1, 2, 3, 4, 5)), (1, 2, 3, 4, 5)),
+    "words": (("severity_2", "severity_4"), (2, 4)),
+    "whole numbers": (("1", "2", "4", "9", "10"), (1, 2, 3, 4, 5)),
+    "words and levels": (("level-0.50", "level-2.35"), (1, 2)),
+    "as we do": (("1", "2", "5"), (1, 2, 5)),
+    "with the clean images": (("0", "1", "2"), (1, 2)),
+}
+
+
+@pytest.mark.parametrize("kind", SEVERITY_NAMES)
+def test_severities_are_read_under_other_names(kind, images, tmp_path):
+    names, levels = SEVERITY_NAMES[kind]
+    for folder in names:
+        for number, name in enumerate(NAMES):
+            write(tmp_path / "c/waves" / folder / name, 100 + number)
+    found = find_tree(tmp_path / "c", [Cell("waves", level) for level in levels], images)
+    scored = [name for name in names if name != "0"]
+    assert {cell.severity: path.name for cell, path in found.folders.items()} == dict(
+        zip(levels, scored, strict=True)
+    )
+    assert set(found.digests) == {f"waves-{level}" for level in levels}
+    pairs = ", ".join(f"{name} as {level}" for name, level in zip(scored, levels, strict=True))
+    is_plain = scored == [str(level) for level in levels]
+    note = f"severity folders of waves in the corrupted copy: {pairs}"
+    assert found.notes == (() if is_plain else (note,))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("1", "2.35"), ("1.0", "1.00"), ("1", "2", "3", "4", "5", "6"), ("level_1", "level_2.5")],
+)
+def test_severities_that_can_be_read_in_two_ways(names, images, tmp_path):
+    for folder in names:
+        write(tmp_path / "c/waves" / folder / NAMES[0], 100)
+    with pytest.raises(ValueError, match=rf"which severities its {len(names)} folders hold"):
+        find_tree(tmp_path / "c", [Cell("waves", 1)], images)
+
+
+def test_one_level_alone_is_said_to_lack_the_others(images, tmp_path):
+    for name in NAMES:
+        write(tmp_path / "c/waves/2.35" / name, 100)
+    cells = [Cell("waves", level) for level in (1, 2, 3, 4, 5)]
+    with pytest.raises(FileNotFoundError, match=r"4 of 5 cells are not whole; .*: 2.35 as 1; --al"):
+        find_tree(tmp_path / "c", cells, images)
+
+
+def test_levels_that_the_catalog_has_say_which_severity_they_are(images, tmp_path, monkeypatch):
+    tables = {"imagenet": (2.35, 3.2, 4.9, 6.6, 9.15)}
+    known = PackagedCorruption("waves", "bar", "1", "nowhere:waves", tables)
+    monkeypatch.setattr("stl_backbones.robustness.copy_layout.PACKAGED", {"waves": known})
+    for folder in ("3.20", "9.15"):
+        for name in NAMES:
+            write(tmp_path / "c/waves" / folder / name, 100)
+    found = find_tree(tmp_path / "c", [Cell("waves", 2), Cell("waves", 5)], images)
+    assert found.notes[0].endswith(": 3.20 as 2, 9.15 as 5")

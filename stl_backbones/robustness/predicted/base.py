@@ -42,7 +42,7 @@ class PlainVersions(Versions):
         prepare: Callable[[Pixels], Any],
         items: Items,
         options: SweepOptions,
-        copy: CorruptedCopy | None,
+        copy: CorruptedCopy[Path] | None,
         view: View | None = None,
     ) -> None:
         super().__init__()
@@ -117,12 +117,12 @@ class PredictedSet(ScoredSet):
                 filter(None, (str(model.view or ""), model.inference, *self.inference()))
             ),
             parameters=model.parameters,
-            notes=(*model.notes, *items.notes, *differences),
+            notes=(*model.notes, *items.notes, *(copy.notes if copy else ()), *differences),
             **({"device": model.device} if model.device else {}),
             **corruption_fields(copy, options),
         )
 
-    def _find_copy(self) -> CorruptedCopy | None:
+    def _find_copy(self) -> CorruptedCopy[Path] | None:
         corrupted = [cell for cell in self.cells if not cell.is_clean]
         if self.options.corrupted_root is None or not corrupted:
             return None

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from stl_backbones.datasets.class_folders import ClassFolders, read_rgb
+from stl_backbones.datasets.labelled_source import LabelledSource
 from stl_backbones.datasets.views import View, WholeImages
 from stl_backbones.errors import InputError
 from stl_backbones.evaluation.classified import SCORINGS, Readout, check_finite, classify
@@ -200,23 +200,23 @@ class PredictedClassifier:
 
     Attributes:
         model: The model.
-        folder: The class folders of the clean images.
+        folder: The clean images.
         view: What is cut out of an image before it is corrupted.
         num_classes: Scores that the model gives.
     """
 
     model: Model
-    folder: ClassFolders
+    folder: LabelledSource
     view: View
     num_classes: int
     normalisation = ""
     macs = 0
 
     @classmethod
-    def of(cls, model: Model, folder: ClassFolders) -> PredictedClassifier:
+    def of(cls, model: Model, folder: LabelledSource) -> PredictedClassifier:
         """The model on a folder, with the number of classes found on the first image."""
         view = WholeImages() if model.view is None else model.view
-        first = view(read_rgb(folder.path(0)))
+        first = view(folder.read(0))
         found = as_array(model.results([model.prepared(first)])[0])
         if (
             found.ndim not in (1, 2)

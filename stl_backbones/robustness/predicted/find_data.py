@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stl_backbones.datasets.class_folders import ClassFolders
+from stl_backbones.datasets.array_images import open_images
 from stl_backbones.datasets.label_ids import CLASS_NAMES as CITYSCAPES
+from stl_backbones.datasets.labelled_source import LabelledSource
 from stl_backbones.errors import InputError
 from stl_backbones.packages import require
 from stl_backbones.paths import check_folder
@@ -16,7 +17,7 @@ from stl_backbones.robustness.items import GivenItems, Items, LabelMapItems
 from stl_backbones.robustness.options import SweepOptions
 
 _FORMS = (
-    "a folder of class folders, a Cityscapes root, (images, labels) with classes, "
+    "a folder of class folders, CIFAR's archive, a Cityscapes root, (images, labels) with classes, "
     "(annotations.json, images), a data set config of mmseg or mmdet, or a sequence of (image, "
     "truth) with classes"
 )
@@ -30,7 +31,7 @@ def find_data(
     label_ids: str | Sequence[int] | None = None,
     ids: Sequence[str] | None = None,
     split: str = "val",
-) -> Items | ClassFolders:
+) -> Items | LabelledSource:
     """Open data.
 
     Args:
@@ -76,11 +77,11 @@ def _folder(
     classes: Sequence[str] | None,
     label_ids: str | Sequence[int] | None,
     split: str,
-) -> Items | ClassFolders:
+) -> Items | LabelledSource:
     root = check_folder(data, "data folder", hint=f"expected {_FORMS}")
     images = root / "leftImg8bit" / split
     if not images.is_dir():
-        return ClassFolders(root, allow_empty=True)
+        return open_images(root, option="data folder")
     labels = root / "gtFine" / split
     suffix = "_gtFine_labelTrainIds"
     if label_ids is None and not any(labels.rglob(f"*{suffix}.png")):

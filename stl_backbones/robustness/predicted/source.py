@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from stl_backbones.datasets.class_folders import ClassFolders
 from stl_backbones.datasets.image_list import read_image_list
+from stl_backbones.datasets.labelled_source import LabelledSource
 from stl_backbones.engine.distributed import Ranks
 from stl_backbones.errors import InputError
 from stl_backbones.robustness.image_sets import find_image_sets
@@ -43,7 +43,7 @@ class PredictedSource:
     """
 
     build: Callable[[str, SweepOptions], Model]
-    data: Callable[[SweepOptions], Items | ClassFolders]
+    data: Callable[[SweepOptions], Items | LabelledSource]
     classes: tuple[str, ...] | None = None
 
     def open_sets(self, options: SweepOptions, ranks: Ranks) -> Sequence[ScoredSet]:
@@ -54,7 +54,7 @@ class PredictedSource:
             MissingFileError: If something named is missing.
         """
         data = ranks.on_each(lambda: self._open_data(options))
-        if isinstance(data, ClassFolders):
+        if isinstance(data, LabelledSource):
             return self._open_folders(data, options, ranks)
         check_shift_options(options, data.task)
         others = [name for name in options.task_options if name not in SHIFT_OPTIONS]
@@ -73,18 +73,18 @@ class PredictedSource:
             made.append(as_set(opened, one))
         return made
 
-    def _open_data(self, options: SweepOptions) -> Items | ClassFolders:
+    def _open_data(self, options: SweepOptions) -> Items | LabelledSource:
         """The data, or the images of a list; of class folders these are taken later."""
         if options.image_list is None:
             return self.data(options)
         data = self.data(dataclasses.replace(options, limit=None))
-        if isinstance(data, ClassFolders):
+        if isinstance(data, LabelledSource):
             return data
         chosen = read_image_list(options.image_list).select(data.keys, data.title)
         return ChosenItems(data, chosen[: options.limit])
 
     def _open_folders(
-        self, folder: ClassFolders, options: SweepOptions, ranks: Ranks
+        self, folder: LabelledSource, options: SweepOptions, ranks: Ranks
     ) -> Sequence[ScoredSet]:
         options = get_task("classification").resolved(options)
         model = ranks.on_each(lambda: self.build("classification", options))

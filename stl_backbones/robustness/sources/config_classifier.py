@@ -10,7 +10,9 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 
 from stl_backbones.config.reading import building, without_import_notes
+from stl_backbones.datasets.array_images import find_array_images
 from stl_backbones.datasets.imagenet import ImageNetFolder
+from stl_backbones.datasets.labelled_source import LabelledSource
 from stl_backbones.errors import InputError
 from stl_backbones.models import (
     clean_state_dict,
@@ -75,12 +77,12 @@ def open_config_classifier(
     )
 
 
-def open_config_folder(config: Config, data_root: str | Path | None = None) -> ImageNetFolder:
+def open_config_folder(config: Config, data_root: str | Path | None = None) -> LabelledSource:
     """Build the test data of a pretraining config.
 
     Args:
         config: A config of ``configs/cls``.
-        data_root: The folder of the class folders, instead of the config's.
+        data_root: The folder of the class folders, or of CIFAR's files, instead of the config's.
 
     Raises:
         InputError: If it has none, or of another kind.
@@ -88,6 +90,9 @@ def open_config_folder(config: Config, data_root: str | Path | None = None) -> I
     """
     if not config.get("test_dataloader"):
         raise InputError("the config has no test_dataloader, so nothing to score")
+    stored = None if data_root is None else find_array_images(Path(data_root))
+    if stored is not None:
+        return stored
     settings = config.test_dataloader.dataset.copy()
     settings.allow_empty = True  # the sweep says so
     if data_root is not None:

@@ -8,8 +8,9 @@ from typing import Any
 
 from timm.data import resolve_model_data_config
 
-from stl_backbones.datasets.class_folders import ClassFolders
+from stl_backbones.datasets.array_images import open_images
 from stl_backbones.datasets.imagenet_classes import columns_of_imagenet_1k, imagenet_wnids
+from stl_backbones.datasets.labelled_source import LabelledSource
 from stl_backbones.errors import InputError
 from stl_backbones.models import read_checkpoint, select_state_dict
 from stl_backbones.models.checkpoint import CARD
@@ -18,7 +19,6 @@ from stl_backbones.models.timm_classifiers import (
     create_from_weights,
     create_pretrained,
 )
-from stl_backbones.paths import check_folder
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.sources.base import Source
 from stl_backbones.robustness.sources.classifier import Classifier, ViewOptions, make_classifier
@@ -62,7 +62,7 @@ class TimmSource(Source):
         """
         del task
         root = self.data_root
-        folder = None if root is None else open_folder(root, option="--data-root")
+        folder = None if root is None else open_images(root, option="--data-root")
         view_options = ViewOptions.of(options.task_options)
         network, recorded = self._build(view_options.input_size)
         described = getattr(network, "pretrained_cfg", None) or {}
@@ -119,7 +119,7 @@ class TimmSource(Source):
 
 
 def _described_classes(
-    described: Mapping[str, Any], folder: ClassFolders | None
+    described: Mapping[str, Any], folder: LabelledSource | None
 ) -> tuple[str, ...] | None:
     """The label names that a model's own config states, where they are the folders' names."""
     names = described.get("label_names")
@@ -129,7 +129,7 @@ def _described_classes(
 
 
 def _columns(
-    classes: int, recorded: Sequence[str] | None, folder: ClassFolders | None
+    classes: int, recorded: Sequence[str] | None, folder: LabelledSource | None
 ) -> tuple[int | None, ...] | None:
     """The logits of ImageNet-1K's classes, where a larger ImageNet's network is scored on them."""
     if recorded is not None or folder is None or len(folder.classes) == classes:
@@ -137,17 +137,6 @@ def _columns(
     if not set(folder.classes) <= set(imagenet_wnids()):
         return None
     return columns_of_imagenet_1k(classes)
-
-
-def open_folder(root: str | Path, *, option: str) -> ClassFolders:
-    """The class folders of a command line's folder.
-
-    Raises:
-        MissingFileError: If it is missing, or holds no images at all.
-        InputError: If it holds fewer than two classes.
-    """
-    folder = check_folder(root, option, hint="expected class folders in it")
-    return ClassFolders(folder, allow_empty=True)
 
 
 def meta_of(raw: Any) -> Mapping[str, Any]:
@@ -171,4 +160,4 @@ def recorded_classes(raw: Any) -> tuple[str, ...] | None:
     return None if names is None else tuple(map(str, names))
 
 
-__all__ = ["TimmSource", "meta_of", "open_folder", "recorded_classes"]
+__all__ = ["TimmSource", "meta_of", "recorded_classes"]

@@ -89,7 +89,7 @@ class ClassificationTask(Task):
     bases = (("stl_backbones.pretraining", "STLClassifier"),)
     options: Mapping[str, Any] = {
         "scoring": "cls",
-        "resize_rule": None,  # 'imagenet-c' for a corrupted copy, else 'model'
+        "resize_rule": None,  # see `default_rule`
         "jpeg85": False,
         "imagenet_a": None,
         "imagenet_r": None,
@@ -141,8 +141,7 @@ def asked_of(options: SweepOptions, *, rule: str | None = None) -> Asked:
     """
     own = {k: v for k, v in options.task_options.items() if k not in VIEW_OPTIONS}
     rule = own.pop("resize_rule", None) or rule
-    default = "model" if options.corrupted_root is None else "imagenet-c"
-    return Asked(options, resize_rule=rule or default, **own)
+    return Asked(options, resize_rule=rule or "", **own)
 
 
 register_task(ClassificationTask())

@@ -166,7 +166,7 @@ class DenseSet(ScoredSet):
             inference=", ".join([*self.inference(), *subject.extras(options)]),
             parameters=subject.parameters,
             encoder_parameters=subject.encoder_parameters,
-            notes=tuple(self.notes()),
+            notes=(*self.notes(), *(() if self.data.copy is None else self.data.copy.notes)),
             **corruption_fields(data.copy, options),
         )
 
