@@ -46,7 +46,9 @@ def _caustics(time: float, down: Doubles, across: Doubles) -> Floats:
                        np.cos(times - _OFFSET), np.sin(times - _OFFSET)])  # fmt: skip
     down, across = (2 * math.pi * np.modf(axis)[0] for axis in (down, across))
     out = np.empty((len(down), len(across)), np.float32)
-    _gather_light(down.astype(np.float32), across.astype(np.float32), phases.astype(np.float32), out)
+    _gather_light(
+        down.astype(np.float32), across.astype(np.float32), phases.astype(np.float32), out
+    )
     return out
 
 
@@ -106,9 +108,7 @@ def _move(y: float, across: Floats, phases: Floats, waves: Floats, places: Float
 
 
 @kernel
-def _add_light(
-    far_y: float, across: Floats, phases: Floats, waves: Floats, light: Floats
-) -> None:
+def _add_light(far_y: float, across: Floats, phases: Floats, waves: Floats, light: Floats) -> None:
     """``c += 1 / hypot(0.005 p0 / sin(i0 + b), 0.005 p1 / cos(i1 + b))``."""
     sooner_cosine, sooner_sine = phases[2], phases[3]
     sines_y, cosines_y, sines_x, cosines_x = waves[0], waves[1], waves[2], waves[3]

@@ -11,7 +11,6 @@ import math
 
 import numpy as np
 
-from stl_backbones.corruptions.native.arrays import Floats
 from stl_backbones.corruptions.native.compiled import kernel
 
 _ZERO, _HALF, _ONE, _TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)

@@ -42,7 +42,10 @@ def inverse_sparkles(image: Image, level: float, rng: np.random.Generator) -> Im
     standard normal per ray.
     """
     height, width = image.shape[:2]
-    centre = np.float32(rng.uniform(0.25, 0.75) * width), np.float32(rng.uniform(0.25, 0.75) * height)
+    centre = (
+        np.float32(rng.uniform(0.25, 0.75) * width),
+        np.float32(rng.uniform(0.25, 0.75) * height),
+    )
     rays = _ray_lengths(0.25 * min(height, width), rng)
     out = np.empty_like(image)
     _veil(image, centre, rays, np.float32(0.13 * level), out)

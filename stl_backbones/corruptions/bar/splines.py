@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from scipy.ndimage import spline_filter1d
 
@@ -99,7 +97,7 @@ def transverse_chromatic_abberation(image: Image, level: float, rng: np.random.G
 
 
 def _taps(size: int, zoom: float) -> tuple[Indices, Floats]:
-    """The middle ``size`` places of an axis that is enlarged: four pixels, ``(4, size)``, weights."""
+    """Of an enlarged axis's middle: the four pixels of a place and their weights, ``(4, size)``."""
     enlarged = round(size * zoom)
     places = (np.arange(size) + (enlarged - size) // 2) * ((size - 1) / (enlarged - 1))
     before = np.floor(places).astype(np.int64)

@@ -27,19 +27,20 @@ def pinch_and_twirl(image: Image, level: float, rng: np.random.Generator) -> Ima
     clockwise = _whirl(side, math.pi / 20 * level, 0.04 * level + 0.1)
     other = _whirl(side, -math.pi / 20 * level, 0.04 * level + 0.1)
     for row, column in np.ndindex(turns.shape):
-        _whirl_cell(values, row * side, column * side, clockwise if turns[row, column] > 0 else other)
+        _whirl_cell(
+            values, row * side, column * side, clockwise if turns[row, column] > 0 else other
+        )
     return np.clip(values, 0, 255).astype(np.uint8)
 
 
 def _whirl(side: int, angle: float, pinch: float) -> Doubles:
-    """``(side, side, 2)``: where in a cell a pixel comes from, y and x; beyond the circle itself."""
+    """Where in a cell its pixels come from, ``(side, side, 2)``, y and x."""
     y, x = np.mgrid[:side, :side] - side / 2
-    distance = np.hypot(y, x) / (side / 2)
-    inside = np.clip(distance, 1e-12, 1)
-    pull = np.sin(math.pi / 2 * inside) ** -pinch
-    turn = angle * (1 - inside) ** 2
-    places = pull * (np.cos(turn) * y - np.sin(turn) * x), pull * (np.sin(turn) * y + np.cos(turn) * x)
-    return np.stack([np.where(distance < 1, *pair) for pair in zip(places, (y, x))], 2) + side / 2
+    distance = np.clip(np.hypot(y, x) / (side / 2), 1e-12, 1)  # 1 from the circle on: no change
+    pull = np.sin(math.pi / 2 * distance) ** -pinch
+    turn = angle * (1 - distance) ** 2
+    cosine, sine = pull * np.cos(turn), pull * np.sin(turn)
+    return np.stack([cosine * y - sine * x, sine * y + cosine * x], 2) + side / 2
 
 
 @kernel

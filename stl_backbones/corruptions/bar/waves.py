@@ -9,7 +9,7 @@ import numpy as np
 
 from stl_backbones.corruptions.bar.elementary import arctangent, cosine, sine
 from stl_backbones.corruptions.bar.rows import add, blend, interleave
-from stl_backbones.corruptions.native.arrays import Doubles, Floats, Image
+from stl_backbones.corruptions.native.arrays import Floats, Image
 from stl_backbones.corruptions.native.compiled import kernel
 
 
