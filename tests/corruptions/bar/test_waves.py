@@ -49,7 +49,9 @@ def test_rings(picture, agrees, seed):
 
 def test_rings_are_a_sawtooth():
     grey = np.full((224, 224, 3), 128, np.uint8)
-    waves = [cocentric_sine_waves(grey, 3, np.random.default_rng(seed)) - 127.5 for seed in range(8)]
+    waves = [
+        cocentric_sine_waves(grey, 3, np.random.default_rng(seed)) - 127.5 for seed in range(8)
+    ]
     assert np.std(waves) / (12.8 * 3) == pytest.approx(0.289, abs=0.004)
 
 
