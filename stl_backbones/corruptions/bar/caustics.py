@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from stl_backbones.corruptions.bar.elementary import cosine, power, sine
-from stl_backbones.corruptions.bar.rows import level_of
+from stl_backbones.corruptions.bar.elementary import power, sine_and_cosine
+from stl_backbones.corruptions.bar.rows import add, interleave, level_of
 from stl_backbones.corruptions.bar.sampling import bilinear
 from stl_backbones.corruptions.native.arrays import Doubles, Floats, Image
 from stl_backbones.corruptions.native.compiled import kernel
@@ -17,7 +17,7 @@ _STEPS = 5
 _OFFSET = 250.0
 _STRENGTH = np.float32(0.005)
 _ZERO, _ONE = np.float32(0), np.float32(1)
-_STEEPEST_FLAT = 0.999  # the surface counts as flat where the normal's height is at least this
+_FLAT = np.float32(0.999**-2 - 1)  # squared slope up to which the surface counts as flat
 
 
 def caustic_refraction(image: Image, level: float, rng: np.random.Generator) -> Image:
@@ -57,14 +57,15 @@ def _gather_light(down: Floats, across: Floats, phases: Floats, out: Floats) -> 
     width = across.shape[0]
     offset = np.float32(_OFFSET)
     places = np.empty((2, width), np.float32)
-    waves = np.empty((4, width), np.float32)
+    waves, first = np.empty((4, width), np.float32), np.empty((4, width), np.float32)
+    places[0], places[1] = _ZERO, across
+    _turn(places, first)
     for row in range(down.shape[0]):
         light, y = out[row], down[row]
         far_y = _STRENGTH * (y - offset)
-        for i in range(width):
-            light[i] = _ONE
-            places[0, i], places[1, i] = y, across[i]
-        _turn(places, waves)
+        light[:] = _ONE
+        waves[0], waves[1] = sine_and_cosine(y)
+        waves[2], waves[3] = first[2], first[3]
         for step in range(_STEPS):
             _move(y, across, phases[:, step], waves, places)
             _turn(places, waves)
@@ -82,13 +83,9 @@ def _turn(places: Floats, waves: Floats) -> None:
     ys, xs = places[0], places[1]
     sines_y, cosines_y, sines_x, cosines_x = waves[0], waves[1], waves[2], waves[3]
     for i in range(ys.shape[0]):
-        sines_y[i] = sine(ys[i])
+        sines_y[i], cosines_y[i] = sine_and_cosine(ys[i])
     for i in range(ys.shape[0]):
-        cosines_y[i] = cosine(ys[i])
-    for i in range(ys.shape[0]):
-        sines_x[i] = sine(xs[i])
-    for i in range(ys.shape[0]):
-        cosines_x[i] = cosine(xs[i])
+        sines_x[i], cosines_x[i] = sine_and_cosine(xs[i])
 
 
 @kernel
@@ -125,8 +122,9 @@ def _add_light(far_y: float, across: Floats, phases: Floats, waves: Floats, ligh
 def _refract(image: Image, water: Floats, reach: float, gain: float, out: Image) -> None:
     """Image where the refracted rays come from, and the light of slopes; both 0 off the image."""
     height, width = water.shape
-    nothing = np.zeros(width, np.float32)
-    down, right = np.empty(width, np.float32), np.zeros(width, np.float32)
+    nothing, light = np.zeros(width, np.float32), np.empty(width, np.float32)
+    down, right = np.empty(width, np.float32), np.empty(width, np.float32)
+    squares, tripled = np.empty(width, np.float32), np.empty(3 * width, np.float32)
     for row in range(height):
         above = water[row - 1] if row > 0 else nothing
         below = water[row + 1] if row + 1 < height else nothing
@@ -137,20 +135,25 @@ def _refract(image: Image, water: Floats, reach: float, gain: float, out: Image)
             right[i] = line[i + 1] - line[i - 1]
         right[0], right[width - 1] = line[1], -line[width - 2]
         for i in range(width):
-            gy, gx = down[i], right[i]
-            light = gain * (gy - gx)
-            square = np.float64(gy) * gy + np.float64(gx) * gx
-            upright = 1 / math.sqrt(1 + square)
-            if upright >= _STEEPEST_FLAT:
-                for channel in range(3):
-                    out[row, i, channel] = level_of(np.float32(image[row, i, channel]) + light)
-                continue
-            # sin(theta - arcsin(sin(theta) / 4)), over the length of the slope
-            slope = upright * math.sqrt(square)
-            shift = slope * math.sqrt(1 - slope * slope / 16) - upright * slope / 4
-            shift *= reach / math.sqrt(square)
-            y, x = np.rint(shift * gy * 1000) / 1000, np.rint(shift * gx * 1000) / 1000
-            red, green, blue = bilinear(image, row + y, i + x)
-            out[row, i, 0] = level_of(red + light)
-            out[row, i, 1] = level_of(green + light)
-            out[row, i, 2] = level_of(blue + light)
+            light[i] = down[i] - right[i]
+            squares[i] = down[i] * down[i] + right[i] * right[i]
+        interleave(light, light, light, tripled)
+        add(image[row].reshape(-1), tripled, gain, out[row].reshape(-1))
+        for i in range(width):
+            if squares[i] > _FLAT:
+                place = _source(row, i, reach, (down[i], right[i]))
+                red, green, blue = bilinear(image, place[0], place[1])
+                out[row, i, 0] = level_of(red + gain * light[i])
+                out[row, i, 1] = level_of(green + gain * light[i])
+                out[row, i, 2] = level_of(blue + gain * light[i])
+
+
+@kernel
+def _source(row: int, column: int, reach: float, slope: tuple[float, float]) -> tuple[float, float]:
+    """Where a ray comes from: ``reach * sin(theta - arcsin(sin(theta) / 4))`` up the slope."""
+    y, x = np.float64(slope[0]), np.float64(slope[1])
+    square = y * y + x * x
+    upright = 1 / math.sqrt(1 + square)
+    sine = upright * math.sqrt(square)
+    shift = reach * upright * (math.sqrt(1 - sine * sine / 16) - upright / 4)
+    return row + np.rint(shift * y * 1000) / 1000, column + np.rint(shift * x * 1000) / 1000

@@ -15,10 +15,11 @@ from stl_backbones.corruptions.native.compiled import kernel
 
 _ZERO, _HALF, _ONE, _TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
 _PI, _HALF_PI = np.float32(math.pi), np.float32(math.pi / 2)
-_INVERSE_PI = np.float32(1 / math.pi)
+_INVERSE_PI, _INVERSE_HALF_PI = np.float32(1 / math.pi), np.float32(2 / math.pi)
 # Pi in three parts; products of the first two with whole numbers below 2**13 are exact.
 _PI_1, _PI_2 = np.float32(3.140625), np.float32(0.0009675025939941406)
 _PI_3 = np.float32(1.5099580252808664e-07)
+_HALF_PI_1, _HALF_PI_2 = np.float32(1.5703125), np.float32(0.000483826792)
 _SINE_3, _SINE_5 = np.float32(-1.66666603e-01), np.float32(8.33308505e-03)
 _SINE_7, _SINE_9 = np.float32(-1.98109130e-04), np.float32(2.60853558e-06)
 
@@ -46,6 +47,28 @@ def _half_wave(x: float, turns: float) -> float:
     value = x + x * square * (_SINE_3 + square * series)
     odd = turns - _TWO * np.floor(turns * _HALF)
     return value * (_ONE - _TWO * odd)
+
+
+@kernel
+def sine_and_cosine(x: float) -> tuple[float, float]:
+    """``sin(x), cos(x)``, float32, for ``abs(x)`` below 1000; error below 2e-7 and that of ``x``.
+
+    Cheaper than one after the other.
+    """
+    turns = np.rint(x * _INVERSE_HALF_PI)
+    rest = (x - turns * _HALF_PI_1) - turns * _HALF_PI_2
+    square = rest * rest
+    series = _SINE_5 + square * (_SINE_7 + square * _SINE_9)
+    odd = rest + rest * square * (_SINE_3 + square * series)
+    series = np.float32(-1.38888346e-03) + square * np.float32(2.44330945e-05)
+    even = _ONE - square * (_HALF - square * (np.float32(4.16666456e-02) + square * series))
+    # Quarters of a turn: 0 to 3.
+    half = np.floor(turns * _HALF)
+    is_swapped = turns - _TWO * half
+    sign = _ONE - _TWO * (half - _TWO * np.floor(half * _HALF))
+    first = even if is_swapped > _HALF else odd
+    second = -odd if is_swapped > _HALF else even
+    return sign * first, sign * second
 
 
 @kernel

@@ -26,7 +26,19 @@ def blue_noise_sample(image: Image, level: float, rng: np.random.Generator) -> I
     Draws: the noise's phases, see `noise_of_spectrum`.
     """
     noise = noise_of_spectrum(image.shape[:2], _BLUE, rng)
-    return np.where(noise[..., None] > np.float32(0.3 * level - 2.5), image, np.uint8(0))
+    out = np.empty_like(image)
+    _keep_above(image, noise, np.float32(0.3 * level - 2.5), out)
+    return out
+
+
+@kernel
+def _keep_above(image: Image, noise: Floats, threshold: float, out: Image) -> None:
+    pixels = np.empty(3 * image.shape[1], np.float32)
+    for row in range(image.shape[0]):
+        interleave(noise[row], noise[row], noise[row], pixels)
+        levels, target = image[row].reshape(-1), out[row].reshape(-1)
+        for i in range(pixels.shape[0]):
+            target[i] = levels[i] if pixels[i] > threshold else np.uint8(0)
 
 
 def brownish_noise(image: Image, level: float, rng: np.random.Generator) -> Image:
@@ -66,8 +78,10 @@ def noise_of_spectrum(shape: tuple[int, int], colour: int, rng: np.random.Genera
     height, width = shape
     side, half = min(shape), width // 2
     phases = scratch("phases", (height, (width + 1) // 2), np.float32)
-    phases[:, :half] = rng.random((height, half), np.float32)
-    if width % 2:
+    if width % 2 == 0:
+        rng.random(dtype=np.float32, out=phases)
+    else:
+        phases[:, :half] = rng.random((height, half), np.float32)
         middle = rng.random(height // 2, np.float32)
         phases[:, half] = 0
         phases[: height // 2, half] = middle
@@ -97,10 +111,10 @@ def _fill(
         The noise's standard deviation, from the sum of squares without the zero frequency.
     """
     height, half = spectrum.shape[0], spectrum.shape[1] - 1
-    sines = np.empty_like(phases)
+    sines, powers = np.empty_like(phases), np.zeros(half + 1)
     _turn(phases, sines)
     is_even = 1 - width % 2
-    total, line = 0.0, np.empty(half + 1, np.float32)
+    line = np.empty(half + 1, np.float32)
     reals, imaginaries = np.empty(half + 1, np.float32), np.empty(half + 1, np.float32)
     for row in range(height):
         place = (row + height // 2) % height
@@ -121,11 +135,17 @@ def _fill(
         else:
             reals[0] = phases[place, half] + phases[opposite, half]
             imaginaries[0] = sines[place, half] - sines[opposite, half]
+        numbers = spectrum[row].view(np.float32)
         for i in range(half + 1):
-            reals[i], imaginaries[i] = reals[i] * line[i], imaginaries[i] * line[i]
-            spectrum[row, i] = np.complex64(complex(reals[i], imaginaries[i]))
-        total += _power(reals, imaginaries, row == 0, is_even)
-    return math.sqrt(total)
+            reals[i] *= line[i]
+            imaginaries[i] *= line[i]
+        _pair(reals, imaginaries, numbers)
+        if row == 0:
+            reals[0] = np.float32(0)  # the mean is no part of the deviation
+        for i in range(half + 1):
+            powers[i] += reals[i] * reals[i] + imaginaries[i] * imaginaries[i]
+    once = powers[0] + (powers[half] if is_even else 0.0)
+    return math.sqrt(2 * powers.sum() - once)
 
 
 @kernel
@@ -152,13 +172,7 @@ def _amplitudes(square: float, squares: Floats, colour: int, out: Floats) -> Non
 
 
 @kernel
-def _power(reals: Floats, imaginaries: Floats, is_first: bool, is_even: int) -> float:
-    """Sum of squares of a row of the full spectrum, but for frequency 0."""
-    end = reals.shape[0] - is_even
-    total = 0.0
-    for i in range(1, end):
-        total += reals[i] * reals[i] + imaginaries[i] * imaginaries[i]
-    total *= 2
-    if is_even:
-        total += reals[end] * reals[end] + imaginaries[end] * imaginaries[end]
-    return total if is_first else total + reals[0] * reals[0] + imaginaries[0] * imaginaries[0]
+def _pair(first: Floats, second: Floats, out: Floats) -> None:
+    """Two rows -> one of pairs."""
+    for i in range(first.shape[0]):
+        out[2 * i], out[2 * i + 1] = first[i], second[i]

@@ -30,7 +30,7 @@ def pinch_and_twirl(image: Image, level: float, rng: np.random.Generator) -> Ima
         _whirl_cell(
             values, row * side, column * side, clockwise if turns[row, column] > 0 else other
         )
-    return np.clip(values, 0, 255).astype(np.uint8)
+    return values.astype(np.uint8)
 
 
 def _whirl(side: int, angle: float, pinch: float) -> Doubles:
