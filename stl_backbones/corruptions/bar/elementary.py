@@ -16,7 +16,7 @@ from stl_backbones.corruptions.native.compiled import kernel
 _ZERO, _HALF, _ONE, _TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
 _PI, _HALF_PI = np.float32(math.pi), np.float32(math.pi / 2)
 _INVERSE_PI, _INVERSE_HALF_PI = np.float32(1 / math.pi), np.float32(2 / math.pi)
-# Pi in three parts; products of the first two with whole numbers below 2**13 are exact.
+# Pi in three parts; products of the first two with numbers of 13 bits are exact.
 _PI_1, _PI_2 = np.float32(3.140625), np.float32(0.0009675025939941406)
 _PI_3 = np.float32(1.5099580252808664e-07)
 _HALF_PI_1, _HALF_PI_2 = np.float32(1.5703125), np.float32(0.000483826792)
@@ -33,7 +33,7 @@ def sine(x: float) -> float:
 
 @kernel
 def cosine(x: float) -> float:
-    """``cos(x)``, as `sine`."""
+    """``cos(x)``, float32, for ``abs(x)`` below 12000; error as of `sine`."""
     turns = np.rint(x * _INVERSE_PI - _HALF)
     middle = turns + _HALF
     return -_half_wave(((x - middle * _PI_1) - middle * _PI_2) - middle * _PI_3, turns)

@@ -7,43 +7,35 @@ import numpy as np
 from stl_backbones.corruptions.native.arrays import Image, Reals
 from stl_backbones.corruptions.native.compiled import kernel
 
-_ONE = np.float32(1)
+_ZERO, _ONE = np.float32(0), np.float32(1)
 
 
 @kernel
 def bilinear(image: Image | Reals, y: float, x: float) -> tuple[float, float, float]:
     """The three channels at a place, float32; a neighbour outside the image counts as 0."""
     height, width = image.shape[:2]
-    if y >= 0 and x >= 0 and y < height - 1 and x < width - 1:
-        top, left = np.int64(y), np.int64(x)
-        down, right = np.float32(y - top), np.float32(x - left)
-        row, column = np.uint32(top), np.uint32(left)  # unsigned: no check for places from the end
-        above, below = image[row], image[row + np.uint32(1)]
-        after = column + np.uint32(1)
-        first, second = (_ONE - down) * (_ONE - right), (_ONE - down) * right
-        third, fourth = down * (_ONE - right), down * right
-        return (
-            first * above[column, 0] + second * above[after, 0]
-            + third * below[column, 0] + fourth * below[after, 0],
-            first * above[column, 1] + second * above[after, 1]
-            + third * below[column, 1] + fourth * below[after, 1],
-            first * above[column, 2] + second * above[after, 2]
-            + third * below[column, 2] + fourth * below[after, 2],
-        )  # fmt: skip
-    return _bilinear_at_edge(image, y, x)
+    top, left = np.floor(y), np.floor(x)
+    down, right = np.float32(y - top), np.float32(x - left)
+    row, column = np.int32(min(max(top, -2), height)), np.int32(min(max(left, -2), width))
+    up, before = _ONE - down, _ONE - right
+    up = up if 0 <= row < height else _ZERO
+    down = down if -1 <= row < height - 1 else _ZERO
+    before = before if 0 <= column < width else _ZERO
+    after = right if -1 <= column < width - 1 else _ZERO
+    above, below = image[_inside(row, height)], image[_inside(row + 1, height)]
+    here, there = _inside(column, width), _inside(column + 1, width)
+    first, second, third, fourth = up * before, up * after, down * before, down * after
+    return (
+        first * above[here, 0] + second * above[there, 0]
+        + third * below[here, 0] + fourth * below[there, 0],
+        first * above[here, 1] + second * above[there, 1]
+        + third * below[here, 1] + fourth * below[there, 1],
+        first * above[here, 2] + second * above[there, 2]
+        + third * below[here, 2] + fourth * below[there, 2],
+    )  # fmt: skip
 
 
 @kernel
-def _bilinear_at_edge(image: Image | Reals, y: float, x: float) -> tuple[float, float, float]:
-    height, width = image.shape[:2]
-    row, column = np.int64(np.floor(y)), np.int64(np.floor(x))
-    down, right = np.float32(y - row), np.float32(x - column)
-    red = green = blue = np.float32(0)
-    for k in range(2):
-        for m in range(2):
-            if 0 <= row + k < height and 0 <= column + m < width:
-                share = (down if k else _ONE - down) * (right if m else _ONE - right)
-                red += share * image[row + k, column + m, 0]
-                green += share * image[row + k, column + m, 1]
-                blue += share * image[row + k, column + m, 2]
-    return np.float32(red), np.float32(green), np.float32(blue)
+def _inside(index: int, size: int) -> int:
+    """The nearest index of an axis; unsigned, so that numba does not look for negative ones."""
+    return np.uint32(min(max(index, 0), size - 1))
