@@ -51,6 +51,10 @@ _CORRUPTIONS: Wrong = {
                       ("''", "some text, got ''")),
     "--severities": (("0", "in 1..5, got '0'"), ("6", "in 1..5, got '6'"), ("-1 3", "got '-1'"),
                      ("2.5", "got '2.5'")),
+    "--levels": (("fog_depth", "NAME=LEVEL,LEVEL"), ("nosuch=5m", "unknown corruption 'nosuch'"),
+                 ("fog=50m", "has no levels in a unit"), ("fog_depth=50", "are in m"),
+                 ("fog_depth=xm", "number"), ("fog_depth=1m", "is defined from 40m to 600m"),
+                 ("''", "some text, got ''")),
     "--limit": (*_NOT_WHOLE, *_COUNT),
     "--mode": (("slow", "'slow'"), ("''", "''")),
     "--compat": (("other", "imaug-1.1.5"),),
@@ -207,8 +211,8 @@ WRONG: Mapping[str, Wrong] = {
     },
     "show_corruptions.py": {
         **{name: _CORRUPTIONS[name] for name in (
-            "--protocol", "--corruptions", "--severities", "--mode", "--compat", "--seed",
-            "--custom-imports")},
+            "--protocol", "--corruptions", "--severities", "--levels", "--mode", "--compat",
+            "--seed", "--custom-imports")},
         "--width": (("31", "in 32..16384, got '31'"), ("x", "got 'x'")),
         "--panel": (("5000", "in 32..4096, got '5000'"), ("x", "got 'x'")),
         "--out": (("{folder}/sheet.gif", "must end in"), ("/proc/nosuch/x.png", "/proc/nosuch")),

@@ -21,7 +21,7 @@ from stl_backbones.robustness.sweep import sweep
 from stl_backbones.run_log import logged_run
 
 _SWEEP = frozenset(SweepOptions.__dataclass_fields__) - {
-    "protocol", "corruptions", "severities", "limit", "name", "task_options",
+    "protocol", "corruptions", "severities", "levels", "limit", "name", "task_options",
 }  # fmt: skip
 # Of a classifier alone.
 TASK_OPTIONS = (
@@ -36,7 +36,8 @@ def evaluate(
     work_dir: str | Path,
     protocol: str | None = None,
     corruptions: Sequence[str] | Literal["none"] | None = None,
-    severities: Sequence[int] | None = None,
+    severities: Sequence[float] | None = None,
+    levels: Mapping[str, Sequence[float]] | None = None,
     limit: int | None = None,
     classes: Sequence[str] | str | Path | None = None,
     label_ids: str | Sequence[int] | None = None,
@@ -61,8 +62,11 @@ def evaluate(
             ``(n,)``. ``None`` for a config, which names its own.
         work_dir: The sweep's folder.
         protocol: Default: ``'imagenet-c'``, ``'stl-cityscapes-c'`` or ``'coco-c'``, by the task.
-        corruptions: Only these; ``()`` or ``'none'``: the clean images alone.
-        severities: Only these.
+        corruptions: Only these, compounds such as ``'fog+gaussian_noise'`` too; ``()`` or
+            ``'none'``: the clean images alone.
+        severities: Only these, 1 to 5; fractions too.
+        levels: Corruption -> levels in its unit, ``{"fog_depth": [50, 100]}``, in place of
+            severities.
         limit: Only so many images.
         classes: Class names, in the order of the data's labels, where the data have no names;
             of class folders, in the order of the model's results. Or a file, one name a line.
@@ -95,7 +99,8 @@ def evaluate(
     with in_python_words(), logged_run("stl_backbones.evaluate"):
         source, asked = find_sweep(
             model, data, said, classes=classes, label_ids=label_ids, ids=ids,
-            protocol=protocol or "", corruptions=corruptions, severities=severities, limit=limit,
+            protocol=protocol or "", corruptions=corruptions, severities=severities,
+            levels=levels or {}, limit=limit,
         )  # fmt: skip
         with show_progress(progress) as on_progress:
             outcomes: list[Any] = []

@@ -15,8 +15,10 @@ from stl_backbones.cli.started import command_words
 from stl_backbones.cli.tool import parse_options
 from stl_backbones.copies.estimate import size_text
 from stl_backbones.corruptions import PROTOCOLS, get_protocol
+from stl_backbones.corruptions.catalog import parse_levels
 from stl_backbones.errors import InputError, unknown_name
 from stl_backbones.models.presets import PRESETS, get_preset
+from stl_backbones.records import Cell
 from stl_backbones.report.tasks import TASKS
 from stl_backbones.results import CellStore
 from stl_backbones.robustness.dry_run import SweepEstimate
@@ -94,6 +96,7 @@ def prepared(args: argparse.Namespace) -> tuple[Source | PredictedSource, Path, 
         protocol=args.protocol or "",
         corruptions=_corruptions(args),
         severities=args.severities,
+        levels=parse_levels(args.levels),
         limit=args.limit,
         image_list=args.image_list,
         corrupted_root=args.corrupted_root,
@@ -127,15 +130,17 @@ def _corruptions(args: argparse.Namespace) -> list[str] | None:
     named = args.corruptions or ()
     if not args.clean_only and "none" not in named:
         return args.corruptions
-    if not args.clean_only and (len(named) > 1 or args.severities or args.corrupted_root):
+    if not args.clean_only and (
+        len(named) > 1 or args.severities or args.levels or args.corrupted_root
+    ):
         raise InputError(
             "--corruptions none scores the clean images alone: expected no other corruption, "
-            "--severities or --corrupted-root beside it"
+            "--severities, --levels or --corrupted-root beside it"
         )
     if not args.clean_only:
         return []
-    others = [name for name in ("corruptions", "severities", "corrupted_root")
-              if getattr(args, name) is not None]  # fmt: skip
+    others = [name for name in ("corruptions", "severities", "levels", "corrupted_root")
+              if getattr(args, name)]  # fmt: skip
     if others:
         words = " and ".join(f"--{name.replace('_', '-')}" for name in others)
         raise InputError(f"--clean-only scores no corrupted images, so {words} means nothing there")
@@ -157,8 +162,7 @@ def report_command(args: argparse.Namespace, folder: Path) -> str:
     if protocol != record.protocol:
         words += ["--protocol", protocol]
     there = {*store.cells(), *(store.stopped.cells() if record.sampling else ())}
-    asked = [cell for cell in get_protocol(protocol).cells()
-             if not record.chosen or cell.name in record.chosen]  # fmt: skip
+    asked = map(Cell.from_name, record.chosen) if record.chosen else get_protocol(protocol).cells()
     if set(asked) - there:
         words.append("--partial")
     modules = args.custom_imports or _config_modules(args, protocol)
@@ -274,7 +278,7 @@ def _timm(args: argparse.Namespace) -> Named:
 
 def _swallowed(args: argparse.Namespace) -> str:
     """Advice where the model's words may have gone to an option that takes several."""
-    options = ("corruptions", "severities", "cfg_options", "custom_imports")
+    options = ("corruptions", "severities", "levels", "cfg_options", "custom_imports")
     return greedy_advice([f"--{n.replace('_', '-')}" for n in options if getattr(args, n, None)])
 
 

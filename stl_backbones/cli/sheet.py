@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from stl_backbones.corruptions import get_protocol, import_modules
+from stl_backbones.corruptions.catalog import parse_levels
 from stl_backbones.corruptions.sheet import draw_sheet
 from stl_backbones.datasets.class_folders import read_rgb
 from stl_backbones.errors import InputError, MissingFileError
@@ -50,6 +51,7 @@ def make_sheet(
         engine=engine,
         corruptions=args.corruptions,
         severities=args.severities,
+        levels=parse_levels(args.levels),
         panel=args.panel,
     )
     sheet.save(out, quality=90, compress_level=1)

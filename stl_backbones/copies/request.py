@@ -6,7 +6,7 @@ import datetime
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from stl_backbones.copies import (
@@ -44,6 +44,7 @@ class GenerateOptions:
         protocol: The protocol's name; default: the layout's.
         corruptions: Only these of the protocol's corruptions.
         severities: Only these severities.
+        levels: Corruption -> levels in its unit, in place of severities.
         split: The split; default: the layout's, ``'val'`` where it has splits.
         limit: Only the first images.
         engine: How images are corrupted.
@@ -55,7 +56,8 @@ class GenerateOptions:
     layout: str
     protocol: str | None = None
     corruptions: Sequence[str] | None = None
-    severities: Sequence[int] | None = None
+    severities: Sequence[float] | None = None
+    levels: Mapping[str, Sequence[float]] = field(default_factory=dict)
     split: str | None = None
     limit: int | None = None
     engine: CorruptionEngine = CorruptionEngine("exact")  # noqa: RUF009  frozen
@@ -83,7 +85,7 @@ def plan_copy(source: str | Path, out: str | Path, options: GenerateOptions) -> 
         raise InputError("mode 'torch' depends on the device, and so would the files; use 'fast'")
     protocol = layout.protocol if options.protocol is None else options.protocol
     cells = get_protocol(protocol).cells(
-        corruptions=options.corruptions, severities=options.severities
+        corruptions=options.corruptions, severities=options.severities, levels=options.levels
     )
     corrupted = tuple(cell for cell in cells if not cell.is_clean)
     encoding = layout.encoding(options.format)

@@ -8,6 +8,7 @@ References:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -113,13 +114,24 @@ def severity_of(name: str, level: float) -> float:
         KeyError: If the corruption is unknown.
         ValueError: If its severities have no unit, or the level is outside their range.
     """
+    unit_of(name)
+    return check_severity(PACKAGED[name].severity(level))
+
+
+def unit_of(name: str) -> str:
+    """The unit of a corruption's levels.
+
+    Raises:
+        KeyError: If the corruption is unknown.
+        ValueError: If its severities have no unit.
+    """
     check_corruption(name)
     if name not in PACKAGED or not PACKAGED[name].unit:
         with_unit = ", ".join(one.name for one in PACKAGED.values() if one.unit)
         raise InputError(
             f"'{name}' has no levels in a unit; expected severities, 1 to 5, or one of {with_unit}"
         )
-    return check_severity(PACKAGED[name].severity(level))
+    return PACKAGED[name].unit
 
 
 def cell_at(place: str) -> Cell | None:
@@ -132,6 +144,28 @@ def cell_at(place: str) -> Cell | None:
         return Cell(name, check_severity(float(text))) if name else None
     except ValueError:
         return None
+
+
+def parse_levels(words: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    """Read levels in their units: ``['fog_depth=50m,100m', 'rain=25mm/h']``.
+
+    Raises:
+        KeyError: If a corruption is unknown.
+        ValueError: If a word is not ``NAME=LEVEL,LEVEL``, or a level is not a number with the unit.
+    """
+    found: dict[str, tuple[float, ...]] = {}
+    for word in words:
+        name, _, listed = word.partition("=")
+        if not listed:
+            raise InputError(
+                f"levels are NAME=LEVEL,LEVEL, for example fog_depth=50m; got '{word}'"
+            )
+        unit, texts = unit_of(name), listed.split(",")
+        if not all(re.fullmatch(rf"[0-9.]+{unit}", text) for text in texts):
+            raise InputError(f"levels of {name} are in {unit}, for example 5{unit}; got '{listed}'")
+        levels = [_number(text.removesuffix(unit)) for text in texts]
+        found[name] = (*found.get(name, ()), *levels)
+    return found
 
 
 def level_text(name: str, severity: float) -> str:

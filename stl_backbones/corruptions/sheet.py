@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from PIL import Image
 
+from stl_backbones.corruptions.catalog import level_text
 from stl_backbones.corruptions.engine import corrupt_all
 from stl_backbones.corruptions.protocols import Protocol
 from stl_backbones.display import shown_one_by_one
@@ -34,7 +37,8 @@ def draw_sheet(
     key: str,
     engine: CorruptionEngine,
     corruptions: Sequence[str] | None = None,
-    severities: Sequence[int] | None = None,
+    severities: Sequence[float] | None = None,
+    levels: Mapping[str, Sequence[float]] = MappingProxyType({}),
     panel: int = 240,
 ) -> Image.Image:
     """Draw an image's versions, a row a corruption and a column a severity.
@@ -49,6 +53,7 @@ def draw_sheet(
         engine: How it is corrupted.
         corruptions: Only these, or groups of the protocol.
         severities: Only these.
+        levels: Corruption -> levels in its unit, in place of severities.
         panel: Width of a version in the picture, in pixels.
 
     Raises:
@@ -57,19 +62,21 @@ def draw_sheet(
     """
     cells = [
         cell
-        for cell in protocol.cells(corruptions=corruptions, severities=severities)
+        for cell in protocol.cells(corruptions=corruptions, severities=severities, levels=levels)
         if cell != CLEAN
     ]
     names = list(dict.fromkeys(cell.corruption for cell in cells))
-    levels = sorted({cell.severity for cell in cells})
-    beside = max(text_width(text) for text in [*names, "clean"])
+    columns = sorted({cell.severity for cell in cells})
+    labels = {name: _label(name, [c.severity for c in cells if c.corruption == name])
+              for name in names}  # fmt: skip
+    beside = max(text_width(text) for text in [*itertools.chain(*labels.values()), "clean"])
     clean = resized(image, panel)
     height, width = image.shape[:2]
     facts = [f"protocol {protocol.name}", f"engine {engine.mode}, seed {engine.seed}",
              f"{key}, {width}x{height}"]  # fmt: skip
-    heads = [_words([f"severity {level}"], panel) for level in levels]
+    heads = [_words([f"severity {level:g}"], panel) for level in columns]
     rows = [
-        [_words(["clean"], beside), clean, _words(facts, max(panel * (len(levels) - 1), _FACTS))],
+        [_words(["clean"], beside), clean, _words(facts, max(panel * (len(columns) - 1), _FACTS))],
         [_words([""], beside), *heads],
     ]
     for name in shown_one_by_one(names, key, "corruptions"):
@@ -79,8 +86,15 @@ def draw_sheet(
             for one in corrupt_all(image, [name], own, key=key, engine=engine)
         }
         empty = canvas(panel, clean.height, (238, 238, 238))[0]
-        rows.append([_words([name], beside), *(made.get(level, empty) for level in levels)])
+        versions = (made.get(level, empty) for level in columns)
+        rows.append([_words(labels[name], beside), *versions])
     return _joined(rows)
+
+
+def _label(name: str, severities: Sequence[float]) -> list[str]:
+    """A corruption's name, and below it its levels where they have a unit."""
+    levels = [level_text(name, severity) for severity in severities]
+    return [name, *levels] if any(levels) else [name]
 
 
 def _words(lines: Sequence[str], width: int) -> Image.Image:

@@ -163,7 +163,7 @@ def options_again(
     wanted = set(cells)
     protocol = next(
         (name for name in dict.fromkeys((options.protocol, recorded.protocol, *protocol_names()))
-         if name and wanted <= _cells_of(name)), None,
+         if name and wanted <= _cells_of(name, names, severities)), None,
     )  # fmt: skip
     if protocol is None:
         raise UnknownNameError(
@@ -172,15 +172,15 @@ def options_again(
         )
     mode = recorded.corruption_mode if recorded.corruption_source == "on-the-fly" else options.mode
     return dataclasses.replace(
-        options, protocol=protocol, corruptions=names, severities=severities, workers=0,
+        options, protocol=protocol, corruptions=names, severities=severities, levels={}, workers=0,
         mode=mode if mode in ("exact", "fast", "reference", "torch") else options.mode,
     )  # fmt: skip
 
 
-def _cells_of(protocol: str) -> set[Cell]:
+def _cells_of(protocol: str, names: Sequence[str], severities: Sequence[float]) -> set[Cell]:
     try:
-        return set(get_protocol(protocol).cells())
-    except UnknownNameError:
+        return set(get_protocol(protocol).cells(corruptions=names, severities=severities))
+    except (UnknownNameError, InputError):
         return set()
 
 

@@ -229,12 +229,30 @@ def test_levels_in_a_unit(haze):
     image = np.zeros((32, 32, 3), np.uint8)
     assert engine.corrupt(image, "haze", 3.50022, key="").max() == 70
     assert custom_versions(["haze+fog"]) == {"haze+fog": "compound 1, haze 3"}
+    assert catalog.parse_levels(["haze=70.7m,50m"]) == {"haze": (70.7, 50)}
     for levels, message in (
         ({"haze": [10]}, "haze is defined from 25m to 400m, got 10m"),
         ({"fog": [10]}, "'fog' has no levels in a unit; expected severities, 1 to 5, or one of h"),
     ):
         with pytest.raises(ValueError, match=message):
             protocol.cells(levels=levels)
+
+
+@pytest.mark.parametrize(
+    ("word", "error", "message"),
+    [
+        ("haze", ValueError, "levels are NAME=LEVEL,LEVEL, for example fog_depth=50m; got 'haze'"),
+        ("haze=", ValueError, "levels are NAME=LEVEL,LEVEL"),
+        ("haze=50", ValueError, "levels of haze are in m, for example 5m; got '50'"),
+        ("haze=50m,1.2.3m", ValueError, "number"),
+        ("haze=-5m", ValueError, "levels of haze are in m"),
+        ("fog=50m", ValueError, "'fog' has no levels in a unit"),
+        ("hase=50m", KeyError, "unknown corruption 'hase'; did you mean haze"),
+    ],
+)
+def test_what_are_no_levels(haze, word, error, message):
+    with pytest.raises(error, match=message):
+        catalog.parse_levels([word])
 
 
 def test_a_level_of_three_digits_is_met_exactly(haze):

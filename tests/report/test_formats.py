@@ -160,7 +160,7 @@ def test_other_rows_are_not_marked(make_store, mode, paper):
 
 def test_versions_of_ones_own_corruptions_are_in_the_provenance(make_store):
     made = report_of([make_store(custom_versions={"fog": "3", "hail": "1"})])
-    assert "Own corruptions: fog 3\n" in made["report.md"]  # hail is in no column here
+    assert "Corruptions beside the 19: fog 3\n" in made["report.md"]  # hail is in no column here
     row = next(csv.DictReader(io.StringIO(made["cells.csv"])))
     assert row["custom_versions"] == "fog 3; hail 1"
 

@@ -117,7 +117,7 @@ class TestSweep:
         made = make_report([folder], out=tmp_path / "report", partial=True)
         heading = next(line for line in made.text.splitlines() if "Rain streaks" in line)
         assert heading.replace("|", " ").split() == ["Rain", "streaks", "Snow", "Fog"]
-        assert "own corruptions rain_streaks 1" in made.text
+        assert "corruptions beside the 19 rain_streaks 1" in made.text
         for name in ("table.csv", "cells.csv", "table.tex", "index.html", "report.md"):
             assert "rain" in (made.folder / name).read_text()
 

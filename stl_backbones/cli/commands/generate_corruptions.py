@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from stl_backbones.cli.parser import whole_from
 from stl_backbones.cli.tool import add_custom_imports, make_parser, run_tool
+from stl_backbones.corruptions.catalog import parse_levels
 from stl_backbones.display import Display
 from stl_backbones.errors import InputError
 from stl_backbones.records import CHANNEL_ORDERS, COMPATS, MODES, CorruptionEngine
@@ -44,9 +45,11 @@ def parse() -> argparse.ArgumentParser:
     add("--protocol", metavar="NAME", help="which corruptions and severities; default: "
         "stl-cityscapes-c, coco-c, imagenet-c (classes too), or all for folder")  # fmt: skip
     add("--corruptions", nargs="+", metavar="NAME", help="only these of the protocol, or its "
-        "groups: noise, blur, weather, digital")  # fmt: skip
+        "groups: noise, blur, weather, digital; compounds too: fog+gaussian_noise")  # fmt: skip
     add("--severities", nargs="+", type=whole_from(1, 5), metavar="N",
         help="only these severities, 1 to 5")  # fmt: skip
+    add("--levels", nargs="+", default=(), metavar="NAME=LEVELS", help="only these levels of a "
+        "corruption that has a unit: fog_depth=50m,100m rain=25mm/h")  # fmt: skip
     add("--split", help="which split; default: val, none for folder and classes")
     add("--limit", type=whole_from(1), metavar="N", help="only the first N images")
     add("--mode", choices=MODES, default="exact", help="corruption engine, see robustness.py")
@@ -80,6 +83,7 @@ def generate(args: argparse.Namespace) -> int:
     workers = request.choose_workers(args.workers, os.environ)
     names = {entry.name for entry in dataclasses.fields(request.GenerateOptions)} - {"engine"}
     chosen = {name: getattr(args, name) for name in names}
+    chosen["levels"] = parse_levels(args.levels)
     plan = request.plan_copy(args.src, args.out, request.GenerateOptions(**chosen, engine=engine))
     is_main = shard.number == 1 or args.shard is not None
     needed = request.estimate_copy(plan, args.out)

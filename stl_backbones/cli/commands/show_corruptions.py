@@ -23,9 +23,11 @@ def parse() -> argparse.ArgumentParser:
     add("image", metavar="IMAGE", help="an image file")
     add("--protocol", metavar="NAME", help="whose corruptions (default: all of the package)")
     add("--corruptions", nargs="+", metavar="NAME", help="only these of the protocol, or its "
-        "groups: noise, blur, weather, digital")  # fmt: skip
+        "groups: noise, blur, weather, digital; compounds too: fog+gaussian_noise")  # fmt: skip
     add("--severities", nargs="+", type=whole_from(1, 5), metavar="N",
         help="only these severities, 1 to 5")  # fmt: skip
+    add("--levels", nargs="+", default=(), metavar="NAME=LEVELS", help="only these levels of a "
+        "corruption that has a unit: fog_depth=50m,100m rain=25mm/h")  # fmt: skip
     add("--mode", choices=MODES, default="fast", help="corruption engine, see robustness.py")
     add("--compat", choices=COMPATS, default=COMPATS[0], help="the package that exact equals")
     add("--seed", type=whole_from(0), default=0, help="another seed, another draw")

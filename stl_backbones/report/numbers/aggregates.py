@@ -178,7 +178,7 @@ def _aggregates(run: Run, findings: Findings) -> Aggregates:
     main, *others = task.cells
     found = [
         *_of_metric(run, main, findings),
-        *_means(run, protocol, task),
+        *_means(run, findings),
         *(_corruption_errors(run, main) if task.has_corruption_error else ()),
         *_of_sets(run, findings),
         *_of_domains(run, task),
@@ -241,13 +241,19 @@ def _inline(name: str) -> str:
     return name.lower() if name.istitle() else name
 
 
-def _means(run: Run, protocol: Protocol, task: TaskMetrics) -> Iterator[Aggregate]:
-    """The means of the task's protocols, each under its own name, and what only they hold."""
+def _means(run: Run, findings: Findings) -> Iterator[Aggregate]:
+    """The means of the task's protocols, each under its own name, and what only they hold.
+
+    One of which no model has all cells, beside another protocol or a choice of cells, is a detail.
+    """
+    protocol, task = findings.protocol, findings.task
     make, scores = partial(_make, run, task.main), _scores(run, task.main)
     others = [get_protocol(name) for name in task.companions]
     for other in others:
         title = f"Mean of {len(other.corruptions)} ({other.name})"
-        place: Place = "detail" if other.name == protocol.name else "summary"
+        is_whole = any(not one.missing(other) for one in findings.runs)
+        is_shown = other.name != protocol.name and (is_whole or protocol.name in task.companions)
+        place: Place = "summary" if is_shown else "detail"
         yield make(
             Key("mean", other.name), title, place, partial(robust_mean, scores, other.severities)
         )

@@ -266,7 +266,7 @@ def _facts(run: Run, protocol: Protocol, *, digits: int | None = None) -> dict[s
         "Fingerprint": record.dataset_fingerprint[:digits],
         "Images": images(record),
         "Corruptions": _engine(record),
-        **({"Own corruptions": listed_versions(custom)} if custom else {}),
+        **({"Corruptions beside the 19": listed_versions(custom)} if custom else {}),
         "Inference": record.inference,
         "Cells": _cell_count(run, protocol),
     }
