@@ -6,11 +6,10 @@ import numpy as np
 from scipy.ndimage import spline_filter1d
 
 from stl_backbones.corruptions.bar.rows import level_of
-from stl_backbones.corruptions.native.arrays import Doubles, Floats, Image, Indices
+from stl_backbones.corruptions.native.arrays import Doubles, Floats, Image, Indices, Shorts
 from stl_backbones.corruptions.native.compiled import kernel
 
 _TURNS = 21
-_MARGIN = 2  # pixels that a cubic spline reaches beyond the image
 _SIXTH = np.float32(1 / 6)
 _ONE, _TWO, _FOUR = np.float32(1), np.float32(2), np.float32(4)
 
@@ -24,17 +23,20 @@ def circular_motion_blur(image: Image, level: float, rng: np.random.Generator) -
     coefficients = image.astype(np.float32)
     for axis in (0, 1):
         coefficients = spline_filter1d(coefficients, 3, axis, output=np.float32, mode="mirror")
-    margins = ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0))
+    coefficients = np.pad(coefficients, ((1, 2), (1, 2), (0, 0)), mode="reflect")
     out = np.empty_like(image)
-    _turn(np.pad(coefficients, margins, mode="reflect"), turns, out)
+    _turn(coefficients.reshape(-1), turns, out)
     return out
 
 
 @kernel
 def _turn(coefficients: Floats, turns: Doubles, out: Image) -> None:
+    """Sum the turned copies row by row; a spline's pixels begin one before the place."""
     height, width = out.shape[:2]
     middle_y, middle_x = (height - 1) / 2, (width - 1) / 2
-    sums = np.empty((width, 3), np.float32)
+    pitch = 3 * (width + 3)
+    sums, starts = np.empty(3 * width, np.float32), np.empty(width, np.int32)
+    downs, acrosses = np.empty(width, np.float32), np.empty(width, np.float32)
     for row in range(height):
         sums[:] = np.float32(0)
         for turn in range(turns.shape[0]):
@@ -43,11 +45,42 @@ def _turn(coefficients: Floats, turns: Doubles, out: Image) -> None:
             left = -sine * (row - middle_y) - cosine * middle_x + middle_x
             for i in range(width):
                 y, x = top + sine * i, left + cosine * i
-                if 0 <= y <= height - 1 and 0 <= x <= width - 1:
-                    _add_spline(coefficients, y, x, np.float32(weight), sums[i])
-        for i in range(width):
-            for channel in range(3):
-                out[row, i, channel] = level_of(sums[i, channel])
+                downs[i], acrosses[i] = np.float32(y - np.floor(y)), np.float32(x - np.floor(x))
+                is_inside = (y >= 0) & (x >= 0) & (y <= height - 1) & (x <= width - 1)
+                start = np.int32(np.floor(y)) * pitch + np.int32(np.floor(x)) * 3
+                starts[i] = start if is_inside else -1
+            places = starts, downs, acrosses
+            _add_splines(coefficients, pitch, places, np.float32(weight), sums)
+        target = out[row].reshape(-1)
+        for i in range(sums.shape[0]):
+            target[i] = level_of(sums[i])
+
+
+@kernel
+def _add_splines(
+    coefficients: Floats,
+    pitch: int,
+    places: tuple[Shorts, Floats, Floats],
+    weight: float,
+    sums: Floats,
+) -> None:
+    """Add ``weight`` times the spline at each place of a row; those before 0 are outside."""
+    starts, downs, acrosses = places
+    for i in range(starts.shape[0]):
+        if starts[i] < 0:
+            continue
+        a, b, c, d = _weights(acrosses[i])
+        rows = _weights(downs[i])
+        for channel in range(3):
+            place = np.uint64(starts[i] + channel)  # unsigned: no check for places from the end
+            value = np.float32(0)
+            for row in rows:
+                line = a * coefficients[place] + b * coefficients[place + np.uint64(3)]
+                line += c * coefficients[place + np.uint64(6)]
+                line += d * coefficients[place + np.uint64(9)]
+                value += row * line
+                place += np.uint64(pitch)
+            sums[3 * i + channel] += weight * value
 
 
 @kernel
@@ -60,24 +93,6 @@ def _weights(part: float) -> tuple[float, float, float, float]:
         (_FOUR + rest * rest * (rest - _TWO) * np.float32(3)) * _SIXTH,
         part * part * part * _SIXTH,
     )
-
-
-@kernel
-def _add_spline(coefficients: Floats, y: float, x: float, weight: float, sums: Floats) -> None:
-    row, column = np.int64(y), np.int64(x)
-    down, across = _weights(np.float32(y - row)), _weights(np.float32(x - column))
-    red, green, blue = np.float32(0), np.float32(0), np.float32(0)
-    for k in range(4):
-        line = coefficients[row + k + _MARGIN - 1]
-        for m in range(4):
-            share = down[k] * across[m]
-            pixel = line[column + m + _MARGIN - 1]
-            red += share * pixel[0]
-            green += share * pixel[1]
-            blue += share * pixel[2]
-    sums[0] += weight * red
-    sums[1] += weight * green
-    sums[2] += weight * blue
 
 
 def transverse_chromatic_abberation(image: Image, level: float, rng: np.random.Generator) -> Image:

@@ -51,7 +51,10 @@ def _whirl_cell(values: Floats, top: int, left: int, places: Doubles) -> None:
     kept = values[first : top + side + 2, before : left + side + 2].copy()
     for row in range(side):
         for column in range(side):
-            y, x = places[row, column, 0] + (top - first), places[row, column, 1] + (left - before)
+            y, x = places[row, column, 0], places[row, column, 1]
+            if y == row and x == column:
+                continue  # outside the circle
+            y, x = y + (top - first), x + (left - before)
             red, green, blue = bilinear(kept, y, x)
             pixel = values[top + row, left + column]
             pixel[0], pixel[1], pixel[2] = red, green, blue
