@@ -99,6 +99,42 @@ class PackagedCorruption:
         return np.log(values) if self.is_geometric else values
 
 
+_BAR = "stl_backbones.corruptions.bar."
+# Mintun et al. 2021, arXiv:2102.11273: the levels of ImageNet-C-bar and CIFAR-10-C-bar, whose
+# spelling the names keep: name, group, module, levels for ImageNet, levels for CIFAR-10.
+_C_BAR: tuple[tuple[str, str, str, tuple[float, ...], tuple[float, ...]], ...] = (
+    (
+        "blue_noise_sample",
+        "obstruction",
+        "spectra",
+        (0.8, 1.6, 2.4, 4, 5.6),
+        (0.7, 1.4, 2.1, 3.5, 4.2),
+    ),
+    ("plasma_noise", "obstruction", "waves", (4.75, 7, 8.5, 9.25, 10), ()),
+    ("checkerboard_cutout", "obstruction", "cutout", (2, 3, 4, 5, 6), (1, 2, 3, 4, 5)),
+    ("lines", "obstruction", "cutout", (), (0.5, 1, 1.5, 2, 2.5)),
+    ("cocentric_sine_waves", "waves", "waves", (3, 5, 8, 9, 10), ()),
+    ("single_frequency_greyscale", "waves", "waves", (1, 1.5, 2, 4.5, 5), ()),
+    ("brownish_noise", "noise", "spectra", (1, 2, 3, 4, 5), (2.5, 4, 5.5, 6.5, 7)),
+    ("perlin_noise", "noise", "perlin", (4.6, 5.2, 5.8, 7.6, 8.8), ()),
+    ("sparkles", "light", "sparkles", (1, 2, 3, 5, 6), (0.7, 3.5, 5.6, 6.3, 7)),
+    ("inverse_sparkles", "light", "sparkles", (1, 2, 4, 9, 10), (1, 1.5, 2.5, 4.5, 5)),
+    ("caustic_refraction", "light", "caustics", (2.35, 3.2, 4.9, 6.6, 9.15), ()),
+    ("circular_motion_blur", "blur", "splines", (), (2.8, 3.6, 4.4, 5.2, 6)),
+    ("transverse_chromatic_abberation", "blur", "splines", (), (1, 2, 5, 9, 10)),
+    ("pinch_and_twirl", "warp", "warps", (), (5.5, 6, 6.5, 8.5, 10)),
+    ("ripple", "warp", "warps", (), (5.5, 6, 6.5, 7.5, 8)),
+)
+
+
+def _of_c_bar(
+    name: str, group: str, module: str, imagenet: tuple[float, ...], cifar10: tuple[float, ...]
+) -> PackagedCorruption:
+    levels = {"imagenet": imagenet, "cifar10": cifar10}
+    known = MappingProxyType({strengths: own for strengths, own in levels.items() if own})
+    return PackagedCorruption(name, group, "1", f"{_BAR}{module}:{name}", known)
+
+
 PACKAGED: Mapping[str, PackagedCorruption] = MappingProxyType(
-    {one.name: one for one in tuple[PackagedCorruption, ...]()}
+    {one.name: one for one in tuple(_of_c_bar(*row) for row in _C_BAR)}
 )

@@ -7,6 +7,7 @@ References:
     Hendrycks & Dietterich 2019, arXiv:1903.12261 (the corruptions, ImageNet-C, mCE).
     Kamann & Rother 2020, arXiv:1908.05005 (Cityscapes-C).
     Michaelis et al. 2019, arXiv:1907.07484 (COCO-C, mPC).
+    Mintun et al. 2021, arXiv:2102.11273 (ImageNet-C-bar, CIFAR-10-C-bar).
     Zhao et al. 2023 (STL), Tables 12 and 13.
 """
 
@@ -66,6 +67,24 @@ CIFAR10_C_COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "blur": (*IMAGENET_C_COLUMNS["blur"], "gaussian_blur"),
         "weather": (*IMAGENET_C_COLUMNS["weather"], "spatter"),
         "digital": (*IMAGENET_C_COLUMNS["digital"], "saturate"),
+    }
+)
+# Mintun et al. 2021: the ten of each, ImageNet's in the order of the paper's table.
+IMAGENET_C_BAR_COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "obstruction": ("blue_noise_sample", "plasma_noise", "checkerboard_cutout"),
+        "waves": ("cocentric_sine_waves", "single_frequency_greyscale"),
+        "noise": ("brownish_noise", "perlin_noise"),
+        "light": ("sparkles", "inverse_sparkles", "caustic_refraction"),
+    }
+)
+CIFAR10_C_BAR_COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "obstruction": ("blue_noise_sample", "checkerboard_cutout", "lines"),
+        "noise": ("brownish_noise",),
+        "light": ("sparkles", "inverse_sparkles"),
+        "blur": ("circular_motion_blur", "transverse_chromatic_abberation"),
+        "warp": ("pinch_and_twirl", "ripple"),
     }
 )
 
@@ -278,6 +297,16 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
                 "cifar10-c",
                 CIFAR10_C_COLUMNS,
                 "Hendrycks & Dietterich 2019, CIFAR-10-C",
+                published=True,
+                strengths="cifar10",
+            ),
+            Protocol(
+                "imagenet-c-bar", IMAGENET_C_BAR_COLUMNS, "Mintun et al. 2021", published=True
+            ),
+            Protocol(
+                "cifar10-c-bar",
+                CIFAR10_C_BAR_COLUMNS,
+                "Mintun et al. 2021",
                 published=True,
                 strengths="cifar10",
             ),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from stl_backbones.corruptions import custom_versions, get_protocol
 from stl_backbones.records import Cell
 from stl_backbones.report import make_report
 from stl_backbones.report.published import sources
@@ -106,6 +107,22 @@ def test_the_same_images_and_files_stand_beside(make_classified, monkeypatch):
     means = corruption_means_of(cells_of(read_published("robustbench_imagenet_c").rows[0]))
     mce = 100 * sum(0.5 / (1 - mean) for mean in means.values()) / 15
     assert own.split("|")[4].strip() == f"{mce:.1f}"  # by AlexNet on their images, not Hendrycks'
+
+
+def test_c_bar_s_mean_is_of_its_ten_errors(make_classified):
+    protocol = get_protocol("imagenet-c-bar")
+    fields = {
+        "cells": protocol.name, "protocol": protocol.name,
+        "custom_versions": custom_versions(protocol.corruptions),
+    }  # fmt: skip
+    text = published(make_classified(**fields), "c-bar")
+    own = next(line for line in text.splitlines() if line.startswith("| STL (set apart)"))
+    assert [cell.strip() for cell in own.split("|")[2:-1]] == ["-", *["50.0"] * 11]
+    weaker = tuple(cell.name for cell in protocol.cells() if cell.severity < 5)
+    strongest = tuple(cell.name for cell in protocol.cells() if cell.severity == 5)
+    folder = make_classified("weak", without=strongest, chosen=weaker, **fields)
+    own = next(line for line in published(folder, "c-bar").splitlines() if "| STL (set" in line)
+    assert [cell.strip() for cell in own.split("|")[2:5]] == ["-", "-", "45.0"]
 
 
 def test_colour_order_and_images_keep_detection_apart(make_detected, make_store):

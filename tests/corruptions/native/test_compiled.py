@@ -61,6 +61,14 @@ def test_every_kernel_is_in_the_stamped_folder():
     assert str(compiled.cache_folder()) in streams.next_words.stats.cache_path
 
 
+def test_every_module_with_kernels_is_stamped():
+    package = Path(compiled.__file__).parents[2]
+    modules = [path for path in package.rglob("*.py") if "@kernel" in path.read_text()]
+    assert len(modules) > 20
+    for module in modules:
+        assert any(module.is_relative_to(source) for source in compiled.SOURCES), module
+
+
 @pytest.fixture
 def users_folder(tmp_path, monkeypatch):
     """The folder that the user set, asked for anew; the suite's own comes back afterwards."""
