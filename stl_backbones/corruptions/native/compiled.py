@@ -26,7 +26,7 @@ _PACKAGE = Path(__file__).parents[2]
 SOURCES = tuple(
     _PACKAGE / name
     for name in (
-        "corruptions/native", "corruptions/parameters.py", "copies/huffman.py",
+        "corruptions/driving", "corruptions/native", "corruptions/parameters.py", "copies/huffman.py",
         "copies/png_kernels.py",
     )
 )  # fmt: skip

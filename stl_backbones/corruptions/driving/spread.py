@@ -1,0 +1,86 @@
+"""Light spread over degrees: a sum of Gaussians, each at the resolution that it needs.
+
+A point spread that falls over decades of angle would need kernels as large as the image. A sum of
+round Gaussians whose widths double stands in for it; the wide ones are computed on small copies.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from stl_backbones.corruptions.native.arrays import Floats, Image
+from stl_backbones.corruptions.driving.camera import focal_px
+from stl_backbones.corruptions.driving.light import LINEAR
+from stl_backbones.corruptions.native.compiled import quick_kernel
+
+WIDTHS = (1.0, 2.0, 4.0, 8.0, 16.0)  # degrees, the Gaussians' standard deviations
+_FINEST = 4.0  # pixels: a Gaussian is computed where its standard deviation is at least this
+
+
+def widths_px(width: int) -> tuple[float, ...]:
+    """The Gaussians' standard deviations in pixels of an image of this width."""
+    return tuple(focal_px(width) * math.radians(degrees) for degrees in WIDTHS)
+
+
+def spread(image: Image, weights: Sequence[float]) -> Floats:
+    """Linear light times the sum of Gaussians; mirrored borders, so that no light is lost.
+
+    Args:
+        image: ``(H, W, 3)`` uint8 sRGB.
+        weights: Of each Gaussian of `WIDTHS`; their sum is the share of light that remains.
+
+    Returns:
+        ``(h, w, 3)`` float32, smaller than the image by a whole factor that its sides need not be
+        multiples of: pixel i of it is at ``(i + 0.5) * H / h - 0.5``.
+    """
+    sigmas = widths_px(image.shape[1])
+    factor = max(1, int(sigmas[0] / _FINEST))
+    small = shrunk(image, factor)
+    total = np.zeros_like(small)
+    height, width = small.shape[:2]
+    for sigma, weight in zip(sigmas, weights, strict=True):
+        own = sigma / factor
+        further = max(1, int(own / _FINEST))
+        size = max(1, width // further), max(1, height // further)
+        copy = cv2.resize(small, size, interpolation=cv2.INTER_AREA)
+        across, down = own * size[0] / width, own * size[1] / height
+        blurred = cv2.GaussianBlur(copy, (0, 0), across, sigmaY=down, borderType=cv2.BORDER_REFLECT)
+        blurred = cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR)
+        total += np.float32(weight) * blurred.reshape(total.shape)
+    return total
+
+
+def shrunk(image: Image, factor: int) -> Floats:
+    """Means of linear light over ``factor`` x ``factor`` pixels; fewer at the right and bottom."""
+    height, width = image.shape[:2]
+    out = np.zeros((-(-height // factor), -(-width // factor), 3), np.float32)
+    _add_blocks(image, factor, LINEAR, out)
+    return out
+
+
+@quick_kernel
+def _add_blocks(image: Image, factor: int, linear: Floats, out: Floats) -> None:
+    height, width = image.shape[:2]
+    rows, columns = out.shape[:2]
+    for row in range(height):
+        line = out[row // factor]
+        for column in range(columns):
+            left, right = column * factor, min((column + 1) * factor, width)
+            red, green, blue = np.float32(0), np.float32(0), np.float32(0)
+            for i in range(left, right):
+                red += linear[image[row, i, 0]]
+                green += linear[image[row, i, 1]]
+                blue += linear[image[row, i, 2]]
+            line[column, 0] += red
+            line[column, 1] += green
+            line[column, 2] += blue
+    for row in range(rows):
+        high = min((row + 1) * factor, height) - row * factor
+        for column in range(columns):
+            count = np.float32(high * (min((column + 1) * factor, width) - column * factor))
+            for channel in range(3):
+                out[row, column, channel] /= count
