@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from stl_backbones.corruptions.driving.camera import focal_px
-from stl_backbones.corruptions.driving.light import LEVELS, LINEAR, check_level, step_of
+from stl_backbones.corruptions.driving.light import LEVELS, LINEAR, check_level, write_levels
 from stl_backbones.corruptions.driving.spread import WIDTHS, spread, widths_px
 from stl_backbones.corruptions.native.arrays import Floats, Image
 from stl_backbones.corruptions.native.compiled import quick_kernel
@@ -45,7 +45,9 @@ def sun_glare(image: Image, level: float, rng: np.random.Generator) -> Image:
     rows *= np.float32(SUN_LIGHT * math.pi * radius**2) * np.array(WEIGHTS, np.float32)[:, None]
     out = np.empty_like(image)
     sun = np.float32(across), np.float32(down), np.float32(radius)
-    _glare(image, veil, columns, rows, np.float32(share), sun, (LINEAR, LEVELS), out)
+    flat = height, width * 3
+    layers = image.reshape(flat), veil.reshape(flat), columns, rows
+    _glare(*layers, np.float32(share), sun, (LINEAR, LEVELS), out.reshape(flat))
     return out
 
 
@@ -69,7 +71,8 @@ def _glare(
     out: Image,
 ) -> None:
     linear, levels = tables
-    height, width = image.shape[:2]
+    height, width = image.shape[0], image.shape[1] // 3
+    light, places = np.empty(3 * width, np.float32), np.empty(3 * width, np.int32)
     kept = np.float32(1) - share
     across, down, radius = sun
     line = np.empty(width, np.float32)
@@ -87,7 +90,9 @@ def _glare(
                 inside = radius + np.float32(0.5) - np.float32(np.sqrt(dx * dx + dy * dy))
                 inside = min(max(inside, np.float32(0)), np.float32(1))
                 line[i] += kept * np.float32(SUN_LIGHT) * inside
+        for i in range(3 * width):
+            light[i] = kept * linear[image[row, i]]
         for i in range(width):
             for channel in range(3):
-                light = kept * linear[image[row, i, channel]] + share * veil[row, i, channel]
-                out[row, i, channel] = levels[step_of(light + line[i])]
+                light[3 * i + channel] += share * veil[row, 3 * i + channel] + line[i]
+        write_levels(light, levels, places, out[row])

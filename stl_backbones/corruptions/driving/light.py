@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from stl_backbones.corruptions.native.arrays import Doubles, Floats, Image
-from stl_backbones.corruptions.native.compiled import kernel
+from stl_backbones.corruptions.native.compiled import kernel, quick_kernel
 from stl_backbones.errors import InputError
+
+Places = npt.NDArray[np.int32]
 
 STEPS = 65535  # of linear light in the table back: 0.05 levels at most, where sRGB is steepest
 
@@ -31,7 +34,16 @@ LEVELS: Image = np.rint(255 * to_srgb(np.arange(STEPS + 1) / STEPS)).astype(np.u
 def step_of(light: float) -> int:
     """The place in `LEVELS` of a float32 of linear light, which is clipped to 0..1."""
     clipped = min(max(light, np.float32(0)), np.float32(1))
-    return np.int64(clipped * np.float32(STEPS) + np.float32(0.5))
+    return np.int32(clipped * np.float32(STEPS) + np.float32(0.5))
+
+
+@quick_kernel
+def write_levels(light: Floats, levels: Image, places: Places, out: Image) -> None:
+    """A row of linear light as sRGB levels; ``places`` is room for a row."""
+    for i in range(light.shape[0]):
+        places[i] = step_of(light[i])
+    for i in range(light.shape[0]):
+        out[i] = levels[places[i]]
 
 
 def check_level(name: str, level: float, limits: tuple[float, float], unit: str) -> float:

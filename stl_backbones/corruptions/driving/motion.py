@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stl_backbones.corruptions.driving.camera import DISTANCE, SPEED, TURN, focal_px
-from stl_backbones.corruptions.driving.light import LEVELS, LINEAR, check_level, step_of
+from stl_backbones.corruptions.driving.light import LEVELS, LINEAR, check_level, write_levels
 from stl_backbones.corruptions.native.arrays import Floats, Image, Indices
 from stl_backbones.corruptions.native.compiled import quick_kernel
 from stl_backbones.corruptions.native.scratch import scratch
@@ -121,11 +121,10 @@ def _finish(
     rows: Floats, first: tuple[Axis, Axis], second: tuple[Axis, Axis], levels: Image, out: Image
 ) -> None:
     size = rows.shape[1]
-    line, mean = np.empty(size, np.float32), np.empty(size, np.float32)
+    line, mean, places = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.int32)
     for row in range(rows.shape[0]):
         for i in range(size):
             mean[i] = np.float32(0)
         _sample(rows, row, first, line, mean)
         _sample(rows, row, second, line, mean)
-        for i in range(size):
-            out[row, i] = levels[step_of(mean[i])]
+        write_levels(mean, levels, places, out[row])

@@ -66,21 +66,21 @@ def shrunk(image: Image, factor: int) -> Floats:
 def _add_blocks(image: Image, factor: int, linear: Floats, out: Floats) -> None:
     height, width = image.shape[:2]
     rows, columns = out.shape[:2]
-    for row in range(height):
-        line = out[row // factor]
+    sums = np.empty(width * 3, np.float32)
+    for row in range(rows):
+        first, last = row * factor, min((row + 1) * factor, height)
+        for i in range(width):
+            for channel in range(3):
+                sums[3 * i + channel] = linear[image[first, i, channel]]
+        for other in range(first + 1, last):
+            for i in range(width):
+                for channel in range(3):
+                    sums[3 * i + channel] += linear[image[other, i, channel]]
         for column in range(columns):
             left, right = column * factor, min((column + 1) * factor, width)
-            red, green, blue = np.float32(0), np.float32(0), np.float32(0)
-            for i in range(left, right):
-                red += linear[image[row, i, 0]]
-                green += linear[image[row, i, 1]]
-                blue += linear[image[row, i, 2]]
-            line[column, 0] += red
-            line[column, 1] += green
-            line[column, 2] += blue
-    for row in range(rows):
-        high = min((row + 1) * factor, height) - row * factor
-        for column in range(columns):
-            count = np.float32(high * (min((column + 1) * factor, width) - column * factor))
+            share = np.float32(1) / np.float32((right - left) * (last - first))
             for channel in range(3):
-                out[row, column, channel] /= count
+                total = np.float32(0)
+                for i in range(left, right):
+                    total += sums[3 * i + channel]
+                out[row, column, channel] = total * share
