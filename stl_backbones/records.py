@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ CLEAN_NAME = "clean"
 MODES = ("exact", "fast", "reference", "torch")
 COMPATS = ("imaug-1.1.5", "imagecorruptions-1.1.2")
 CHANNEL_ORDERS = ("rgb", "bgr")
+STRENGTHS = ("imagenet", "cifar10")
 
 _LISTS = ("skipped", "classes", "notes", "chosen")  # of a provenance: JSON has no tuples
 # Older records lack them.
@@ -45,16 +47,34 @@ class Cell:
 
     Attributes:
         corruption: A corruption's name, or ``'clean'``.
-        severity: 1 (weakest) to 5, or 0 for clean images.
+        severity: 1 (weakest) to 5, fractions too, or 0 for clean images.
     """
 
     corruption: str
-    severity: int
+    severity: float
 
     @property
     def name(self) -> str:
         """``'clean'`` or for example ``'fog-3'``; also the stem of the cell's file."""
-        return CLEAN_NAME if self.is_clean else f"{self.corruption}-{self.severity}"
+        return CLEAN_NAME if self.is_clean else f"{self.corruption}-{self.severity:g}"
+
+    @classmethod
+    def from_name(cls, name: str) -> Cell:
+        """Inverse of `name`.
+
+        Raises:
+            ValueError: If it is no cell's name.
+        """
+        if name == CLEAN_NAME:
+            return CLEAN
+        corruption, _, severity = name.rpartition("-")
+        try:
+            level = float(severity)
+        except ValueError:
+            level = math.nan
+        if not corruption or not 1 <= level <= 5:
+            raise InputError(f"'{name}' is no cell's name; expected one such as 'fog-3'")
+        return cls(corruption, int(level) if level.is_integer() else level)
 
     @property
     def is_clean(self) -> bool:
@@ -80,21 +100,27 @@ class CorruptionEngine:
         channel_order: ``'rgb'`` (what the package expects), or ``'bgr'`` to show the corruption
             the channels reversed as some published scripts do; image and result are RGB either way.
         seed: The user's seed; another one gives another draw of the whole benchmark.
+        strengths: ``'imagenet'``, the constants of ImageNet-C, or ``'cifar10'``, those of
+            CIFAR-10-C for images of 32x32 pixels.
+        depth: Folder of distances, for corruptions that need them; empty for none.
 
     Raises:
-        ValueError: If mode, compat or channel order are unknown.
+        ValueError: If mode, compat, channel order or strengths are unknown.
     """
 
     mode: str = "fast"
     compat: str = COMPATS[0]
     channel_order: str = "rgb"
     seed: int = 0
+    strengths: str = STRENGTHS[0]
+    depth: str = ""
 
     def __post_init__(self) -> None:
         for what, value, known in (
             ("corruption mode", self.mode, MODES),
             ("compat", self.compat, COMPATS),
             ("channel order", self.channel_order, CHANNEL_ORDERS),
+            ("strengths", self.strengths, STRENGTHS),
         ):
             if value not in known:
                 raise InputError(f"{what} must be one of {', '.join(known)}, got '{value}'")
@@ -106,12 +132,12 @@ class CorruptionSpec:
 
     Attributes:
         name: A corruption of the catalog, for example ``'fog'``, or a registered one.
-        severity: 1 (weakest) to 5.
+        severity: 1 (weakest) to 5, fractions too.
         engine: How.
     """
 
     name: str
-    severity: int
+    severity: float
     engine: CorruptionEngine = CorruptionEngine()
 
 

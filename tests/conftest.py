@@ -88,7 +88,8 @@ def mini_checkpoint(tmp_path_factory):
 @pytest.fixture
 def own_catalog():
     """What a test registers, and the modules that did it, are forgotten after it."""
-    from stl_backbones.corruptions.catalog import CUSTOM_CORRUPTIONS, CUSTOM_PROTOCOLS
+    from stl_backbones.corruptions.catalog import CUSTOM_CORRUPTIONS
+    from stl_backbones.corruptions.protocols import CUSTOM_PROTOCOLS
     from stl_backbones.corruptions.registration import _IMPORTED
 
     before, kept = set(sys.modules), (CUSTOM_CORRUPTIONS, CUSTOM_PROTOCOLS, _IMPORTED)

@@ -71,7 +71,7 @@ class ManifestHeader:
     seed: int
     versions: Mapping[str, str]
     images: int
-    cells: Mapping[str, tuple[int, ...]]
+    cells: Mapping[str, tuple[float, ...]]
     image_format: str
     custom: Mapping[str, str] = field(default_factory=dict)
     files: int = 0
@@ -109,7 +109,7 @@ class Row:
     Attributes:
         id: The source image's path below the clean image folder; its corruption's key.
         corruption: The corruption.
-        severity: 1 to 5.
+        severity: 1 to 5, fractions too.
         path: The file, relative to the copy's top, in POSIX form.
         size: Of the file, in bytes.
         width: In pixels.
@@ -119,7 +119,7 @@ class Row:
 
     id: str
     corruption: str
-    severity: int
+    severity: float
     path: str
     size: int
     width: int

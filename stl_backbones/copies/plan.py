@@ -96,11 +96,11 @@ class Plan:
     def target(self, source: int, cell: int) -> str:
         """A file's path below the copy's top, in POSIX form."""
         where = self.cells[cell]
-        return f"{where.corruption}/{where.severity}/{self.sources[source].target}"
+        return f"{where.corruption}/{where.severity:g}/{self.sources[source].target}"
 
     def header(self) -> ManifestHeader:
         """How the copy is made."""
-        cells: dict[str, tuple[int, ...]] = {}
+        cells: dict[str, tuple[float, ...]] = {}
         for cell in self.cells:
             cells[cell.corruption] = (*cells.get(cell.corruption, ()), cell.severity)
         return ManifestHeader(

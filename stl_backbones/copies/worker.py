@@ -155,11 +155,11 @@ def make_files(task: Task, job: Job, outbox: _Outbox) -> None:
 
 
 def _make_corruption(
-    source: Source, image: Image, name: str, severities: list[int], job: Job, outbox: _Outbox
+    source: Source, image: Image, name: str, severities: list[float], job: Job, outbox: _Outbox
 ) -> None:
     for variant in corrupt_all(image, [name], severities, key=source.id, engine=job.engine):
         content = job.encoding.encode(variant.image)
-        path = f"{name}/{variant.severity}/{source.target}"
+        path = f"{name}/{variant.severity:g}/{source.target}"
         _write(job.out / path, content, out=job.out, partial=job.partial)
         height, width = variant.image.shape[:2]
         row = Row(

@@ -3,16 +3,12 @@
 from stl_backbones.corruptions.catalog import (
     CORRUPTIONS,
     GROUPS,
-    PROTOCOLS,
     SEVERITIES,
     CustomCorruption,
-    Protocol,
     check_corruption,
     check_severity,
     custom_corruption,
     custom_versions,
-    get_protocol,
-    protocol_names,
 )
 from stl_backbones.corruptions.engine import (
     Variant,
@@ -23,6 +19,7 @@ from stl_backbones.corruptions.engine import (
     prepare,
 )
 from stl_backbones.corruptions.images import MIN_SIDE
+from stl_backbones.corruptions.protocols import PROTOCOLS, Protocol, get_protocol, protocol_names
 from stl_backbones.corruptions.registration import (
     import_modules,
     register_corruption,

@@ -14,8 +14,10 @@ from stl_backbones.corruptions.catalog import (
     check_corruption,
     check_severity,
     custom_corruption,
+    split_compound,
 )
 from stl_backbones.corruptions.images import MIN_SIDE, Image, as_rgb
+from stl_backbones.corruptions.packaged import PACKAGED, PackagedCorruption
 from stl_backbones.corruptions.reference import corrupt_reference, package_version
 from stl_backbones.corruptions.seeds import draw_seed
 from stl_backbones.errors import InputError
@@ -31,14 +33,14 @@ class Variant(NamedTuple):
     """One corrupted copy of an image."""
 
     name: str
-    severity: int
+    severity: float
     image: Image
 
 
 def corrupt(
     image: Image,
     name: str,
-    severity: int,
+    severity: float,
     *,
     key: str,
     mode: str = "fast",
@@ -51,8 +53,9 @@ def corrupt(
     Args:
         image: ``(H, W, 3)`` uint8 RGB, or ``(H, W)`` or ``(H, W, 1)`` grey, which is repeated in
             three channels as imagecorruptions does; H and W at least 32; not changed.
-        name: A corruption of the catalog, for example ``'fog'``, or a registered one.
-        severity: 1 (weakest) to 5.
+        name: A corruption of the catalog, for example ``'fog'``, a registered one, or a compound
+            such as ``'fog+gaussian_noise'``, applied from left to right.
+        severity: 1 (weakest) to 5, fractions too.
         key: The image's id.
         mode: The engine; this and the following as in `stl_backbones.records.CorruptionEngine`.
         compat: The package that ``'exact'`` equals.
@@ -94,7 +97,7 @@ def apply_corruption(
 def corrupt_all(
     image: Image,
     names: Sequence[str] = CORRUPTIONS,
-    severities: Sequence[int] = SEVERITIES,
+    severities: Sequence[float] = SEVERITIES,
     *,
     key: str,
     engine: CorruptionEngine = CorruptionEngine(),  # noqa: B008  frozen
@@ -106,7 +109,7 @@ def corrupt_all(
     Args:
         image: As `corrupt` takes it; checked once for all variants.
         names: Corruptions.
-        severities: 1 (weakest) to 5.
+        severities: 1 (weakest) to 5, fractions too.
         key: The image's id.
         engine: How images are corrupted.
         share_draws: Draw noise, plasma and displacements once for all severities of a corruption.
@@ -129,11 +132,16 @@ def corrupt_all(
     # Kernels are compiled for one kind of array: contiguous and writeable.
     shown = np.require(shown, requirements=("C", "W"))
     for name in names:
-        kept: dict[str, Any] | None = {} if share_draws else None
+        draws: dict[str, dict[str, Any]] | None = {} if share_draws else None
         for severity in levels:
-            drawn = _ALL_SEVERITIES if share_draws else severity
-            draw = draw_seed(key, name, drawn, seed=engine.seed)
-            made = _run(shown, name, severity, draw, engine=engine, kept=kept, device=device)
+            made = shown
+            for part, own in split_compound(name):
+                level = severity if own is None else own
+                drawn = _ALL_SEVERITIES if share_draws else level
+                draw = draw_seed(key, part, drawn, seed=engine.seed)
+                kept = None if draws is None else draws.setdefault(part, {})
+                made = _run(made, part, level, draw, engine=engine, kept=kept, device=device)
+                made = np.require(made, requirements=("C", "W"))
             if is_reversed:
                 made = np.ascontiguousarray(made[..., ::-1])
             yield Variant(name, severity, made)
@@ -153,8 +161,11 @@ def prepare(names: Sequence[str], *, mode: str) -> None:
     engine = CorruptionEngine(mode)
     image = np.full((MIN_SIDE, MIN_SIDE, 3), 127, np.uint8)
     image[::2] = 20
-    for name in names:
+    parts = [part for name in names for part, _ in split_compound(name)]
+    for name in dict.fromkeys(parts):
         check_corruption(name)
+        if name in PACKAGED and PACKAGED[name].needs_depth:
+            continue
         if custom_corruption(name) is None and (mode != "reference" or name == "glass_blur"):
             for severity in (1, 5):  # spatter's two kinds
                 apply_corruption(image, CorruptionSpec(name, severity, engine), key="")
@@ -170,7 +181,7 @@ def engine_version(engine: CorruptionEngine) -> str:
 def _run(
     image: Image,
     name: str,
-    severity: int,
+    severity: float,
     draw: int,
     *,
     engine: CorruptionEngine,
@@ -181,6 +192,8 @@ def _run(
     custom = custom_corruption(name)
     if custom is not None:
         return _run_custom(custom, image, severity, draw)
+    if name in PACKAGED:
+        return _run_packaged(PACKAGED[name], image, severity, draw, engine=engine)
     if engine.mode == "reference":
         return corrupt_reference(image, name, severity, seed=draw)
     if engine.mode == "torch":
@@ -194,9 +207,27 @@ def _run(
     return native[name](image, severity, Draws(draw, engine.compat, kept))
 
 
-def _run_custom(custom: CustomCorruption, image: Image, severity: int, draw: int) -> Image:
+def _run_packaged(
+    corruption: PackagedCorruption,
+    image: Image,
+    severity: float,
+    draw: int,
+    *,
+    engine: CorruptionEngine,
+) -> Image:
+    level = corruption.level(severity, engine.strengths)
     rng = np.random.Generator(np.random.PCG64(draw))
-    result = custom.function(image.copy(), severity, rng)
+    made: Image = corruption.function()(image, level, rng)
+    return made
+
+
+def _run_custom(custom: CustomCorruption, image: Image, severity: float, draw: int) -> Image:
+    if severity != int(severity):
+        raise InputError(
+            f"corruption '{custom.name}' is registered for severities 1 to 5, got {severity:g}"
+        )
+    rng = np.random.Generator(np.random.PCG64(draw))
+    result = custom.function(image.copy(), int(severity), rng)
     if (
         not isinstance(result, np.ndarray)
         or result.dtype != np.uint8

@@ -14,15 +14,18 @@ from pathlib import Path
 from stl_backbones.corruptions.catalog import (
     CORRUPTIONS,
     CUSTOM_CORRUPTIONS,
-    CUSTOM_PROTOCOLS,
     GROUPS,
-    PROTOCOLS,
-    RESERVED_NAMES,
     Corrupt,
     CustomCorruption,
-    Protocol,
     check_corruption,
     check_severity,
+)
+from stl_backbones.corruptions.packaged import PACKAGED
+from stl_backbones.corruptions.protocols import (
+    CUSTOM_PROTOCOLS,
+    PROTOCOLS,
+    RESERVED_NAMES,
+    Protocol,
 )
 from stl_backbones.errors import InputError
 from stl_backbones.paths import check_file
@@ -52,7 +55,7 @@ def register_corruption(name: str, *, group: str, version: str) -> Callable[[Cor
     """
     _check_name("corruption name", name, extra="_")  # a folder; `<name>-<severity>` is a cell
     _check_name("corruption group", group, extra="_")
-    if name in CORRUPTIONS:
+    if name in CORRUPTIONS or name in PACKAGED:
         raise InputError(f"'{name}' is built in; choose another name for your corruption")
     _check_free("corruption name", name, also=GROUPS)
     _check_free("corruption group", group)

@@ -11,20 +11,20 @@ from stl_backbones.errors import InputError
 SEED_VERSION = "stl-1"
 
 
-def draw_seed(key: str, name: str, severity: int, *, seed: int = 0) -> int:
+def draw_seed(key: str, name: str, severity: float, *, seed: int = 0) -> int:
     """The seed of one corrupted image.
 
     Args:
         key: The image's id, for example its path relative to the data set's image folder.
         name: The corruption.
-        severity: 1 to 5; 0 where all severities of an image share one draw.
+        severity: 1 to 5, fractions too; 0 where all severities of an image share one draw.
         seed: The user's seed; another one gives another draw of the whole benchmark.
 
     Returns:
         0 to 2**32 - 1: the first 4 bytes, little endian, of blake2b over
         ``'stl-1|<key>|<name>|<severity>|<seed>'``.
     """
-    text = f"{SEED_VERSION}|{key}|{name}|{severity}|{seed}"
+    text = f"{SEED_VERSION}|{key}|{name}|{severity:g}|{seed}"
     return int.from_bytes(hashlib.blake2b(text.encode()).digest()[:4], "little")
 
 

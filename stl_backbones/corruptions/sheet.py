@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from stl_backbones.corruptions.catalog import Protocol
 from stl_backbones.corruptions.engine import corrupt_all
+from stl_backbones.corruptions.protocols import Protocol
 from stl_backbones.display import shown_one_by_one
 from stl_backbones.drawing import (
     GREY,

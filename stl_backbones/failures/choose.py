@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from stl_backbones.corruptions.catalog import cell_at
 from stl_backbones.errors import InputError, MissingFileError, some_of, unknown_name
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.report.read.class_names import find_class
@@ -59,12 +60,11 @@ def find_cells(store: CellStore, task: TaskMetrics, words: Sequence[str]) -> tup
 
 
 def _named(word: str, there: Sequence[Cell]) -> Cell:
-    name, slash, severity = word.rpartition("/")
-    if not slash or not severity.isdecimal():
+    cell, name = cell_at(word), word.rpartition("/")[0]
+    if cell is None:
         raise InputError(f"a cell is CORRUPTION/SEVERITY, for example fog/5, got '{word}'")
-    cell = Cell(name, int(severity))
     if cell not in there:
-        levels = [f"{one.corruption}/{one.severity}" for one in there if one.corruption == name]
+        levels = [f"{one.corruption}/{one.severity:g}" for one in there if one.corruption == name]
         if levels:
             raise MissingFileError(f"the sweep has no cell '{word}', but {some_of(levels)}")
         raise unknown_name("corruption of the sweep", name, {one.corruption for one in there})

@@ -12,7 +12,7 @@ from stl_backbones.metrics.bootstrap import LEVEL
 
 
 def breaking_point(
-    severities: Sequence[int],
+    severities: Sequence[float],
     scores: npt.NDArray[np.floating],
     bound: npt.NDArray[np.floating] | float,
 ) -> npt.NDArray[np.float64]:

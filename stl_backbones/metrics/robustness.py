@@ -52,7 +52,7 @@ def mean_over(scores: Mapping[Cell, Score], cells: Sequence[Cell]) -> Score:
 
 
 def corruption_means(
-    scores: Mapping[Cell, Score], severities: Mapping[str, Sequence[int]]
+    scores: Mapping[Cell, Score], severities: Mapping[str, Sequence[float]]
 ) -> dict[str, Score]:
     """Mean over severities, per corruption.
 
@@ -73,7 +73,7 @@ def corruption_means(
     }
 
 
-def robust_mean(scores: Mapping[Cell, Score], severities: Mapping[str, Sequence[int]]) -> Score:
+def robust_mean(scores: Mapping[Cell, Score], severities: Mapping[str, Sequence[float]]) -> Score:
     """Mean over severities per corruption, then over corruptions: every corruption weighs the same.
 
     Raises:
@@ -85,7 +85,7 @@ def robust_mean(scores: Mapping[Cell, Score], severities: Mapping[str, Sequence[
     return mean_of(list(corruption_means(scores, severities).values()))
 
 
-def retention(scores: Mapping[Cell, Score], severities: Mapping[str, Sequence[int]]) -> Score:
+def retention(scores: Mapping[Cell, Score], severities: Mapping[str, Sequence[float]]) -> Score:
     """Robust score divided by clean score; NaN, a share of nothing, where the clean one is 0.
 
     Raises:

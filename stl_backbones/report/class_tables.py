@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stl_backbones.corruptions.catalog import Protocol
+from stl_backbones.corruptions.catalog import level_text
+from stl_backbones.corruptions.protocols import Protocol
 from stl_backbones.records import CLEAN
 from stl_backbones.report.numbers.aggregates import Findings
 from stl_backbones.report.numbers.breaking import (
@@ -230,8 +231,9 @@ def _broken_at(points: Points | None) -> str | None:
     if points is None:
         return None
     ends = None if points.intervals is None else points.intervals.tolist()
-    text = in_words(float(points.replicates[0]), ends)
-    return f"{text} to {points.strongest}" if text == NOT_REACHED else text
+    text = in_words(float(points.replicates[0]), points.corruption, ends)
+    strongest = level_text(points.corruption, points.strongest) or f"{points.strongest:g}"
+    return f"{text} to {strongest}" if text == NOT_REACHED else text
 
 
 def _first_broken(run: Run, points: Points | None) -> str | None:
@@ -246,4 +248,6 @@ def _first_broken(run: Run, points: Points | None) -> str | None:
     names = [run.class_names[index] for index in first]
     intervals = points.intervals if len(names) == 1 else None
     ends = None if intervals is None else intervals[:, first[0]].tolist()
-    return f"{with_ties(names, of=len(occurs))}: {in_words(float(earliest), ends)}"
+    return (
+        f"{with_ties(names, of=len(occurs))}: {in_words(float(earliest), points.corruption, ends)}"
+    )

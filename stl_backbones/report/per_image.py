@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from stl_backbones.corruptions.catalog import Protocol
+from stl_backbones.corruptions.protocols import Protocol
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.report.data import MAIN_SET
 from stl_backbones.report.read.metrics import TaskMetrics

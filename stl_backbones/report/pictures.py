@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from stl_backbones.corruptions.catalog import SEVERITIES, Protocol
+from stl_backbones.corruptions.protocols import Protocol
 from stl_backbones.metrics import percentile_interval
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.report.numbers.aggregates import Aggregate, Aggregates, Findings
@@ -82,7 +82,7 @@ def heat_map(findings: Findings) -> HeatMap:
 
     def row(run: Run, name: str, mean: float | None) -> Row:
         levels = protocol.severities[name]
-        values = {str(level): run.scores.get(Cell(name, level)) for level in levels}
+        values = {f"{level:g}": run.scores.get(Cell(name, level)) for level in levels}
         return Row(full_name(name), {**values, "mean": mean})
 
     maps = {}
@@ -90,7 +90,7 @@ def heat_map(findings: Findings) -> HeatMap:
         means = corruption_scores(run, protocol)
         groups = protocol.columns.values()
         maps[run.label] = [[row(run, name, means[name]) for name in names] for names in groups]
-    columns = tuple(map(str, SEVERITIES))
+    columns = tuple(f"{level:g}" for level in protocol.levels)
     clean = {run.label: run.scores.get(CLEAN) for run in findings.runs}
     details = {run.label: _details(run, findings) for run in findings.runs}
     return HeatMap("Corruption by severity", findings.task.main, columns, maps, _limits(findings),
@@ -113,7 +113,7 @@ def _details(run: Run, findings: Findings) -> dict[tuple[str, str], CellDetail]:
         more = sum(value == classes[-1][1] for value, _ in lowest[LOWEST_CLASSES:])
         if more:
             classes[-1] = (f"{classes[-1][0]} and {more} more", classes[-1][1])
-        place = (full_name(cell.corruption), str(cell.severity))
+        place = (full_name(cell.corruption), f"{cell.severity:g}")
         found[place] = CellDetail(cell.name, interval, tuple(classes))
     return found
 
@@ -146,7 +146,10 @@ def severity_curves(findings: Findings) -> Curves:
 
 
 def _curve(label: str, run: Run, corruption: str, protocol: Protocol) -> Curve:
-    cells = {0: CLEAN, **{s: Cell(corruption, s) for s in protocol.severities[corruption]}}
+    cells: dict[float, Cell] = {
+        0: CLEAN,
+        **{s: Cell(corruption, s) for s in protocol.severities[corruption]},
+    }
     points = {
         severity: run.scores[cell]
         for severity, cell in cells.items()

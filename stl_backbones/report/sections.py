@@ -276,8 +276,8 @@ class Curve:
     """
 
     label: str
-    points: Mapping[int, float]
-    levels: tuple[int, ...]
+    points: Mapping[float, float]
+    levels: tuple[float, ...]
 
 
 @dataclass(frozen=True)

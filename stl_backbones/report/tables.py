@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from stl_backbones.corruptions.catalog import SEVERITIES, Protocol
+from stl_backbones.corruptions.protocols import Protocol
 from stl_backbones.metrics import LEVEL
 from stl_backbones.records import Cell
 from stl_backbones.report.numbers.aggregates import Aggregate, Aggregates, Findings, Place
@@ -141,15 +141,15 @@ def severity_tables(findings: Findings) -> tuple[Table, ...]:
     levels, main = findings.protocol.severities, findings.task.main
     columns = corruption_columns(findings.task, main, findings.protocol)
 
-    def row(run: Run, severity: int) -> Row:
+    def row(run: Run, severity: float) -> Row:
         cells = {name: Cell(name, severity) for name in levels if severity in levels[name]}
         scores = {Key("corruption", name).text: run.scores.get(cells[name]) for name in cells}
         return Row(run.label, scores)
 
     return tuple(
-        Table(f"Severity {severity}: {main.name} ({main.shown_unit})", "Model", columns,
+        Table(f"Severity {severity:g}: {main.name} ({main.shown_unit})", "Model", columns,
               tuple(row(run, severity) for run in findings.runs))
-        for severity in SEVERITIES
+        for severity in findings.protocol.levels
         if any(severity in chosen for chosen in levels.values())
     )  # fmt: skip
 

@@ -19,13 +19,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stl_backbones.errors import InputError, MissingFileError
-from stl_backbones.records import CLEAN_NAME, Cell, CellResult, Provenance
+from stl_backbones.records import Cell, CellResult, Provenance
 from stl_backbones.results.atomic import remove_partial_files, write_atomically
 from stl_backbones.results.cell_file import REMEDY, DamagedCellError, decode_cell, encode_cell
 from stl_backbones.results.lock import locked
 from stl_backbones.results.run_record import decode_run, encode_run
 
-_SEVERITIES = range(1, 6)
 # Hashes say nothing to a reader: what they are of.
 _MEANING = {
     "checkpoint_sha256": "checkpoint_sha256, of the weights or the version of the model",
@@ -209,11 +208,11 @@ def _short(value: object) -> str:
 
 
 def _cell_of(path: Path) -> Cell:
-    name, _, severity = path.stem.rpartition("-")
-    if path.stem == CLEAN_NAME:
-        return Cell(CLEAN_NAME, 0)
-    cell = Cell(name, int(severity) if severity.isdecimal() else 0)
-    if not name or cell.severity not in _SEVERITIES or cell.name != path.stem:
+    try:
+        cell = Cell.from_name(path.stem)
+    except ValueError:
+        cell = None
+    if cell is None or cell.name != path.stem:
         raise DamagedCellError(f"'{path}' is not named like a cell (expected e.g. 'fog-3.npz')")
     return cell
 

@@ -26,7 +26,8 @@ class SweepOptions:
         protocol: The protocol's name; empty for the task's own.
         corruptions: Only these of the protocol's corruptions, or groups of it; none for the clean
             images alone.
-        severities: Only these severities.
+        severities: Only these severities, 1 to 5; fractions too.
+        levels: Corruption -> levels in its unit, in place of severities.
         limit: Only the first images of the data set; of a classification set, so many spread over
             the classes.
         image_list: Only the images that this file names, one id a line.
@@ -55,7 +56,8 @@ class SweepOptions:
 
     protocol: str = ""
     corruptions: Sequence[str] | None = None
-    severities: Sequence[int] | None = None
+    severities: Sequence[float] | None = None
+    levels: Mapping[str, Sequence[float]] = field(default_factory=dict)
     limit: int | None = None
     image_list: str | Path | None = None
     corrupted_root: str | Path | None = None
@@ -108,7 +110,10 @@ class SweepOptions:
     @property
     def engine(self) -> CorruptionEngine:
         """How images are corrupted, once the options are resolved."""
-        return CorruptionEngine(str(self.mode), self.compat, self.channel_order, self.seed)
+        strengths = get_protocol(self.protocol).strengths
+        return CorruptionEngine(
+            str(self.mode), self.compat, self.channel_order, self.seed, strengths
+        )
 
     def cells(self) -> tuple[Cell, ...]:
         """The cells to measure, clean first.
@@ -120,7 +125,9 @@ class SweepOptions:
         protocol = get_protocol(self.protocol)
         if self.corruptions is not None and not self.corruptions:
             return (CLEAN,)
-        return protocol.cells(corruptions=self.corruptions, severities=self.severities)
+        return protocol.cells(
+            corruptions=self.corruptions, severities=self.severities, levels=self.levels
+        )
 
 
 def free_workers() -> int:

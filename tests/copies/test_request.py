@@ -63,7 +63,7 @@ def test_another_split(mini_data, tmp_path):
     [
         ({"protocol": "x"}, KeyError, "unknown protocol 'x'; expected one of"),
         ({"corruptions": ["fgo"]}, KeyError, "did you mean fog"),
-        ({"severities": [6]}, ValueError, "severity must be a whole number in 1..5, got 6"),
+        ({"severities": [6]}, ValueError, "severity must be a number in 1..5, got 6"),
         ({"engine": CorruptionEngine("torch")}, ValueError, "mode 'torch' depends on the device"),
         ({"limit": 0}, ValueError, "limit must be at least 1, got 0"),
         ({"split": "night"}, FileNotFoundError, "expects images in .*leftImg8bit/night"),

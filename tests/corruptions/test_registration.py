@@ -167,7 +167,7 @@ class TestProtocols:
             (
                 {"severities": {"fog": (0,)}},
                 ValueError,
-                r"severity must be a whole number in 1\.\.5, got 0",
+                r"severity must be a number in 1\.\.5, got 0",
             ),
             ({"severities": {"fog": 3}}, ValueError, "'fog' needs a list, got 3"),
             ({"severities": {"snow": (1,)}}, ValueError, "of 'snow', which is in no column"),

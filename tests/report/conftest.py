@@ -16,7 +16,7 @@ import pytest
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from stl_backbones.corruptions.catalog import get_protocol
+from stl_backbones.corruptions.protocols import get_protocol
 from stl_backbones.evaluation.detection import DetectionMatcher, join_images
 from stl_backbones.records import CLEAN, Cell, CellResult, Provenance
 from stl_backbones.report import get_task

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from stl_backbones.corruptions.catalog import get_protocol
+from stl_backbones.corruptions.protocols import get_protocol
 from stl_backbones.metrics import breaking_intervals, breaking_point
 from stl_backbones.report.class_data import breaking_file, flow_file
 from stl_backbones.report.class_tables import breaking_table, flow_tables

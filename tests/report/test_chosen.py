@@ -2,7 +2,7 @@
 
 import pytest
 
-from stl_backbones.corruptions.catalog import get_protocol
+from stl_backbones.corruptions.protocols import get_protocol
 from stl_backbones.report.contents import make_contents
 from stl_backbones.report.numbers.requirements import judge, parse_requirement
 from stl_backbones.report.render import html

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stl_backbones.corruptions.catalog import CUSTOM_PROTOCOLS, Protocol
+from stl_backbones.corruptions.protocols import CUSTOM_PROTOCOLS, Protocol
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.report.read.runs import IncompleteRunsError
 from stl_backbones.report.write import make_report

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from faults import mutations as campaign
-from stl_backbones.corruptions.catalog import CUSTOM_PROTOCOLS, Protocol
+from stl_backbones.corruptions.protocols import CUSTOM_PROTOCOLS, Protocol
 from stl_backbones.results import CellStore
 from stl_backbones.results.detections import DETECTIONS_DIGEST, detections_path
 

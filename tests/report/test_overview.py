@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stl_backbones.corruptions.catalog import get_protocol
+from stl_backbones.corruptions.protocols import get_protocol
 from stl_backbones.records import Cell, CellResult, Provenance
 from stl_backbones.report.contents import make_contents
 from stl_backbones.report.numbers.overview import overview, weakest_place

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from stl_backbones.corruptions import import_modules
-from stl_backbones.corruptions.catalog import CUSTOM_PROTOCOLS, Protocol
+from stl_backbones.corruptions.protocols import CUSTOM_PROTOCOLS, Protocol
 from stl_backbones.records import CellResult, Provenance
 from stl_backbones.report import Task, get_task, make_report, register_task
 from stl_backbones.report.contents import make_contents
@@ -104,7 +104,7 @@ def test_the_tool_takes_its_module(write_depth, own_module, run_tool, tmp_path):
     folder = write_depth("one")
     own_module.write_text(
         own_module.read_text()
-        + "from stl_backbones.corruptions.catalog import Protocol\n"
+        + "from stl_backbones.corruptions.protocols import Protocol\n"
         + "from stl_backbones.corruptions import register_protocol\n"
         + "register_protocol(Protocol('rain', {'weather': ('fog', 'snow')}, 'a test',"
         + " {'fog': (1, 2), 'snow': (3,)}))\n"

@@ -2,7 +2,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 import pytest
 
-from stl_backbones.corruptions.catalog import get_protocol
+from stl_backbones.corruptions.protocols import get_protocol
 from stl_backbones.metrics import retention, robust_mean
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.report import get_task

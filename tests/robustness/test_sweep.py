@@ -483,7 +483,7 @@ class TestRefusals:
                 "unknown corruption 'frog'; did you mean fog",
             ),
             ({"corruptions": ["pixelate"]}, KeyError, "not part of protocol 'stl-cityscapes-c'"),
-            ({"severities": [6]}, ValueError, r"severity must be a whole number in 1\.\.5, got 6"),
+            ({"severities": [6]}, ValueError, r"severity must be a number in 1\.\.5, got 6"),
             ({"severities": [5], "corruptions": ["shot_noise"]}, ValueError, "no cell of protocol"),
             ({"mode": "quick"}, ValueError, "corruption mode must be one of"),
             ({"compat": "0.9"}, ValueError, "compat must be one of"),

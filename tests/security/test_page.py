@@ -15,7 +15,7 @@ import markupsafe
 import numpy as np
 import pytest
 
-from stl_backbones.corruptions.catalog import get_protocol
+from stl_backbones.corruptions.protocols import get_protocol
 from stl_backbones.records import CellResult, Provenance
 from stl_backbones.report.render import csv_files, latex, markdown
 from stl_backbones.report.write import make_report

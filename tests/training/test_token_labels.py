@@ -182,7 +182,7 @@ def test_the_image_s_class(checkpoint, pictures, tmp_path, monkeypatch, picture,
         (
             {"corruption": "fog", "severity": 6},
             ValueError,
-            "severity must be a whole number in 1..5, got 6",
+            "severity must be a number in 1..5, got 6",
         ),
         ({"label": "7"}, ValueError, "knows classes 0..2, by index or name; got '7'"),
         ({"label": "cow"}, ValueError, "knows classes 0..2, by index or name; got 'cow'"),

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Literal
 
-from stl_backbones.corruptions.catalog import SEVERITIES, Protocol, get_protocol
+from stl_backbones.corruptions.catalog import SEVERITIES
+from stl_backbones.corruptions.protocols import Protocol, get_protocol
 from stl_backbones.errors import UnknownNameError
 from stl_backbones.metrics import (
     IncompleteCellsError,

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stl_backbones.corruptions.catalog import Protocol
+from stl_backbones.corruptions.catalog import level_text
+from stl_backbones.corruptions.protocols import Protocol
 from stl_backbones.errors import InputError
 from stl_backbones.metrics import ClassScores, Replicates, breaking_intervals, breaking_point
 from stl_backbones.records import CLEAN, Cell
@@ -70,7 +71,7 @@ class Points:
     """
 
     corruption: str
-    strongest: int
+    strongest: float
     replicates: npt.NDArray[np.float64]
 
     @property
@@ -111,7 +112,7 @@ def _joined(scores: ClassScores) -> Replicates:
 
 def _points(
     corruption: str,
-    scores: dict[int, npt.NDArray[np.float64]],
+    scores: dict[float, npt.NDArray[np.float64]],
     limit: npt.NDArray[np.floating] | None,
 ) -> Points | None:
     if limit is None or len(scores) < 2:
@@ -121,19 +122,23 @@ def _points(
     return Points(corruption, levels[-1], breaking_point(levels, stack, limit))
 
 
-def in_words(value: float, interval: Sequence[float] | None = None) -> str:
-    """For example ``'2.6 (2.1 to not reached)'``."""
-    text = _severity(value)
+def in_words(value: float, corruption: str, interval: Sequence[float] | None = None) -> str:
+    """For example ``'2.6 (2.1 to not reached)'``, or ``'180 m'`` where levels have a unit."""
+    text = _level(value, corruption)
     if interval is None or np.isnan([value, *interval]).any():
         return text
-    low, high = map(_severity, interval)
+    low, high = (_level(end, corruption) for end in interval)
     return text if low == high == text else f"{text} ({low} to {high})"
 
 
-def _severity(value: float) -> str:
+def _level(value: float, corruption: str) -> str:
     if np.isnan(value):
         return "n/a"
-    return NOT_REACHED if np.isinf(value) else f"{value:.1f}"
+    if np.isinf(value):
+        return NOT_REACHED
+    if value < 1 and level_text(corruption, 1):
+        return f"before {level_text(corruption, 1)}"  # clean images have no level in a unit
+    return level_text(corruption, value) or f"{value:.1f}"
 
 
 __all__ = ["NOT_REACHED", "Bound", "Points", "check_bound", "class_points", "in_words",

@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from stl_backbones.corruptions.catalog import cell_at
 from stl_backbones.errors import InputError, UnknownNameError, unknown_name
 from stl_backbones.metrics import (
     ClassScores,
@@ -103,9 +104,9 @@ def _place(
     """How a class's cells become the number of a place: a mean, a share of clean, or a cell."""
     protocol, levels = findings.protocol, findings.protocol.severities
     place = findings.task.aliases.get(place, place)
-    corruption, slash, severity = place.rpartition("/")
-    if slash and severity.isdecimal() and Cell(corruption, int(severity)) in protocol.cells():
-        return partial(robust_mean, severities={corruption: (int(severity),)})
+    cell = cell_at(place)
+    if cell is not None and cell in protocol.cells():
+        return partial(robust_mean, severities={cell.corruption: (cell.severity,)})
     whole: dict[str, Callable[[Mapping[Cell, Replicates]], Replicates]] = {
         "clean": partial(robust_mean, severities={CLEAN.corruption: (CLEAN.severity,)}),
     }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stl_backbones.corruptions.catalog import Protocol
+from stl_backbones.corruptions.protocols import Protocol
 from stl_backbones.metrics import ClassScores, mean_of, mean_over
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.report.numbers.summary import ROUNDING_OF_MEANS, Extreme, cells_of

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stl_backbones.corruptions.catalog import Protocol
+from stl_backbones.corruptions.protocols import Protocol
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.report.numbers.overview import LEAST_IMAGES
 from stl_backbones.report.numbers.summary import cells_of

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from stl_backbones.corruptions.catalog import level_text
+
 MISSING = "-"  # part of the protocol, but not measured (or, in a paper row, not printed)
 NOT_IN_PROTOCOL = "·"  # the protocol does not ask for it
 NOT_COUNTED = "n/a"  # measured, but nothing was counted
@@ -71,10 +73,13 @@ def with_ties(names: Sequence[str], *, of: int) -> str:
 def cell_name(name: str) -> str:
     """A cell's or a corruption's name in words: ``'Motion blur 5'`` of ``'motion_blur-5'``."""
     corruption, dash, severity = name.rpartition("-")
-    is_cell = dash and severity.isdecimal()
-    return f"{full_name(corruption)} {severity}" if is_cell else full_name(name)
+    if not dash or not severity[:1].isdecimal():
+        return full_name(name)
+    level = level_text(corruption, float(severity))
+    return f"{full_name(corruption)} {level or severity}"
 
 
 def full_name(name: str) -> str:
     """A corruption's or group's name in words, for example ``'Motion blur'``."""
-    return name.replace("_", " ").capitalize().replace("Jpeg", "JPEG")
+    words = name.replace("_", " ").replace("+", " + ").replace("@", " ")
+    return words.capitalize().replace("Jpeg", "JPEG").replace("jpeg", "JPEG")

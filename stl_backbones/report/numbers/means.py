@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from stl_backbones.corruptions.catalog import CORRUPTIONS, RESERVED_NAMES, Protocol
+from stl_backbones.corruptions.catalog import CORRUPTIONS
+from stl_backbones.corruptions.protocols import RESERVED_NAMES, Protocol
 from stl_backbones.errors import InputError
 from stl_backbones.report.read.runs import Run
 

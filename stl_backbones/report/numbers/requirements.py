@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from stl_backbones.corruptions.catalog import cell_at
 from stl_backbones.errors import InputError, UnknownNameError
-from stl_backbones.records import Cell
 from stl_backbones.report.numbers.aggregates import (
     Aggregate,
     Aggregates,
@@ -136,8 +136,7 @@ def find_number(name: str, run: Run, found: Aggregates, findings: Findings) -> A
     task, protocol = findings.task, findings.protocol
     metrics = {one.key: one for one in task.cells}
     head, colon, tail = name.rpartition(":")
-    corruption, slash, severity = tail.rpartition("/")
-    cell = Cell(corruption, int(severity)) if slash and severity.isdecimal() else None
+    cell = cell_at(tail)
     metric = metrics.get(head) if colon else task.main
     if metric is not None and cell in wanted_cells(protocol, task):
         return cell_aggregate(run, metric, cell)

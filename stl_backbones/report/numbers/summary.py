@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isnan
 
-from stl_backbones.corruptions.catalog import Protocol
+from stl_backbones.corruptions.protocols import Protocol
 from stl_backbones.metrics import mean_over
 from stl_backbones.records import Cell
 from stl_backbones.report.read.metrics import CellMetric

@@ -26,7 +26,7 @@ import numpy as np
 
 import stl_backbones
 from stl_backbones.errors import InputError, MissingFileError, some_of
-from stl_backbones.records import CLEAN, Cell, Provenance
+from stl_backbones.records import Cell, Provenance
 from stl_backbones.report.read.cells import Draws, Measured, measure
 from stl_backbones.report.read.metrics import TaskMetrics, find_task
 from stl_backbones.report.read.sets import find_sets
@@ -178,7 +178,7 @@ def _read_index(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
         if f"{place}/run.json".removeprefix("/") not in names:
             raise ValueError(f"it states numbers of '{place}', whose run.json it lacks")
         for name, own in cells.items():
-            _cell(name)
+            Cell.from_name(name)
             if not all(type(one) in (int, float) and math.isfinite(one) for one in own.values()):
                 raise ValueError(f"cell '{name}' has values that are no numbers")
     if "" not in index["cells"]:
@@ -270,7 +270,7 @@ def stated_numbers(folder: Path) -> dict[str, Measured]:
         by_metric: dict[str, dict[Cell, Any]] = {}
         for name, own in cells.items():
             for key, value in own.items():
-                by_metric.setdefault(key, {})[_cell(name)] = np.array([float(value)])
+                by_metric.setdefault(key, {})[Cell.from_name(name)] = np.array([float(value)])
         found[place] = Measured(
             folder=store.folder, provenance=_noted(record), replicates=by_metric
         )
@@ -279,11 +279,6 @@ def stated_numbers(folder: Path) -> dict[str, Measured]:
 
 def _noted(record: Provenance) -> Provenance:
     return replace(record, notes=(*record.notes, _NOTE))
-
-
-def _cell(name: str) -> Cell:
-    corruption, _, severity = name.rpartition("-")
-    return CLEAN if name == CLEAN.name else Cell(corruption, int(severity))
 
 
 __all__ = [

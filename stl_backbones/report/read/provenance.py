@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from stl_backbones.corruptions.catalog import Protocol
+from stl_backbones.corruptions.protocols import Protocol
 from stl_backbones.records import Provenance
 from stl_backbones.report.read.metrics import CellMetric, TaskMetrics
 from stl_backbones.report.read.runs import APPROXIMATE_MODES, Run, stopped_mark

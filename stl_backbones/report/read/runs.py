@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stl_backbones.corruptions.catalog import CORRUPTIONS, Protocol, get_protocol
+from stl_backbones.corruptions.catalog import CORRUPTIONS
+from stl_backbones.corruptions.protocols import Protocol, get_protocol
 from stl_backbones.errors import InputError
 from stl_backbones.metrics import IncompleteCellsError
 from stl_backbones.records import CLEAN, Cell, Provenance
@@ -250,8 +251,7 @@ def chosen_part(protocol: Protocol, records: Iterable[Provenance]) -> Protocol:
     choices = {record.chosen for record in records}
     if len(choices) != 1 or choices == {()}:
         return protocol
-    names = set(choices.pop())
-    cells = [cell for cell in protocol.cells() if cell.name in names]
+    cells = [Cell.from_name(name) for name in choices.pop()]
     return protocol.part(cells) if cells else protocol
 
 

@@ -111,11 +111,11 @@ class Charts:
     def points(self, curve: Curve) -> Iterator[tuple[float, float, str, str]]:
         """Place of every point, what it is of, and its value as text."""
         for severity, value in sorted(curve.points.items()):
-            where = "clean" if severity == 0 else f"severity {severity}"
+            where = "clean" if severity == 0 else f"severity {severity:g}"
             text = quantity(value, self._unit, self._precision)
             yield self._x(severity), self._y(value), where, text
 
-    def _x(self, severity: int) -> float:
+    def _x(self, severity: float) -> float:
         width = FRAME.right - FRAME.left - 2 * _INSET
         return round(FRAME.left + _INSET + width * severity / max(SEVERITIES), 1)
 

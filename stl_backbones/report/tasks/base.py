@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from stl_backbones.corruptions.catalog import Protocol
+from stl_backbones.corruptions.protocols import Protocol
 from stl_backbones.errors import InputError
 from stl_backbones.records import Provenance
 from stl_backbones.report.numbers.aggregates import Findings

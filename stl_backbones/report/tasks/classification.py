@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from stl_backbones.corruptions.catalog import Protocol
+from stl_backbones.corruptions.protocols import Protocol
 from stl_backbones.errors import InputError
 from stl_backbones.metrics import (
     ClassAccuracy,

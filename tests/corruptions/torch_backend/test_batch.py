@@ -142,7 +142,7 @@ def test_unknown_corruption(batch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"severity": 6}, r"severity must be a whole number in 1\.\.5, got 6"),
+        ({"severity": 6}, r"severity must be a number in 1\.\.5, got 6"),
         ({"seeds": [1]}, "one seed per image, got 1 for 3 images"),
         ({"seeds": [1, 2, 2**32]}, "a seed must be in .*, got 4294967296"),
         ({"seeds": [1, 2, -1]}, "a seed must be in .*, got -1"),

@@ -1,0 +1,104 @@
+"""The corruptions beside the nineteen: each with its levels, its version, and where it is defined.
+
+One form of each serves all modes. Its version stands in every result's record, so that numbers of
+two versions share no table.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stl_backbones.errors import InputError
+from stl_backbones.records import STRENGTHS
+
+
+@dataclass(frozen=True)
+class PackagedCorruption:
+    """A corruption beside the nineteen that comes with the package.
+
+    Attributes:
+        name: The name used on the command line, in cells and as a folder.
+        group: Its group, which heads its columns.
+        version: Changes with the function's results.
+        place: ``'module:function'``, imported when it is first used. The function is
+            ``(image, level, rng) -> image``, images ``(H, W, 3)`` uint8 RGB; with ``needs_depth``
+            it has a fourth argument, the distances ``(H, W)`` float32 in metres.
+        levels: Strengths, see `CorruptionEngine` -> the levels at severity 1 to 5, in the formula's
+            own parameter or in ``unit``.
+        unit: The unit of the levels, ``'m'``; empty where the parameter has none.
+        is_geometric: Whether levels between are interpolated geometrically, not linearly.
+        needs_depth: Whether the function needs distances.
+    """
+
+    name: str
+    group: str
+    version: str
+    place: str
+    levels: Mapping[str, tuple[float, ...]]
+    unit: str = ""
+    is_geometric: bool = False
+    needs_depth: bool = False
+
+    def level(self, severity: float, strengths: str = STRENGTHS[0]) -> float:
+        """The level at a severity of 1 to 5, interpolated between whole ones.
+
+        A level in a unit is rounded to four significant digits, so that one that was asked for in
+        its unit is met exactly.
+
+        Raises:
+            ValueError: If the corruption has no levels for these strengths.
+        """
+        table = self._table(strengths)
+        if severity == int(severity):
+            return float(table[int(severity) - 1])
+        found = float(np.interp(severity, range(1, len(table) + 1), self._scaled(table)))
+        level = float(np.exp(found)) if self.is_geometric else found
+        return float(f"{level:.4g}") if self.unit else level
+
+    def severity(self, level: float) -> float:
+        """The severity of 1 to 5 that has a level, in the levels' unit.
+
+        Raises:
+            ValueError: If the level is outside the range of the five.
+        """
+        table = self._table(STRENGTHS[0])
+        low, high = min(table), max(table)
+        if not low <= level <= high:
+            raise InputError(
+                f"{self.name} is defined from {low:g}{self.unit} to {high:g}{self.unit}, got "
+                f"{level:g}{self.unit}"
+            )
+        points, wanted = self._scaled(table), self._scaled((level,))[0]
+        order = np.argsort(points)
+        found = float(np.interp(wanted, points[order], order + 1.0))
+        return float(f"{found:.6g}")
+
+    def function(self) -> Callable[..., npt.NDArray[Any]]:
+        """The function at ``place``."""
+        module, _, name = self.place.partition(":")
+        found: Callable[..., npt.NDArray[Any]] = getattr(importlib.import_module(module), name)
+        return found
+
+    def _table(self, strengths: str) -> tuple[float, ...]:
+        if strengths not in self.levels:
+            raise InputError(
+                f"corruption '{self.name}' has no levels for strengths '{strengths}'; it has those "
+                f"for {', '.join(self.levels)}"
+            )
+        return self.levels[strengths]
+
+    def _scaled(self, levels: tuple[float, ...]) -> npt.NDArray[np.float64]:
+        values = np.asarray(levels, np.float64)
+        return np.log(values) if self.is_geometric else values
+
+
+PACKAGED: Mapping[str, PackagedCorruption] = MappingProxyType(
+    {one.name: one for one in tuple[PackagedCorruption, ...]()}
+)
