@@ -27,6 +27,7 @@ from stl_backbones.copies import (
     verify,
 )
 from stl_backbones.corruptions import (
+    check_depth,
     custom_versions,
     get_protocol,
     import_modules,
@@ -86,6 +87,8 @@ def plan_copy(source: str | Path, out: str | Path, options: GenerateOptions) -> 
         corruptions=options.corruptions, severities=options.severities
     )
     corrupted = tuple(cell for cell in cells if not cell.is_clean)
+    names = [cell.corruption for cell in corrupted]
+    check_depth(names, options.engine.depth)
     encoding = layout.encoding(options.format)
     source, out = Path(source), Path(out)
     check_apart(source, out)
@@ -103,7 +106,7 @@ def plan_copy(source: str | Path, out: str | Path, options: GenerateOptions) -> 
         cells=corrupted,
         engine=options.engine,
         encoding=encoding,
-        custom=custom_versions([cell.corruption for cell in corrupted]),
+        custom=custom_versions(names, options.engine.depth),
         custom_imports=tuple(options.custom_imports),
     )
 

@@ -12,6 +12,7 @@ from stl_backbones.corruptions.catalog import (
     SEVERITIES,
     CustomCorruption,
     check_corruption,
+    check_depth,
     check_severity,
     custom_corruption,
     split_compound,
@@ -47,6 +48,7 @@ def corrupt(
     compat: str = COMPATS[0],
     channel_order: str = "rgb",
     seed: int = 0,
+    depth: str = "",
 ) -> Image:
     """Corrupt one image, deterministic in (key, name, severity, seed).
 
@@ -61,18 +63,20 @@ def corrupt(
         compat: The package that ``'exact'`` equals.
         channel_order: What the corruption sees.
         seed: The user's seed.
+        depth: Folder of distances, for corruptions that need them.
 
     Returns:
         ``(H, W, 3)`` uint8 RGB.
 
     Raises:
         KeyError: If the corruption is unknown.
-        ValueError: If severity, mode, compat, channel order, dtype or shape are not as above.
+        ValueError: If severity, mode, compat, channel order, dtype or shape are not as above, or a
+            corruption needs distances that are not there, or of another size.
 
     References:
         Hendrycks & Dietterich 2019, arXiv:1903.12261; Michaelis et al. 2019, arXiv:1907.07484.
     """
-    engine = CorruptionEngine(mode, compat, channel_order, seed)
+    engine = CorruptionEngine(mode, compat, channel_order, seed, depth=str(depth))
     return apply_corruption(image, CorruptionSpec(name, severity, engine), key=key)
 
 
@@ -126,6 +130,7 @@ def corrupt_all(
     """
     for name in names:
         check_corruption(name)
+    check_depth(names, engine.depth)
     levels = [check_severity(severity) for severity in severities]
     is_reversed = engine.channel_order == "bgr"
     shown = as_rgb(image)[..., ::-1] if is_reversed else as_rgb(image)
@@ -140,7 +145,9 @@ def corrupt_all(
                 drawn = _ALL_SEVERITIES if share_draws else level
                 draw = draw_seed(key, part, drawn, seed=engine.seed)
                 kept = None if draws is None else draws.setdefault(part, {})
-                made = _run(made, part, level, draw, engine=engine, kept=kept, device=device)
+                made = _run(
+                    made, part, level, draw, key=key, engine=engine, kept=kept, device=device
+                )
                 made = np.require(made, requirements=("C", "W"))
             if is_reversed:
                 made = np.ascontiguousarray(made[..., ::-1])
@@ -165,6 +172,8 @@ def prepare(names: Sequence[str], *, mode: str) -> None:
     for name in dict.fromkeys(parts):
         check_corruption(name)
         if name in PACKAGED and PACKAGED[name].needs_depth:
+            depth = np.full(image.shape[:2], 50, np.float32)
+            PACKAGED[name].function()(image, PACKAGED[name].level(1), _rng(0), depth)
             continue
         if custom_corruption(name) is None and (mode != "reference" or name == "glass_blur"):
             for severity in (1, 5):  # spatter's two kinds
@@ -184,6 +193,7 @@ def _run(
     severity: float,
     draw: int,
     *,
+    key: str,
     engine: CorruptionEngine,
     kept: dict[str, Any] | None,
     device: str | None,
@@ -193,7 +203,7 @@ def _run(
     if custom is not None:
         return _run_custom(custom, image, severity, draw)
     if name in PACKAGED:
-        return _run_packaged(PACKAGED[name], image, severity, draw, engine=engine)
+        return _run_packaged(PACKAGED[name], image, severity, draw, key=key, engine=engine)
     if engine.mode == "reference":
         return corrupt_reference(image, name, severity, seed=draw)
     if engine.mode == "torch":
@@ -213,12 +223,22 @@ def _run_packaged(
     severity: float,
     draw: int,
     *,
+    key: str,
     engine: CorruptionEngine,
 ) -> Image:
     level = corruption.level(severity, engine.strengths)
-    rng = np.random.Generator(np.random.PCG64(draw))
-    made: Image = corruption.function()(image, level, rng)
+    rng = _rng(draw)
+    more = []
+    if corruption.needs_depth:
+        from stl_backbones.corruptions.driving.depth import read_depth
+
+        more = [read_depth(engine.depth, key, *image.shape[:2])]
+    made: Image = corruption.function()(image, level, rng, *more)
     return made
+
+
+def _rng(draw: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(draw))
 
 
 def _run_custom(custom: CustomCorruption, image: Image, severity: float, draw: int) -> Image:
@@ -226,7 +246,7 @@ def _run_custom(custom: CustomCorruption, image: Image, severity: float, draw: i
         raise InputError(
             f"corruption '{custom.name}' is registered for severities 1 to 5, got {severity:g}"
         )
-    rng = np.random.Generator(np.random.PCG64(draw))
+    rng = _rng(draw)
     result = custom.function(image.copy(), int(severity), rng)
     if (
         not isinstance(result, np.ndarray)

@@ -59,6 +59,13 @@ STL_CITYSCAPES_C_COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "weather": ("snow", "spatter", "fog", "frost"),
     }
 )
+DRIVING_COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "weather": ("fog_depth", "rain"),
+        "optics": ("lens_droplets", "sun_glare"),
+        "sensor": ("low_light", "exposure_motion", "night"),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -265,6 +272,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
             ),
             Protocol("all", GROUPS, "imagecorruptions' 19"),
             Protocol("coco-c", IMAGENET_C_COLUMNS, "Michaelis et al. 2019", published=True),
+            Protocol("driving", DRIVING_COLUMNS, "ours, levels in physical units"),
         )
     }
 )

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from stl_backbones.copies.request import choose_workers
-from stl_backbones.corruptions import get_protocol
+from stl_backbones.corruptions import check_depth, get_protocol
 from stl_backbones.engine.precision import check_precision, check_tf32
 from stl_backbones.errors import InputError
 from stl_backbones.records import CLEAN, COMPATS, Cell, CorruptionEngine
@@ -37,6 +37,7 @@ class SweepOptions:
         compat: The package whose numbers ``mode='exact'`` repeats.
         channel_order: What the corruption sees, ``'rgb'`` or ``'bgr'``.
         seed: Another seed, another draw of the benchmark.
+        depth: Folder of distances, for corruptions that need them.
         skip_broken: Leave out broken images instead of refusing the data set.
         name: The model's name in tables; default: the config's or timm's name.
         workers: Processes that load and corrupt ahead of the model; default: see `free_workers`.
@@ -65,6 +66,7 @@ class SweepOptions:
     compat: str = COMPATS[0]
     channel_order: str = "rgb"
     seed: int = 0
+    depth: str | Path = ""
     skip_broken: bool = False
     name: str | None = None
     workers: int | None = None
@@ -104,7 +106,9 @@ class SweepOptions:
             self, protocol=protocol, mode=mode, batch_size=batch_size, workers=workers,
             seed=int(self.seed),
         )  # fmt: skip
-        _ = resolved.engine, resolved.cells()  # refuse what is unknown
+        _, cells = resolved.engine, resolved.cells()  # refuse what is unknown
+        if self.corrupted_root is None:
+            check_depth([cell.corruption for cell in cells], str(self.depth))
         return resolved
 
     @property
@@ -112,7 +116,7 @@ class SweepOptions:
         """How images are corrupted, once the options are resolved."""
         strengths = get_protocol(self.protocol).strengths
         return CorruptionEngine(
-            str(self.mode), self.compat, self.channel_order, self.seed, strengths
+            str(self.mode), self.compat, self.channel_order, self.seed, strengths, str(self.depth)
         )
 
     def cells(self) -> tuple[Cell, ...]:

@@ -72,7 +72,7 @@ def corruption_fields(copy: CorruptedCopy | None, options: SweepOptions) -> dict
             "corruption_package": engine_version(options.engine),
             "channel_order": options.channel_order,
             "seed": options.seed,
-            "custom_versions": custom_versions(names),
+            "custom_versions": custom_versions(names, options.engine.depth),
         }
     manifest, source = copy.manifest, f"folder:{Path(str(options.corrupted_root)).resolve().name}"
     custom = [name for name in names if name not in CORRUPTIONS]

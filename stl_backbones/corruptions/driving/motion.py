@@ -121,7 +121,11 @@ def _finish(
     rows: Floats, first: tuple[Axis, Axis], second: tuple[Axis, Axis], levels: Image, out: Image
 ) -> None:
     size = rows.shape[1]
-    line, mean, places = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.int32)
+    line, mean, places = (
+        np.empty(size, np.float32),
+        np.empty(size, np.float32),
+        np.empty(size, np.int32),
+    )
     for row in range(rows.shape[0]):
         for i in range(size):
             mean[i] = np.float32(0)

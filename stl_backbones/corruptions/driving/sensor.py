@@ -30,7 +30,6 @@ Counts = npt.NDArray[np.int32]
 Table = tuple[Counts, Image]
 
 
-
 def low_light(image: Image, level: float, rng: np.random.Generator) -> Image:
     """``n = Poisson(I FW / 2^e) + sigma N(0, 1)``, the value ``n 2^e / FW``, at 12 bits.
 

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from stl_backbones.corruptions.native.arrays import Floats, Image
 from stl_backbones.corruptions.driving.camera import focal_px
 from stl_backbones.corruptions.driving.light import LINEAR
+from stl_backbones.corruptions.native.arrays import Floats, Image
 from stl_backbones.corruptions.native.compiled import quick_kernel
 
 WIDTHS = (1.0, 2.0, 4.0, 8.0, 16.0)  # degrees, the Gaussians' standard deviations
