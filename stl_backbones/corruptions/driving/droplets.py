@@ -118,8 +118,10 @@ def _mix(
 @kernel
 def _between(place: float, size: int) -> tuple[int, float]:
     """The pixel before a place that is mirrored at both borders, and how far after it it is."""
-    place = abs(place) % (2.0 * (size - 1)) if size > 1 else 0.0
-    if place > size - 1:
-        place = 2.0 * (size - 1) - place
+    last = size - 1.0
+    place = abs(place)
+    while place > 2 * last > 0:
+        place -= 2 * last
+    place = min(place, 2 * last - place)
     first = int(place)
     return first, place - first

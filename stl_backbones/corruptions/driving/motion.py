@@ -15,10 +15,14 @@ from stl_backbones.corruptions.native.scratch import scratch
 
 
 class Axis(NamedTuple):
-    """Where each place of an axis comes from: between ``first`` and the next one."""
+    """Where each place of an axis comes from: between ``first`` and the next one.
+
+    Places of one run come from equally many places further on.
+    """
 
     first: Indices
     share: Floats  # of the next one
+    runs: Indices  # where runs begin, and the end of the axis
 
 
 def exposure_motion(image: Image, level: float, rng: np.random.Generator) -> Image:
@@ -81,7 +85,8 @@ def moved_axes(height: int, width: int, turn: float, seconds: float) -> tuple[Ax
 def _axis(places: Floats, size: int) -> Axis:
     places = np.clip(places, 0, size - 1)
     first = np.minimum(places.astype(np.int64), size - 2)
-    return Axis(first, (places - first).astype(np.float32))
+    breaks = np.flatnonzero(np.diff(first) != 1) + 1
+    return Axis(first, (places - first).astype(np.float32), np.array([0, *breaks, size]))
 
 
 @quick_kernel
@@ -92,28 +97,35 @@ def _lighten(image: Image, linear: Floats, out: Floats) -> None:
 
 
 @quick_kernel
-def _sample(rows: Floats, row: int, axes: tuple[Axis, Axis], line: Floats, out: Floats) -> None:
-    """Add half of a moved row to ``out``; ``line`` is room for a row."""
+def _sample(
+    rows: Floats, row: int, axes: tuple[Axis, Axis], shares: Floats, line: Floats, out: Floats
+) -> None:
+    """Add half of a moved row to ``out``; ``line`` is room for a row.
+
+    ``shares`` are those of the columns, three times each, for three channels.
+    """
     down, across = axes
     upper, lower, share = rows[down.first[row]], rows[down.first[row] + 1], down.share[row]
     for i in range(line.shape[0]):
         line[i] = upper[i] + (lower[i] - upper[i]) * share
     half = np.float32(0.5)
-    for i in range(across.first.shape[0]):
-        at, weight = 3 * across.first[i], across.share[i]
-        for channel in range(3):
-            left, right = line[at + channel], line[at + 3 + channel]
-            out[3 * i + channel] += half * (left + (right - left) * weight)
+    for k in range(across.runs.shape[0] - 1):
+        start, end = across.runs[k], across.runs[k + 1]
+        left = line[3 * across.first[start] :]
+        right, target = left[3:], out[3 * start : 3 * end]
+        weight = shares[3 * start : 3 * end]
+        for i in range(target.shape[0]):
+            target[i] += half * (left[i] + (right[i] - left[i]) * weight[i])
 
 
 @quick_kernel
 def _average(rows: Floats, out: Floats, axes: tuple[Axis, Axis]) -> None:
-    line = np.empty(rows.shape[1], np.float32)
+    line, shares = np.empty(rows.shape[1], np.float32), np.repeat(axes[1].share, 3)
     for row in range(rows.shape[0]):
         target, own = out[row], rows[row]
         for i in range(line.shape[0]):
             target[i] = np.float32(0.5) * own[i]
-        _sample(rows, row, axes, line, target)
+        _sample(rows, row, axes, shares, line, target)
 
 
 @quick_kernel
@@ -126,9 +138,10 @@ def _finish(
         np.empty(size, np.float32),
         np.empty(size, np.int32),
     )
+    shares = np.repeat(first[1].share, 3), np.repeat(second[1].share, 3)
     for row in range(rows.shape[0]):
         for i in range(size):
             mean[i] = np.float32(0)
-        _sample(rows, row, first, line, mean)
-        _sample(rows, row, second, line, mean)
+        _sample(rows, row, first, shares[0], line, mean)
+        _sample(rows, row, second, shares[1], line, mean)
         write_levels(mean, levels, places, out[row])

@@ -74,7 +74,9 @@ def night(image: Image, level: float, rng: np.random.Generator) -> Image:
     root = np.sqrt(LINEAR).astype(np.float32)
     gains = np.sqrt(lamp_light(image.shape[0])[:, None] * np.array(ADAPTED)) * scale
     out = np.empty_like(image)
-    _light_up(image, root, gains.astype(np.float32), _bits(rng, image.size), *table, out)
+    flat = image.shape[0], -1
+    tables = root, gains.astype(np.float32), _bits(rng, image.size), *table
+    _light_up(image.reshape(flat), *tables, out.reshape(flat))
     return out
 
 
@@ -148,12 +150,14 @@ def _expose(image: Image, out: Image, bits: Bits, table: Counts, guide: Image) -
 def _light_up(
     image: Image, root: Floats, gains: Floats, bits: Bits, table: Counts, guide: Image, out: Image
 ) -> None:
-    height, width = image.shape[:2]
-    drawn = 0
+    height, width = image.shape[0], image.shape[1] // 3
+    places = np.empty(3 * width, np.int32)
     for row in range(height):
         for i in range(width):
             for channel in range(3):
-                place = root[image[row, i, channel]] * gains[row, channel] + np.float32(0.5)
-                level = _look_up(table, guide, np.int64(place), bits[drawn])
-                out[row, i, channel] = np.uint8(level)
-                drawn += 1
+                at = 3 * i + channel
+                light = root[image[row, at]] * gains[row, channel]
+                places[at] = np.int32(light + np.float32(0.5))
+        draws = bits[3 * width * row :]
+        for i in range(3 * width):
+            out[row, i] = np.uint8(_look_up(table, guide, places[i], draws[i]))
