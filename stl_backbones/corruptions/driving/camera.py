@@ -55,4 +55,4 @@ def road_depth(height: int, width: int) -> Floats:
     """
     below = np.arange(height) - (height - 1) / 2
     road = focal_px(width) * CAMERA_HEIGHT / np.maximum(below, 1e-3)
-    return np.minimum(np.where(below > 0, road, FAR), FAR).astype(np.float32)
+    return np.asarray(np.minimum(np.where(below > 0, road, FAR), FAR), np.float32)

@@ -14,7 +14,12 @@ _WINDOW = 15  # pixels, of the dark channel
 _BRIGHTEST = 1000  # the airlight comes from one pixel in so many
 
 
-def fog_depth(image: Image, level: float, rng: np.random.Generator, depth: Floats) -> Image:
+def fog_depth(
+    image: Image,
+    level: float,
+    rng: np.random.Generator,  # noqa: ARG001  every corruption takes one
+    depth: Floats,
+) -> Image:
     """``t I + (1 - t) L``, ``t = exp(-beta l)``, ``beta = 2.996 / visibility``.
 
     On sRGB values, not linear light, as Foggy Cityscapes is (Sakaridis et al. 2018,

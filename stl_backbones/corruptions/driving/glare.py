@@ -52,7 +52,7 @@ def sun_glare(image: Image, level: float, rng: np.random.Generator) -> Image:
 
 
 def _around(size: int, centre: float, width: int) -> Floats:
-    """Each Gaussian's profile along an axis, of sum 1 if nothing is cut: ``(5, size)``."""
+    """Each Gaussian's profile along an axis, of sum 1 if nothing is cut: ``(6, size)``."""
     places = np.arange(size)[None] - (centre - 0.5)
     sigmas = np.array(widths_px(width))[:, None]
     profile = np.exp(-0.5 * (places / sigmas) ** 2) / (math.sqrt(2 * math.pi) * sigmas)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +34,7 @@ LEVELS: Image = np.rint(255 * to_srgb(np.arange(STEPS + 1) / STEPS)).astype(np.u
 @kernel
 def step_of(light: float) -> int:
     """The place in `LEVELS` of a float32 of linear light, which is clipped to 0..1."""
-    clipped = min(max(light, np.float32(0)), np.float32(1))
+    clipped: Any = min(max(light, np.float32(0)), np.float32(1))
     return np.int32(clipped * np.float32(STEPS) + np.float32(0.5))
 
 

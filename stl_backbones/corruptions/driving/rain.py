@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -38,8 +38,8 @@ def rain(image: Image, level: float, rng: np.random.Generator) -> Image:
     g 0.97). Streaks are drops of Marshall and Palmer's sizes, at random places, falling by
     Atlas' speeds past a camera at 50 km/h while the shutter is open for 5 ms. A streak w pixels
     wide and l long covers a pixel for w / (l + w) of that time, and by min(w, 1). Its light S is
-    the mean of the picture's upper half (ours), its width that of drop and defocus. Drops less
-    than half a pixel wide are part of t.
+    that of the veil's brightest tenth, for drops show the sky (ours); its width that of drop and
+    defocus. Drops less than 0.6 pixels wide are part of t.
 
     Args:
         image: ``(H, W, 3)`` uint8 RGB.
@@ -182,20 +182,20 @@ def _draw_line(
         x0, y0, x1, y1 = x1, y1, x0, y0
     none, one, half = np.float32(0), np.float32(1), np.float32(0.5)
     rows, columns = clear.shape
-    lean = (x1 - x0) / max(y1 - y0, np.float32(1e-6))
+    lean: Any = (x1 - x0) / max(y1 - y0, np.float32(1e-6))
     if y1 - y0 < one:  # at least a pixel long
         y0 = (y0 + y1) * half - half
         y1 = y0 + one
     side = wide * half * np.float32(np.sqrt(one + min(lean * lean, one)))
     for row in range(max(int(y0), 0), min(int(y1) + 1, rows)):
-        long = min(np.float32(row) + one, y1) - max(np.float32(row), y0)
+        long: Any = min(np.float32(row) + one, y1) - max(np.float32(row), y0)
         if long <= none:
             continue
         centre = x0 + (np.float32(row) + half - y0) * lean
         left, right = centre - side, centre + side
         dark = opacity * long
         for column in range(max(int(left), 0), min(int(right) + 1, columns)):
-            part = min(np.float32(column) + one, right) - max(np.float32(column), left)
+            part: Any = min(np.float32(column) + one, right) - max(np.float32(column), left)
             clear[row, column] *= one - dark * max(part, none)
 
 
