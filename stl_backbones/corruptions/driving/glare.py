@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -83,11 +84,11 @@ def _glare(
             weight, profile = rows[k, row] * share, columns[k]
             for i in range(width):
                 line[i] += weight * profile[i]
-        dy = np.float32(row) + np.float32(0.5) - down
+        dy: Any = np.float32(row) + np.float32(0.5) - down
         if abs(dy) < radius + np.float32(1):
             for i in range(width):
-                dx = np.float32(i) + np.float32(0.5) - across
-                inside = radius + np.float32(0.5) - np.float32(np.sqrt(dx * dx + dy * dy))
+                dx: Any = np.float32(i) + np.float32(0.5) - across
+                inside: Any = radius + np.float32(0.5) - np.float32(np.sqrt(dx * dx + dy * dy))
                 inside = min(max(inside, np.float32(0)), np.float32(1))
                 line[i] += kept * np.float32(SUN_LIGHT) * inside
         for i in range(3 * width):

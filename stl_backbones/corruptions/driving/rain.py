@@ -182,20 +182,23 @@ def _draw_line(
         x0, y0, x1, y1 = x1, y1, x0, y0
     none, one, half = np.float32(0), np.float32(1), np.float32(0.5)
     rows, columns = clear.shape
-    lean: Any = (x1 - x0) / max(y1 - y0, np.float32(1e-6))
+    tall: Any = max(y1 - y0, np.float32(1e-6))
+    lean: Any = (x1 - x0) / tall
     if y1 - y0 < one:  # at least a pixel long
         y0 = (y0 + y1) * half - half
         y1 = y0 + one
-    side = wide * half * np.float32(np.sqrt(one + min(lean * lean, one)))
+    side: Any = wide * half * np.float32(np.sqrt(one + min(lean * lean, one)))
     for row in range(max(int(y0), 0), min(int(y1) + 1, rows)):
-        long: Any = min(np.float32(row) + one, y1) - max(np.float32(row), y0)
+        low: Any = max(np.float32(row), y0)
+        long: Any = min(np.float32(row) + one, y1) - low
         if long <= none:
             continue
         centre = x0 + (np.float32(row) + half - y0) * lean
         left, right = centre - side, centre + side
         dark = opacity * long
         for column in range(max(int(left), 0), min(int(right) + 1, columns)):
-            part: Any = min(np.float32(column) + one, right) - max(np.float32(column), left)
+            first: Any = max(np.float32(column), left)
+            part: Any = min(np.float32(column) + one, right) - first
             clear[row, column] *= one - dark * max(part, none)
 
 
