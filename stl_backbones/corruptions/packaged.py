@@ -131,7 +131,7 @@ PACKAGED: Mapping[str, PackagedCorruption] = MappingProxyType(
             ),
             PackagedCorruption(
                 "night", "sensor", "1", f"{_DRIVING}.sensor:night",
-                {"imagenet": (3, 5, 6, 7, 8)}, "stops",
+                {"imagenet": (2, 3, 4, 5, 6)}, "stops",
             ),
         )
     }
