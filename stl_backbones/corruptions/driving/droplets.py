@@ -71,57 +71,64 @@ def _add_drops(
     """Add drops until the wanted area is covered; the area that is covered in the end."""
     covered, wanted = area
     height, width = free.shape
+    rows, columns = np.empty((2, height)), np.empty((2, width))
     for k in range(drops.shape[0]):
         if covered >= wanted:
             break
-        x, y, radius = drops[k, 0], drops[k, 1], drops[k, 2]
+        x, y, radius, smaller = drops[k, 0], drops[k, 1], drops[k, 2], drops[k, 3]
         rim = max(RIM * radius, 1.0)
-        reach = radius + rim
-        for row in range(max(int(y - reach), 0), min(int(y + reach) + 1, height)):
-            for column in range(max(int(x - reach), 0), min(int(x + reach) + 1, width)):
-                dx, dy = column + 0.5 - x, row + 0.5 - y
-                share = (radius - np.sqrt(dx * dx + dy * dy)) / rim + 0.5
-                if share <= 0:
+        reach = radius + rim / 2
+        top, bottom = max(int(y - reach), 0), min(int(y + reach) + 1, height)
+        left, right = max(int(x - reach), 0), min(int(x + reach) + 1, width)
+        _place(rows[:, top:bottom], (top, y, smaller), height, scene.shape[0])
+        _place(columns[:, left:right], (left, x, smaller), width, scene.shape[1])
+        for row in range(top, bottom):
+            dy = row + 0.5 - y
+            for column in range(left, right):
+                dx = column + 0.5 - x
+                squared = dx * dx + dy * dy
+                if squared >= reach * reach:
                     continue
-                share = min(share, 1.0)
+                share = min((radius - np.sqrt(squared)) / rim + 0.5, 1.0)
                 covered += free[row, column] * share
                 free[row, column] *= np.float32(1 - share)
-                at = x - drops[k, 3] * dx, y - drops[k, 3] * dy
-                _mix(scene, at, share, tables, out[row, column], (height, width))
+                _mix(scene, rows[:, row], columns[:, column], share, tables, out[row, column])
     return covered
+
+
+@kernel
+def _place(places: Doubles, centre: tuple[int, float, float], size: int, small_size: int) -> None:
+    """Where pixels of a drop come from: the pixel of the small scene, and the share of the next."""
+    first, middle, smaller = centre
+    last = small_size - 1.0
+    for i in range(places.shape[1]):
+        at = middle - smaller * (first + i + 0.5 - middle)
+        place = abs(at / size * small_size - 0.5)
+        while place > 2 * last > 0:  # mirrored at both borders
+            place -= 2 * last
+        place = max(min(place, 2 * last - place), 0.0)
+        places[0, i] = int(place)
+        places[1, i] = place - int(place)
 
 
 @kernel
 def _mix(
     scene: Floats,
-    at: tuple[float, float],
+    down: Doubles,
+    across: Doubles,
     share: float,
     tables: tuple[Floats, Image],
     pixel: Image,
-    size: tuple[int, int],
 ) -> None:
-    """Mix a pixel with the scene at a place of the image, between four pixels of the small one."""
+    """Mix a pixel with the scene, between four pixels of the small one."""
     linear, levels = tables
-    rows, columns = scene.shape[:2]
-    height, width = size
-    left, u = _between(at[0] / width * columns - 0.5, columns)
-    top, v = _between(at[1] / height * rows - 0.5, rows)
-    right, bottom = min(left + 1, columns - 1), min(top + 1, rows - 1)
+    top, left = int(down[0]), int(across[0])
+    bottom, right = min(top + 1, scene.shape[0] - 1), min(left + 1, scene.shape[1] - 1)
+    v, u = np.float32(down[1]), np.float32(across[1])
+    one, part = np.float32(1), np.float32(share)
     for channel in range(3):
-        upper = scene[top, left, channel] * (1 - u) + scene[top, right, channel] * u
-        lower = scene[bottom, left, channel] * (1 - u) + scene[bottom, right, channel] * u
-        shown = upper * (1 - v) + lower * v
-        light = linear[pixel[channel]] * (1 - share) + shown * share
-        pixel[channel] = levels[step_of(np.float32(light))]
-
-
-@kernel
-def _between(place: float, size: int) -> tuple[int, float]:
-    """The pixel before a place that is mirrored at both borders, and how far after it it is."""
-    last = size - 1.0
-    place = abs(place)
-    while place > 2 * last > 0:
-        place -= 2 * last
-    place = min(place, 2 * last - place)
-    first = int(place)
-    return first, place - first
+        upper = scene[top, left, channel] * (one - u) + scene[top, right, channel] * u
+        lower = scene[bottom, left, channel] * (one - u) + scene[bottom, right, channel] * u
+        shown = upper * (one - v) + lower * v
+        light = linear[pixel[channel]] * (one - part) + shown * part
+        pixel[channel] = levels[step_of(light)]

@@ -26,7 +26,7 @@ from stl_backbones.corruptions.native.compiled import quick_kernel
 DROPS = 8000.0  # per m^3 and mm of diameter, at diameter 0
 SIZES = 0.5, 6.0  # mm: smaller drops make no streak, larger ones break up
 FORWARD = 0.97  # g of Henyey and Greenstein's phase function
-_NARROWEST = 0.6  # pixels: streaks of what is narrower are left to the veil
+_NARROWEST = 0.75  # pixels: streaks of what is narrower are left to the veil
 _NEAREST = 0.5  # m, a drop's distance from the lens
 
 
@@ -39,7 +39,7 @@ def rain(image: Image, level: float, rng: np.random.Generator) -> Image:
     Atlas' speeds past a camera at 50 km/h while the shutter is open for 5 ms. A streak w pixels
     wide and l long covers a pixel for w / (l + w) of that time, and by min(w, 1). Its light S is
     that of the veil's brightest tenth, for drops show the sky (ours); its width that of drop and
-    defocus. Drops less than 0.6 pixels wide are part of t.
+    defocus. Drops less than 0.75 pixels wide are part of t.
 
     Args:
         image: ``(H, W, 3)`` uint8 RGB.
@@ -114,9 +114,9 @@ class Drops(NamedTuple):
 
 
 def draw_drops(rate: float, rng: np.random.Generator, height: int, width: int) -> Drops:
-    """Draw the drops in view that are near enough to be 0.6 pixels wide.
+    """Draw the drops in view that are near enough to be 0.75 pixels wide.
 
-    A drop of diameter D is up to ``fx D / 0.6 px`` away, in a pyramid whose volume grows with the
+    A drop of diameter D is up to ``fx D / 0.75 px`` away, in a pyramid whose volume grows with the
     third power: diameters in it have a gamma distribution of shape 4, cut to `SIZES`.
     """
     focal, falling = focal_px(width), slope(rate)

@@ -29,11 +29,11 @@ def test_drops_are_as_many_as_marshall_and_palmer_say():
         drops = draw_drops(rate, np.random.default_rng(seed), height, width)
         assert np.abs(drops.across).max() <= width / 2
         assert np.abs(drops.down).max() <= height / 2
-        near = (drops.depth < 1.8) & (drops.diameter > 1) & (drops.diameter < 2)
+        near = (drops.depth < 1.5) & (drops.diameter > 1) & (drops.diameter < 2)
         found.append(near.sum())
     slope = 4.1 * 25**-0.21
     per_cubic_metre = 8000 / slope * (np.exp(-slope) - np.exp(-2 * slope))
-    cubic_metres = height * width / focal_px(width) ** 2 * (1.8**3 - 0.5**3) / 3
+    cubic_metres = height * width / focal_px(width) ** 2 * (1.5**3 - 0.5**3) / 3
     assert np.mean(found) == pytest.approx(per_cubic_metre * cubic_metres, rel=0.04)
 
 
