@@ -14,7 +14,7 @@ RADII = 0.005, 0.03  # of the image's height; ours, like all of these
 SMALLER = 10.0, 20.0  # how many times smaller a drop shows the scene
 BLUR = 0.05  # radius of the disc that blurs what a drop shows, in heights of the scene
 RIM = 0.3  # of the radius: how wide the soft rim is, at least one pixel
-_SHRUNK = 128  # rows, about, of the scene that drops show
+_SHRUNK = 64  # rows, about, of the scene that drops show
 _BATCH = 64
 
 

@@ -99,9 +99,9 @@ def forward_weights() -> tuple[float, ...]:
 def _brightest(veil: Floats) -> Floats:
     """The mean colour of the tenth of the pixels that are brightest."""
     pixels = veil.reshape(-1, 3)
-    count = max(len(pixels) // 10, 1)
-    chosen = np.argsort(pixels.sum(axis=1), kind="stable")[-count:]
-    return np.asarray(pixels[chosen].mean(axis=0))
+    light, count = pixels.sum(axis=1), max(len(pixels) // 10, 1)
+    chosen = pixels[light >= np.partition(light, -count)[-count]]
+    return np.asarray(chosen.mean(axis=0))
 
 
 class Drops(NamedTuple):

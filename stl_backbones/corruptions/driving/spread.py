@@ -18,7 +18,7 @@ from stl_backbones.corruptions.native.arrays import Floats, Image
 from stl_backbones.corruptions.native.compiled import quick_kernel
 
 WIDTHS = (0.75, 1.5, 3.0, 6.0, 12.0, 24.0)  # degrees, the Gaussians' standard deviations
-_FINEST = 4.0  # pixels: a Gaussian is computed where its standard deviation is at least this
+_FINEST = 3.0  # pixels: a Gaussian is computed where its standard deviation is at least this
 
 
 def widths_px(width: int) -> tuple[float, ...]:
