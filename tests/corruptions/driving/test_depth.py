@@ -1,5 +1,6 @@
 """Distances: Cityscapes' disparities, maps in metres, their holes, and what records say."""
 
+import dataclasses
 import json
 import shutil
 
@@ -7,10 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
+from stl_backbones.copies.request import GenerateOptions, plan_copy
 from stl_backbones.corruptions import CorruptionEngine, corrupt, corrupt_all, custom_versions
 from stl_backbones.corruptions.driving.depth import FILLING, fill, identity, read_depth
 from stl_backbones.corruptions.driving.fog import fog_depth
 from stl_backbones.errors import InputError, MissingFileError
+from stl_backbones.robustness.options import SweepOptions
 
 HEIGHT, WIDTH = 40, 48
 KEY = "aachen/aachen_000000_000019_leftImg8bit.png"
@@ -163,3 +166,23 @@ def test_the_version_names_folder_hash_and_filling(tmp_path):
     hashes = {one["fog_depth"].split()[3] for one in (found, others)}
     assert len(hashes) == 2
     assert found["fog_depth"] in found["fog_depth+rain"]
+
+
+def test_sweeps_and_copies_ask_for_distances_before_they_begin(tmp_path):
+    with pytest.raises(InputError, match="needs distances"):
+        SweepOptions(protocol="driving").resolved(protocol="", batch_size=1)
+    chosen = SweepOptions(protocol="driving", corruptions=["optics"])
+    assert len(chosen.resolved(protocol="", batch_size=1).cells()) == 11
+    given = SweepOptions(protocol="driving", depth=tmp_path).resolved(protocol="", batch_size=1)
+    assert given.engine.depth == str(tmp_path)
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images/b.png"), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    np.save(tmp_path / "b.npy", np.ones((HEIGHT, WIDTH), np.float32))
+    asked = GenerateOptions("folder", "driving", label_maps=True)
+    with pytest.raises(InputError, match="needs distances"):
+        plan_copy(tmp_path / "images", tmp_path / "out", asked)
+    engine = CorruptionEngine("fast", depth=str(tmp_path))
+    plan = plan_copy(
+        tmp_path / "images", tmp_path / "out", dataclasses.replace(asked, engine=engine)
+    )
+    assert FILLING in plan.custom["fog_depth"]
