@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -108,7 +107,10 @@ class Plan:
             split=self.split,
             protocol=self.protocol,
             engine=engine_version(self.engine),
-            **dataclasses.asdict(self.engine),
+            mode=self.engine.mode,
+            compat=self.engine.compat,
+            channel_order=self.engine.channel_order,
+            seed=self.engine.seed,
             versions=package_versions(),
             images=len(self.sources),
             cells=cells,
