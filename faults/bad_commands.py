@@ -60,6 +60,8 @@ _CORRUPTIONS: Wrong = {
     "--compat": (("other", "imaug-1.1.5"),),
     "--channel-order": (("gbr", "'gbr'"), ("''", "''")),
     "--seed": _SEED,
+    "--depth": (("/nosuch", "--depth: folder '/nosuch' does not exist"),
+                ("{folder}/file.txt", "file.txt"), ("''", "some text")),
     "--custom-imports": _MODULES,
 }  # fmt: skip
 _CHANGES = (
@@ -212,7 +214,7 @@ WRONG: Mapping[str, Wrong] = {
     "show_corruptions.py": {
         **{name: _CORRUPTIONS[name] for name in (
             "--protocol", "--corruptions", "--severities", "--levels", "--mode", "--compat",
-            "--seed", "--custom-imports")},
+            "--seed", "--depth", "--custom-imports")},
         "--width": (("31", "in 32..16384, got '31'"), ("x", "got 'x'")),
         "--panel": (("5000", "in 32..4096, got '5000'"), ("x", "got 'x'")),
         "--out": (("{folder}/sheet.gif", "must end in"), ("/proc/nosuch/x.png", "/proc/nosuch")),

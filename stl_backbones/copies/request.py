@@ -28,6 +28,7 @@ from stl_backbones.copies import (
     verify,
 )
 from stl_backbones.corruptions import (
+    check_depth,
     check_spec,
     custom_versions,
     get_protocol,
@@ -93,6 +94,8 @@ def plan_copy(source: str | Path, out: str | Path, options: GenerateOptions) -> 
     engine = dataclasses.replace(options.engine, strengths=get_protocol(protocol).strengths)
     for cell in corrupted:
         check_spec(CorruptionSpec(cell.corruption, cell.severity, engine))
+    names = [cell.corruption for cell in corrupted]
+    check_depth(names, options.engine.depth)
     encoding = layout.encoding(options.format)
     source, out = Path(source), Path(out)
     check_apart(source, out)
@@ -110,7 +113,7 @@ def plan_copy(source: str | Path, out: str | Path, options: GenerateOptions) -> 
         cells=corrupted,
         engine=engine,
         encoding=encoding,
-        custom=custom_versions([cell.corruption for cell in corrupted]),
+        custom=custom_versions(names, options.engine.depth),
         custom_imports=tuple(options.custom_imports),
     )
 

@@ -12,13 +12,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
 from stl_backbones.corruptions.packaged import PACKAGED
-from stl_backbones.errors import InputError, unknown_name
+from stl_backbones.errors import InputError, MissingFileError, unknown_name
 from stl_backbones.records import Cell
 
 Corrupt = Callable[[npt.NDArray[np.uint8], int, np.random.Generator], npt.NDArray[np.uint8]]
@@ -67,16 +68,43 @@ def custom_corruption(name: str) -> CustomCorruption | None:
     return CUSTOM_CORRUPTIONS.get(name)
 
 
-def custom_versions(names: Sequence[str]) -> dict[str, str]:
-    """Name -> version of those that are not of the nineteen."""
-    return {name: _version(name) for name in names if name not in CORRUPTIONS}
+def custom_versions(names: Sequence[str], depth: str = "") -> dict[str, str]:
+    """Name -> version of those that are not of the nineteen.
+
+    Args:
+        names: Corruptions.
+        depth: Folder of distances, part of the version of those that need them.
+    """
+    return {name: _version(name, depth) for name in names if name not in CORRUPTIONS}
 
 
-def _version(name: str) -> str:
+def check_depth(names: Sequence[str], depth: str) -> None:
+    """Refuse corruptions that need distances where there are none.
+
+    Raises:
+        ValueError: If no folder is given.
+        FileNotFoundError: If the folder does not exist.
+    """
+    parts = [part for name in names for part, _ in split_compound(name)]
+    needing = [part for part in parts if part in PACKAGED and PACKAGED[part].needs_depth]
+    if needing and not depth:
+        raise InputError(
+            f"corruption '{needing[0]}' needs distances: name their folder by --depth DIR, or "
+            "choose others by --corruptions"
+        )
+    if depth and not Path(depth).is_dir():
+        raise MissingFileError(f"--depth: folder '{depth}' does not exist")
+
+
+def _version(name: str, depth: str) -> str:
     parts = split_compound(name)
     if len(parts) > 1:
-        own = custom_versions([part for part, _ in parts])
+        own = custom_versions([part for part, _ in parts], depth)
         return ", ".join(["compound 1", *(f"{part} {version}" for part, version in own.items())])
+    if depth and name in PACKAGED and PACKAGED[name].needs_depth:
+        from stl_backbones.corruptions.driving.depth import identity  # compiles kernels
+
+        return f"{PACKAGED[name].version}, {identity(depth)}"
     found = PACKAGED.get(name) or CUSTOM_CORRUPTIONS[name]
     return found.version
 

@@ -12,6 +12,7 @@ from stl_backbones.corruptions.catalog import (
     SEVERITIES,
     CustomCorruption,
     check_corruption,
+    check_depth,
     check_severity,
     custom_corruption,
     split_compound,
@@ -49,6 +50,7 @@ def corrupt(
     channel_order: str = "rgb",
     seed: int = 0,
     strengths: str = STRENGTHS[0],
+    depth: str = "",
 ) -> Image:
     """Corrupt one image, deterministic in (key, name, severity, seed).
 
@@ -64,6 +66,7 @@ def corrupt(
         channel_order: What the corruption sees.
         seed: The user's seed.
         strengths: Whose constants: ``'imagenet'``, or ``'cifar10'`` for images of 32x32 pixels.
+        depth: Folder of distances, for corruptions that need them.
 
     Returns:
         ``(H, W, 3)`` uint8 RGB.
@@ -71,12 +74,13 @@ def corrupt(
     Raises:
         KeyError: If the corruption is unknown.
         ValueError: If severity, mode, compat, channel order, strengths, dtype or shape are not as
-            above, or the corruption has nothing at this severity, see `check_spec`.
+            above, the corruption has nothing at this severity, see `check_spec`, or it needs
+            distances that are not there, or of another size.
 
     References:
         Hendrycks & Dietterich 2019, arXiv:1903.12261; Michaelis et al. 2019, arXiv:1907.07484.
     """
-    engine = CorruptionEngine(mode, compat, channel_order, seed, strengths)
+    engine = CorruptionEngine(mode, compat, channel_order, seed, strengths, str(depth))
     return apply_corruption(image, CorruptionSpec(name, severity, engine), key=key)
 
 
@@ -130,6 +134,7 @@ def corrupt_all(
     """
     for name in names:
         check_corruption(name)
+    check_depth(names, engine.depth)
     levels = [check_severity(severity) for severity in severities]
     is_reversed = engine.channel_order == "bgr"
     shown = as_rgb(image)[..., ::-1] if is_reversed else as_rgb(image)
@@ -147,7 +152,9 @@ def corrupt_all(
                 drawn = _ALL_SEVERITIES if share_draws else level
                 draw = draw_seed(key, part, drawn, seed=engine.seed)
                 kept = None if draws is None else draws.setdefault(part, {})
-                made = _run(made, part, level, draw, engine=engine, kept=kept, device=device)
+                made = _run(
+                    made, part, level, draw, key=key, engine=engine, kept=kept, device=device
+                )
                 made = np.require(made, requirements=("C", "W"))
             if is_reversed:
                 made = np.ascontiguousarray(made[..., ::-1])
@@ -211,6 +218,8 @@ def prepare(names: Sequence[str], *, mode: str, strengths: str = STRENGTHS[0]) -
     for name in dict.fromkeys(parts):
         check_corruption(name)
         if name in PACKAGED and PACKAGED[name].needs_depth:
+            depth = np.full(image.shape[:2], 50, np.float32)
+            PACKAGED[name].function()(image, PACKAGED[name].level(1), _rng(0), depth)
             continue
         if custom_corruption(name) is None and (mode != "reference" or name == "glass_blur"):
             for severity in (1, 5):  # spatter's two kinds
@@ -231,6 +240,7 @@ def _run(
     severity: float,
     draw: int,
     *,
+    key: str,
     engine: CorruptionEngine,
     kept: dict[str, Any] | None,
     device: str | None,
@@ -240,7 +250,7 @@ def _run(
     if custom is not None:
         return _run_custom(custom, image, severity, draw)
     if name in PACKAGED:
-        return _run_packaged(PACKAGED[name], image, severity, draw, engine=engine)
+        return _run_packaged(PACKAGED[name], image, severity, draw, key=key, engine=engine)
     if engine.mode == "reference":
         check_spec(CorruptionSpec(name, severity, engine))
         return corrupt_reference(image, name, int(severity), seed=draw)
@@ -265,17 +275,27 @@ def _run_packaged(
     severity: float,
     draw: int,
     *,
+    key: str,
     engine: CorruptionEngine,
 ) -> Image:
     level = corruption.level(severity, engine.strengths)
-    rng = np.random.Generator(np.random.PCG64(draw))
-    made: Image = corruption.function()(image, level, rng)
+    rng = _rng(draw)
+    more = []
+    if corruption.needs_depth:
+        from stl_backbones.corruptions.driving.depth import read_depth
+
+        more = [read_depth(engine.depth, key, *image.shape[:2])]
+    made: Image = corruption.function()(image, level, rng, *more)
     return made
+
+
+def _rng(draw: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(draw))
 
 
 def _run_custom(custom: CustomCorruption, image: Image, severity: float, draw: int) -> Image:
     _check_whole(severity, f"corruption '{custom.name}' is registered for")
-    rng = np.random.Generator(np.random.PCG64(draw))
+    rng = _rng(draw)
     result = custom.function(image.copy(), int(severity), rng)
     if (
         not isinstance(result, np.ndarray)

@@ -135,6 +135,41 @@ def _of_c_bar(
     return PackagedCorruption(name, group, "1", f"{_BAR}{module}:{name}", known)
 
 
+_DRIVING = "stl_backbones.corruptions.driving"
+
 PACKAGED: Mapping[str, PackagedCorruption] = MappingProxyType(
-    {one.name: one for one in tuple(_of_c_bar(*row) for row in _C_BAR)}
-)
+    {
+        one.name: one
+        for one in (
+            *(_of_c_bar(*row) for row in _C_BAR),
+            PackagedCorruption(
+                "fog_depth", "weather", "1", f"{_DRIVING}.fog:fog_depth",
+                {"imagenet": (600, 300, 150, 75, 40)}, "m", is_geometric=True, needs_depth=True,
+            ),
+            PackagedCorruption(
+                "rain", "weather", "1", f"{_DRIVING}.rain:rain",
+                {"imagenet": (5, 25, 50, 100, 200)}, "mm/h", is_geometric=True,
+            ),
+            PackagedCorruption(
+                "lens_droplets", "optics", "1", f"{_DRIVING}.droplets:lens_droplets",
+                {"imagenet": (1, 3, 6, 12, 20)}, "%", is_geometric=True,
+            ),
+            PackagedCorruption(
+                "sun_glare", "optics", "1", f"{_DRIVING}.glare:sun_glare",
+                {"imagenet": (0.02, 0.05, 0.1, 0.2, 0.4)}, is_geometric=True,
+            ),
+            PackagedCorruption(
+                "low_light", "sensor", "1", f"{_DRIVING}.sensor:low_light",
+                {"imagenet": (2, 4, 5, 6, 7)}, "stops",
+            ),
+            PackagedCorruption(
+                "exposure_motion", "sensor", "1", f"{_DRIVING}.motion:exposure_motion",
+                {"imagenet": (2, 5, 10, 20, 40)}, "ms", is_geometric=True,
+            ),
+            PackagedCorruption(
+                "night", "sensor", "1", f"{_DRIVING}.sensor:night",
+                {"imagenet": (2, 3, 4, 5, 6)}, "stops",
+            ),
+        )
+    }
+)  # fmt: skip

@@ -87,6 +87,13 @@ CIFAR10_C_BAR_COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "warp": ("pinch_and_twirl", "ripple"),
     }
 )
+DRIVING_COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "weather": ("fog_depth", "rain"),
+        "optics": ("lens_droplets", "sun_glare"),
+        "sensor": ("low_light", "exposure_motion", "night"),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -310,6 +317,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
                 published=True,
                 strengths="cifar10",
             ),
+            Protocol("driving", DRIVING_COLUMNS, "ours, levels in physical units"),
         )
     }
 )

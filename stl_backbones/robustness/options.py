@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from stl_backbones.copies.request import choose_workers
-from stl_backbones.corruptions import check_spec, get_protocol
+from stl_backbones.corruptions import check_depth, check_spec, get_protocol
 from stl_backbones.corruptions.catalog import SEVERITIES, check_severity
 from stl_backbones.engine.precision import check_precision, check_tf32
 from stl_backbones.errors import InputError
@@ -39,6 +39,7 @@ class SweepOptions:
         compat: The package whose numbers ``mode='exact'`` repeats.
         channel_order: What the corruption sees, ``'rgb'`` or ``'bgr'``.
         seed: Another seed, another draw of the benchmark.
+        depth: Folder of distances, for corruptions that need them.
         skip_broken: Leave out broken images instead of refusing the data set.
         name: The model's name in tables; default: the config's or timm's name.
         workers: Processes that load and corrupt ahead of the model; default: see `free_workers`.
@@ -67,6 +68,7 @@ class SweepOptions:
     compat: str = COMPATS[0]
     channel_order: str = "rgb"
     seed: int = 0
+    depth: str | Path = ""
     skip_broken: bool = False
     name: str | None = None
     workers: int | None = None
@@ -106,21 +108,26 @@ class SweepOptions:
             self, protocol=protocol, mode=mode, batch_size=batch_size, workers=workers,
             seed=int(self.seed),
         )  # fmt: skip
-        engine = resolved.engine
-        for cell in resolved.cells():  # refuse what is unknown
-            if not cell.is_clean and self.corrupted_root is None:
-                check_spec(CorruptionSpec(cell.corruption, cell.severity, engine))
-        if self.corrupted_root is not None and self.corruptions:
-            own = get_protocol(protocol)
-            check_on_disk(self.corrupted_root, split_names(own, self.corruptions)[1], own)
+        self._check_corruptions(resolved)
         return resolved
+
+    def _check_corruptions(self, resolved: SweepOptions) -> None:
+        """Refuse what is unknown, and what the engine, or the copy, does not have."""
+        engine, cells = resolved.engine, resolved.cells()
+        if self.corrupted_root is None:
+            check_depth([cell.corruption for cell in cells], str(self.depth))
+            for cell in cells[1:]:
+                check_spec(CorruptionSpec(cell.corruption, cell.severity, engine))
+        elif self.corruptions:
+            own = get_protocol(resolved.protocol)
+            check_on_disk(self.corrupted_root, split_names(own, self.corruptions)[1], own)
 
     @property
     def engine(self) -> CorruptionEngine:
         """How images are corrupted, once the options are resolved."""
         strengths = get_protocol(self.protocol).strengths
         return CorruptionEngine(
-            str(self.mode), self.compat, self.channel_order, self.seed, strengths
+            str(self.mode), self.compat, self.channel_order, self.seed, strengths, str(self.depth)
         )
 
     def cells(self) -> tuple[Cell, ...]:

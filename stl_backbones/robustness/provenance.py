@@ -73,7 +73,7 @@ def corruption_fields(copy: CorruptedCopy[Any] | None, options: SweepOptions) ->
             "corruption_package": engine_version(options.engine),
             "channel_order": options.channel_order,
             "seed": options.seed,
-            "custom_versions": custom_versions(names),
+            "custom_versions": custom_versions(names, options.engine.depth),
         }
     manifest, source = copy.manifest, f"folder:{Path(str(options.corrupted_root)).resolve().name}"
     custom = {name: "from disk" if group_of(name) == FROM_DISK else "unknown"

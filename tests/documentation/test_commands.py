@@ -43,6 +43,7 @@ NOT_RUN = {
     "sweeps/convnext-t": "the sweep of a preset",
     "sweeps/segformer-b0": "the sweep of a preset",
     "--imagenet-a": "held by tests/robustness/test_classification_sweep.py",
+    "--depth": "distances are not here: tests/corruptions/driving/test_depth.py",
     "--sets": "held by tests of sets of other images; their archives are not here",
     "--published": "the sweep of the line before, of a network that is fetched",
     "--image-list": "RobustBench's list, and a network that is fetched",

@@ -57,6 +57,8 @@ def parse() -> argparse.ArgumentParser:
     add("--channel-order", choices=CHANNEL_ORDERS, default="rgb",
         help="what the corruption sees; 'bgr' repeats what some scripts wrote")  # fmt: skip
     add("--seed", type=whole_from(0), default=0, help="another seed, another draw of the benchmark")
+    add("--depth", metavar="DIR", help="distances, for fog_depth: Cityscapes' root with disparity "
+        "and camera, or DIR/<image>.npy in metres")  # fmt: skip
     add("--format", help="png or jpeg, where the layout leaves a choice; coco: png (default, under "
         "the .jpg names) or jpeg, which corrupts twice")  # fmt: skip
     add("--workers", type=whole_from(1, 1024), metavar="N",
@@ -78,7 +80,9 @@ def generate(args: argparse.Namespace) -> int:
         raise InputError(f"{'OUT' if args.out is None else '--layout'} is missing, see --help")
     from stl_backbones.copies import request  # heavy: only once the options are read
 
-    engine = CorruptionEngine(args.mode, args.compat, args.channel_order, args.seed)
+    engine = CorruptionEngine(
+        args.mode, args.compat, args.channel_order, args.seed, depth=args.depth or ""
+    )
     shard = request.find_shard(args.shard, os.environ)
     workers = request.choose_workers(args.workers, os.environ)
     names = {entry.name for entry in dataclasses.fields(request.GenerateOptions)} - {"engine"}

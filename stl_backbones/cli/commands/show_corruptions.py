@@ -31,6 +31,8 @@ def parse() -> argparse.ArgumentParser:
     add("--mode", choices=MODES, default="fast", help="corruption engine, see robustness.py")
     add("--compat", choices=COMPATS, default=COMPATS[0], help="the package that exact equals")
     add("--seed", type=whole_from(0), default=0, help="another seed, another draw")
+    add("--depth", metavar="DIR", help="distances, for fog_depth: Cityscapes' root with disparity "
+        "and camera, or DIR/<image>.npy in metres")  # fmt: skip
     add("--width", type=whole_from(32, 16384), metavar="N", help="width that the image gets before "
         "it is corrupted, in pixels (default: its own); corruptions depend on it")  # fmt: skip
     add("--panel", type=whole_from(32, 4096), default=240, metavar="N",
@@ -48,7 +50,7 @@ def show(args: argparse.Namespace) -> None:
     """Draw and save the sheet."""
     from stl_backbones.cli.sheet import make_sheet  # heavy: only once the options are read
 
-    engine = CorruptionEngine(args.mode, args.compat, seed=args.seed)
+    engine = CorruptionEngine(args.mode, args.compat, seed=args.seed, depth=args.depth or "")
     out = make_sheet(args, Path(args.image), engine)
     print(f"sheet: {out}")
 

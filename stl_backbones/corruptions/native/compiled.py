@@ -26,8 +26,8 @@ _PACKAGE = Path(__file__).parents[2]
 SOURCES = tuple(
     _PACKAGE / name
     for name in (
-        "corruptions/native", "corruptions/bar", "corruptions/parameters.py", "copies/huffman.py",
-        "copies/png_kernels.py",
+        "corruptions/bar", "corruptions/driving", "corruptions/native",
+        "corruptions/parameters.py", "copies/huffman.py", "copies/png_kernels.py",
     )
 )  # fmt: skip
 _PREFIX = "kernels-"
