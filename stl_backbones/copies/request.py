@@ -87,8 +87,6 @@ def plan_copy(source: str | Path, out: str | Path, options: GenerateOptions) -> 
         corruptions=options.corruptions, severities=options.severities
     )
     corrupted = tuple(cell for cell in cells if not cell.is_clean)
-    names = [cell.corruption for cell in corrupted]
-    check_depth(names, options.engine.depth)
     encoding = layout.encoding(options.format)
     source, out = Path(source), Path(out)
     check_apart(source, out)
@@ -97,6 +95,8 @@ def plan_copy(source: str | Path, out: str | Path, options: GenerateOptions) -> 
         source, layout, split=split, encoding=encoding, limit=options.limit,
         label_maps=options.label_maps,
     )  # fmt: skip
+    names = [cell.corruption for cell in corrupted]
+    check_depth(names, options.engine.depth, [one.id for one in found.sources])
     return Plan(
         layout=layout,
         split=split,

@@ -146,7 +146,7 @@ def _open_main(folder: ClassFolders, classes: tuple[str, ...], describer: _Descr
     )
     provenance = describer.describe(
         title, images, classes, describer.main_notes(found, images),
-        **corruption_fields(found, options),
+        **corruption_fields(found, options, images.keys),
     )  # fmt: skip
     if asked.jpeg85:
         source = f"{provenance.corruption_source} (jpeg quality=85)"

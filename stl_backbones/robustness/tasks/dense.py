@@ -167,7 +167,7 @@ class DenseSet(ScoredSet):
             parameters=subject.parameters,
             encoder_parameters=subject.encoder_parameters,
             notes=tuple(self.notes()),
-            **corruption_fields(data.copy, options),
+            **corruption_fields(data.copy, options, data.keys),
         )
 
     def find_classes(self) -> tuple[str, ...]:
