@@ -130,14 +130,15 @@ class TestProtocols:
             CLEAN, Cell("own_dim", 1), Cell("own_dim", 2), Cell("fog", 1), Cell("fog", 2),
             Cell("shot_noise", 1),
         )  # fmt: skip
-        with pytest.raises(KeyError, match=r"one of .*coco-c, own, or one of your own"):
+        with pytest.raises(KeyError, match=r"one of .*coco-c, .*own, or one of your own"):
             get_protocol("owl")
 
     def test_only_published_numbers_default_to_the_exact_engine(self, protocol):
         modes = {name: get_protocol(name).default_mode for name in protocol_names()}
         assert modes == {
             "imagenet-c": "exact", "stl-imagenet-c": "exact", "stl-imagenet-c-17": "exact",
-            "stl-cityscapes-c": "exact", "coco-c": "exact", "all": "fast", "own": "fast",
+            "stl-cityscapes-c": "exact", "coco-c": "exact", "all": "fast", "driving": "fast",
+            "own": "fast",
         }  # fmt: skip
 
     def test_an_equal_one_again(self, protocol):
