@@ -1,6 +1,6 @@
 """The demo's weights, from the training of the demo itself.
 
-    python tools/demo.py --train --out demo
+    python tools/demo.py --from-scratch --out demo
     python benchmarks/demo_weights.py demo/train/iter_1000.pth
 
 Writes stl_backbones/models/weights/fan_mini_street_scenes.pth, in half precision, and prints its

@@ -94,8 +94,6 @@ def plan_copy(source: str | Path, out: str | Path, options: GenerateOptions) -> 
     engine = dataclasses.replace(options.engine, strengths=get_protocol(protocol).strengths)
     for cell in corrupted:
         check_spec(CorruptionSpec(cell.corruption, cell.severity, engine))
-    names = [cell.corruption for cell in corrupted]
-    check_depth(names, options.engine.depth)
     encoding = layout.encoding(options.format)
     source, out = Path(source), Path(out)
     check_apart(source, out)
@@ -104,6 +102,8 @@ def plan_copy(source: str | Path, out: str | Path, options: GenerateOptions) -> 
         source, layout, split=split, encoding=encoding, limit=options.limit,
         label_maps=options.label_maps,
     )  # fmt: skip
+    names = [cell.corruption for cell in corrupted]
+    check_depth(names, options.engine.depth, [one.id for one in found.sources])
     return Plan(
         layout=layout,
         split=split,

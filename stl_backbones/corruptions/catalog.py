@@ -78,12 +78,17 @@ def custom_versions(names: Sequence[str], depth: str = "") -> dict[str, str]:
     return {name: _version(name, depth) for name in names if name not in CORRUPTIONS}
 
 
-def check_depth(names: Sequence[str], depth: str) -> None:
+def check_depth(names: Sequence[str], depth: str, keys: Sequence[str] = ()) -> None:
     """Refuse corruptions that need distances where there are none.
+
+    Args:
+        names: Corruptions.
+        depth: Folder of distances; empty for none.
+        keys: Images that need a map in it.
 
     Raises:
         ValueError: If no folder is given.
-        FileNotFoundError: If the folder does not exist.
+        FileNotFoundError: If the folder, or an image's map in it, does not exist.
     """
     parts = [part for name in names for part, _ in split_compound(name)]
     needing = [part for part in parts if part in PACKAGED and PACKAGED[part].needs_depth]
@@ -94,6 +99,11 @@ def check_depth(names: Sequence[str], depth: str) -> None:
         )
     if depth and not Path(depth).is_dir():
         raise MissingFileError(f"--depth: folder '{depth}' does not exist")
+    if needing and keys:
+        from stl_backbones.corruptions.driving.depth import find_map  # compiles kernels
+
+        for key in keys:
+            find_map(depth, key)
 
 
 def _version(name: str, depth: str) -> str:

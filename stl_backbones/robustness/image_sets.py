@@ -155,7 +155,7 @@ def _open_main(folder: LabelledSource, classes: tuple[str, ...], describer: _Des
     read_as = (*(() if found is None else found.notes), *folder.notes, *small)
     provenance = describer.describe(
         title, images, classes, (*describer.main_notes(found, images, rules), *read_as),
-        **corruption_fields(found, options),
+        **corruption_fields(found, options, images.keys),
     )  # fmt: skip
     if asked.jpeg85:
         source = f"{provenance.corruption_source} (jpeg quality=85)"

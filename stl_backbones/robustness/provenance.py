@@ -11,7 +11,13 @@ from typing import Any
 
 import torch
 
-from stl_backbones.corruptions import CORRUPTIONS, custom_versions, engine_version, get_protocol
+from stl_backbones.corruptions import (
+    CORRUPTIONS,
+    check_depth,
+    custom_versions,
+    engine_version,
+    get_protocol,
+)
 from stl_backbones.corruptions.catalog import FROM_DISK, group_of
 from stl_backbones.datasets.image_list import read_image_list
 from stl_backbones.engine.precision import describe_float32
@@ -55,18 +61,25 @@ def describe(options: SweepOptions, *, libraries: Sequence[str], **fields: Any) 
     return Provenance(**{**stated, **fields}, inference=", ".join(filter(None, inference)))
 
 
-def corruption_fields(copy: CorruptedCopy[Any] | None, options: SweepOptions) -> dict[str, Any]:
+def corruption_fields(
+    copy: CorruptedCopy[Any] | None, options: SweepOptions, keys: Sequence[str]
+) -> dict[str, Any]:
     """How the images were corrupted: here, or in the making of the copy that they come from.
 
     Args:
         copy: The copy.
         options: Resolved options.
+        keys: The images' ids.
 
     Returns:
         Fields of a `Provenance`.
+
+    Raises:
+        MissingFileError: If an image lacks distances that its corruption needs.
     """
     names = tuple(dict.fromkeys(c.corruption for c in options.cells() if not c.is_clean))
     if copy is None:
+        check_depth(names, options.engine.depth, keys)
         return {
             "corruption_source": "on-the-fly",
             "corruption_mode": options.mode,

@@ -38,6 +38,9 @@ TABLE_12 = NOISES | {
     "motion_blur", "defocus_blur", "glass_blur", "gaussian_blur", "contrast", "saturate",
     "jpeg_compression", "pixelate", "brightness", "snow", "fog", "frost",
 }  # fmt: skip
+DRIVING = {
+    "fog_depth", "rain", "lens_droplets", "sun_glare", "low_light", "exposure_motion", "night",
+}  # fmt: skip
 TABLE_13 = (TABLE_12 - {"pixelate"}) | {"spatter"}
 
 
@@ -67,6 +70,7 @@ def test_groups():
         ("stl-imagenet-c-17", TABLE_12 | {"spatter"}, 85),
         ("stl-cityscapes-c", TABLE_13, 72),  # 12 x 5 and 4 noises x 3
         ("all", set(get_corruption_names("all")), 95),
+        ("driving", DRIVING, 35),
     ],
 )
 def test_protocols(name, corruptions, corrupted_cells):

@@ -138,7 +138,8 @@ class TestProtocols:
         assert modes == {
             "imagenet-c": "exact", "stl-imagenet-c": "exact", "stl-imagenet-c-17": "exact",
             "stl-cityscapes-c": "exact", "coco-c": "exact", "cifar10-c": "exact",
-            "all": "fast", "own": "fast",
+            "imagenet-c-bar": "exact", "cifar10-c-bar": "exact", "all": "fast",
+            "driving": "fast", "own": "fast",
         }  # fmt: skip
 
     def test_an_equal_one_again(self, protocol):

@@ -17,7 +17,9 @@ def plan_demo(tmp_path):
     """The demo's training command, or none."""
 
     def plan():
-        args = demo.parse().parse_args(["--out", str(tmp_path), "--train", "--iterations", "100"])
+        args = demo.parse().parse_args(
+            ["--out", str(tmp_path), "--from-scratch", "--iterations", "100"]
+        )
         return next((step for step in demo.plan(args) if step[0] == "train"), None)
 
     return plan
@@ -41,7 +43,7 @@ def test_the_packages_weights_are_scored_where_none_are_trained(tmp_path):
     demo.check_weights(demo.WEIGHTS)
     other = tmp_path / "other.pth"
     other.write_bytes(b"other")
-    with pytest.raises(InputError, match=r"has sha256 .*: install stl_backbones anew, or use --tr"):
+    with pytest.raises(InputError, match=r"has sha256 .*: install stl_backbones anew, or use --fr"):
         demo.check_weights(other)
 
 
@@ -65,7 +67,7 @@ def test_an_interrupted_demo_goes_on_from_its_last_checkpoint(repo_root, tmp_pat
         "tools/demo.py",
         "--out",
         tmp_path / "demo",
-        "--train",
+        "--from-scratch",
         "--iterations",
         "40",
     ]
@@ -96,7 +98,7 @@ def test_an_interrupted_demo_goes_on_from_its_last_checkpoint(repo_root, tmp_pat
 
 @pytest.mark.slow
 def test_the_demo_runs_to_its_report_and_does_nothing_twice(run_tool, tmp_path):
-    words = ("--out", tmp_path / "demo", "--train", "--iterations", "30", "--limit", "1")
+    words = ("--out", tmp_path / "demo", "--from-scratch", "--iterations", "30", "--limit", "1")
     done = run_tool("demo.py", *words, timeout=900)
     assert done.returncode == 0, done.stderr[-2000:]
     page = (tmp_path / "demo/report/index.html").read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
 """From generated street scenes to a Cityscapes-C report, in minutes on two CPU cores.
 
-The network is a small FAN whose weights come with the package: those that ``--train`` makes. Runs
-the other tools one after the other and prints each command. The same command goes on where an
+The network is a small FAN whose weights come with the package, as ``--from-scratch`` makes them.
+Runs the other tools one after the other and prints each command. The same command goes on where an
 interrupted one stopped: a step that is done is not done again, training resumes.
 """
 
@@ -32,10 +32,10 @@ def parse() -> argparse.ArgumentParser:
     """The command line."""
     parser = make_parser(__doc__)
     parser.add_argument("--out", type=Path, default=Path("demo"), help="where everything goes")
-    parser.add_argument("--train", action="store_true", help="train the network anew")
+    parser.add_argument("--from-scratch", action="store_true", help="train the network anew")
     parser.add_argument(
         "--iterations", type=whole_from(1), default=1000, metavar="N",
-        help="training iterations of --train",
+        help="training iterations of --from-scratch",
     )  # fmt: skip
     parser.add_argument(
         "--limit", type=whole_from(1), metavar="N", help="score only the first N images"
@@ -49,7 +49,7 @@ def plan(args: argparse.Namespace) -> list[list[str]]:
     options = ["--cfg-options", f"data_root={out}/mini/cityscapes"]
     limit = ["--limit", str(args.limit)] if args.limit else []
     steps = [["make_mini_data", f"{out}/mini"]]
-    if args.train:
+    if args.from_scratch:
         checkpoint = out / "train" / f"iter_{args.iterations}.pth"
         if not checkpoint.is_file():
             steps.append(training(out / "train", args.iterations, options))
@@ -81,7 +81,7 @@ def precision(cpu_info: Path = Path("/proc/cpuinfo")) -> list[str]:
 
 def demo(args: argparse.Namespace) -> int:
     """Run all steps; returns the first failing step's exit code."""
-    if not args.train:
+    if not args.from_scratch:
         check_weights(WEIGHTS)
     args.out.mkdir(parents=True, exist_ok=True)  # said here if it cannot be, not by the first step
     return run_steps(plan(args), is_quiet=args.quiet)
@@ -99,7 +99,7 @@ def check_weights(path: Path) -> None:
     if found != WEIGHTS_SHA256:
         raise InputError(
             f"'{path}' has sha256 {found[:12]}, expected {WEIGHTS_SHA256[:12]}: install "
-            "stl_backbones anew, or use --train"
+            "stl_backbones anew, or use --from-scratch"
         )
 
 

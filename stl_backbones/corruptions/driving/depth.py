@@ -64,13 +64,9 @@ def read_depth(folder: str, key: str, height: int, width: int) -> Floats:
         MissingFileError: If the image has no map in the folder.
         InputError: If the map is of another size or kind, has no valid value or a negative one.
     """
-    root = Path(folder)
-    if (root / "disparity").is_dir():
-        path = _disparity_file(root, key)
-        depth = _from_disparity(path)
-    else:
-        path = _map_file(root, key)
-        depth = _from_map(path)
+    path = find_map(folder, key)
+    is_disparity = path.is_relative_to(Path(folder) / "disparity")
+    depth = _from_disparity(path) if is_disparity else _from_map(path)
     if depth.shape != (height, width):
         sizes = f"{depth.shape[1]}x{depth.shape[0]}", f"{width}x{height}"
         raise InputError(
@@ -83,6 +79,17 @@ def read_depth(folder: str, key: str, height: int, width: int) -> Floats:
     filled = fill(depth)
     filled.flags.writeable = False
     return filled
+
+
+def find_map(folder: str, key: str) -> Path:
+    """The file of an image's distances.
+
+    Raises:
+        MissingFileError: If there is none.
+    """
+    root = Path(folder)
+    is_cityscapes = (root / "disparity").is_dir()
+    return _disparity_file(root, key) if is_cityscapes else _map_file(root, key)
 
 
 def fill(depth: Floats) -> Floats:

@@ -119,7 +119,7 @@ class PredictedSet(ScoredSet):
             parameters=model.parameters,
             notes=(*model.notes, *items.notes, *(copy.notes if copy else ()), *differences),
             **({"device": model.device} if model.device else {}),
-            **corruption_fields(copy, options),
+            **corruption_fields(copy, options, items.keys),
         )
 
     def _find_copy(self) -> CorruptedCopy[Path] | None:

@@ -167,7 +167,7 @@ class DenseSet(ScoredSet):
             parameters=subject.parameters,
             encoder_parameters=subject.encoder_parameters,
             notes=(*self.notes(), *(() if self.data.copy is None else self.data.copy.notes)),
-            **corruption_fields(data.copy, options),
+            **corruption_fields(data.copy, options, data.keys),
         )
 
     def find_classes(self) -> tuple[str, ...]:

@@ -186,3 +186,6 @@ def test_sweeps_and_copies_ask_for_distances_before_they_begin(tmp_path):
         tmp_path / "images", tmp_path / "out", dataclasses.replace(asked, engine=engine)
     )
     assert FILLING in plan.custom["fog_depth"]
+    (tmp_path / "b.npy").unlink()
+    with pytest.raises(MissingFileError, match=r"image 'b\.png' has no depth"):
+        plan_copy(tmp_path / "images", tmp_path / "out", dataclasses.replace(asked, engine=engine))
