@@ -46,7 +46,8 @@ def _half_wave(x: float, turns: float) -> float:
     series = _SINE_5 + square * (_SINE_7 + square * _SINE_9)
     value = x + x * square * (_SINE_3 + square * series)
     odd = turns - _TWO * np.floor(turns * _HALF)
-    return value * (_ONE - _TWO * odd)
+    result: float = value * (_ONE - _TWO * odd)
+    return result
 
 
 @kernel
@@ -75,7 +76,7 @@ def sine_and_cosine(x: float) -> tuple[float, float]:
 def arctangent(y: float, x: float) -> float:
     """``atan2(y, x)``, float32, error below 5e-7; 0 for two zeros."""
     wide, high = abs(x), abs(y)
-    longer = max(max(wide, high), np.float32(1e-30))
+    longer: float = max(max(wide, high), np.float32(1e-30))
     t = min(wide, high) / longer
     s = t * t
     series = np.float32(-0.07545873) + s * (
@@ -108,4 +109,5 @@ def power(base: float, exponent: float) -> float:
     series = np.float32(0.00961813) + f * (np.float32(0.00133336) + f * np.float32(0.00015469))
     series = np.float32(0.24022650) + f * (np.float32(0.05550404) + f * series)
     fraction = _ONE + f * (np.float32(0.69314718) + f * series)
-    return np.int32((np.int32(scale) + 127) << 23).view(np.float32) * fraction
+    result: float = np.int32((np.int32(scale) + 127) << 23).view(np.float32) * fraction
+    return result

@@ -89,8 +89,8 @@ def noise_of_spectrum(shape: tuple[int, int], colour: int, rng: np.random.Genera
     spectrum = scratch("spectrum", (height, half + 1), np.complex64)
     squares = _squares(height, side), _squares(width, side)
     deviation = _fill(phases, squares, colour, width, spectrum)
-    noise: Floats = scipy.fft.irfft2(spectrum, shape, norm="forward", overwrite_x=True)
-    noise *= np.float32(1 / deviation)
+    made: Floats = scipy.fft.irfft2(spectrum, shape, norm="forward", overwrite_x=True)
+    noise: Floats = np.multiply(made, np.float32(1 / deviation), out=made)
     return noise
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.ndimage import spline_filter1d
 
@@ -27,6 +29,20 @@ def circular_motion_blur(image: Image, level: float, rng: np.random.Generator) -
     out = np.empty_like(image)
     _turn(coefficients.reshape(-1), turns, out)
     return out
+
+
+def _spline_weights(part: Any) -> tuple[Any, Any, Any, Any]:
+    """Of the four pixels around a place, ``part`` of a pixel after the second."""
+    rest = _ONE - part
+    return (
+        rest * rest * rest * _SIXTH,
+        (_FOUR + part * part * (part - _TWO) * np.float32(3)) * _SIXTH,
+        (_FOUR + rest * rest * (rest - _TWO) * np.float32(3)) * _SIXTH,
+        part * part * part * _SIXTH,
+    )
+
+
+_weights = kernel(_spline_weights)
 
 
 @kernel
@@ -83,18 +99,6 @@ def _add_splines(
             sums[3 * i + channel] += weight * value
 
 
-@kernel
-def _weights(part: float) -> tuple[float, float, float, float]:
-    """Of the four pixels around a place, ``part`` of a pixel after the second."""
-    rest = _ONE - part
-    return (
-        rest * rest * rest * _SIXTH,
-        (_FOUR + part * part * (part - _TWO) * np.float32(3)) * _SIXTH,
-        (_FOUR + rest * rest * (rest - _TWO) * np.float32(3)) * _SIXTH,
-        part * part * part * _SIXTH,
-    )
-
-
 def transverse_chromatic_abberation(image: Image, level: float, rng: np.random.Generator) -> Image:
     """Enlarge the channels by 1, ``1 + 0.025 * level`` and ``1 + 0.05 * level``.
 
@@ -118,7 +122,7 @@ def _taps(size: int, zoom: float) -> tuple[Indices, Floats]:
     before = np.floor(places).astype(np.int64)
     pixels = np.abs(before + np.arange(-1, 3)[:, None])
     pixels = np.where(pixels > size - 1, 2 * (size - 1) - pixels, pixels)
-    return pixels, np.stack(_weights.py_func((places - before).astype(np.float32)))
+    return pixels, np.stack(_spline_weights((places - before).astype(np.float32)))
 
 
 @kernel

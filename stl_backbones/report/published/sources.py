@@ -377,8 +377,8 @@ def _c_bar() -> list[Published]:
     def own(run: Run, found: Aggregates) -> Values:
         del run
         known = {name: found[key].value if key in found else None for name, key in ours.items()}
-        scores = [known[name] for name in ten]
-        is_whole = None not in scores and "mean:chosen" not in found
+        scores = [score for name in ten if (score := known[name]) is not None]
+        is_whole = len(scores) == len(ten) and "mean:chosen" not in found
         known["imagenet_c_bar"] = mean_of(scores) if is_whole else None
         return {name: None if value is None else 1 - value for name, value in known.items()}
 

@@ -10,6 +10,7 @@ import pytest
 from stl_backbones.corruptions import corrupt, get_protocol
 from stl_backbones.corruptions.packaged import PACKAGED
 from stl_backbones.datasets.street_scenes.scene import render_scene
+from stl_backbones.report.published.files import read_published
 
 CELLS = [
     (name, strengths)
@@ -33,6 +34,7 @@ def run(name, strengths, image, severity, seed):
 def test_the_two_protocols_are_the_paper_s_tens():
     imagenet, cifar10 = get_protocol("imagenet-c-bar"), get_protocol("cifar10-c-bar")
     assert len(imagenet.cells()) == len(cifar10.cells()) == 51
+    assert list(imagenet.corruptions) == list(read_published("imagenet_c_bar").rows[0])[3:]
     for protocol in (imagenet, cifar10):
         with_levels = {name for name, strengths in CELLS if strengths == protocol.strengths}
         assert set(protocol.corruptions) == with_levels
