@@ -238,8 +238,9 @@ def strength(name: str, severity: float, strengths: str = "imagenet") -> Any:
         A number, or the named tuple of this module that the corruption takes.
 
     Raises:
-        InputError: If it has no such constants, or is asked for between two that differ in kind: spatter's water
-            (up to 3) and mud (from 4 on), saturate's paler (up to 2) and stronger colours (from 3).
+        InputError: If it has no such constants, or is asked for between two that differ in kind:
+            spatter's water (up to 3) and mud (from 4), saturate's paler (up to 2) and stronger
+            colours (from 3).
     """
     if name not in _TABLES[strengths]:
         raise InputError(f"corruption '{name}' has no constants for strengths '{strengths}'")
