@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from stl_backbones.corruptions import apply_corruption, check_corruption, check_severity
+from stl_backbones.corruptions import apply_corruption, check_severity, check_spec
 from stl_backbones.datasets.integrity import image_id
 from stl_backbones.datasets.label_ids import advise_labels
 from stl_backbones.errors import InputError
@@ -44,8 +44,8 @@ class CorruptImage(BaseTransform):
         image_root: str | None = None,
         **engine: Any,
     ) -> None:
-        check_corruption(corruption)
         self.spec = CorruptionSpec(corruption, check_severity(severity), CorruptionEngine(**engine))
+        check_spec(self.spec)
         self.image_root = image_root
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:

@@ -54,11 +54,13 @@ def test_a_config_names_its_backends(tmp_path):
     })  # fmt: skip
     sink = open_sink(None, tmp_path, config=config)
     sink("cell", {"metric": "top-1", "corruption": "fog", "severity": 3, "score": 0.25})
+    sink("cell", {"metric": "top-1", "corruption": "fog", "severity": 2.5, "score": 0.5})
     sink("cell", {"metric": "top-1", "dataset": "val (ours)", "severity": 0, "score": 0.5})
     sink("progress", {"done": 8, "clean": np.nan, "corrupted": 0.5})
     sink("end", {})
     assert scalars(tmp_path) == [
         {"top-1/fog": 0.25, "step": 3},
+        {"top-1/fog-2.5": 0.5, "step": 2},
         {"top-1/val _ours_": 0.5, "step": 0},
         {"progress/corrupted": 0.5, "step": 8},
     ]

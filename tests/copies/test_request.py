@@ -20,9 +20,9 @@ from stl_backbones.robustness.corrupted_copy import find_copy
 
 @pytest.mark.parametrize("channel_order", ["rgb", "bgr"])
 def test_a_sweep_over_the_copy_sees_what_it_sees_on_the_fly(mini_data, tmp_path, channel_order):
-    cells = [Cell(name, 2) for name in ("frost", "gaussian_noise")]
+    cells = [Cell(name, 2.5) for name in ("frost", "gaussian_noise")]
     options = GenerateOptions(
-        "cityscapes", corruptions=[cell.corruption for cell in cells], severities=[2], limit=2,
+        "cityscapes", corruptions=[cell.corruption for cell in cells], severities=[2.5], limit=2,
         engine=CorruptionEngine("exact", channel_order=channel_order),
     )  # fmt: skip
     plan = plan_copy(mini_data / "cityscapes", tmp_path / "out", options)
@@ -31,7 +31,7 @@ def test_a_sweep_over_the_copy_sees_what_it_sees_on_the_fly(mini_data, tmp_path,
     root = mini_data / "cityscapes/leftImg8bit/val"
     folders = find_copy(tmp_path / "out", cells, keys, image_root=root).folders
     for cell in cells:
-        spec = CorruptionSpec(cell.corruption, 2, options.engine)
+        spec = CorruptionSpec(cell.corruption, 2.5, options.engine)
         for key in keys:
             live = corrupt_bgr(cv2.imread(str(root / key)), spec, key=key)
             np.testing.assert_array_equal(cv2.imread(str(folders[cell] / key)), live)
@@ -64,6 +64,7 @@ def test_another_split(mini_data, tmp_path):
         ({"protocol": "x"}, KeyError, "unknown protocol 'x'; expected one of"),
         ({"corruptions": ["fgo"]}, KeyError, "did you mean fog"),
         ({"severities": [6]}, ValueError, "severity must be a number in 1..5, got 6"),
+        ({"severities": [3.5]}, ValueError, "spatter is water up to severity 3 and mud from 4 on"),
         ({"engine": CorruptionEngine("torch")}, ValueError, "mode 'torch' depends on the device"),
         ({"limit": 0}, ValueError, "limit must be at least 1, got 0"),
         ({"split": "night"}, FileNotFoundError, "expects images in .*leftImg8bit/night"),

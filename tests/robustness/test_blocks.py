@@ -10,7 +10,7 @@ from stl_backbones.records import CLEAN, Cell, Provenance
 from stl_backbones.robustness import blocks
 from stl_backbones.robustness.blocks import BlockStore
 
-CELLS = (CLEAN, Cell("glass_blur", 2))
+CELLS = (CLEAN, Cell("glass_blur", 2.5))
 BLOCKS = (range(3), range(3, 5))
 PROVENANCE = Provenance(
     task="classification", model="m", protocol="imagenet-c", dataset="d", dataset_fingerprint="f",

@@ -16,7 +16,12 @@ from stl_backbones.datasets.labelled_images import find_images
 from stl_backbones.datasets.views import IMAGENET_C_VIEW, View
 from stl_backbones.records import CLEAN, Cell, CorruptionEngine
 from stl_backbones.robustness import classifier_versions
-from stl_backbones.robustness.classifier_versions import ClassifierVersions, ViewRules, default_rule
+from stl_backbones.robustness.classifier_versions import (
+    ClassifierVersions,
+    ViewRules,
+    default_rule,
+    notes_of_size,
+)
 from stl_backbones.robustness.runner import split_blocks
 from stl_backbones.robustness.versions import Part, load_versions
 
@@ -173,7 +178,7 @@ RULES = {
     "of another size": ViewRules(VIEW, "imagenet-c-resized", TORCH),
     "seen as BGR": ViewRules(VIEW, "model", CorruptionEngine("torch", channel_order="bgr")),
 }
-TORCH_CELLS = (CLEAN, Cell("gaussian_noise", 3), Cell("glass_blur", 1), Cell("fog", 2))
+TORCH_CELLS = (CLEAN, Cell("gaussian_noise", 3), Cell("glass_blur", 1), Cell("fog", 2.5))
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -191,6 +196,15 @@ def test_the_torch_engine_corrupts_batches_as_single_images(images, seen_togethe
     ]
     for batch, pixels in zip(made, expected, strict=True):
         assert np.array_equal(batch.numpy(), pixels)
+
+
+@pytest.mark.parametrize(
+    ("size", "strengths", "count"), [(32, "imagenet", 1), (40, "imagenet", 0), (32, "cifar10", 0)]
+)
+def test_images_of_cifar_s_size_under_other_constants_are_noted(images, size, strengths, count):
+    rules = ViewRules(View(size, size), "model", CorruptionEngine(strengths=strengths))
+    notes = list(notes_of_size(rules, "imagenet-c", images))
+    assert [note[:30] for note in notes] == ["images of 32x32 pixels are cor"] * count
 
 
 def test_a_crop_that_is_too_small_is_named(images):

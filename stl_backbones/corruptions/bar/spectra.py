@@ -96,7 +96,8 @@ def noise_of_spectrum(shape: tuple[int, int], colour: int, rng: np.random.Genera
 
 def _squares(size: int, side: int) -> Floats:
     """Squared frequencies of an axis in waves per ``side`` pixels, in the transform's order."""
-    return np.square(np.fft.fftfreq(size, 1 / side)).astype(np.float32)
+    squares: Floats = np.square(np.fft.fftfreq(size, 1 / side)).astype(np.float32)
+    return squares
 
 
 @kernel
