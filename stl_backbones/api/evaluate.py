@@ -55,11 +55,12 @@ def evaluate(
             function, see `stl_backbones.Predictor`; or a source: ``'timm:NAME'``,
             ``'torchvision:NAME'``, ``'hf:FOLDER_OR_ID'``, ``'FILE.onnx'``, ``'FILE.py:FUNCTION'``,
             or a config file of mmseg or mmdet with ``checkpoint=FILE``.
-        data: A folder of class folders; a Cityscapes root; ``(images, labels)``, two folders, with
-            ``classes``; ``(annotations.json, images)`` in COCO's format; or a sequence of
-            ``(image, truth)`` with ``classes``, such as a torch ``Dataset``: the truth is a class
-            index, a label map ``(H, W)``, or a dict with ``boxes`` ``(n, 4)`` and ``labels``
-            ``(n,)``. ``None`` for a config, which names its own.
+        data: A folder of class folders, or of CIFAR's archive; a Cityscapes root; ``(images,
+            labels)``, two folders, with ``classes``; ``(annotations.json, images)`` in COCO's
+            format; or a sequence of ``(image, truth)`` with ``classes``, such as a torch
+            ``Dataset``: the truth is a class index, a label map ``(H, W)``, or a dict with
+            ``boxes`` ``(n, 4)`` and ``labels`` ``(n,)``. ``None`` for a config, which names its
+            own.
         work_dir: The sweep's folder.
         protocol: Default: ``'imagenet-c'``, ``'stl-cityscapes-c'`` or ``'coco-c'``, by the task.
         corruptions: Only these, compounds such as ``'fog+gaussian_noise'`` too; ``()`` or

@@ -21,6 +21,7 @@ from stl_backbones.copies import ManifestHeader
 from stl_backbones.copies.images import OPENCV
 from stl_backbones.copies.manifest import HEADER_NAME
 from stl_backbones.datasets.integrity import check_whole, decoded_size, image_header
+from stl_backbones.datasets.npy_files import image_files
 from stl_backbones.errors import InputError, MissingFileError, some_of
 from stl_backbones.image_files import is_clutter, is_image
 from stl_backbones.paths import check_folder
@@ -96,14 +97,8 @@ def find_copy(
             the manifest does not list them, has other ids, or says that the clean images were read
             otherwise.
     """
-    root = check_folder(root, "--corrupted-root")
     clean = None if image_root is None else Path(image_root)
-    if clean is not None and root.resolve() in (clean.resolve(), clean.parent.resolve()):
-        raise InputError(
-            f"--corrupted-root '{root}' is the clean image folder; expected a corrupted copy with "
-            "<corruption>/<severity>/<image> in it"
-        )
-    check_some_there(root, list(dict.fromkeys(cell.corruption for cell in cells)))
+    root = _open_root(root, cells, clean)
     places = corruption_folders(root)
     has_manifest = (root / HEADER_NAME).is_file()  # then folders are called as we call them
     read: dict[str, Severities] = {}
@@ -144,6 +139,24 @@ def find_copy(
     for note in notes:
         _LOGGER.warning("%s", note)
     return CorruptedCopy(folders, lacking, manifest, digests, notes)
+
+
+def _open_root(root: str | Path, cells: Sequence[Cell], clean: Path | None) -> Path:
+    """Refuse a folder that is no copy in folders, or has nothing that is asked for."""
+    root = check_folder(root, "--corrupted-root")
+    if clean is not None and root.resolve() in (clean.resolve(), clean.parent.resolve()):
+        raise InputError(
+            f"--corrupted-root '{root}' is the clean image folder; expected a corrupted copy with "
+            "<corruption>/<severity>/<image> in it"
+        )
+    if image_files(root):
+        raise InputError(
+            f"--corrupted-root '{root}' holds .npy files, which are read for classifiers alone, on "
+            "data that a folder holds: CIFAR's archive, .npy files, or class folders of files with "
+            "the images' numbers"
+        )
+    check_some_there(root, list(dict.fromkeys(cell.corruption for cell in cells)))
+    return root
 
 
 def copy_path(folder: Path, key: str) -> Path:

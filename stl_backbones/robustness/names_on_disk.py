@@ -9,10 +9,17 @@ from pathlib import Path
 from stl_backbones.corruptions.catalog import GROUPS, check_corruption
 from stl_backbones.corruptions.protocols import RESERVED_NAMES, Protocol
 from stl_backbones.datasets.npy_files import image_files
-from stl_backbones.errors import InputError, MissingFileError, UnknownNameError, did_you_mean
+from stl_backbones.errors import (
+    InputError,
+    MissingFileError,
+    UnknownNameError,
+    did_you_mean,
+    some_of,
+)
 from stl_backbones.paths import check_folder
 from stl_backbones.robustness.copy_layout import corruption_folders, severity_folders
 
+_SHOWN = 30
 _USABLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # as a cell's file and in every table
 
 
@@ -65,7 +72,7 @@ def check_on_disk(root: str | Path, names: Sequence[str], protocol: Protocol) ->
             raise UnknownNameError(
                 f"corruption '{name}' is in no protocol, and '{root}' does not hold it; expected "
                 f"one of protocol '{protocol.name}', or of the copy: "
-                f"{', '.join(there) or 'nothing is there'}{near}"
+                f"{some_of(there, shown=_SHOWN) or 'nothing is there'}{near}"
             )
         if name in RESERVED_NAMES or not _USABLE.fullmatch(name):
             raise InputError(
@@ -88,7 +95,7 @@ def check_some_there(root: str | Path, names: Sequence[str]) -> None:
     if there:
         raise MissingFileError(
             f"--corrupted-root '{root}' holds none of the {len(names)} corruptions asked for; it "
-            f"holds {', '.join(there)}: name them with --corruptions"
+            f"holds {some_of(there, shown=_SHOWN)}: name them with --corruptions"
         )
 
 

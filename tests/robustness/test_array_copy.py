@@ -194,6 +194,13 @@ def test_files_that_are_not_numbered_are_refused(names, made, tmp_path):
         find_array_copy(made / "c", CELLS, source)
 
 
+def test_data_without_a_folder_are_refused(made, tmp_path):
+    pairs = [(np.full((32, 32, 3), value, np.uint8), value % 10) for value in range(4)]
+    with pytest.raises(ValueError, match=r"holds .npy files, which are read for classifiers alone"):
+        stl.evaluate(predict, pairs, classes=list("abcdefghij"), work_dir=tmp_path,
+                     corrupted_root=made / "c", **CHOSEN)  # fmt: skip
+
+
 def test_another_copy_of_the_same_name_is_noticed(made, copied):
     source = open_images(made / "clean", option="--data-root")
     first = find_array_copy(made / "c", CELLS, source).digests
