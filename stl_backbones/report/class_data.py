@@ -10,7 +10,7 @@ import numpy.typing as npt
 from stl_backbones.metrics import ClassScores, percentile_intervals
 from stl_backbones.report.data import PROVENANCE, Line, measured_with
 from stl_backbones.report.numbers.aggregates import Findings
-from stl_backbones.report.numbers.breaking import Bound, Points, class_points, points_of
+from stl_backbones.report.numbers.breaking import Bound, Points, class_points, level_at, points_of
 from stl_backbones.report.numbers.classes import main_key, occurring
 from stl_backbones.report.numbers.flows import Flows
 from stl_backbones.report.read.runs import Run
@@ -100,10 +100,21 @@ def breaking_file(findings: Findings) -> DataFile:
                 if own is not None:
                     ends = (None, None) if own.intervals is None else own.intervals.tolist()
                     point = float(own.replicates[0])
-                    yield (run.label, "", name, str(bound), point, *ends, own.strongest)
+                    yield (run.label, "", name, str(bound), point, *ends, own.strongest,
+                           level_at(point, name))  # fmt: skip
                 yield from _of_classes(run, bound, class_points(run, protocol, name, bound, key))
 
-    header = ("model", "class", "corruption", "bound", "severity", "low", "high", "strongest")
+    header = (
+        "model",
+        "class",
+        "corruption",
+        "bound",
+        "severity",
+        "low",
+        "high",
+        "strongest",
+        "level",
+    )
     made = () if findings.bound is None else tuple(lines(findings.bound))
     return DataFile("breaking_points", (*header, *PROVENANCE), made, _ends(findings))
 
@@ -114,5 +125,6 @@ def _of_classes(run: Run, bound: Bound, points: Points | None) -> Iterator[Line]
     intervals = points.intervals
     for index in occurring(run):
         ends = (None, None) if intervals is None else intervals[:, index].tolist()
+        point = float(points.replicates[0, index])
         yield (run.label, plain(run.provenance.classes[index]), points.corruption, str(bound),
-               float(points.replicates[0, index]), *ends, points.strongest)  # fmt: skip
+               point, *ends, points.strongest, level_at(point, points.corruption))  # fmt: skip

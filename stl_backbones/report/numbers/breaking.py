@@ -124,14 +124,15 @@ def _points(
 
 def in_words(value: float, corruption: str, interval: Sequence[float] | None = None) -> str:
     """For example ``'2.6 (2.1 to not reached)'``, or ``'180 m'`` where levels have a unit."""
-    text = _level(value, corruption)
+    text = level_at(value, corruption)
     if interval is None or np.isnan([value, *interval]).any():
         return text
-    low, high = (_level(end, corruption) for end in interval)
+    low, high = (level_at(end, corruption) for end in interval)
     return text if low == high == text else f"{text} ({low} to {high})"
 
 
-def _level(value: float, corruption: str) -> str:
+def level_at(value: float, corruption: str) -> str:
+    """A breaking point in words: in the levels' unit where they have one, else the severity."""
     if np.isnan(value):
         return "n/a"
     if np.isinf(value):
@@ -141,5 +142,5 @@ def _level(value: float, corruption: str) -> str:
     return level_text(corruption, value) or f"{value:.1f}"
 
 
-__all__ = ["NOT_REACHED", "Bound", "Points", "check_bound", "class_points", "in_words",
+__all__ = ["NOT_REACHED", "Bound", "Points", "check_bound", "class_points", "in_words", "level_at",
            "parse_bound", "points_of"]  # fmt: skip

@@ -79,6 +79,15 @@ def cell_name(name: str) -> str:
     return f"{full_name(corruption)} {level or severity}"
 
 
+def cell_words(name: str) -> str:
+    """A cell's name as a heading: ``'Fog, severity 3'``, ``'Fog depth, 50 m'``, ``'Clean'``."""
+    corruption, dash, severity = name.rpartition("-")
+    if not dash:
+        return full_name(name)
+    level = level_text(corruption, float(severity)) or f"severity {severity}"
+    return f"{full_name(corruption)}, {level}"
+
+
 def full_name(name: str) -> str:
     """A corruption's or group's name in words, for example ``'Motion blur'``."""
     words = name.replace("_", " ").replace("+", " + ").replace("@", " ")

@@ -17,6 +17,7 @@ from stl_backbones.report.numbers.format import (
     MISSING,
     NOT_COUNTED,
     NOT_IN_PROTOCOL,
+    cell_words,
     full_name,
     quantity,
 )
@@ -102,6 +103,7 @@ def _(section: object, report: Report) -> str:
     }  # fmt: skip
     words = {
         "report": report, "marks": _MARKS, "outside": NOT_IN_PROTOCOL, "full_name": full_name,
+        "cell_words": cell_words,
         "frame": FRAME, "line": Line, "limit": _limit, "shade": shade,
         "models": list(report.model_facts), "by_cell": _by_cell, "by_drop": _by_drop,
         "own_notes": partial(_own_notes, counts=_notes(report)),
