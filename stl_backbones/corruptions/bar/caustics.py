@@ -29,7 +29,8 @@ def caustic_refraction(image: Image, level: float, rng: np.random.Generator) -> 
     side = min(height, width)
     time, period = rng.uniform(0.5, 2), rng.uniform(0.75, 1.25) * side
     water = _caustics(time, np.arange(height) / period, np.arange(width) / period)
-    water = smooth(water, (1.0, 1.0), border=REFLECT)
+    # In float64, whose pass has one order of additions; float32's depends on the machine.
+    water = smooth(water.astype(np.float64), (1.0, 1.0), border=REFLECT)
     out = np.empty_like(image)
     _refract(image, water, 0.05 * level * side, np.float32(51 * level), out)
     return out
@@ -119,10 +120,10 @@ def _add_light(far_y: float, across: Floats, phases: Floats, waves: Floats, ligh
 
 
 @kernel
-def _refract(image: Image, water: Floats, reach: float, gain: float, out: Image) -> None:
+def _refract(image: Image, water: Doubles, reach: float, gain: float, out: Image) -> None:
     """Image where the refracted rays come from, and the light of slopes; both 0 off the image."""
     height, width = water.shape
-    nothing, light = np.zeros(width, np.float32), np.empty(width, np.float32)
+    nothing, light = np.zeros(width), np.empty(width, np.float32)
     down, right = np.empty(width, np.float32), np.empty(width, np.float32)
     squares, tripled = np.empty(width, np.float32), np.empty(3 * width, np.float32)
     for row in range(height):
