@@ -310,6 +310,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
             Protocol(
                 "imagenet-c-bar", IMAGENET_C_BAR_COLUMNS, "Mintun et al. 2021", published=True
             ),
+            Protocol("c-bar", IMAGENET_C_BAR_COLUMNS, "Mintun et al. 2021, at any size: ours"),
             Protocol(
                 "cifar10-c-bar",
                 CIFAR10_C_BAR_COLUMNS,

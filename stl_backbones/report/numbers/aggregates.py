@@ -249,6 +249,7 @@ def _means(run: Run, findings: Findings) -> Iterator[Aggregate]:
     protocol, task = findings.protocol, findings.task
     make, scores = partial(_make, run, task.main), _scores(run, task.main)
     others = [get_protocol(name) for name in task.companions]
+    others = [other for other in others if other.strengths == protocol.strengths]
     for other in others:
         title = f"Mean of {len(other.corruptions)} ({other.name})"
         is_whole = any(not one.missing(other) for one in findings.runs)
