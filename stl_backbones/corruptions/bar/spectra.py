@@ -90,8 +90,8 @@ def noise_of_spectrum(shape: tuple[int, int], colour: int, rng: np.random.Genera
     squares = _squares(height, side), _squares(width, side)
     deviation = _fill(phases, squares, colour, width, spectrum)
     made: Floats = scipy.fft.irfft2(spectrum, shape, norm="forward", overwrite_x=True)
-    noise: Floats = np.multiply(made, np.float32(1 / deviation), out=made)
-    return noise
+    np.multiply(made, np.float32(1 / deviation), out=made)
+    return made
 
 
 def _squares(size: int, side: int) -> Floats:
