@@ -6,9 +6,14 @@ import os
 import re
 
 import numpy as np
+import onnx
 import pytest
+import torch
+from onnx import helper
 from PIL import Image
 
+import stl_backbones as stl
+from stl_backbones.corruptions import get_protocol
 from stl_backbones.datasets.imagenet_classes import imagenet_wnids
 from tests.documentation.commands import ROOT, blocks
 
@@ -65,6 +70,67 @@ def test_a_backbone_gives_what_the_page_says(reader):
     assert [tuple(names[name].shape) for name in ("class_logits", "token_logits")] == [
         (1, 1000), (1, 196, 1000),
     ]  # fmt: skip
+
+
+def classifier(images):
+    """Scores that differ from image to image, and fall under fog."""
+    return [[image.mean() / 255, image.std() / 128] for image in images]
+
+
+def test_two_sweeps_are_compared(reader, capsys):
+    for name in "ab":
+        stl.evaluate(
+            classifier, "photos", classes=["cat", "dog"], work_dir=f"sweeps/{name}", version=name,
+            name=name, corruptions=["fog"], severities=[3], mode="fast", progress=False,
+        )  # fmt: skip
+    run(ROOT / "docs/how-to/compare.md", {})
+    assert "clean" in capsys.readouterr().out
+
+
+def test_failures_are_shown(reader):
+    names = {"stl": stl, "model": classifier}
+    (block,) = blocks(ROOT / "docs/how-to/failures.md", "python")
+    exec(block.replace('corruptions=["fog"]', 'corruptions=["fog"], mode="fast"'), names)
+    assert names["pictures"]
+
+
+def test_an_onnx_file_states_what_to_feed_it(reader):
+    graph = helper.make_graph([], "empty", [], [])
+    model = helper.make_model(graph)
+    helper.set_model_props(model, {"mean": "[1.0]", "std": "[2.0]", "classes": "[]"})
+    onnx.save(model, "seg.onnx")
+    names = run(ROOT / "docs/how-to/onnx.md", {})
+    assert (names["mean"], names["std"], names["classes"]) == ([1.0], [2.0], [])
+
+
+def test_a_corruption_of_ones_own_is_registered(reader):
+    block, config = blocks(ROOT / "docs/how-to/own_corruption.md", "python")
+    exec(block, {"__name__": "rain_streaks"})
+    assert get_protocol("rain").corruptions == ("rain_streaks", "snow", "fog")
+    exec(config, {})
+
+
+def test_images_and_batches_are_corrupted():
+    image = np.random.default_rng(0).integers(0, 256, (32, 40, 3), np.uint8)
+    names = {"image": image, "keys": ["a", "b"], "images": torch.from_numpy(image.copy())}
+    names["images"] = names["images"].permute(2, 0, 1).repeat(2, 1, 1, 1)
+    one, batch = blocks(ROOT / "docs/reference/corruptions.md", "python")
+    exec(one, names)
+    assert (names["name"], names["severity"]) == ("saturate", 5)
+    exec(batch, names)
+    assert names["foggy"].shape == (2, 3, 32, 40)
+
+
+def test_the_backbone_of_a_config_is_built():
+    from mmengine.registry import MODELS
+
+    import stl_backbones.transfer  # noqa: F401
+
+    names = {}
+    exec(blocks(ROOT / "docs/how-to/backbone.md", "python")[1], names)
+    config = {**names["model"]["backbone"], "type": "stl_backbones.FAN", "init_cfg": None}
+    with torch.device("meta"):
+        assert MODELS.build(config).out_channels == (128, 256, 448, 448)
 
 
 @pytest.mark.parametrize(
