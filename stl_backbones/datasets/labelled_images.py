@@ -211,7 +211,7 @@ def choose_classes(
         if isinstance(stated, str | Path):
             names, where = read_class_names(stated), f"--classes '{stated}'"
         else:
-            names, where = tuple(stated), "--classes"
+            names, where = tuple(stated), "the list of classes"
         if len(names) != num_classes:
             raise InputError(
                 f"{where} has {len(names)} names, the model {num_classes} classes; expected one "
