@@ -53,7 +53,7 @@ _CORRUPTIONS: Wrong = {
                      ("5.01", "got '5.01'")),
     "--levels": (("fog_depth", "NAME=LEVEL,LEVEL"), ("nosuch=5m", "unknown corruption 'nosuch'"),
                  ("fog=50m", "has no levels in a unit"), ("fog_depth=50", "are in m"),
-                 ("fog_depth=xm", "number"), ("fog_depth=1m", "is defined from 40m to 600m"),
+                 ("fog_depth=xm", "number"), ("fog_depth=1m", "has levels from 40m to 600m"),
                  ("''", "some text, got ''")),
     "--limit": (*_NOT_WHOLE, *_COUNT),
     "--mode": (("slow", "'slow'"), ("''", "''")),

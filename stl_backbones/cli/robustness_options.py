@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 
 from stl_backbones.cli.device import add_device
-from stl_backbones.cli.parser import severity, whole_from
+from stl_backbones.cli.parser import whole_from
 from stl_backbones.cli.tool import (
     add_amp,
+    add_cells,
     add_custom_imports,
     add_no_ema,
     add_run_options,
@@ -54,19 +55,8 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
     add("--protocol", metavar="NAME",
         help=f"one of {', '.join(PROTOCOLS)}, or one of your own (default: stl-cityscapes-c for "
         "segmentation, coco-c for detection, imagenet-c for classification)")  # fmt: skip
-    add("--corruptions", nargs="+", metavar="NAME", help="only these of the protocol, or its "
-        "groups: noise, blur, weather, digital; compounds too: fog+gaussian_noise; 'none': the "
-        "clean images alone")  # fmt: skip
+    add_cells(parser, beside="; 'none': the clean images alone")
     add("--clean-only", action="store_true", help="score the clean images alone")
-    add(
-        "--severities",
-        nargs="+",
-        type=severity,
-        metavar="N",
-        help="only these severities, 1 to 5, fractions too",
-    )
-    add("--levels", nargs="+", default=(), metavar="NAME=LEVELS", help="only these levels of a "
-        "corruption that has a unit: fog_depth=50m,100m rain=25mm/h")  # fmt: skip
     add("--dry-run", action="store_true", help="only estimate hours and memory, by a few images; "
         "write nothing")  # fmt: skip
     add("--limit", type=whole_from(1), metavar="N", help="only N images, the first ones "

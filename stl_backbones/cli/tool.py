@@ -16,7 +16,7 @@ from stl_backbones.cli.device import add_device
 from stl_backbones.cli.interrupts import has_run_begun, interruptible, leave_at_once
 from stl_backbones.cli.lost_processes import describe_lost_process, is_distributed
 from stl_backbones.cli.memory import keep_freed_memory
-from stl_backbones.cli.parser import EXIT_USER_ERROR, Parser
+from stl_backbones.cli.parser import EXIT_USER_ERROR, Parser, severity
 from stl_backbones.cli.started import as_started, program, start_words
 from stl_backbones.config.user_code import describe_user_code, reason
 from stl_backbones.display import quietly
@@ -125,6 +125,24 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
         default="pytorch" if "TORCHELASTIC_RUN_ID" in os.environ else "none",
         help="job launcher; torchrun is noticed by itself",
     )
+
+
+def add_cells(parser: argparse.ArgumentParser, *, beside: str = "") -> None:
+    """Which cells of a protocol: ``--corruptions``, ``--severities`` and ``--levels``.
+
+    Args:
+        parser: Where.
+        beside: What else the help of ``--corruptions`` says.
+    """
+    several: dict[str, Any] = {"nargs": "+", "action": "extend"}
+    add = parser.add_argument
+    add("--corruptions", **several, metavar="NAME", help="only these of the protocol, or its "
+        "groups: noise, blur, weather, digital; compounds too: fog+gaussian_noise"
+        + beside)  # fmt: skip
+    add("--severities", **several, type=severity, metavar="N",
+        help="only these severities, 1 to 5, fractions too")  # fmt: skip
+    add("--levels", **several, default=[], metavar="NAME=LEVELS", help="only these levels of a "
+        "corruption that has a unit: fog_depth=50m,100m rain=25mm/h")  # fmt: skip
 
 
 def add_custom_imports(parser: argparse.ArgumentParser) -> None:

@@ -152,7 +152,11 @@ def severity_of(name: str, level: float) -> float:
         KeyError: If the corruption is unknown.
         ValueError: If its severities have no unit, or the level is outside their range.
     """
-    unit_of(name)
+    unit = unit_of(name)
+    if not isinstance(level, Real) or float(f"{level:.4g}") != level:
+        raise InputError(
+            f"levels of {name} are numbers of at most four digits, in {unit}; got {level}"
+        )
     return check_severity(PACKAGED[name].severity(level))
 
 
@@ -174,7 +178,7 @@ def unit_of(name: str) -> str:
 
 def cell_at(place: str) -> Cell | None:
     """The cell of ``'fog/5'``, ``'fog/2.5'`` or ``'fog_depth/50m'``; ``None`` of other texts."""
-    name, _, text = place.rpartition("/")
+    name, _, text = place.partition("/")
     unit = PACKAGED[name].unit if name in PACKAGED else ""
     try:
         if unit and text.endswith(unit):
@@ -201,7 +205,7 @@ def parse_levels(words: Sequence[str]) -> dict[str, tuple[float, ...]]:
         unit, texts = unit_of(name), listed.split(",")
         if not all(re.fullmatch(rf"[0-9.]+{unit}", text) for text in texts):
             raise InputError(f"levels of {name} are in {unit}, for example 5{unit}; got '{listed}'")
-        levels = [_number(text.removesuffix(unit)) for text in texts]
+        levels = [_level(name, text.removesuffix(unit)) for text in texts]
         found[name] = (*found.get(name, ()), *levels)
     return found
 
@@ -222,11 +226,20 @@ def check_corruption(name: str) -> None:
     """
     known = (*CORRUPTIONS, *PACKAGED, *CUSTOM_CORRUPTIONS)
     parts = [part for part, _ in split_compound(name)]
+    own = [severity for _, severity in split_compound(name)]
     if "+" in name and (len(set(parts)) < len(parts) or "" in parts):
         raise InputError(
             f"'{name}' is no compound: expected different corruptions joined by '+', "
             "fog+gaussian_noise, or with severities of their own, fog@2+gaussian_noise"
         )
+    if "+" in name and None not in own:
+        raise InputError(
+            f"'{name}' has the same severities in every cell; leave one part without its own, "
+            f"{name.rpartition('@')[0]}"
+        )
+    plain = (f"{part}@{at:g}" if at is not None else part for part, at in split_compound(name))
+    if "+" in name and name != (written := "+".join(plain)):
+        raise InputError(f"write the compound '{name}' as {written}")
     for part in parts:
         if part not in known:
             raise unknown_name("corruption", part, known, more=OR_OWN)
@@ -246,6 +259,12 @@ def check_severity(severity: float) -> float:
         raise InputError(f"severity must be a number in 1..5, got {severity}")
     rounded = float(f"{float(severity):.6g}")
     return int(rounded) if rounded.is_integer() else rounded
+
+
+def _level(name: str, text: str) -> float:
+    if not re.fullmatch(r"\d+\.?\d*|\.\d+", text):
+        raise InputError(f"a level of {name} must be a number, got '{text}'")
+    return float(text)
 
 
 def _number(text: str) -> float:

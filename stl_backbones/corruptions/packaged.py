@@ -72,8 +72,8 @@ class PackagedCorruption:
         low, high = min(table), max(table)
         if not low <= level <= high:
             raise InputError(
-                f"{self.name} is defined from {low:g}{self.unit} to {high:g}{self.unit}, got "
-                f"{level:g}{self.unit}"
+                f"{self.name} has levels from {low:g}{self.unit} to {high:g}{self.unit}, "
+                f"severities 1 to 5; got {level:.10g}{self.unit}"
             )
         points, wanted = self._scaled(table), self._scaled((level,))[0]
         order = np.argsort(points)

@@ -220,7 +220,7 @@ class Protocol:
             if not colon and name not in GROUPS:
                 check_corruption(name)
             raise UnknownNameError(
-                f"corruption '{text}' is not part of protocol '{self.name}'; expected one of "
+                f"corruption '{name}' is not part of protocol '{self.name}'; expected one of "
                 f"{', '.join(self.corruptions)}, or a group: {', '.join(self.columns)}"
             )
         return group or own or ()
@@ -250,6 +250,11 @@ class Protocol:
         chosen = self.corruptions
         if corruptions is not None or levels:
             chosen = self.choose([*(corruptions or ()), *(f"corruption:{one}" for one in levels)])
+        if levels and severities is not None and set(chosen) <= set(levels):
+            raise InputError(
+                f"severities and levels were both given for {', '.join(levels)}: expected one of "
+                "them, or other corruptions too"
+            )
         wanted = None if severities is None else [check_severity(level) for level in severities]
         cells = tuple(
             Cell(name, severity)
@@ -267,7 +272,7 @@ class Protocol:
         self, name: str, wanted: Sequence[float] | None, levels: Sequence[float] | None
     ) -> Sequence[float]:
         if levels is not None:
-            return sorted(severity_of(name, level) for level in dict.fromkeys(levels))
+            return sorted({severity_of(name, level) for level in levels})
         own = self.severities.get(name, SEVERITIES)
         if wanted is None:
             return own

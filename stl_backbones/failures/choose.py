@@ -60,7 +60,7 @@ def find_cells(store: CellStore, task: TaskMetrics, words: Sequence[str]) -> tup
 
 
 def _named(word: str, there: Sequence[Cell]) -> Cell:
-    cell, name = cell_at(word), word.rpartition("/")[0]
+    cell, name = cell_at(word), word.partition("/")[0]
     if cell is None:
         raise InputError(f"a cell is CORRUPTION/SEVERITY, for example fog/5, got '{word}'")
     if cell not in there:

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from stl_backbones.copies.images import JPEG_HENDRYCKS
-from stl_backbones.corruptions import apply_corruption
+from stl_backbones.corruptions import CORRUPTIONS, apply_corruption, get_protocol
 from stl_backbones.corruptions.parameters import CIFAR_SIDE
 from stl_backbones.corruptions.torch_backend import corrupt_keyed, is_parallel
 from stl_backbones.datasets.class_folders import read_rgb
@@ -123,7 +123,10 @@ def default_rule(images: LabelledImages, folders: Mapping[Cell, Path | ArrayCell
 
 def notes_of_size(rules: ViewRules, protocol: str, images: LabelledImages) -> Iterator[str]:
     """Images of CIFAR's size that are corrupted with constants for another size."""
+    names = get_protocol(protocol).corruptions
     if rules.folders is not None or rules.engine.strengths != "imagenet":
+        return
+    if not set(names) & set(CORRUPTIONS):
         return
     height, width = rules.corruption_view(images.read(0)).shape[:2]
     if (height, width) == (CIFAR_SIDE, CIFAR_SIDE):

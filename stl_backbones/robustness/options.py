@@ -118,7 +118,10 @@ class SweepOptions:
             check_depth([cell.corruption for cell in cells], str(self.depth))
             for cell in cells[1:]:
                 check_spec(CorruptionSpec(cell.corruption, cell.severity, engine))
-        elif self.corruptions:
+            return
+        if self.depth:
+            raise InputError("--depth is for corruptions made on the fly; a copy has its own")
+        if self.corruptions:
             own = get_protocol(resolved.protocol)
             check_on_disk(self.corrupted_root, split_names(own, self.corruptions)[1], own)
 

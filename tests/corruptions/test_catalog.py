@@ -201,6 +201,9 @@ def test_compounds():
         ("fog+fog", ValueError, r"'fog\+fog' is no compound"),
         ("fog+fogg", KeyError, "unknown corruption 'fogg'; did you mean fog"),
         ("fog@7+snow", ValueError, r"severity must be a number in 1\.\.5, got 7"),
+        ("fog@2+snow@3", ValueError, "leave one part without its own, fog@2\\+snow"),
+        ("fog@2.0+snow", ValueError, "write the compound 'fog@2.0\\+snow' as fog@2\\+snow"),
+        ("fog@ 2+snow", ValueError, "write the compound"),
         ("fog@x+snow", ValueError, r"severity must be a number in 1\.\.5, got 'x'"),
     ],
 )
@@ -227,7 +230,7 @@ def _haze(image, level, rng):
 
 def test_levels_in_a_unit(haze):
     protocol = Protocol("hazy", {"weather": ("haze", "fog")}, "test")
-    cells = protocol.cells(levels={"haze": [70.7, 50]})
+    cells = protocol.cells(levels={"haze": [70.7, 50, 50.0]})
     assert [cell.severity for cell in cells[1:]] == [3.50022, 4]
     assert [catalog.level_text("haze", cell.severity) for cell in cells[1:]] == ["70.7 m", "50 m"]
     assert catalog.cell_at("haze/50m") == cells[2]
@@ -236,7 +239,9 @@ def test_levels_in_a_unit(haze):
     assert custom_versions(["haze+fog"]) == {"haze+fog": "compound 1, haze 3"}
     assert catalog.parse_levels(["haze=70.7m,50m"]) == {"haze": (70.7, 50)}
     for levels, message in (
-        ({"haze": [10]}, "haze is defined from 25m to 400m, got 10m"),
+        ({"haze": [10]}, "haze has levels from 25m to 400m, severities 1 to 5; got 10m"),
+        ({"haze": [50.001]}, "levels of haze are numbers of at most four digits, in m; got 50.001"),
+        ({"haze": ["50"]}, "levels of haze are numbers"),
         ({"fog": [10]}, "'fog' has no levels in a unit; expected severities, 1 to 5, or one of h"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -263,6 +268,20 @@ def test_what_are_no_levels(haze, word, error, message):
 def test_a_level_of_three_digits_is_met_exactly(haze):
     for level in [*range(25, 400), 33.3]:
         assert haze.level(haze.severity(level)) == level
+
+
+def test_severities_beside_levels_of_all_corruptions(haze):
+    protocol = Protocol("hazy", {"weather": ("haze", "fog")}, "test")
+    with pytest.raises(ValueError, match="severities and levels were both given for haze"):
+        protocol.cells(levels={"haze": [50]}, severities=[3])
+    cells = protocol.cells(levels={"haze": [50]}, severities=[3], corruptions=["fog"])
+    assert [cell.name for cell in cells] == ["clean", "haze-4", "fog-3"]
+
+
+def test_a_unit_with_a_slash(monkeypatch):
+    assert catalog.cell_at("rain/25mm/h") == Cell("rain", 2)
+    assert catalog.cell_at("lens_droplets/3%") == Cell("lens_droplets", 2)
+    assert catalog.cell_at("rain/25") is None
 
 
 def test_strengths_that_a_corruption_lacks(haze):

@@ -298,8 +298,8 @@ def test_unknown_options(image, option, message):
 
 
 def test_unknown_corruption_and_severity(image):
-    with pytest.raises(KeyError, match="unknown corruption 'rain'"):
-        corrupt(image, "rain", 3, key="a.png")
+    with pytest.raises(KeyError, match="unknown corruption 'drizzle'"):
+        corrupt(image, "drizzle", 3, key="a.png")
     with pytest.raises(ValueError, match=r"severity must be a number in 1\.\.5, got 6"):
         corrupt(image, "fog", 6, key="a.png")
 

@@ -72,7 +72,7 @@ def test_table_and_file(classified):
     assert [row.values["0"] for row in table.rows] == ["2.5"] * 16
     # Class 2 loses image 18 at once and 14 by severity 1: of five 3, 3, 2, 2 and 1 are left.
     lines = [one for one in breaking_file(findings).rows if one[2] == "fog"]
-    assert lines[0] == ("STL", "", "fog", "0.55", pytest.approx(2.5), None, None, 5)
+    assert lines[0] == ("STL", "", "fog", "0.55", pytest.approx(2.5), None, None, 5, "2.5")
     assert [one[1] for one in lines[1:]] == ["n01", "n02", "n03", "n04"]
     assert lines[3][4] == pytest.approx(2 + 0.05 / 0.2)
     assert table.rows[0].values["0 class"] == "n03, n04: 2.2"

@@ -416,7 +416,7 @@ def test_on_the_models_device_workers_only_load(run_sweep, tmp_path, workers):
 def test_engines_are_prepared_before_workers_start(run_sweep, tmp_path):
     with mock.patch("stl_backbones.robustness.tasks.base.prepare") as prepared:
         run_sweep(tmp_path / "x", mode="fast", severities=[1], corruptions=["brightness"])
-    prepared.assert_called_once_with(("brightness",), mode="fast")
+    prepared.assert_called_once_with(("brightness",), mode="fast", strengths="imagenet")
 
 
 def test_the_torch_engine(run_sweep, tmp_path, images):

@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stl_backbones.cli.parser import severity, whole_from
-from stl_backbones.cli.tool import add_custom_imports, make_parser, run_tool
+from stl_backbones.cli.parser import whole_from
+from stl_backbones.cli.tool import add_cells, add_custom_imports, make_parser, run_tool
 from stl_backbones.corruptions.catalog import parse_levels
 from stl_backbones.display import Display
 from stl_backbones.errors import InputError
@@ -44,12 +44,7 @@ def parse() -> argparse.ArgumentParser:
         "read as timm does) or folder (any images, read as OpenMMLab does)")  # fmt: skip
     add("--protocol", metavar="NAME", help="which corruptions and severities; default: "
         "stl-cityscapes-c, coco-c, imagenet-c (classes too), or all for folder")  # fmt: skip
-    add("--corruptions", nargs="+", metavar="NAME", help="only these of the protocol, or its "
-        "groups: noise, blur, weather, digital; compounds too: fog+gaussian_noise")  # fmt: skip
-    add("--severities", nargs="+", type=severity, metavar="N",
-        help="only these severities, 1 to 5, fractions too")  # fmt: skip
-    add("--levels", nargs="+", default=(), metavar="NAME=LEVELS", help="only these levels of a "
-        "corruption that has a unit: fog_depth=50m,100m rain=25mm/h")  # fmt: skip
+    add_cells(parser)
     add("--split", help="which split; default: val, none for folder and classes")
     add("--limit", type=whole_from(1), metavar="N", help="only the first N images")
     add("--mode", choices=MODES, default="exact", help="corruption engine, see robustness.py")
@@ -106,7 +101,8 @@ def generate(args: argparse.Namespace) -> int:
         print(request.summary(plan, args.out, outcome, shard=shard))
     if outcome.failures:
         request.wait_for_others(args.out, shard)  # torchrun ends all at the first that fails
-    return 1 if outcome.failures else 0
+    is_alone = shard.count == 1 and not outcome.others_at_work
+    return 1 if outcome.failures or (outcome.missing and is_alone) else 0
 
 
 def verify(args: argparse.Namespace) -> int:

@@ -11,8 +11,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from stl_backbones.cli.parser import severity, whole_from
-from stl_backbones.cli.tool import add_custom_imports, make_parser, run_tool
+from stl_backbones.cli.parser import whole_from
+from stl_backbones.cli.tool import add_cells, add_custom_imports, make_parser, run_tool
 from stl_backbones.records import COMPATS, MODES, CorruptionEngine
 
 
@@ -22,12 +22,7 @@ def parse() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("image", metavar="IMAGE", help="an image file")
     add("--protocol", metavar="NAME", help="whose corruptions (default: all of the package)")
-    add("--corruptions", nargs="+", metavar="NAME", help="only these of the protocol, or its "
-        "groups: noise, blur, weather, digital; compounds too: fog+gaussian_noise")  # fmt: skip
-    add("--severities", nargs="+", type=severity, metavar="N",
-        help="only these severities, 1 to 5, fractions too")  # fmt: skip
-    add("--levels", nargs="+", default=(), metavar="NAME=LEVELS", help="only these levels of a "
-        "corruption that has a unit: fog_depth=50m,100m rain=25mm/h")  # fmt: skip
+    add_cells(parser)
     add("--mode", choices=MODES, default="fast", help="corruption engine, see robustness.py")
     add("--compat", choices=COMPATS, default=COMPATS[0], help="the package that exact equals")
     add("--seed", type=whole_from(0), default=0, help="another seed, another draw")

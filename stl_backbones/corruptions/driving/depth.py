@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from stl_backbones.corruptions.native.arrays import Floats
 from stl_backbones.corruptions.native.compiled import kernel
+from stl_backbones.corruptions.seeds import check_key
 from stl_backbones.errors import InputError, MissingFileError
 
 FILLING = "row-fill 1"  # of holes, see `fill`; another rule needs another name
@@ -64,6 +65,7 @@ def read_depth(folder: str, key: str, height: int, width: int) -> Floats:
         MissingFileError: If the image has no map in the folder.
         InputError: If the map is of another size or kind, has no valid value or a negative one.
     """
+    check_key(key)
     path = find_map(folder, key)
     is_disparity = path.is_relative_to(Path(folder) / "disparity")
     depth = _from_disparity(path) if is_disparity else _from_map(path)
@@ -211,7 +213,8 @@ def _from_map(path: Path) -> Floats:
     try:
         depth = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
-        raise InputError(f"depth '{path}' cannot be read: {error}") from error
+        why = "it is no NumPy file of numbers" if "pickle" in str(error) else str(error)
+        raise InputError(f"depth '{path}' cannot be read: {why}") from error
     if depth.ndim != 2 or depth.dtype.kind != "f":
         raise InputError(
             f"depth '{path}': expected (H, W) floating-point metres, got {depth.dtype} of shape "

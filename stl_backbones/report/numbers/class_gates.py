@@ -32,7 +32,7 @@ from stl_backbones.report.read.runs import Run
 
 EVERY = "*"  # in place of a class's name
 # METRIC:class:NAME:PLACE, METRIC:break:CORRUPTION, METRIC:class:NAME:break:CORRUPTION
-_FORM = re.compile(r"(?:(?!class:|break:)(\w+):)?(?:class:(.+?):)?(break:)?([\w./-]+)")
+_FORM = re.compile(r"(?:(?!class:|break:)(\w+):)?(?:class:(.+?):)?(break:)?([\w./+@%-]+)")
 _SEVERITY = "severity"
 
 

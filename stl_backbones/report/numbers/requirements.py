@@ -27,7 +27,7 @@ OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     ">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt
 }  # fmt: skip
 _EXPRESSION = re.compile(
-    r"\s*([\w:/.+@-]+?|(?:\w+:)?class:.+?:[\w:/.+@-]+?)\s*(>=|<=|>|<)\s*(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)\s*"
+    r"\s*([\w:/.+@%-]+?|(?:\w+:)?class:.+?:[\w:/.+@%-]+?)\s*(>=|<=|>|<)\s*(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)\s*"
 )
 _ROUNDING = 1e-12  # a mean of fractions that is 0.6 in truth may be 0.5999999999999999
 

@@ -178,12 +178,19 @@ def _read_index(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
         if f"{place}/run.json".removeprefix("/") not in names:
             raise ValueError(f"it states numbers of '{place}', whose run.json it lacks")
         for name, own in cells.items():
-            Cell.from_name(name)
+            _check_name(name)
             if not all(type(one) in (int, float) and math.isfinite(one) for one in own.values()):
                 raise ValueError(f"cell '{name}' has values that are no numbers")
     if "" not in index["cells"]:
         raise ValueError("it states no numbers of a sweep")
     return index
+
+
+def _check_name(name: str) -> None:
+    try:
+        Cell.from_name(name)
+    except InputError as error:
+        raise ValueError(str(error)) from error
 
 
 def _check_sizes(entries: Sequence[zipfile.ZipInfo], size: int) -> None:

@@ -249,10 +249,11 @@ def _choose_protocol(provenances: Mapping[Path, Provenance], name: str | None) -
 def chosen_part(protocol: Protocol, records: Iterable[Provenance]) -> Protocol:
     """The cells that all sweeps were asked for, if they are the same choice of the protocol's."""
     choices = {record.chosen for record in records}
-    if len(choices) != 1 or choices == {()}:
-        return protocol
-    cells = [Cell.from_name(name) for name in choices.pop()]
-    return protocol.part(cells) if cells else protocol
+    named = {Cell.from_name(name) for names in choices for name in names}
+    if len(choices) != 1:  # what is not the protocol's is a column beside its own
+        others = named.difference(protocol.cells())
+        return protocol.part([*protocol.cells(), *others]) if others else protocol
+    return protocol.part(sorted(named)) if named else protocol
 
 
 def _labels(

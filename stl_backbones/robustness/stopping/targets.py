@@ -18,7 +18,7 @@ NO_COVARIATE, CONFIDENCE = "none", "confidence"
 COVARIATES = (NO_COVARIATE, CONFIDENCE)
 DEFAULT_COVARIATE = CONFIDENCE  # where the task has it; docs/explanation/stopping.md has the gain
 _FORMS = "'average >= 0.60', 'average +- 1.0' (points) or 'average > SWEEP_DIR'"
-_NAME = r"([\w:/.+@-]+?|(?:\w+:)?class:.+?:[\w:/.+@-]+?)"  # as requirements have it
+_NAME = r"([\w:/.+@%-]+?|(?:\w+:)?class:.+?:[\w:/.+@%-]+?)"  # as requirements have it
 _WIDTH = re.compile(rf"\s*{_NAME}\s*(?:\+-|\+/-|±)\s*(\S+)\s*")
 _BOUND = re.compile(rf"\s*{_NAME}\s*(>=|<=|>|<)\s*(?!=)(\S.*?)\s*")
 
