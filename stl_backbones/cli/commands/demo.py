@@ -46,9 +46,11 @@ def parse() -> argparse.ArgumentParser:
 def plan(args: argparse.Namespace) -> list[list[str]]:
     """The commands to run, each a tool and its arguments."""
     out, checkpoint = args.out, WEIGHTS
-    options = ["--cfg-options", f"data_root={out}/mini/cityscapes"]
+    data = f"{out}/mini" if args.from_scratch else f"{out}/mini_val"
+    options = ["--cfg-options", f"data_root={data}/cityscapes"]
     limit = ["--limit", str(args.limit)] if args.limit else []
-    steps = [["make_mini_data", f"{out}/mini"]]
+    few = [] if args.from_scratch else ["--train", "8", "--val", "16"]
+    steps = [["make_mini_data", data, *few]]
     if args.from_scratch:
         checkpoint = out / "train" / f"iter_{args.iterations}.pth"
         if not checkpoint.is_file():
