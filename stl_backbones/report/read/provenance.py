@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from stl_backbones.corruptions.catalog import level_text
 from stl_backbones.corruptions.protocols import Protocol
 from stl_backbones.records import Provenance
 from stl_backbones.report.read.metrics import CellMetric, TaskMetrics
@@ -257,6 +258,16 @@ def _engine(record: Provenance) -> str:
     return f"{engine}, {record.channel_order.upper()} order, seed {record.seed}"
 
 
+def _levels(protocol: Protocol) -> dict[str, str]:
+    """What the severities are, of corruptions whose levels have a unit."""
+    found = {
+        name: [level_text(name, severity) for severity in severities]
+        for name, severities in protocol.severities.items()
+    }
+    text = "; ".join(f"{name} {', '.join(own)}" for name, own in found.items() if any(own))
+    return {"Levels": text} if text else {}
+
+
 def _facts(run: Run, protocol: Protocol, *, digits: int | None = None) -> dict[str, str]:
     """Label -> text; of the fingerprints so many digits."""
     record = run.provenance
@@ -267,6 +278,7 @@ def _facts(run: Run, protocol: Protocol, *, digits: int | None = None) -> dict[s
         "Images": images(record),
         "Corruptions": _engine(record),
         **({"Corruptions beside the 19": listed_versions(custom)} if custom else {}),
+        **_levels(protocol),
         "Inference": record.inference,
         "Cells": _cell_count(run, protocol),
     }
