@@ -217,10 +217,11 @@ class Protocol:
                 f"'corruption:{name}' or 'group:{name}'"
             )
         if group is None and own is None:
+            shown = name if kind == "corruption" else text
             if not colon and name not in GROUPS:
                 check_corruption(name)
             raise UnknownNameError(
-                f"corruption '{name}' is not part of protocol '{self.name}'; expected one of "
+                f"corruption '{shown}' is not part of protocol '{self.name}'; expected one of "
                 f"{', '.join(self.corruptions)}, or a group: {', '.join(self.columns)}"
             )
         return group or own or ()

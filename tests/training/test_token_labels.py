@@ -178,7 +178,7 @@ def test_the_image_s_class(checkpoint, pictures, tmp_path, monkeypatch, picture,
     [
         ({"size": 16}, ValueError, "size must be at least 32, got 16"),
         ({"threshold": 2.0}, ValueError, "threshold must be in 0..1, got 2.0"),
-        ({"corruption": "rain"}, KeyError, "unknown corruption 'rain'"),
+        ({"corruption": "drizzle"}, KeyError, "unknown corruption 'drizzle'"),
         (
             {"corruption": "fog", "severity": 6},
             ValueError,
