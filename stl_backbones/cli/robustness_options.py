@@ -75,8 +75,6 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
     add("--channel-order", choices=CHANNEL_ORDERS, default="rgb",
         help="what the corruption sees; 'bgr' repeats scripts that feed BGR")  # fmt: skip
     add("--seed", type=whole_from(0), default=0, help="another seed, another draw")
-    add("--depth", metavar="DIR", help="distances, for fog_depth: Cityscapes' root with disparity "
-        "and camera, or DIR/<image>.npy in metres")  # fmt: skip
     add("--preset", metavar="NAME", help="score a row of the paper's Table 2, 4 or 5, see "
         "--list-presets")  # fmt: skip
     add("--list-presets", action="store_true", help="print the presets and end")

@@ -128,7 +128,7 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_cells(parser: argparse.ArgumentParser, *, beside: str = "") -> None:
-    """Which cells of a protocol: ``--corruptions``, ``--severities`` and ``--levels``.
+    """Which cells of a protocol, and the distances that one of its corruptions needs.
 
     Args:
         parser: Where.
@@ -143,6 +143,8 @@ def add_cells(parser: argparse.ArgumentParser, *, beside: str = "") -> None:
         help="only these severities, 1 to 5, fractions too")  # fmt: skip
     add("--levels", **several, default=[], metavar="NAME=LEVELS", help="only these levels of a "
         "corruption that has a unit: fog_depth=50m,100m rain=25mm/h")  # fmt: skip
+    add("--depth", metavar="DIR", help="distances, for fog_depth: Cityscapes' root with disparity "
+        "and camera, or DIR/<image>.npy in metres")  # fmt: skip
 
 
 def add_custom_imports(parser: argparse.ArgumentParser) -> None:

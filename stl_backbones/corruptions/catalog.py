@@ -203,7 +203,7 @@ def parse_levels(words: Sequence[str]) -> dict[str, tuple[float, ...]]:
                 f"levels are NAME=LEVEL,LEVEL, for example fog_depth=50m; got '{word}'"
             )
         unit, texts = unit_of(name), listed.split(",")
-        if not all(re.fullmatch(rf"[0-9.]+{unit}", text) for text in texts):
+        if not all(re.fullmatch(rf"[0-9.]+{re.escape(unit)}", text) for text in texts):
             raise InputError(f"levels of {name} are in {unit}, for example 5{unit}; got '{listed}'")
         levels = [_level(name, text.removesuffix(unit)) for text in texts]
         found[name] = (*found.get(name, ()), *levels)
@@ -224,25 +224,31 @@ def check_corruption(name: str) -> None:
         KeyError: If it is not; the nearest name is offered.
         ValueError: If it is a compound of fewer than two corruptions, or of one twice.
     """
+    parts = split_compound(name)
+    if "+" in name:
+        _check_compound(name, parts)
     known = (*CORRUPTIONS, *PACKAGED, *CUSTOM_CORRUPTIONS)
-    parts = [part for part, _ in split_compound(name)]
-    own = [severity for _, severity in split_compound(name)]
-    if "+" in name and (len(set(parts)) < len(parts) or "" in parts):
+    for part, _ in parts:
+        if part not in known:
+            raise unknown_name("corruption", part, known, more=OR_OWN)
+
+
+def _check_compound(name: str, parts: Sequence[tuple[str, float | None]]) -> None:
+    """Refuse compounds that are none, and other spellings of one."""
+    names = {part for part, _ in parts}
+    if len(names) < len(parts) or "" in names:
         raise InputError(
             f"'{name}' is no compound: expected different corruptions joined by '+', "
             "fog+gaussian_noise, or with severities of their own, fog@2+gaussian_noise"
         )
-    if "+" in name and None not in own:
+    if all(own is not None for _, own in parts):
         raise InputError(
             f"'{name}' has the same severities in every cell; leave one part without its own, "
             f"{name.rpartition('@')[0]}"
         )
-    plain = (f"{part}@{at:g}" if at is not None else part for part, at in split_compound(name))
-    if "+" in name and name != (written := "+".join(plain)):
+    written = "+".join(part if own is None else f"{part}@{own:g}" for part, own in parts)
+    if name != written:
         raise InputError(f"write the compound '{name}' as {written}")
-    for part in parts:
-        if part not in known:
-            raise unknown_name("corruption", part, known, more=OR_OWN)
 
 
 def check_severity(severity: float) -> float:

@@ -123,11 +123,10 @@ def default_rule(images: LabelledImages, folders: Mapping[Cell, Path | ArrayCell
 
 def notes_of_size(rules: ViewRules, protocol: str, images: LabelledImages) -> Iterator[str]:
     """Images of CIFAR's size that are corrupted with constants for another size."""
-    names = get_protocol(protocol).corruptions
     if rules.folders is not None or rules.engine.strengths != "imagenet":
         return
-    if not set(names) & set(CORRUPTIONS):
-        return
+    if not set(get_protocol(protocol).corruptions) & set(CORRUPTIONS):
+        return  # its levels are not those of ImageNet-C
     height, width = rules.corruption_view(images.read(0)).shape[:2]
     if (height, width) == (CIFAR_SIDE, CIFAR_SIDE):
         yield (

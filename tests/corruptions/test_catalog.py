@@ -278,7 +278,7 @@ def test_severities_beside_levels_of_all_corruptions(haze):
     assert [cell.name for cell in cells] == ["clean", "haze-4", "fog-3"]
 
 
-def test_a_unit_with_a_slash(monkeypatch):
+def test_a_unit_with_a_slash():
     assert catalog.cell_at("rain/25mm/h") == Cell("rain", 2)
     assert catalog.cell_at("lens_droplets/3%") == Cell("lens_droplets", 2)
     assert catalog.cell_at("rain/25") is None

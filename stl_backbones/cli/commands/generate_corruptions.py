@@ -52,8 +52,6 @@ def parse() -> argparse.ArgumentParser:
     add("--channel-order", choices=CHANNEL_ORDERS, default="rgb",
         help="what the corruption sees; 'bgr' repeats what some scripts wrote")  # fmt: skip
     add("--seed", type=whole_from(0), default=0, help="another seed, another draw of the benchmark")
-    add("--depth", metavar="DIR", help="distances, for fog_depth: Cityscapes' root with disparity "
-        "and camera, or DIR/<image>.npy in metres")  # fmt: skip
     add("--format", help="png or jpeg, where the layout leaves a choice; coco: png (default, under "
         "the .jpg names) or jpeg, which corrupts twice")  # fmt: skip
     add("--workers", type=whole_from(1, 1024), metavar="N",

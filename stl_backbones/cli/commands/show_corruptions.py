@@ -26,8 +26,6 @@ def parse() -> argparse.ArgumentParser:
     add("--mode", choices=MODES, default="fast", help="corruption engine, see robustness.py")
     add("--compat", choices=COMPATS, default=COMPATS[0], help="the package that exact equals")
     add("--seed", type=whole_from(0), default=0, help="another seed, another draw")
-    add("--depth", metavar="DIR", help="distances, for fog_depth: Cityscapes' root with disparity "
-        "and camera, or DIR/<image>.npy in metres")  # fmt: skip
     add("--width", type=whole_from(32, 16384), metavar="N", help="width that the image gets before "
         "it is corrupted, in pixels (default: its own); corruptions depend on it")  # fmt: skip
     add("--panel", type=whole_from(32, 4096), default=240, metavar="N",
