@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from stl_backbones.cli.commands import generate_corruptions
-from stl_backbones.copies import Progress
+from stl_backbones.copies import Outcome, Progress
 from stl_backbones.display import Display
 
 CHEAP = ("--mode", "fast", "--corruptions", "brightness", "--severities", "1", "--workers", "1")
@@ -156,3 +156,13 @@ def test_progress_before_the_first_file_is_made(capsys):
     first, second = capsys.readouterr().err.splitlines()
     assert first == "failed: one"
     assert second.startswith("copy:   0%, 0/9 images, ETA ?, ")
+
+
+@pytest.mark.parametrize(("others_at_work", "code"), [(False, 1), (True, 0)])
+def test_files_that_nobody_makes_are_no_success(
+    pictures, tmp_path, monkeypatch, others_at_work, code
+):
+    outcome = Outcome(made=1, failures=(), missing=1, others_at_work=others_at_work)
+    monkeypatch.setattr("stl_backbones.copies.request.make_copy", lambda *_, **__: outcome)
+    words = [str(pictures), str(tmp_path / "out"), "--layout", "folder", *CHEAP]
+    assert generate_corruptions.main(words) == code
