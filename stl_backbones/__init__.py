@@ -13,6 +13,7 @@ _CALLS = {
     **dict.fromkeys(
         ("evaluate", "compare", "load", "show_failures", "Result"), "stl_backbones.api"
     ),
+    "evaluate_token_labels": "stl_backbones.api.token_labels",
     "corrupt": "stl_backbones.corruptions",
     **dict.fromkeys(("Detections", "Predictor"), "stl_backbones.robustness.predictor"),
 }

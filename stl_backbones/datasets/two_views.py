@@ -198,9 +198,15 @@ class CenterCropViews:
 
     def __call__(self, item: Item) -> Item:
         """Resize and crop every view."""
-        return _change(item, self._crop)
+        return _change(item, self.crop)
 
-    def _crop(self, image: Image.Image) -> Image.Image:
+    def crop(self, image: Image.Image, *, resample: Image.Resampling | None = None) -> Image.Image:
+        """Resize and crop one image.
+
+        Args:
+            image: Of any mode.
+            resample: Another interpolation, for a mask say; default: the view's own.
+        """
         width, height = image.size
         factor = self.shorter / min(width, height)
         # Truncated, not rounded: as torchvision.
@@ -208,7 +214,7 @@ class CenterCropViews:
             self.shorter if side == min(image.size) else int(side * factor) for side in image.size
         )
         left, top = round((width - self.size) / 2), round((height - self.size) / 2)
-        resized = image.resize((width, height), self.resample)
+        resized = image.resize((width, height), self.resample if resample is None else resample)
         return resized.crop((left, top, left + self.size, top + self.size))
 
 

@@ -8,7 +8,8 @@ References:
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +18,12 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from stl_backbones.metrics.token_labels import TokenSample, TokenScore, score_token_labels
+
 # Dark blue, cyan, yellow: the paper's, apart in lightness too.
 BACKGROUND, UNSURE, FOREGROUND = "#262a70", "#35b7c9", "#ffdf3d"
 _COLOURS = ListedColormap([BACKGROUND, UNSURE, FOREGROUND])
+_OUTLINE = "#e8232a"  # of the object's mask
 _BINS = np.linspace(0, 1, 21)
 _PANEL = 2.4  # inches
 _DPI = 120
@@ -35,7 +39,10 @@ class TokenMap:
         label: The image's class.
         classes: ``(h, w)`` the likeliest class of each token.
         confidence: ``(h, w)`` its probability.
+        label_probability: ``(h, w)`` the probability of the image's class.
         drawn: ``(h, w)`` the class that Gumbel-Softmax drew.
+        mask: ``(H, W)`` bool, where the object is; ``None`` where that is not known.
+        on_object: ``(h, w)`` bool, which tokens are on the object; ``None`` likewise.
     """
 
     title: str
@@ -43,16 +50,33 @@ class TokenMap:
     label: int
     classes: np.ndarray
     confidence: np.ndarray
+    label_probability: np.ndarray
     drawn: np.ndarray
+    mask: np.ndarray | None = None
+    on_object: np.ndarray | None = None
 
     @property
     def foreground(self) -> np.ndarray:
         """Where a token's likeliest class is the image's, ``(h, w)`` bool."""
         return self.classes == self.label
 
+    def sample(self) -> TokenSample:
+        """What scores are made of.
+
+        Raises:
+            ValueError: If the object's place is not known.
+        """
+        if self.on_object is None:
+            raise ValueError(f"'{self.title}' has no mask")
+        return TokenSample(
+            self.label, self.on_object, self.classes, self.confidence, self.label_probability
+        )
+
 
 def plot_token_labels(maps: Sequence[TokenMap], *, threshold: float) -> Figure:
     """Figure 2: one row per image, for example a clean one and its corrupted copy.
+
+    Where the object's mask is known, its outline is drawn and the image's scores are below.
 
     Args:
         maps: One per row.
@@ -66,12 +90,16 @@ def plot_token_labels(maps: Sequence[TokenMap], *, threshold: float) -> Figure:
         _show_map(axes[2], tokens.foreground * (1 + sure))
         _show_map(axes[3], 2 * (tokens.drawn == tokens.label))
         _show_histogram(axes[4], [tokens])
+        if tokens.mask is not None:
+            _add_outline(axes[:4], tokens.mask)
+            _add_scores(axes, tokens)
     for axes in rows[:, 4]:
         axes.set_ylim(0, max(other.get_ylim()[1] for other in rows[:, 4]))
     titles = ("foreground tokens", "by confidence", "by Gumbel-Softmax", "confidence")
     for axis, title in zip(rows[0][1:], titles, strict=True):
         axis.set_title(title)
-    _add_legend(figure, threshold)
+    outlined = any(tokens.mask is not None for tokens in maps)
+    _add_legend(figure, threshold, *[("object", _OUTLINE)] * outlined)
     return figure
 
 
@@ -128,6 +156,42 @@ def _show_map(axes: Axes, values: np.ndarray) -> None:
     axes.set(xticks=[], yticks=[])
 
 
+def _add_scores(axes: Sequence[Axes], tokens: TokenMap) -> None:
+    """The scores of a row's image, below the panels that they belong to."""
+    scores = score_token_labels([tokens.sample()], resamples=0).overall
+    axes[0].set_xlabel(f"on the object: {_percent(scores, 'on_object')}")
+    axes[1].set_xlabel(_overlap_text(scores, ""))
+    axes[3].set_xlabel(_overlap_text(scores, "drawn_"))
+    axes[4].set_xlabel(
+        f"confidence\nAUROC on / off the object {_percent(scores, 'auroc_labelled')}"
+    )
+
+
+def _add_outline(panels: Sequence[Axes], mask: np.ndarray) -> None:
+    """Draw where a mask ends, in the units of the picture that a panel shows."""
+    if not mask.any():  # cropped away
+        return
+    padded = np.pad(mask.astype(float), 1)  # so that outlines are closed at the border
+    height, width = mask.shape
+    for axes in panels:
+        (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+        x = left + (np.arange(-1, width + 1) + 0.5) / width * (right - left)
+        y = top + (np.arange(-1, height + 1) + 0.5) / height * (bottom - top)
+        axes.contour(x, y, padded, levels=[0.5], colors=[_OUTLINE], linewidths=1.2)
+        axes.set(xlim=(left, right), ylim=(bottom, top))
+
+
+def _overlap_text(scores: Mapping[str, TokenScore], prefix: str) -> str:
+    parts = (("IoU", "iou"), ("precision", "precision"), ("recall", "recall"))
+    iou, *others = (f"{title} {_percent(scores, prefix + key)}" for title, key in parts)
+    return f"{'expected ' if prefix else ''}{iou}\n{', '.join(others)}"
+
+
+def _percent(scores: Mapping[str, TokenScore], key: str) -> str:
+    value = scores[key].value
+    return "-" if math.isnan(value) else f"{100 * value:.1f}"
+
+
 def _show_histogram(axes: Axes, maps: Sequence[TokenMap]) -> None:
     foreground = np.concatenate([tokens.confidence[tokens.foreground] for tokens in maps])
     background = np.concatenate([tokens.confidence[~tokens.foreground] for tokens in maps])
@@ -139,13 +203,14 @@ def _show_histogram(axes: Axes, maps: Sequence[TokenMap]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _add_legend(figure: Figure, threshold: float) -> None:
+def _add_legend(figure: Figure, threshold: float, *more: tuple[str, str]) -> None:
     handles = _patches(
         ("background", BACKGROUND),
         (f"foreground, confidence below {threshold:g}", UNSURE),
         ("foreground", FOREGROUND),
+        *more,
     )
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
 
 
 def _patches(*entries: tuple[str, str]) -> list[Patch]:

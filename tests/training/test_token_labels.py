@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from mmengine.logging import HistoryBuffer
 from PIL import Image
 
 from stl_backbones.engine.safe_loaders import install_safe_loaders
@@ -12,27 +11,10 @@ from stl_backbones.pretraining.figures import TokenMap, as_png, plot_confidence,
 from stl_backbones.pretraining.figures import plot_views as plot
 from stl_backbones.pretraining.frozen import load_labeler
 from stl_backbones.pretraining.preprocessor import STLPreprocessor
-from stl_backbones.training.token_labels import (
-    PictureOptions,
-    draw_token_labels,
-    geometric_views,
-    map_tokens,
-)
+from stl_backbones.training.token_labels import draw_token_labels
+from stl_backbones.training.token_maps import PictureOptions, geometric_views, map_tokens
 
 CLASSES = ("cat", "dog", "newt")
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    """Drawn weights whose tokens differ."""
-    torch.manual_seed(0)
-    fan = FAN(get_variant("tiny_vit"), num_classes=len(CLASSES), token_head=True)
-    torch.nn.init.normal_(fan.aux_head.weight, std=0.5)
-    path = tmp_path_factory.mktemp("weights") / "labeler.pth"
-    meta = {"dataset_meta": {"classes": list(CLASSES)}}
-    history = {"loss": HistoryBuffer([1.0], [1])}  # as in every checkpoint of mmengine's
-    torch.save({"state_dict": fan.state_dict(), "meta": meta, "message_hub": history}, path)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +43,7 @@ def tokens():
         label=1,
         classes=np.array([[1, 1], [1, 0]]),
         confidence=np.array([[0.9, 0.2], [0.8, 0.6]]),
+        label_probability=np.array([[0.9, 0.2], [0.8, 0.3]]),
         drawn=np.array([[1, 2], [1, 0]]),
     )
 
@@ -115,6 +98,8 @@ def test_tokens_are_the_network_s(labeler):
         assert np.array_equal(tokens.image, pixels[index])
         assert np.array_equal(tokens.classes, classes[index].view(3, 4).numpy())
         assert np.allclose(tokens.confidence, confidence[index].detach().view(3, 4), atol=1e-5)
+        softmax = token_logits[index].softmax(-1)[:, tokens.label].detach().view(3, 4)
+        assert np.allclose(tokens.label_probability, softmax, atol=1e-5)
         assert set(np.unique(tokens.drawn)) <= {0, 1, 2}
 
 
@@ -139,7 +124,8 @@ def test_views_are_the_spatial_operations():
 def test_files_and_names(checkpoint, pictures, tmp_path):
     options = PictureOptions(size=48, corruption="fog", severity=2)
     out = tmp_path / "out"
-    files = draw_token_labels(checkpoint, pictures, out=out, options=options)
+    files, scores = draw_token_labels(checkpoint, pictures, out=out, options=options)
+    assert scores is None
     assert sorted(path.name for path in files) == sorted(path.name for path in out.iterdir())
     assert [path.name for path in files] == [
         "a_tokens_fog_2.png", "a_views.png", "a_2_tokens_fog_2.png", "a_2_views.png",
