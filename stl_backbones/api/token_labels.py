@@ -35,7 +35,7 @@ def evaluate_token_labels(
         label: Class of all images, by index or name; default: each image's folder.
         corruption: Score the images clean and with this corruption.
         severity: Its severity, 1 to 5, fractions too.
-        size: Side of the images that the labeler sees, a multiple of 16.
+        size: Side of the images that the labeler sees, a multiple of its patches' side (16).
         share: Share of its patch from which a token is on the object.
 
     Returns:

@@ -28,21 +28,21 @@ _NAN = float("nan")
 
 # Key -> what it is; the order of tables.
 TOKEN_SCORES = {
-    "iou": "IoU of the labelled tokens with the tokens on the object",
-    "precision": "share of the labelled tokens that are on the object",
-    "recall": "share of the tokens on the object that are labelled",
+    "iou": "IoU: labelled tokens with tokens on the object",
+    "precision": "precision: share of the labelled tokens that are on the object",
+    "recall": "recall: share of the tokens on the object that are labelled",
     "image_iou": "IoU of each image, mean over images",
     "drawn_iou": "IoU after the draw",
     "drawn_precision": "precision after the draw",
     "drawn_recall": "recall after the draw",
-    "kept_on_object": "share of the labelled tokens on the object that keep the label in the draw",
-    "kept_off_object": "share of the labelled tokens off the object that keep it",
+    "kept_on_object": "kept in the draw: share of the labelled tokens on the object",
+    "kept_off_object": "kept in the draw: share of the labelled tokens off the object",
     "auroc_labelled": "AUROC of confidence, labelled tokens: on the object against off it",
     "auroc_on_object": "AUROC of confidence, tokens on the object: labelled against not",
-    "auroc_labelled_within": "auroc_labelled, tokens compared within each image only",
-    "auroc_on_object_within": "auroc_on_object, tokens compared within each image only",
-    "on_object": "share of all tokens that are on the object",
-    "labelled": "share of all tokens that are labelled",
+    "auroc_labelled_within": "AUROC, labelled tokens, pairs within each image only",
+    "auroc_on_object_within": "AUROC, tokens on the object, pairs within each image only",
+    "on_object": "on the object: share of all tokens",
+    "labelled": "labelled: share of all tokens",
 }
 _AUROCS = ("auroc_labelled", "auroc_on_object")
 

@@ -24,9 +24,8 @@ from stl_backbones.image_files import has_clutter, is_image
 from stl_backbones.metrics.token_labels import foreground_tokens
 from stl_backbones.models import FAN
 from stl_backbones.models.losses import token_labels
-from stl_backbones.models.stem import STRIDE
 from stl_backbones.pretraining.figures import TokenMap
-from stl_backbones.pretraining.frozen import FrozenLabeler, token_grid
+from stl_backbones.pretraining.frozen import FrozenLabeler
 from stl_backbones.pretraining.preprocessor import MEAN, STD
 
 _KEPT = 0.7  # of each side, by the view 'crop'
@@ -37,8 +36,8 @@ class PictureOptions:
     """What is labelled, and how it is drawn.
 
     Attributes:
-        size: Side of the images that the labeler sees; with masks a multiple of 16, so that each
-            token has a patch of its own.
+        size: Side of the images that the labeler sees; with masks a multiple of its patches' side,
+            mostly 16, so that each token has a patch of its own.
         label: Class of all images, by index or name; default: each image's folder if that is a
             class of the labeler's, else the class that the labeler sees.
         corruption: Show each image clean and with this corruption; default: clean only.
@@ -130,9 +129,10 @@ def label_images(
         ValueError: If one cannot be read, or a class is not known.
     """
     if masks is not None:
-        if options.size % STRIDE:
+        stride = cast("FAN", labeler.network.fan).variant.patch_stride
+        if options.size % stride:
             raise InputError(
-                f"with masks the size must be a multiple of {STRIDE}, so that each token has a "
+                f"with masks the size must be a multiple of {stride}, so that each token has a "
                 f"patch of its own; got {options.size}"
             )
         for path in paths:
@@ -174,7 +174,7 @@ def map_tokens(
     drawn = token_labels(token_logits, mode="gumbel", generator=noise)
     probabilities = token_logits.float().softmax(dim=-1)
     confidence, classes = probabilities.max(dim=-1)
-    grid = token_grid(inputs)
+    grid = fan.token_grid(inputs)
     return [
         TokenMap(
             title,

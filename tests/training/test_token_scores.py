@@ -12,8 +12,9 @@ import stl_backbones as stl
 from stl_backbones.cli.token_tables import token_tables
 from stl_backbones.datasets.object_masks import open_masks
 from stl_backbones.metrics.token_labels import TOKEN_SCORES, TokenSample, score_token_labels
+from stl_backbones.models import FAN, get_variant
 from stl_backbones.models.hashing import file_sha256
-from stl_backbones.pretraining.frozen import FrozenLabeler
+from stl_backbones.pretraining.frozen import FANGrid, FrozenLabeler
 from stl_backbones.pretraining.preprocessor import MEAN, STD
 from stl_backbones.training.token_labels import draw_token_labels
 from stl_backbones.training.token_maps import PictureOptions, find_images, label_images
@@ -23,22 +24,13 @@ CLASSES = ("cat", "dog", "newt")
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 
 
-class Eye:
-    """A network that knows cats by red and dogs by green, patch by patch; 88 % sure of each."""
+class Eye(torch.nn.Module):
+    """A FAN that knows cats by red and dogs by green, patch by patch; 88 % sure of each."""
 
-    fan = None
+    variant = get_variant("tiny_vit")
+    token_grid = FAN.token_grid
 
-    def __init__(self):
-        self.fan = self.see
-
-    def eval(self):
-        return self
-
-    def requires_grad_(self, needed):
-        assert not needed
-        return self
-
-    def see(self, inputs):
+    def forward(self, inputs):
         pixels = inputs * torch.tensor(STD).view(3, 1, 1) + torch.tensor(MEAN).view(3, 1, 1)
         patches = torch.nn.functional.avg_pool2d(pixels, 16).flatten(2).transpose(1, 2)
         logits = patches / 255 * math.log(15)
@@ -47,7 +39,9 @@ class Eye:
 
 @pytest.fixture
 def eye():
-    return FrozenLabeler(Eye(), num_classes=3, classes=CLASSES, card={"file": "eye", "sha256": "0"})
+    return FrozenLabeler(
+        FANGrid(Eye()), num_classes=3, classes=CLASSES, card={"file": "eye", "sha256": "0"}
+    )
 
 
 @pytest.fixture
@@ -263,7 +257,7 @@ def test_the_tool(run_tool, checkpoint, scenes):
 
 
 def test_imagenet_s_classes_are_known_where_a_file_names_none(eye, tmp_path):
-    unnamed = FrozenLabeler(Eye(), num_classes=1000, classes=None, card={})
+    unnamed = FrozenLabeler(FANGrid(Eye()), num_classes=1000, classes=None, card={})
     path = tmp_path / "n01484850/x.png"
     path.parent.mkdir()
     Image.new("RGB", (32, 32)).save(path)
