@@ -16,6 +16,7 @@ from pycocotools.coco import COCO
 
 from stl_backbones.datasets import mini
 from stl_backbones.datasets.mini import generate, writers
+from stl_backbones.datasets.street_scenes import scene as scenes
 from stl_backbones.datasets.street_scenes.layout import FOOTPRINTS
 from stl_backbones.datasets.street_scenes.light import WEATHERS, Light
 
@@ -102,10 +103,38 @@ def test_sky_is_above_road(val_scenes):
 
 @pytest.mark.parametrize("kind", sorted(FOOTPRINTS))
 def test_an_object_is_drawn_large_and_reproducibly(kind):
-    crop = mini.render_object(kind, 2, size=64)
-    assert crop.shape == (64, 64, 3)
-    assert crop.std() > 8
-    np.testing.assert_array_equal(crop, mini.render_object(kind, 2, size=64))
+    crop, again = (mini.render_object(kind, 2, size=64) for _ in range(2))
+    assert crop.image.shape == (64, 64, 3)
+    assert crop.image.std() > 8
+    assert (crop.mask.shape, crop.mask.dtype) == ((64, 64), bool)
+    assert 0.01 < crop.mask.mean() < 0.7
+    np.testing.assert_array_equal(crop.image, again.image)
+    np.testing.assert_array_equal(crop.mask, again.mask)
+
+
+@pytest.mark.parametrize("kind", ["bus", "person", "tree"])
+def test_a_mask_is_where_the_picture_changes_without_the_object(monkeypatch, kind):
+    """Index 3 has a tree behind the tree, of the same category."""
+    crop = mini.render_object(kind, 3, size=64)
+    # The object is drawn last, after its mask.
+    draw_nothing = {"name": "_draw", "value": lambda *_args: None}
+    monkeypatch.setattr(
+        scenes, "_outline", lambda *_args: monkeypatch.setattr(scenes, **draw_nothing)
+    )
+    without = mini.render_object(kind, 3, size=64).image
+    change = np.abs(crop.image.astype(int) - without).mean(axis=2)
+    inside = cv2.erode(crop.mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    outside = cv2.dilate(crop.mask.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0
+    assert np.median(change[inside]) > 20
+    assert np.percentile(change[outside], 99) < 15  # the noise of the sensor is drawn anew
+
+
+def test_a_ridden_bicycle_and_a_sign_are_without_rider_and_pole():
+    ridden = mini.render_object("cyclist", 2, size=64).mask
+    rows = np.flatnonzero(ridden.any(axis=1))
+    assert rows.min() > 20  # the rider reaches up to row 3
+    sign = mini.render_object("traffic_sign", 1, size=64).mask
+    assert not sign[-10:].any()  # where the pole stands
 
 
 def test_shade_of_a_surface_that_faces_the_sun():
@@ -193,6 +222,18 @@ def test_class_folders_are_balanced(data_root):
         assert [folder.name for folder in folders] == sorted(mini.CROP_CLASSES)
         assert {len(list(folder.glob("*.JPEG"))) for folder in folders} == {generate.MIN_CROPS}
     assert cv2.imread(str(next(folders[0].iterdir()))).shape == (64, 64, 3)
+
+
+def test_every_crop_has_a_mask_beside_it(data_root):
+    crops = {path.relative_to(data_root / "imagenet").with_suffix("")
+             for path in data_root.glob("imagenet/*/*/*.JPEG")}  # fmt: skip
+    masks = {path.relative_to(data_root / "imagenet_masks").with_suffix("")
+             for path in data_root.glob("imagenet_masks/*/*/*.png")}  # fmt: skip
+    assert crops == masks
+    path = data_root / "imagenet_masks/val/bicycle/bicycle_000002.png"  # the third is ridden
+    shown = mini.render_object("cyclist", mini.VAL_OFFSET + 2, seed=3)
+    mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(mask, 255 * shown.mask.astype(np.uint8))
 
 
 def test_the_written_bytes_depend_on_the_options_alone(tmp_path, monkeypatch):

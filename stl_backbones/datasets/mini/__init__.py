@@ -11,7 +11,13 @@ from stl_backbones.datasets.mini.generate import (
     write_mini_data,
 )
 from stl_backbones.datasets.mini.writers import COCO_CATEGORIES, TO_COCO
-from stl_backbones.datasets.street_scenes.scene import Instance, Scene, render_object, render_scene
+from stl_backbones.datasets.street_scenes.scene import (
+    Crop,
+    Instance,
+    Scene,
+    render_object,
+    render_scene,
+)
 
 __all__ = [
     "COCO_CATEGORIES",
@@ -19,6 +25,7 @@ __all__ = [
     "GENERATOR_VERSION",
     "TO_COCO",
     "VAL_OFFSET",
+    "Crop",
     "Instance",
     "Scene",
     "render_object",

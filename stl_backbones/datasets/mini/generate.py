@@ -13,7 +13,7 @@ from stl_backbones.datasets.mini.writers import CocoWriter, write_cityscapes, wr
 from stl_backbones.datasets.street_scenes.scene import check_size, render_object, render_scene
 from stl_backbones.errors import InputError
 
-GENERATOR_VERSION = 1  # raise it when the same options give other pictures
+GENERATOR_VERSION = 2  # raise it when the same options give other files
 MARKER = "mini.json"
 CROP_SIZE = 64
 VAL_OFFSET = 1_000_000  # the first scene of the validation split; a train split never gets there
@@ -139,9 +139,9 @@ def _write_splits(root: Path, options: dict[str, int], progress: Progress) -> No
             progress(done := done + 1, total)
         coco.close()
         for label, kinds in CROP_CLASSES.items():
-            pictures = [
+            shown = [
                 render_object(kinds[n % len(kinds)], first + n, seed=seed, size=CROP_SIZE)
                 for n in range(crops[split])
             ]
-            write_crops(root / "imagenet", split, label, pictures)
-            progress(done := done + len(pictures), total)
+            write_crops(root, split, label, shown)
+            progress(done := done + len(shown), total)

@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from stl_backbones.datasets.street_scenes.scene import Instance, Scene
+from stl_backbones.datasets.street_scenes.scene import Crop, Instance, Scene
 from stl_backbones.errors import InputError
 
 CITY = "mini"
@@ -134,10 +134,15 @@ def trace(mask: np.ndarray) -> list[list[float]]:
     return polygons
 
 
-def write_crops(root: Path, split: str, label: str, crops: Sequence[np.ndarray]) -> None:
-    """Write pictures of one class into its folder."""
+def write_crops(root: Path, split: str, label: str, crops: Sequence[Crop]) -> None:
+    """Write crops of one class: pictures to ``imagenet``, masks to ``imagenet_masks``.
+
+    A mask is an 8-bit PNG: 255 where the object is whose class the crop has, 0 elsewhere.
+    """
     for number, crop in enumerate(crops):
-        write_image(root / split / label / f"{label}_{number:06d}.JPEG", crop)
+        stem = f"{split}/{label}/{label}_{number:06d}"
+        write_image(root / "imagenet" / f"{stem}.JPEG", crop.image)
+        write_image(root / "imagenet_masks" / f"{stem}.png", np.uint8(255) * crop.mask)
 
 
 def write_image(path: Path, image: np.ndarray) -> None:

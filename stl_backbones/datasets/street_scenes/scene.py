@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from stl_backbones.datasets.street_scenes.backdrop import (
 )
 from stl_backbones.datasets.street_scenes.brush import Brush
 from stl_backbones.datasets.street_scenes.camera import NEAREST, Camera
-from stl_backbones.datasets.street_scenes.canvas import FIRST_THING, Canvas, Point
+from stl_backbones.datasets.street_scenes.canvas import FIRST_THING, OWNER_IGNORE, Canvas, Point
 from stl_backbones.datasets.street_scenes.frontage import Segment, paint_segment, sample_frontage
 from stl_backbones.datasets.street_scenes.layout import (
     AWAY,
@@ -49,6 +50,20 @@ class Instance:
     """
 
     category: int
+    mask: np.ndarray
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One object, large in a square picture.
+
+    Attributes:
+        image: ``(size, size, 3)`` uint8 RGB.
+        mask: ``(size, size)`` bool, the pixels of what the kind is named after: a ridden bicycle
+            without its rider, a traffic sign without its pole.
+    """
+
+    image: np.ndarray
     mask: np.ndarray
 
 
@@ -97,7 +112,7 @@ def render_scene(index: int, *, seed: int = 0, height: int = 192, width: int = 3
     return _develop(canvas, rng)
 
 
-def render_object(kind: str, index: int, *, seed: int = 0, size: int = 64) -> np.ndarray:
+def render_object(kind: str, index: int, *, seed: int = 0, size: int = 64) -> Crop:
     """Render one object in its surroundings, large in a square picture.
 
     Args:
@@ -107,7 +122,7 @@ def render_object(kind: str, index: int, *, seed: int = 0, size: int = 64) -> np
         size: Rows and columns of the picture.
 
     Returns:
-        ``(size, size, 3)`` uint8 RGB.
+        The picture, and where the object is in it.
 
     Raises:
         ValueError: If there is no such kind.
@@ -131,8 +146,21 @@ def render_object(kind: str, index: int, *, seed: int = 0, size: int = 64) -> np
     behind = [
         other for other in sample_objects(rng, street, feature=None) if other.z > placed.z + 6
     ]
-    _paint_objects(canvas, rng, [*behind, placed])
-    return _develop(canvas, rng).image
+    objects = [other for other in behind if _in_view(camera, other)]
+    _cast_shadows(canvas, [*objects, placed])
+    for other in objects:
+        _draw(canvas, rng, other)
+    mask = _outline(canvas, rng, placed)
+    _draw(canvas, rng, placed)
+    return Crop(_develop(canvas, rng).image, mask)
+
+
+def _outline(canvas: Canvas, rng: np.random.Generator, placed: Placed) -> np.ndarray:
+    """Return where an object is going to be painted, ``(H, W)`` bool in the picture's pixels."""
+    trial = copy.deepcopy(canvas)
+    trial.pixels[..., 3] = OWNER_IGNORE  # what stands behind may be of the same category
+    _draw(trial, copy.deepcopy(rng), placed)
+    return np.asarray(_categories(trial) == _NAMED_AFTER[placed.kind])
 
 
 def _sample_heading(rng: np.random.Generator, kind: str) -> float:
@@ -217,10 +245,14 @@ def _nearest(item: Segment | Placed) -> float:
 
 def _paint_objects(canvas: Canvas, rng: np.random.Generator, objects: list[Placed]) -> None:
     objects = [placed for placed in objects if _in_view(canvas.camera, placed)]
-    shadows = [_sun_shadow(canvas, placed) for placed in objects]
-    canvas.darken([*shadows, *((_foot(canvas, placed), 0.6) for placed in objects)])
+    _cast_shadows(canvas, objects)
     for placed in objects:
         _draw(canvas, rng, placed)
+
+
+def _cast_shadows(canvas: Canvas, objects: list[Placed]) -> None:
+    shadows = [_sun_shadow(canvas, placed) for placed in objects]
+    canvas.darken([*shadows, *((_foot(canvas, placed), 0.6) for placed in objects)])
 
 
 def _in_view(camera: Camera, placed: Placed) -> bool:
@@ -273,6 +305,16 @@ _DRAWN_AS: dict[str, tuple[Callable[[Brush, np.random.Generator], None], ...]] =
     "bush": (furniture.draw_bush,),
 }
 
+# Kind -> Cityscapes trainId of the part that it is named after.
+_NAMED_AFTER = {
+    "car": vehicles.CAR, "truck": vehicles.TRUCK, "bus": vehicles.BUS, "train": vehicles.TRAIN,
+    "motorcycle": people.MOTORCYCLE, "motorcyclist": people.MOTORCYCLE,
+    "bicycle": people.BICYCLE, "cyclist": people.BICYCLE, "person": people.PERSON,
+    "lamp_post": furniture.POLE, "post": furniture.POLE, "tree": furniture.VEGETATION,
+    "traffic_light": furniture.TRAFFIC_LIGHT, "traffic_sign": furniture.TRAFFIC_SIGN,
+    "bush": furniture.VEGETATION,
+}  # fmt: skip
+
 
 def _sun_shadow(canvas: Canvas, placed: Placed) -> tuple[list[Point], float]:
     """Return the ground that an object keeps the sun from, and the light it takes."""
@@ -301,8 +343,18 @@ def _develop(canvas: Canvas, rng: np.random.Generator) -> Scene:
     noise = rng.standard_normal((height, width), np.float32) * np.float32(rng.uniform(1.0, 3.5))
     colors = colors + noise[..., None] + rng.standard_normal((height, width, 3), np.float32)
     image = np.clip(np.rint(colors), 0, 255).astype(np.uint8)
-    owners = canvas.pixels[step // 2 :: step, step // 2 :: step, 3].astype(np.intp)
-    labels = np.asarray(canvas.categories, np.uint8)[owners]
+    owners = _owners(canvas)
     seen = np.unique(owners[owners >= FIRST_THING])
     instances = tuple(Instance(canvas.categories[owner], owners == owner) for owner in seen)
-    return Scene(image, labels, instances)
+    return Scene(image, _categories(canvas), instances)
+
+
+def _owners(canvas: Canvas) -> np.ndarray:
+    """Return the owner of each of the picture's pixels."""
+    step = SUPERSAMPLING
+    return canvas.pixels[step // 2 :: step, step // 2 :: step, 3].astype(np.intp)
+
+
+def _categories(canvas: Canvas) -> np.ndarray:
+    """Return the trainId of each of the picture's pixels, ``(H, W)`` uint8."""
+    return np.asarray(canvas.categories, np.uint8)[_owners(canvas)]
