@@ -248,6 +248,9 @@ class Reader:
         return [str(config), *words[1:], "--cfg-options",
                 *self.material.pretraining_options(kind)]  # fmt: skip
 
+    def visualize_token_labels(self, words):
+        return [str(self.material.weights("labeler")), *words[1:]]
+
     def _run(self, words, *options, checkpoint=False):
         config, weights, chosen = self._config(words[0])
         if "det/" in words[0]:
