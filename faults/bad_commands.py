@@ -243,7 +243,7 @@ WRONG: Mapping[str, Wrong] = {
     "visualize_token_labels.py": {
         "--out": _PLACE,
         "--masks": (("/nosuch", "--masks '/nosuch' does not exist"), ("''", "some text"),
-                    ("{folder}/file.txt", "no JSON"), ("{folder}/empty", "has no mask")),
+                    ("{folder}/file.txt", "no JSON"), ("{folder}/empty", "--label CLASS")),
         "--pictures": (("-1", "got '-1'"), ("x", "got 'x'"), ("0", "--masks PATH")),
         "--corruption": (("nosuch", "unknown corruption 'nosuch'"), ("''", "''")),
         "--severity": (("0", "1..5, got '0'"), ("6", "1..5, got '6'"), ("x", "got 'x'")),

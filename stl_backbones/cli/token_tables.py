@@ -24,7 +24,7 @@ _NOTES = (
     "In brackets: 95 % interval over images, {resamples} bootstrap resamples. Chance: the same "
     "labels at random places of their images; all tokens labelled would have an IoU of the share "
     "that is on the object.",
-    "'-': no such token, or too few images for an interval.",
+    "'-': no such token. Without brackets: one image, or resamples without such a token.",
 )
 
 

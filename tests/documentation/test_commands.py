@@ -249,7 +249,7 @@ class Reader:
                 *self.material.pretraining_options(kind)]  # fmt: skip
 
     def visualize_token_labels(self, words):
-        return [str(self.material.weights("labeler")), *words[1:]]
+        return [str(self.material.weights("labeler")), *words[1:], "--label", "0"]
 
     def _run(self, words, *options, checkpoint=False):
         config, weights, chosen = self._config(words[0])
