@@ -23,7 +23,8 @@ _NOTES = (
     "The draw: Gumbel-Softmax's label, in expectation.",
     "In brackets: 95 % interval over images, {resamples} bootstrap resamples. Chance: the same "
     "labels at random places of their images; all tokens labelled would have an IoU of the share "
-    "that is on the object.",
+    "that is on the object. Other masks: the same labels by the masks of the other images, which "
+    "are as likely in the middle.",
     "'-': no such token. Without brackets: one image, or resamples without such a token.",
 )
 
@@ -46,9 +47,16 @@ def token_tables(result: TokenLabelResult) -> str:
 
 
 def _overall(scores: Mapping[str, TokenScore]) -> Table:
-    columns = (Column("score", "score", "score"), Column("chance", "chance", "chance"))
+    columns = tuple(Column(key, key, key) for key in ("score", "chance", "other masks"))
     rows = tuple(
-        Row(meaning, {"score": _text(scores[key]), "chance": _known(scores[key].chance)})
+        Row(
+            meaning,
+            {
+                "score": _text(scores[key]),
+                "chance": _known(scores[key].chance),
+                "other masks": _known(scores[key].other_masks),
+            },
+        )
         for key, meaning in TOKEN_SCORES.items()
     )
     return Table("all images", "all images", columns, rows, rows_compete=False)
@@ -59,6 +67,7 @@ def _by_class(rows: Mapping[str, tuple[Mapping[str, TokenScore], TokenCounts]]) 
         Column("images", "images", "images"),
         *(Column(key, title, TOKEN_SCORES[key]) for key, title in _BY_CLASS.items()),
         Column("chance", "chance of IoU", "chance of IoU"),
+        Column("other masks", "IoU by other masks", "IoU by other masks"),
     )
     made = tuple(
         Row(
@@ -67,6 +76,7 @@ def _by_class(rows: Mapping[str, tuple[Mapping[str, TokenScore], TokenCounts]]) 
                 "images": str(counts.images),
                 **{key: _text(scores[key]) for key in _BY_CLASS},
                 "chance": _known(scores["iou"].chance),
+                "other masks": _known(scores["iou"].other_masks),
             },
         )
         for name, (scores, counts) in rows.items()

@@ -57,6 +57,8 @@ class TokenScore:
             single image, or too few resamples with a value.
         chance: The same of labels at random places, see `score_token_labels`; NaN where that has
             no meaning.
+        other_masks: The same labels by the masks of the other images, likewise; NaN where that is
+            not known: of a single image, of images whose numbers of tokens differ, and of AUROCs.
         replicates: ``(R,)`` the score of each resample, NaN where it has none. Scores of the same
             images, in one order, and of one seed are paired: the interval of a difference is that
             of the differences of their replicates.
@@ -65,6 +67,7 @@ class TokenScore:
     value: float
     interval: tuple[float, float]
     chance: float
+    other_masks: float
     replicates: _Floats
 
 
@@ -123,6 +126,11 @@ def score_token_labels(
     AUROCs 0.5, a confidence that says nothing. A labeler that gives every token the image's class
     scores ``on_object`` as IoU and precision, and 1 as recall: its chance, too.
 
+    Objects are not at random places, most are in the middle, and a network that looks there beats
+    chance without knowing any object. ``other_masks`` holds that against it: each image's labels
+    by the mask of every other image (of a class: of the class's other images), ratios of sums over
+    these pairs.
+
     Args:
         samples: The images' tokens.
         resamples: Bootstrap resamples of the images for the intervals; 0 for none.
@@ -140,13 +148,14 @@ def score_token_labels(
     terms = np.array([_image_terms(sample) for sample in samples])
     labels = np.array([sample.label for sample in samples])
     tokens = {name: _pooled(samples, name) for name in _AUROCS}
+    maps = _stacked(samples)
     by_class, class_counts = {}, {}
     for label in np.unique(labels):
         chosen = labels == label
-        by_class[int(label)] = _scores(terms[chosen], tokens, chosen, counts)
+        by_class[int(label)] = _scores(terms[chosen], tokens, maps, chosen, counts)
         class_counts[int(label)] = _count(terms[chosen])
     everything = np.ones(len(samples), np.bool_)
-    overall = _scores(terms, tokens, everything, counts)
+    overall = _scores(terms, tokens, maps, everything, counts)
     return TokenLabelScores(overall, by_class, _count(terms), class_counts)
 
 
@@ -158,6 +167,8 @@ class _Tokens:
     confidence: npt.NDArray[np.floating]
     positive: npt.NDArray[np.bool_]
 
+
+_Maps = tuple[_Floats, _Floats, _Floats]  # (N, tokens): on the object, labelled, probability
 
 # What each image adds to the sums.
 (
@@ -220,9 +231,19 @@ def _pooled(samples: Sequence[TokenSample], name: str) -> _Tokens:
     return _Tokens(np.concatenate(image)[order], values[order], np.concatenate(positive)[order])
 
 
+def _stacked(samples: Sequence[TokenSample]) -> _Maps | None:
+    """The maps of all images, where they are of one shape."""
+    if len({sample.foreground.shape for sample in samples}) > 1:
+        return None
+    on = np.array([sample.foreground.ravel() for sample in samples], np.float64)
+    labelled = np.array([(one.classes == one.label).ravel() for one in samples], np.float64)
+    return on, labelled, np.array([one.label_probability.ravel() for one in samples], np.float64)
+
+
 def _scores(
     terms: _Floats,
     tokens: Mapping[str, _Tokens],
+    maps: _Maps | None,
     chosen: npt.NDArray[np.bool_],
     counts: npt.NDArray[np.float32],
 ) -> dict[str, TokenScore]:
@@ -232,14 +253,14 @@ def _scores(
     for name, pooled in tokens.items():
         found[name] = _auroc(pooled, chosen, counts)
     chances = _chances(sums[0])
+    others = {} if maps is None or len(terms) < 2 else _by_other_masks(sums[0], maps, chosen)
     scores = {}
     for name in TOKEN_SCORES:
         value, replicates = float(found[name][0]), found[name][1:]
         known = len(terms) > 1 and np.isfinite(value)
         low, high = percentile_intervals(replicates) if known else (_NAN, _NAN)
-        scores[name] = TokenScore(
-            value, (float(low), float(high)), chances.get(name, _NAN), replicates
-        )
+        ends = float(low), float(high)
+        scores[name] = TokenScore(value, ends, chances[name], others.get(name, _NAN), replicates)
     return scores
 
 
@@ -275,6 +296,23 @@ def _chances(sums: _Floats) -> dict[str, float]:
     found = {name: float(value) for name, value in _ratios(expected).items()}
     half = {name: 0.5 for name in TOKEN_SCORES if name.startswith("auroc_")}
     return {**found, **half, "on_object": _NAN, "labelled": _NAN}
+
+
+def _by_other_masks(sums: _Floats, maps: _Maps, chosen: npt.NDArray[np.bool_]) -> dict[str, float]:
+    """The same with hits as they are, on average, with the masks of the other chosen images."""
+    on, labelled, probability = (part[chosen] for part in maps)
+    others = (on.sum(axis=0) - on) / (len(on) - 1)
+    expected = sums.copy()
+    expected[_HITS] = (others * labelled).sum()
+    expected[_DRAWN_HITS] = (others * probability).sum()
+    expected[_KEPT_HITS] = (others * labelled * probability).sum()
+    expected[_IOU] = _NAN  # no ratio of sums
+    without = ("auroc_", "on_object", "labelled")
+    return {
+        name: float(value)
+        for name, value in _ratios(expected).items()
+        if not name.startswith(without)
+    }
 
 
 def _auroc(

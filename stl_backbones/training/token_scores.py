@@ -136,6 +136,7 @@ def _plain(scores: Mapping[str, TokenScore], counts: TokenCounts) -> dict[str, A
                 "value": _number(score.value),
                 "interval": _interval(score.interval),
                 "chance": _number(score.chance),
+                "other_masks": _number(score.other_masks),
             }
             for key, score in scores.items()
         },

@@ -143,6 +143,48 @@ def test_labels_everywhere_score_the_share_on_the_object_which_is_chance():
     assert found["recall"].value == found["recall"].chance == 1
 
 
+def test_other_masks_are_those_of_all_pairs_of_images():
+    samples = random_samples(7)
+    found = score_token_labels(samples, resamples=0)
+    for chosen, scores in [(samples, found.overall)] + [
+        ([one for one in samples if one.label == label], found.by_class[label])
+        for label in found.by_class
+    ]:
+        if len(chosen) < 2:
+            assert math.isnan(scores["iou"].other_masks)
+            continue
+        # Each image with the mask of every other one: as many images again for each.
+        pairs = [
+            TokenSample(a.label, b.foreground, a.classes, a.confidence, a.label_probability)
+            for a, b in itertools.permutations(chosen, 2)
+        ]
+        expected = values(pairs)
+        for key in ("iou", "precision", "recall", "drawn_iou", "drawn_precision", "drawn_recall",
+                    "kept_on_object", "kept_off_object"):  # fmt: skip
+            assert scores[key].other_masks == pytest.approx(expected[key], nan_ok=True), key
+        for key in ("image_iou", "auroc_labelled", "on_object", "labelled"):
+            assert math.isnan(scores[key].other_masks)
+
+
+def test_looking_at_the_middle_beats_chance_but_not_other_masks():
+    foregrounds = np.zeros((30, 4, 4), bool)
+    foregrounds[:, 1:3, 1:3] = np.random.default_rng(6).random((30, 2, 2)) < 0.7
+    middle = np.zeros((30, 4, 4, 2))
+    middle[..., 0] = 1
+    middle[:, 1:3, 1:3] = [0, 1]
+    iou = score_token_labels(token_samples([1] * 30, foregrounds, middle), resamples=0).overall[
+        "iou"
+    ]
+    assert iou.value == pytest.approx(foregrounds.sum() / 120)
+    assert iou.other_masks == pytest.approx(iou.value)
+    assert iou.chance < iou.value / 3
+
+
+def test_images_of_other_grids_have_no_other_masks(by_hand):
+    other = TokenSample.from_probabilities(1, np.array([[True]]), np.array([[[0.4, 0.6]]]))
+    assert math.isnan(score_token_labels([by_hand, other], resamples=0).overall["iou"].other_masks)
+
+
 def auroc_by_pairs(samples, *, on_object, within):
     """All pairs, one by one."""
     tokens = [
