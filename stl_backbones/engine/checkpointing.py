@@ -86,8 +86,8 @@ class SafeCheckpointHook(CheckpointHook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Go on accumulating where the run was stopped."""
-        gradients = checkpoint.get(GRADIENTS) if runner._resume else None
-        for name, parameter in bare_model(runner).named_parameters() if gradients else ():
+        gradients = checkpoint.get(GRADIENTS, {}) if runner._resume else {}
+        for name, parameter in bare_model(runner).named_parameters():
             if name in gradients:
                 parameter.grad = gradients[name].to(parameter.device, parameter.dtype)
 
