@@ -48,7 +48,7 @@ _RVT = (
     "written from the paper: the authors' files (https://github.com/alibaba/easyrobust) do not "
     "fit, train it or give a file of your own"
 )
-_NO_CLEAN = "the paper prints no clean accuracy, by which the weights could be told"
+_NO_CLEAN = "the paper prints no clean accuracy to choose the weights by"
 
 
 def _fans() -> list[Preset]:

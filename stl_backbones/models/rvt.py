@@ -2,8 +2,8 @@
 
 After the paper: a convolutional stem, a depthwise convolution inside the feed-forward layer, the
 mean of all tokens instead of a class token, and attention that weighs each pair of positions before
-the softmax. Where no text settles a choice (the stem's width, which blocks weigh positions), it
-was made so that parameters come within 1 % of the published 23.3 M and 91.8 M. So the authors'
+the softmax. What the text leaves open here (the stem's width, which blocks weigh positions) was
+chosen so that parameters come within 1 % of the published 23.3 M and 91.8 M. So the authors'
 files do not fit; their patch-wise augmentation, which is training alone, is not here.
 
 References:
