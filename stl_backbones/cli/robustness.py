@@ -17,7 +17,7 @@ from stl_backbones.copies.estimate import size_text
 from stl_backbones.corruptions import PROTOCOLS, get_protocol
 from stl_backbones.corruptions.catalog import parse_levels
 from stl_backbones.errors import InputError, unknown_name
-from stl_backbones.models.presets import PRESETS, get_preset
+from stl_backbones.models.presets import PRESETS, Preset, get_preset
 from stl_backbones.records import Cell
 from stl_backbones.report.tasks import TASKS
 from stl_backbones.results import CellStore
@@ -189,17 +189,25 @@ def list_presets() -> str:
     """The presets, by the table of the paper whose rows they are."""
     from stl_backbones.config.packaged import mm_preset_lines
 
-    classifiers = "\n".join(
-        f"{preset.name:<20} {preset.title:<20} {preset.timm_name:<40} {preset.paper_top1:.1f} %"
-        + ("" if "." in preset.timm_name else "  (give --checkpoint FILE)")
-        for preset in PRESETS.values()
-    )
+    classifiers = "\n".join(map(_preset_line, PRESETS.values()))
     return (
-        "Table 2: name, row, timm's model, and the row's accuracy\n"
+        "Tables 2, 3 and 12: name, row, timm's model, the row's accuracy, and what is to be got\n"
         f"{classifiers}\n\n"
-        "Tables 4 and 5: name, row, the library's config, and its weights for --checkpoint FILE\n"
+        "Tables 4 and 5: name, row, config, and what is to be got\n"
         f"{mm_preset_lines()}"
     )
+
+
+def _preset_line(preset: Preset) -> str:
+    score = "-" if preset.paper_top1 is None else f"{preset.paper_top1:.1f} %"
+    if preset.weights:
+        weights = f"fetches {preset.weights}"
+    elif "." in preset.timm_name:
+        weights = "timm fetches it"
+    else:
+        weights = "give --checkpoint FILE"
+    line = f"{preset.name:<16} {preset.title:<20} {preset.timm_name:<46} {score:<7} {weights}"
+    return f"{line}\n{'':<16} {preset.note}" if preset.note else line
 
 
 def _find_model(args: argparse.Namespace) -> Named:
@@ -270,7 +278,7 @@ def _mm_preset(args: argparse.Namespace) -> Named:
 
 
 def _timm(args: argparse.Namespace) -> Named:
-    """A timm model, by its name or a preset's of Table 2."""
+    """A timm model, by its name or a classifier's preset."""
     from stl_backbones.robustness.sources.timm import TimmSource
 
     if args.data_root is None:
@@ -280,7 +288,7 @@ def _timm(args: argparse.Namespace) -> Named:
     preset = None if args.preset is None else get_preset(args.preset)
     source = TimmSource(
         args.timm if preset is None else preset.timm_name,
-        args.weights,
+        args.weights or (preset and preset.weights) or None,
         data_root=args.data_root,
         name=None if preset is None else preset.title,
         ema=not args.no_ema,

@@ -129,6 +129,8 @@ def mm_preset_lines() -> str:
         ]
         if preset.note:
             lines.append(f"{'':<20} {preset.note}")
+        if preset.training:
+            lines.append(f"{'':<20} by the row's recipe: {preset.training}")
     return "\n".join(lines)
 
 

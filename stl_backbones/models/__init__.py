@@ -1,6 +1,6 @@
-"""FAN networks on torch and timm alone; importing this registers them with timm."""
+"""FAN and networks of the paper's other rows, on torch and timm; importing registers them."""
 
-from stl_backbones.models import registration
+from stl_backbones.models import lv_vit, paper_vits, registration, rvt  # noqa: F401  timm's names
 from stl_backbones.models.checkpoint import (
     LoadReport,
     clean_state_dict,

@@ -1,4 +1,4 @@
-"""The comparison rows of the paper's Tables 4 and 5 that mmseg or mmdet carries a config of.
+"""The comparison rows of the paper's Tables 4 and 5: configs of mmseg, mmdet and our own.
 
 The paper quotes these rows and names no files. Where a library holds several trainings of a
 network, the one whose published clean score is nearest to the row's was taken. What the library
@@ -15,6 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+OWN = "stl_backbones::"
+_OWN_SEGMENTATION = f"{OWN}seg/"
+
 
 @dataclass(frozen=True)
 class MMPreset:
@@ -23,9 +26,10 @@ class MMPreset:
     Attributes:
         name: The name used on the command line.
         title: The row's name in the table.
-        config: The library's config.
+        config: The config, of the library or ours, whose weights come nearest to the row.
         paper_score: The row's clean score: mIoU or box AP, percent.
         note: How the config's training differs from the row's, where that is known.
+        training: Our config that trains the row by its recipe; empty if that is ``config``.
     """
 
     name: str
@@ -33,11 +37,12 @@ class MMPreset:
     config: str
     paper_score: float
     note: str = ""
+    training: str = ""
 
     @property
     def table(self) -> int:
         """The table's number."""
-        return 4 if self.config.startswith("mmseg::") else 5
+        return 4 if self.config.startswith(("mmseg::", _OWN_SEGMENTATION)) else 5
 
     @property
     def metric(self) -> str:
@@ -52,8 +57,23 @@ def _segmentation(name: str, title: str, file: str, score: float, note: str = ""
     return MMPreset(name, title, f"mmseg::{file}.py", score, note)
 
 
-def _cascade(name: str, title: str, file: str, score: float, note: str = "") -> MMPreset:
-    return MMPreset(f"cascade-{name}", title, f"mmdet::{file}.py", score, note)
+def _cascade(
+    name: str, title: str, file: str, score: float, note: str = "", *, ours: str = ""
+) -> MMPreset:
+    """A row of Table 5.
+
+    Args:
+        name: Of the preset, without ``cascade-``.
+        title: The row's.
+        file: The config of mmdet whose weights come nearest; empty: our own.
+        score: The row's box AP.
+        note: As of `MMPreset`.
+        ours: How the name of our own config begins.
+    """
+    own = f"{OWN}det/{ours}_cascade_mask_rcnn_coco.py"
+    if not file:
+        return MMPreset(f"cascade-{name}", title, own, score, note)
+    return MMPreset(f"cascade-{name}", title, f"mmdet::{file}.py", score, note, own)
 
 
 def _convnext(size: str) -> str:
@@ -96,18 +116,23 @@ MM_PRESETS: Mapping[str, MMPreset] = MappingProxyType(
                     f"cascade_rcnn/cascade-mask-rcnn_{backbone}_fpn_ms-3x_coco",
                     score,
                     _PLAIN_CASCADE,
+                    ours=ours,
                 )
-                for name, title, backbone, score in (
-                    ("r50", "ResNet-50", "r50", 46.3),
-                    ("x101-32", "ResNeXt-101-32", "x101-32x4d", 48.1),
-                    ("x101-64", "ResNeXt-101-64", "x101-64x4d", 48.3),
+                for name, title, backbone, score, ours in (
+                    ("r50", "ResNet-50", "r50", 46.3, "resnet50"),
+                    ("x101-32", "ResNeXt-101-32", "x101-32x4d", 48.1, "resnext101_32"),
+                    ("x101-64", "ResNeXt-101-64", "x101-64x4d", 48.3, "resnext101_64"),
                 )
             ),
-            _cascade("convnext-t", "ConvNeXt-T", _convnext("t"), 50.4),
-            _cascade("convnext-s", "ConvNeXt-S", _convnext("s"), 51.9),
+            _cascade("swin-t", "Swin-T", "", 50.4, ours="swin_t"),
+            _cascade("swin-s", "Swin-S", "", 51.9, ours="swin_s"),
+            _cascade("swin-b", "Swin-B", "", 51.9, ours="swin_b"),
+            _cascade("convnext-t", "ConvNeXt-T", _convnext("t"), 50.4, ours="convnext_t"),
+            _cascade("convnext-s", "ConvNeXt-S", _convnext("s"), 51.9, ours="convnext_s"),
+            _cascade("convnext-b", "ConvNeXt-B", "", 52.7, ours="convnext_b"),
         )
     }
 )  # fmt: skip
 
 
-__all__ = ["MM_PRESETS", "MMPreset"]
+__all__ = ["MM_PRESETS", "OWN", "MMPreset"]

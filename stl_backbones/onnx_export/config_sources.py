@@ -14,6 +14,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from stl_backbones.config.reading import load_config, without_import_notes
 from stl_backbones.config.tasks import task_of
 from stl_backbones.errors import InputError
+from stl_backbones.models import FAN
 from stl_backbones.models.fetching import local_file
 from stl_backbones.models.hashing import file_sha256
 from stl_backbones.onnx_export.networks import (
@@ -52,6 +53,8 @@ def _open_config_classifier(
     found = open_config_classifier(
         config, checkpoint, name=name, view_options=ViewOptions(), ema=ema
     )
+    if backbone and not isinstance(found.network, FAN):
+        raise InputError(f"--backbone exports a FAN's maps, not those of {name}'s network of timm")
     return Source(
         name=name,
         network=DenseMaps(found.network) if backbone else found.network,

@@ -10,7 +10,7 @@ from mmengine.model import BaseModel
 from torch import Tensor
 
 from stl_backbones.errors import InputError
-from stl_backbones.models import FAN, Variant, get_variant
+from stl_backbones.models import FAN, Variant, clean_state_dict, get_variant
 from stl_backbones.models.losses import soft_cross_entropy
 from stl_backbones.registry import MODELS
 
@@ -54,10 +54,9 @@ class STLClassifier(BaseModel):
         data_preprocessor: Any = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor)
-        self.backbone = FAN(
-            arch if isinstance(arch, Variant) else get_variant(arch),
+        self.backbone: Any = self._make_backbone(
+            arch,
             num_classes=num_classes,
-            token_head=self.token_head,
             drop_path_rate=drop_path_rate,
             released_norm=released_norm,
         )
@@ -67,7 +66,7 @@ class STLClassifier(BaseModel):
         self.backbone.set_grad_checkpointing(with_cp)
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         if channels_last:
-            self.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.backbone.to(memory_format=torch.channels_last)
         if compile_network:
             self.backbone.compile()
 
@@ -137,11 +136,25 @@ class STLClassifier(BaseModel):
         """What a checkpoint says about its model: plain data."""
         return {
             "model": type(self).__name__,
-            "arch": self.backbone.variant.arch,
+            "arch": self.arch,
             "num_classes": self.num_classes,
             "token_head": self.token_head,
             "released_norm": self.released_norm,
         }
+
+    @property
+    def arch(self) -> str:
+        """The network's name in configs and checkpoints."""
+        return self.backbone.variant.arch
+
+    def backbone_weights(self, weights: Mapping[str, Tensor], *, ema: bool) -> dict[str, Tensor]:
+        """The network's part of a checkpoint's weights, by today's names.
+
+        Args:
+            weights: Parameter name -> tensor, in any wrapping.
+            ema: As for `stl_backbones.models.state_dicts.unwrapped`.
+        """
+        return clean_state_dict(weights, ema=ema)
 
     def check_classes(self, classes: Sequence[str]) -> None:
         """Refuse data of other classes.
@@ -154,6 +167,10 @@ class STLClassifier(BaseModel):
                 f"the model has {self.num_classes} classes, the data {len(classes)}; "
                 f"give --cfg-options num_classes={len(classes)}"
             )
+
+    def _make_backbone(self, arch: str | Variant, **settings: Any) -> Any:
+        variant = arch if isinstance(arch, Variant) else get_variant(arch)
+        return FAN(variant, token_head=self.token_head, **settings)
 
     def _arrange(self, images: Tensor) -> Tensor:
         return images.contiguous(memory_format=self.memory_format)

@@ -16,7 +16,7 @@ from stl_backbones.datasets.integrity import checking_files_by
 from stl_backbones.engine.data_parallel import bare_model
 from stl_backbones.engine.precision import train_in
 from stl_backbones.errors import InputError
-from stl_backbones.models import load_checkpoint, read_checkpoint
+from stl_backbones.models import load_weights, read_checkpoint, select_state_dict
 from stl_backbones.pretraining import STLClassifier
 from stl_backbones.training.pretraining import (
     check_labeler_view,
@@ -118,8 +118,11 @@ def _build(config: Config, start: Any) -> Runner:
     if is_classifier:
         check_labeler_view(runner)
     if is_classifier and start is not None and not resume:
-        # From any file of a FAN; mmengine itself would pass over what does not fit.
-        runner.logger.info(str(load_checkpoint(model.backbone, config.load_from)))
+        # From any file of the network; mmengine itself would pass over what does not fit.
+        weights = model.backbone_weights(
+            select_state_dict(start, source=config.load_from), ema=True
+        )
+        runner.logger.info(str(load_weights(model.backbone, weights, source=config.load_from)))
         runner._load_from = None
     elif start is not None:
         check_start(runner, start, config.load_from, resume=resume)

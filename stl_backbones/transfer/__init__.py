@@ -10,6 +10,7 @@ from stl_backbones.transfer.float32_heads import (
     Float32RPNHead,
 )
 from stl_backbones.transfer.segformer_head import LinearSegformerHead
+from stl_backbones.transfer.swin import SwinTransformer
 
 __all__ = [
     "ConvNeXt",
@@ -20,4 +21,5 @@ __all__ = [
     "Float32RPNHead",
     "Float32RoIExtractor",
     "LinearSegformerHead",
+    "SwinTransformer",
 ]

@@ -1,6 +1,7 @@
 """ConvNeXt as a pyramid, for mmseg's and mmdet's configs of it where mmpretrain is not installed.
 
-Parameters have mmpretrain's names, so the weights that mmseg and mmdet released load key for key.
+Parameters have mmpretrain's names, so the weights that mmseg and mmdet released load key for key;
+those of the authors' segmentation models and detectors are renamed.
 
 References:
     Liu et al. 2022, arXiv:2201.03545.
@@ -8,7 +9,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from itertools import pairwise
 from typing import Any, cast
 
@@ -29,6 +30,12 @@ ARCHS = {
     "base": ((3, 3, 27, 3), (128, 256, 512, 1024)),
     "large": ((3, 3, 27, 3), (192, 384, 768, 1536)),
     "xlarge": ((3, 3, 27, 3), (256, 512, 1024, 2048)),
+}
+# The authors' names -> mmpretrain's, of what differs.
+_RENAMED = {
+    ".dwconv.": ".depthwise_conv.",
+    ".pwconv1.": ".pointwise_conv1.",
+    ".pwconv2.": ".pointwise_conv2.",
 }
 _EPS = 1e-6
 _EXPANSION = 4
@@ -134,6 +141,18 @@ class ConvNeXt(BaseModule):
         )
         for index in self.out_indices:
             self.add_module(f"norm{index}", LayerNorm2d(dims[index], eps=_EPS))
+
+    def rename_released(self, weights: MutableMapping[str, Tensor], *, prefix: str) -> None:
+        """Give this backbone's part of an authors' model mmpretrain's names, in place.
+
+        Args:
+            weights: The whole model's parameter name -> tensor.
+            prefix: What the names of the backbone's parameters begin with, ``'backbone.'``.
+        """
+        for name in [name for name in weights if name.startswith(prefix)]:
+            for theirs, ours in _RENAMED.items():
+                if theirs in name:
+                    weights[name.replace(theirs, ours)] = weights.pop(name)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """``(B, 3, H, W)`` -> contiguous maps ``(B, C, H / stride, W / stride)``."""

@@ -22,6 +22,7 @@ from stl_backbones.cli.robustness_options import (
 from stl_backbones.corruptions import import_modules
 from stl_backbones.errors import InputError, UserError
 from stl_backbones.evaluation import classified
+from stl_backbones.models.presets import PRESETS
 from stl_backbones.records import CLEAN
 from stl_backbones.results import CellStore
 from stl_backbones.results.run_record import decode_run
@@ -92,7 +93,25 @@ def test_a_preset_of_tables_4_and_5_fetches_its_weights():
 
 def test_presets_are_listed():
     lines = robustness.list_presets().splitlines()
-    assert lines[12].split() == ["convnext-t", "ConvNeXt-T", "convnext_tiny.fb_in1k", "82.1", "%"]
+    found = {words[0]: words[1:] for words in map(str.split, lines) if words}
+    assert (
+        " ".join(found["convnext-t"]) == "ConvNeXt-T convnext_tiny.fb_in1k 82.1 % timm fetches it"
+    )
+    assert " ".join(found["rvt-s"]) == "RVT-S rvt_s 81.9 % give --checkpoint FILE"
+    assert found["vit-s"][2] == "-"  # the paper prints no clean accuracy
+    assert found["mae-vit-b"][-1] == PRESETS["mae-vit-b"].weights
+
+
+def test_a_preset_that_timm_lacks_fetches_the_authors_file(tmp_path):
+    words = ("--preset", "lv-vit-s", "--data-root", tmp_path)
+    for given, expected in (
+        ((), PRESETS["lv-vit-s"].weights),
+        (("--checkpoint", "f.pth"), "f.pth"),
+    ):
+        with mock.patch.object(robustness, "sweep") as swept:
+            robustness.run(parse(*words, *given))
+        source = swept.call_args.args[0]
+        assert (source.timm_name, source.checkpoint) == ("lv_vit_s", expected)
 
 
 @pytest.mark.parametrize(

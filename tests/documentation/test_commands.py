@@ -38,6 +38,8 @@ NOT_RUN = {
     "--tta": "tests/equivalence/test_segmentation.py",
     "--quantise": "tests/onnx_export/test_smaller.py",
     "r50": "files of the line before",
+    "swin_t_cascade": "fetches weights: tests/configs/test_detection_rows.py",
+    "timm_classifier": "tests/training/test_timm_training.py",
     "sweeps/float": "sweeps of the lines before",
     "work_dirs/convnext-t": "the sweep of a preset",
     "sweeps/convnext-t": "the sweep of a preset",

@@ -63,6 +63,20 @@ def test_maps_are_timms_through_a_layer_norm(ours, reference):
         )
 
 
+def test_the_authors_detectors_fit(ours):
+    """Their names, from facebookresearch/ConvNeXt: dwconv, pwconv1, pwconv2, gamma, norm0."""
+    theirs = {
+        f"backbone.{name.replace('depthwise_', 'dw').replace('pointwise_', 'pw')}": value
+        for name, value in ours.state_dict().items()
+    }
+    assert "backbone.stages.2.8.pwconv1.weight" in theirs
+    theirs["neck.dwconv.weight"] = torch.ones(1)
+    ours.rename_released(theirs, prefix="backbone.")
+    assert theirs.pop("neck.dwconv.weight") == 1
+    own = {f"backbone.{name}" for name in ours.state_dict()}
+    assert theirs.keys() == own
+
+
 @pytest.mark.parametrize(
     ("arch", "blocks", "timm_name"),
     [

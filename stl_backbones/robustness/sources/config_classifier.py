@@ -14,12 +14,7 @@ from stl_backbones.datasets.array_images import find_array_images
 from stl_backbones.datasets.imagenet import ImageNetFolder
 from stl_backbones.datasets.labelled_source import LabelledSource
 from stl_backbones.errors import InputError
-from stl_backbones.models import (
-    clean_state_dict,
-    load_weights,
-    read_checkpoint,
-    select_state_dict,
-)
+from stl_backbones.models import load_weights, read_checkpoint, select_state_dict
 from stl_backbones.models.checkpoint import CARD, HEAD_PREFIXES
 from stl_backbones.pretraining import STLClassifier
 from stl_backbones.robustness.sources.classifier import Classifier, ViewOptions, make_classifier
@@ -127,7 +122,7 @@ def _check_card(card: Mapping[str, Any], own: Mapping[str, Any], path: str | Pat
 
 
 def _fill(model: STLClassifier, raw: Any, path: str | Path, *, ema: bool) -> None:
-    weights = clean_state_dict(select_state_dict(raw, ema=ema, source=path), ema=ema)
+    weights = model.backbone_weights(select_state_dict(raw, ema=ema, source=path), ema=ema)
     report = load_weights(model.backbone, weights, source=str(path))
     heads = [name for name in (*report.missing, *report.reshaped) if name.startswith(HEAD_PREFIXES)]
     if heads:

@@ -1,0 +1,7 @@
+# Swin-T with Cascade Mask R-CNN on COCO: the row of Table 5, by Swin's recipe.
+_base_ = [
+    "../_base_/models/cascade_mask_rcnn_swin.py",
+    "../_base_/datasets/coco_instance.py",
+    "../_base_/schedules/schedule_3x_swin.py",
+    "../_base_/detection_runtime.py",
+]
