@@ -197,7 +197,7 @@ def list_presets() -> str:
     return (
         "Table 2: name, row, timm's model, and the row's accuracy\n"
         f"{classifiers}\n\n"
-        "Tables 4 and 5: name, row, the library's config, and its weights for --checkpoint FILE\n"
+        "Tables 4 and 5: name, row, config, and where weights for --checkpoint FILE come from\n"
         f"{mm_preset_lines()}"
     )
 
@@ -263,9 +263,12 @@ def _mm_preset(args: argparse.Namespace) -> Named:
     preset = MM_PRESETS[args.preset]
     weights = args.weights or find_release(preset.config).weights
     if not weights:
-        raise InputError(
-            f"preset '{preset.name}' needs its weights, --checkpoint FILE: its library names none"
+        advice = (
+            f"train them, tools/train.py {preset.config}"
+            if preset.is_own
+            else "its library names none"
         )
+        raise InputError(f"preset '{preset.name}' needs its weights, --checkpoint FILE: {advice}")
     return _config(args, preset.config, weights, preset.title)
 
 

@@ -1,9 +1,10 @@
-"""The comparison rows of the paper's Tables 4 and 5 that mmseg or mmdet carries a config of.
+"""The comparison rows of the paper's Tables 4 and 5: configs of mmseg, mmdet and our own.
 
 The paper quotes these rows and names no files. Where a library holds several trainings of a
 network, the one whose published clean score is nearest to the row's was taken. What the library
 released for a config (weights, score) stays in its metafile, see
-`stl_backbones.config.packaged.find_release`.
+`stl_backbones.config.packaged.find_release`. Where no library has a config of the row's network on
+the row's data, it is one of ours, whose weights are to be trained.
 
 References:
     Zhao et al. 2023 (STL), Tables 4 and 5.
@@ -15,6 +16,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+OWN = "stl_backbones::"
+_OWN_SEGMENTATION = f"{OWN}seg/"
+
 
 @dataclass(frozen=True)
 class MMPreset:
@@ -23,7 +27,7 @@ class MMPreset:
     Attributes:
         name: The name used on the command line.
         title: The row's name in the table.
-        config: The library's config.
+        config: The library's config, or ours.
         paper_score: The row's clean score: mIoU or box AP, percent.
         note: How the config's training differs from the row's, where that is known.
     """
@@ -37,19 +41,29 @@ class MMPreset:
     @property
     def table(self) -> int:
         """The table's number."""
-        return 4 if self.config.startswith("mmseg::") else 5
+        return 4 if self.config.startswith(("mmseg::", _OWN_SEGMENTATION)) else 5
 
     @property
     def metric(self) -> str:
         """The score's name in the library's metafiles."""
         return "mIoU" if self.table == 4 else "box AP"
 
+    @property
+    def is_own(self) -> bool:
+        """Whether the config is ours, so that nobody has released weights of it."""
+        return self.config.startswith(OWN)
 
+
+_DECODER = "the row does not name its decoder"
 _PLAIN_CASCADE = "box heads of two linear layers, smooth L1, SGD; the row follows Swin's recipe"
 
 
 def _segmentation(name: str, title: str, file: str, score: float, note: str = "") -> MMPreset:
     return MMPreset(name, title, f"mmseg::{file}.py", score, note)
+
+
+def _own_segmentation(name: str, title: str, file: str, score: float, note: str = "") -> MMPreset:
+    return MMPreset(name, title, f"{_OWN_SEGMENTATION}{file}_cityscapes.py", score, note)
 
 
 def _cascade(name: str, title: str, file: str, score: float, note: str = "") -> MMPreset:
@@ -90,6 +104,21 @@ MM_PRESETS: Mapping[str, MMPreset] = MappingProxyType(
                 for size, score in ((0, 76.2), (1, 78.4), (2, 81.0), (5, 82.4))
             ),
             *(
+                _own_segmentation(
+                    f"deeplabv3plus-x{depth}",
+                    f"DeepLabv3+ (X{depth})",
+                    f"deeplabv3plus_x{depth}",
+                    score,
+                )
+                for depth, score in ((65, 78.4), (71, 78.6))
+            ),
+            _own_segmentation("fcn8s", "FCN8s", "fcn8s", 66.7),
+            _own_segmentation("dilated-net", "DilatedNet", "dilated_net", 68.6),
+            _own_segmentation("resnet38", "ResNet38", "resnet38", 77.5),
+            _own_segmentation("segformer-convnext-t", "ConvNeXt-T", "convnext_t", 79.0, _DECODER),
+            _own_segmentation("setr-deit-s", "SETR", "setr_deit_s", 76.0, _DECODER),
+            _own_segmentation("segformer-swin-t", "SWIN-T", "swin_t", 78.1, _DECODER),
+            *(
                 _cascade(
                     name,
                     title,
@@ -110,4 +139,4 @@ MM_PRESETS: Mapping[str, MMPreset] = MappingProxyType(
 )  # fmt: skip
 
 
-__all__ = ["MM_PRESETS", "MMPreset"]
+__all__ = ["MM_PRESETS", "OWN", "MMPreset"]
