@@ -12,9 +12,10 @@ References:
 
 from __future__ import annotations
 
+from typing import Any
+
 import timm
 import torch.nn.functional as F
-from timm.models.vgg import ConvMlp
 from torch import Tensor, nn
 
 from stl_backbones.errors import InputError
@@ -34,9 +35,9 @@ class VGG16(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        network = timm.create_model("vgg16", num_classes=0, drop_rate=_DROPOUT)
+        network: Any = timm.create_model("vgg16", num_classes=0, drop_rate=_DROPOUT)
         self.features: nn.Sequential = network.features
-        self.pre_logits: ConvMlp = network.pre_logits
+        self.pre_logits: Any = network.pre_logits
         self.drop = nn.Dropout(_DROPOUT)
 
     def classify(self, x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from mmengine.model import constant_init
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
@@ -49,8 +50,7 @@ class FCN8sHead(BaseDecodeHead):
         """Zeros for the pools' scores, bilinear interpolation for the upsampling layers."""
         super().init_weights()
         for score in (self.score_pool3, self.score_pool4):
-            nn.init.zeros_(score.weight)
-            nn.init.zeros_(score.bias)
+            constant_init(score, val=0.0)
         for layer in (self.up_fc7, self.up_pool4):
             set_bilinear_(layer)
 
