@@ -272,7 +272,8 @@ def _mm_preset(args: argparse.Namespace) -> Named:
     weights = args.weights or find_release(preset.config).weights
     if not weights:
         raise InputError(
-            f"preset '{preset.name}' needs its weights, --checkpoint FILE: its library names none"
+            f"preset '{preset.name}' needs its weights, --checkpoint FILE: train them, "
+            f"tools/train.py {preset.training or preset.config}"
         )
     return _config(args, preset.config, weights, preset.title)
 

@@ -120,12 +120,12 @@ def mm_preset_lines() -> str:
     for preset in MM_PRESETS.values():
         release = find_release(preset.config)
         score = release.scores.get(preset.metric)
-        library = "none" if score is None else f"{score:.1f}"
+        theirs = "" if score is None else f", {score:.1f} of the released weights"
         lines += [
             f"{preset.name:<20} Table {preset.table}, {preset.title}: {preset.metric} "
-            f"{preset.paper_score:.1f} in the paper, {library} in the library",
+            f"{preset.paper_score:.1f} in the paper{theirs}",
             f"{'':<20} {preset.config}",
-            f"{'':<20} {release.weights or 'no weights released'}",
+            f"{'':<20} {release.weights or 'weights to be trained'}",
         ]
         if preset.note:
             lines.append(f"{'':<20} {preset.note}")

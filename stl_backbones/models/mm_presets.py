@@ -3,7 +3,8 @@
 The paper quotes these rows and names no files. Where a library holds several trainings of a
 network, the one whose published clean score is nearest to the row's was taken. What the library
 released for a config (weights, score) stays in its metafile, see
-`stl_backbones.config.packaged.find_release`.
+`stl_backbones.config.packaged.find_release`. Where no library has a config of the row's network on
+the row's data, it is one of ours, whose weights are to be trained.
 
 References:
     Zhao et al. 2023 (STL), Tables 4 and 5.
@@ -50,6 +51,7 @@ class MMPreset:
         return "mIoU" if self.table == 4 else "box AP"
 
 
+_DECODER = "the row does not name its decoder"
 _PLAIN_CASCADE = "box heads of two linear layers, smooth L1, SGD; the row follows Swin's recipe"
 
 
@@ -74,6 +76,10 @@ def _cascade(
     if not file:
         return MMPreset(f"cascade-{name}", title, own, score, note)
     return MMPreset(f"cascade-{name}", title, f"mmdet::{file}.py", score, note, own)
+
+
+def _own_segmentation(name: str, title: str, file: str, score: float, note: str = "") -> MMPreset:
+    return MMPreset(name, title, f"{_OWN_SEGMENTATION}{file}_cityscapes.py", score, note)
 
 
 def _convnext(size: str) -> str:
@@ -109,6 +115,21 @@ MM_PRESETS: Mapping[str, MMPreset] = MappingProxyType(
                 )
                 for size, score in ((0, 76.2), (1, 78.4), (2, 81.0), (5, 82.4))
             ),
+            *(
+                _own_segmentation(
+                    f"deeplabv3plus-x{depth}",
+                    f"DeepLabv3+ (X{depth})",
+                    f"deeplabv3plus_x{depth}",
+                    score,
+                )
+                for depth, score in ((65, 78.4), (71, 78.6))
+            ),
+            _own_segmentation("fcn8s", "FCN8s", "fcn8s", 66.7),
+            _own_segmentation("dilated-net", "DilatedNet", "dilated_net", 68.6),
+            _own_segmentation("resnet38", "ResNet38", "resnet38", 77.5),
+            _own_segmentation("segformer-convnext-t", "ConvNeXt-T", "convnext_t", 79.0, _DECODER),
+            _own_segmentation("setr-deit-s", "SETR", "setr_deit_s", 76.0, _DECODER),
+            _own_segmentation("segformer-swin-t", "SWIN-T", "swin_t", 78.1, _DECODER),
             *(
                 _cascade(
                     name,

@@ -9,25 +9,18 @@ from importlib.resources import files
 import pytest
 import yaml
 
-from stl_backbones.config.packaged import config_file, find_release
-from stl_backbones.models.mm_presets import MM_PRESETS
+from stl_backbones.config.packaged import (
+    Release,
+    config_file,
+    find_release,
+    mm_preset_lines,
+)
+from stl_backbones.models.mm_presets import MM_PRESETS, OWN
 from stl_backbones.models.presets import PRESETS
 
 TABLES = {4: ("table4_segmentation.csv", "city_miou"), 5: ("table5_detection.csv", "coco_box_map")}
-# Rows that no packaged config is of; docs/how-to/paper_row.md says why.
-LEFT_OUT = {
-    4: {
-        "DeepLabv3+ (X65)",
-        "DeepLabv3+ (X71)",
-        "FCN8s",
-        "DilatedNet",
-        "ResNet38",
-        "ConvNeXt-T",
-        "SETR",
-        "SWIN-T",
-    },
-    5: set(),
-}
+UNTRAINED = [p for p in MM_PRESETS.values() if p.table == 4 and p.config.startswith(OWN)]
+RELEASED = [preset for preset in MM_PRESETS.values() if preset not in UNTRAINED]
 each = pytest.mark.parametrize("preset", MM_PRESETS.values(), ids=lambda preset: preset.name)
 
 
@@ -43,21 +36,34 @@ def test_score_is_the_tables(preset):
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_every_row_is_a_preset_or_left_out_or_ours(table, repo_root):
+def test_every_row_but_fans_is_a_preset(table):
     presets = {preset.title for preset in MM_PRESETS.values() if preset.table == table}
     others = {title for title in rows(table) if "FAN" not in title}
-    assert presets | LEFT_OUT[table] == others
-    assert not presets & LEFT_OUT[table]
-    page = (repo_root / "docs/how-to/paper_row.md").read_text()
-    assert [title for title in LEFT_OUT[table] if title not in page] == []
+    assert presets == others
 
 
-@each
+@pytest.mark.parametrize("preset", RELEASED, ids=lambda preset: preset.name)
 def test_the_library_carries_the_config_and_released_weights(preset):
     release = find_release(preset.config)
     assert release.weights.endswith(".pth")
     # 3.1 points is the furthest, ICNet.
     assert abs(release.scores[preset.metric] - preset.paper_score) <= 3.1
+
+
+@pytest.mark.parametrize("preset", UNTRAINED, ids=lambda preset: preset.name)
+def test_a_segmenters_config_of_ours_is_there_and_has_no_weights(preset):
+    assert config_file(preset.config).is_file()
+    assert find_release(preset.config) == Release()
+
+
+def test_the_list_says_where_weights_come_from():
+    lines = mm_preset_lines().splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("fcn8s "))
+    assert [line.strip() for line in lines[at : at + 3]] == [
+        "fcn8s                Table 4, FCN8s: mIoU 66.7 in the paper",
+        "stl_backbones::seg/fcn8s_cityscapes.py",
+        "weights to be trained",
+    ]
 
 
 # The same network and precision in other trainings.

@@ -1,4 +1,4 @@
-"""mmdet's Swin with the authors' files: renamed, put in order, and equal to timm's maps."""
+"""mmdet's Swin with files of the authors and of timm: renamed, in order, equal to timm's maps."""
 
 import pytest
 import torch
@@ -6,6 +6,7 @@ from mmengine.registry import MODELS
 from timm.models import swin_transformer
 
 from stl_backbones.transfer import SwinTransformer
+from stl_backbones.transfer.swin import by_mmdets_names
 
 DEPTHS, HEADS = (2, 2, 2, 2), (1, 2, 4, 8)
 SIDE = 448  # the coarsest map has two windows a side: timm shifts no single one, mmdet does
@@ -75,3 +76,36 @@ def test_names_of_today_are_left_alone():
     before = dict(weights)
     SwinTransformer(depths=(1, 1, 1, 1)).rename_released(weights, prefix="backbone.")
     assert weights == before
+
+
+SETTINGS = {"embed_dims": 32, "depths": DEPTHS, "num_heads": HEADS}
+
+
+def filled(path, weights):
+    torch.save(weights, path)
+    model = SwinTransformer(**SETTINGS, init_cfg={"type": "Pretrained", "checkpoint": str(path)})
+    model.init_weights()
+    model.eval()
+    return model
+
+
+@pytest.mark.parametrize("of", ["timm", "authors", "mmdet"])
+def test_a_classifiers_file_fills_it(reference, tmp_path, of):
+    """All but the norms of the maps, which stay as they were drawn."""
+    weights = {"head.fc.weight": torch.zeros(5, 256), **reference.state_dict()}
+    expected = by_mmdets_names(weights)
+    if of == "authors":
+        weights = {"model": {authors_name(name): value for name, value in weights.items()}}
+    elif of == "mmdet":
+        weights = {"state_dict": {f"backbone.{name}": v for name, v in expected.items()}}
+    found = filled(tmp_path / "swin.pth", weights).state_dict()
+    shared = [name for name in found if name in expected]
+    assert len(shared) == len(found) - 8 - sum(DEPTHS)  # norms, position indices
+    assert all(torch.equal(found[name], expected[name]) for name in shared)
+    assert found["norm2.weight"].eq(1).all()
+
+
+def test_a_file_of_another_swin_is_refused(reference, tmp_path):
+    weights = {k: v for k, v in reference.state_dict().items() if not k.startswith("layers.3")}
+    with pytest.raises(ValueError, match=r"fits \d+ of the \d+ backbone keys of SwinTransformer"):
+        filled(tmp_path / "other.pth", weights)

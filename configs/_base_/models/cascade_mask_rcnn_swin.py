@@ -9,7 +9,6 @@ model = dict(
         num_heads=[3, 6, 12, 24],
         window_size=7,
         drop_path_rate=0.2,
-        convert_weights=True,  # from the authors' names
         with_cp=False,
         init_cfg=dict(
             type="Pretrained",
