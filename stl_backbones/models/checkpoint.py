@@ -89,7 +89,7 @@ def load_checkpoint(model: nn.Module, path: str | Path, *, ema: bool = True) -> 
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, source: str) -> LoadReport:
-    """Copy cleaned weights into a model, see `load_checkpoint`.
+    """Copy cleaned weights into a FAN or another backbone, see `load_checkpoint`.
 
     Raises:
         ValueError: If a backbone key is missing or has another shape, or a value is none.
@@ -112,7 +112,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, source: str
     if unfilled:
         raise InputError(
             f"'{source}' fits {len(backbone) - len(unfilled)} of the {len(backbone)} backbone keys "
-            f"of {_title(model)}; not filled: {some_of(unfilled, shown=5)}. {_guess(weights)}"
+            f"of {_title(model)}; not filled: {some_of(unfilled, shown=5)}{_guess(model, weights)}"
         )
     check_values(model, fitting, source)
     model.load_state_dict(fitting, strict=False)
@@ -167,12 +167,15 @@ def _title(model: nn.Module) -> str:
     return variant.title if isinstance(variant, Variant) else type(model).__name__
 
 
-def _guess(weights: Mapping[str, Tensor]) -> str:
+def _guess(model: nn.Module, weights: Mapping[str, Tensor]) -> str:
+    """What the file of a FAN holds instead."""
+    if not isinstance(getattr(model, "variant", None), Variant):
+        return ""
     try:
         variant, _ = infer_variant(weights)
     except ValueError:
-        return "The file is no FAN's."
-    return f"The file holds a {variant.title} (arch '{variant.arch}')."
+        return ". The file is no FAN's."
+    return f". The file holds a {variant.title} (arch '{variant.arch}')."
 
 
 __all__ = [

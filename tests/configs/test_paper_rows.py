@@ -59,6 +59,24 @@ def test_it_starts_from_timms_weights_and_sees_images_as_they_did(name):
     assert preprocessor.bgr_to_rgb
 
 
+@pytest.mark.parametrize("name", [n for n in SEGMENTATION if n not in ("resnet38", "fcn8s")])
+def test_timms_weights_fill_its_encoder(name, monkeypatch):
+    """Key for key; FCN-8s has DilatedNet's names and shapes, see tests/transfer."""
+    config = read(name).model.backbone
+    address = config.init_cfg.checkpoint
+    weights = timm.create_model(HUB.fullmatch(address)[1].partition(".")[0]).state_dict()
+    monkeypatch.setattr(
+        "stl_backbones.transfer.pretrained.read_checkpoint", {address: weights}.__getitem__
+    )
+    init_default_scope("mmseg")
+    backbone = MODELS.build(config)
+    backbone.init_weights()
+    filled = getattr(backbone, "network", backbone).state_dict()
+    if name != "segformer-swin-t":  # whose names differ, see tests/transfer/test_swin.py
+        names = filled.keys() - {"pos_embed"}  # of SETR, which is resized
+        assert all(torch.equal(filled[other], weights[other]) for other in names)
+
+
 @pytest.mark.parametrize("name", SEGMENTATION)
 def test_its_data_and_classes_are_cityscapes(name):
     config = read(name)
