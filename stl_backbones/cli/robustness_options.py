@@ -75,7 +75,7 @@ def make_robustness_parser(description: str) -> argparse.ArgumentParser:
     add("--channel-order", choices=CHANNEL_ORDERS, default="rgb",
         help="what the corruption sees; 'bgr' repeats scripts that feed BGR")  # fmt: skip
     add("--seed", type=whole_from(0), default=0, help="another seed, another draw")
-    add("--preset", metavar="NAME", help="score a row of the paper's Table 2, 4 or 5, see "
+    add("--preset", metavar="NAME", help="score a row of the paper's Tables 2 to 5 and 12, see "
         "--list-presets")  # fmt: skip
     add("--list-presets", action="store_true", help="print the presets and end")
     add("--checkpoint", dest="weights", metavar="FILE", help="the same as CHECKPOINT, for "

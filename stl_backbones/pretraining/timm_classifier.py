@@ -47,28 +47,29 @@ class TimmClassifier(STLClassifier):
         """Cross entropy of the class logits, and of the mean token's where there are any."""
         output = self.backbone(self._arrange(inputs["student"]))
         if self.token_head:
-            return labeler_losses(*output, targets, mode="cls_and_gap", alpha=1.0)
+            logits, token_logits = output
+            return labeler_losses(logits, token_logits, targets, mode="cls_and_gap", alpha=1.0)
         return {"loss_cls": soft_cross_entropy(output, targets)}
 
     def no_weight_decay(self) -> set[str]:
         """Parameters beyond biases and 1-d ones that get no weight decay, as timm names them."""
-        named = getattr(self.backbone, "no_weight_decay", set)()
+        named: set[str] = getattr(self.backbone, "no_weight_decay", set)()
         return {f"backbone.{name}" for name in named}
 
     def backbone_weights(self, weights: Mapping[str, Tensor], *, ema: bool) -> dict[str, Tensor]:
         """As of `STLClassifier`; the names are timm's."""
         return unwrapped(weights, self.backbone.state_dict().keys(), ema=ema)
 
-    def _make_backbone(
-        self, arch: str | Variant, *, num_classes: int, drop_path_rate: float, **_: Any
-    ) -> Any:
+    def _make_backbone(self, arch: str | Variant, **settings: Any) -> Any:
         check_timm_name(str(arch))
-        settings = {"drop_path_rate": drop_path_rate} if drop_path_rate else {}
+        asked: dict[str, Any] = {"num_classes": settings["num_classes"]}
+        if settings["drop_path_rate"]:
+            asked["drop_path_rate"] = settings["drop_path_rate"]
         try:
-            return timm.create_model(str(arch), num_classes=num_classes, **settings)
+            return timm.create_model(str(arch), **asked)
         except TypeError as error:
             raise InputError(
-                f"timm's '{arch}' cannot be built with drop_path_rate={drop_path_rate}: "
+                f"timm's '{arch}' cannot be built with {asked}: "
                 f"{first_sentence(error)}; give --cfg-options drop_path_rate=0"
             ) from error
 
