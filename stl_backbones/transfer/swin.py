@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, MutableMapping
+from typing import Any
 
 from mmdet.models.backbones import SwinTransformer as DetectionSwinTransformer
 from mmdet.models.backbones.swin import swin_converter
@@ -32,6 +33,8 @@ class SwinTransformer(DetectionSwinTransformer):
     authors', timm's or OpenMMLab's Swin of the same size, which must fill all but the norms of the
     maps; without a file, training starts from scratch.
     """
+
+    init_cfg: dict[str, Any] | None
 
     def init_weights(self) -> None:
         """Load ``init_cfg``'s checkpoint, or draw weights as mmdet does.
