@@ -1,9 +1,11 @@
 """Does self-emerging token labeling help? A small reproduction on CIFAR-10.
 
-FAN-T-Hybrid is trained with class labels only, as a token labeler, and as a student of that
-labeler: the same images, epochs, batches, rates and seeds. Then each network classifies the test
-images clean and with 19 corruptions of 5 severities. Every finished stage is remembered in the work
-folder, and training goes on from its last epoch: after an interrupt the same command goes on.
+A FAN of a million parameters is trained with class labels only, for once and for twice the epochs,
+as a token labeler, as a student of that labeler, and as a student of the first network's argmax
+labels: the same images, batches, rates and seeds. Then each network classifies the test images
+clean and as in CIFAR-10-C, 19 corruptions of 5 severities. Every finished stage is remembered in
+the work folder, and training goes on from its last epoch: after an interrupt the same command goes
+on. Two processes may work in one folder on different seeds, once the images are corrupted.
 
   python benchmarks/stl_small.py cifar10_train.tar.gz --work-dir work_dirs/stl_small
   python benchmarks/stl_small.py --work-dir work_dirs/stl_small --report
@@ -25,17 +27,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from stl_small_figures import make_figures, render
 from stl_small_stages import (
-    KINDS,
-    PART,
+    ARMS,
+    corrupt_images,
     extract_images,
     folder_sha256,
     pack_scores,
     score,
-    start_weights,
     train,
+    with_token_head,
 )
 from stl_small_study import (
-    PRESETS,
     Settings,
     Study,
     TimeIsUpError,
@@ -57,16 +58,17 @@ def parse() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("archive", type=Path, nargs="?", help="tar file of <folder>/<class>/<name>.jpg")
     add("--work-dir", type=Path, required=True, metavar="DIR", help="images, networks, figures")
-    add("--preset", choices=sorted(PRESETS), default="cpu", help="what the next ones start from")
     add("--classes", type=int, metavar="N", help="the first N by name")
     add("--train-per-class", type=int, metavar="N", help="training images of each class")
     add("--test-per-class", type=int, metavar="N", help="test images of each class")
-    add("--size", type=int, metavar="PX", help="side of the network's images")
+    add("--arch", metavar="NAME", help="the network of all arms")
     add("--epochs", type=int, metavar="N", help="length of each training")
+    add("--warmup-epochs", type=int, metavar="N", help="of it, with a rising rate")
     add("--batch-size", type=int, metavar="N", help="images of a step")
     add("--lr", type=float, help="learning rate at that batch size")
-    add("--seeds", type=int, nargs="+", default=[0, 1, 2], help="trainings of each kind")
-    add("--workers", type=int, default=0, help="processes that read and corrupt images")
+    add("--seeds", type=int, nargs="+", default=[0, 1, 2], help="trainings of each arm")
+    add("--arms", nargs="+", choices=ARMS, default=list(ARMS), help="which are trained and scored")
+    add("--workers", type=int, default=0, help="processes that read images")
     add("--time-limit", type=float, metavar="MINUTES", help="stop soon after so many")
     add("--report", action="store_true", help="only print the tables of what is finished")
     return parser
@@ -90,12 +92,12 @@ def main(args: argparse.Namespace) -> int:
 
 
 def choose_settings(args: argparse.Namespace) -> Settings:
-    """The preset with what the command line changes."""
+    """The defaults with what the command line changes."""
     names = {field.name for field in dataclasses.fields(Settings)}
     changes = {
         name: value for name, value in vars(args).items() if name in names and value is not None
     }
-    return dataclasses.replace(PRESETS[args.preset], **changes)
+    return Settings(**changes)
 
 
 def run(study: Study, args: argparse.Namespace, *, deadline: float) -> None:
@@ -107,9 +109,13 @@ def run(study: Study, args: argparse.Namespace, *, deadline: float) -> None:
     """
     make_data(study, args.archive)
     data = {"data": folder_sha256(study.data)}
-    common = {"data": data, "workers": args.workers, "deadline": deadline}
+    cells = make_cells(study, data=data)
     for seed in args.seeds:
-        score_seed(study, seed, checkpoints=train_seed(study, seed, **common), **common)
+        for arm in args.arms:
+            checkpoint = train_arm(
+                study, arm, seed, data=data, workers=args.workers, deadline=deadline
+            )
+            score_arm(study, arm, seed, checkpoint=checkpoint, cells=cells, deadline=deadline)
 
 
 def make_data(study: Study, archive: Path) -> None:
@@ -124,61 +130,51 @@ def make_data(study: Study, archive: Path) -> None:
     study.write("data", {"images": counts}, rests_on=rests_on)
 
 
-def train_seed(
-    study: Study, seed: int, *, data: dict[str, str], workers: int, deadline: float
-) -> dict[str, Path]:
-    """Train the three networks of a seed; returns their checkpoints."""
-    start = start_weights(study, seed)
-    checkpoints: dict[str, Path] = {}
-    for kind in KINDS:
-        labeler = checkpoints["labeler"] if kind == "student" else None
-        rests_on = data | {"start": file_sha256(start)}
-        if labeler is not None:
-            rests_on["labeler"] = file_sha256(labeler)
-        stage = f"{kind}-seed{seed}"
-        record = study.read(stage, rests_on=rests_on)
-        if not record:
-            check_time(deadline)
-            say(f"{stage}: training")
-            files = {"start": start, "labeler": labeler}
-            record = train(study, kind, seed, **files, workers=workers, deadline=deadline)
-            study.write(stage, record, rests_on=rests_on)
-        checkpoints[kind] = study.run_folder(kind, seed) / record["checkpoint"]
-    return checkpoints
-
-
-def score_seed(
-    study: Study,
-    seed: int,
-    *,
-    checkpoints: dict[str, Path],
-    data: dict[str, str],
-    workers: int,
-    deadline: float,
-) -> None:
-    """Score the three networks of a seed, some test images at a time."""
-    rests_on = data | {kind: file_sha256(path) for kind, path in checkpoints.items()}
-    for stage, part in score_stages(study, seed):
-        if study.read(stage, rests_on=rests_on):
-            continue
-        check_time(deadline)
-        say(f"{stage}: scoring {len(part)} images")
+def make_cells(study: Study, *, data: dict[str, str]) -> Path:
+    """Corrupt the test images, once; returns the file."""
+    path = study.folder / "cells.npy"
+    if not study.read("cells", rests_on=data):
+        say("cells: corrupting the test images")
         begun = time.monotonic()
-        content = pack_scores(score(study, checkpoints, part, workers=workers))
-        write_atomically(study.stages / f"{stage}.npz", content)
-        record = {"images": len(part), "minutes": (time.monotonic() - begun) / 60}
+        corrupt_images(study, path)
+        study.write("cells", {"minutes": (time.monotonic() - begun) / 60}, rests_on=data)
+    return path
+
+
+def train_arm(
+    study: Study, arm: str, seed: int, *, data: dict[str, str], workers: int, deadline: float
+) -> Path:
+    """Train one network of a seed, after the one that labels its tokens; returns its checkpoint."""
+    teacher, labeler, rests_on = ARMS[arm].labeler, None, dict(data)
+    if teacher:
+        labeler = train_arm(study, teacher, seed, data=data, workers=workers, deadline=deadline)
+        rests_on["labeler"] = file_sha256(labeler)
+    stage = f"{arm}-seed{seed}"
+    record = study.read(stage, rests_on=rests_on)
+    if not record:
+        check_time(deadline)
+        if teacher == "class_only":
+            labeler = with_token_head(labeler, study.folder / f"runs/plain-labeler-seed{seed}.pth")
+        say(f"{stage}: training")
+        record = train(study, arm, seed, labeler=labeler, workers=workers, deadline=deadline)
         study.write(stage, record, rests_on=rests_on)
+    return study.run_folder(arm, seed) / record["checkpoint"]
 
 
-def score_stages(study: Study, seed: int) -> list[tuple[str, range]]:
-    """Name and test images of each scoring stage of a seed."""
-    settings = study.settings()
-    images = range(settings.classes * settings.test_per_class)
-    starts = range(0, len(images), PART)
-    return [
-        (f"scores-seed{seed}-part{number}", images[start : start + PART])
-        for number, start in enumerate(starts)
-    ]
+def score_arm(
+    study: Study, arm: str, seed: int, *, checkpoint: Path, cells: Path, deadline: float
+) -> None:
+    """Score one network of a seed on all cells."""
+    stage = f"scores-{arm}-seed{seed}"
+    rests_on = {"network": file_sha256(checkpoint)}
+    if study.read(stage, rests_on=rests_on):
+        return
+    check_time(deadline)
+    say(f"{stage}: scoring")
+    begun = time.monotonic()
+    content = pack_scores(score(study, arm, checkpoint, cells))
+    write_atomically(study.stages / f"{stage}.npz", content)
+    study.write(stage, {"minutes": (time.monotonic() - begun) / 60}, rests_on=rests_on)
 
 
 def report(study: Study, seeds: list[int]) -> None:
@@ -190,11 +186,10 @@ def report(study: Study, seeds: list[int]) -> None:
     settings = study.settings()
     finished = {}
     for seed in seeds:
-        names = [name for name, _ in score_stages(study, seed)]
+        names = [f"scores-{arm}-seed{seed}" for arm in ARMS]
         if all(study.read(name) for name in names):
-            paths = [study.stages / f"{name}.npz" for name in names]
-            parts = [np.load(path, allow_pickle=False) for path in paths]
-            finished[seed] = {k: np.concatenate([p[k] for p in parts], axis=1) for k in parts[0]}
+            parts = [np.load(study.stages / f"{name}.npz", allow_pickle=False) for name in names]
+            finished[seed] = {key: part[key] for part in parts for key in part}
     if not finished:
         raise ValueError(f"no seed of {seeds} is finished in '{study.folder}'; {GO_ON}")
     names = next(iter(finished.values()))
@@ -205,11 +200,11 @@ def report(study: Study, seeds: list[int]) -> None:
         "test_images": settings.classes * settings.test_per_class,
         "machine": study.read(f"student-seed{next(iter(finished))}")["machine"],
         "cost": {
-            kind: [
+            arm: [
                 {key: record[key] for key in ("image_steps", "minutes")}
-                for record in (study.read(f"{kind}-seed{seed}") for seed in finished)
+                for record in (study.read(f"{arm}-seed{seed}") for seed in finished)
             ]
-            for kind in KINDS
+            for arm in ARMS
         },
         **make_figures(correct),
     }

@@ -6,40 +6,53 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from stl_small_study import CELLS, PROTOCOL
 
-from stl_backbones.corruptions import GROUPS, get_protocol
 from stl_backbones.metrics.bootstrap import percentile_interval, resample_counts
 
-CELLS = get_protocol("all").cells()
+GROUPS = PROTOCOL.columns
 RESAMPLES = 4000
 LEVEL = 0.95  # share of the resamples inside an interval
-TITLES = {"class_only": "(a) class labels only", "labeler": "(b) labeler", "student": "(c) student"}
+TITLES = {
+    "class_only": "(a) class labels only",
+    "class_only_long": "(b) class labels only, twice the epochs",
+    "labeler": "(c) labeler",
+    "student": "(d) student of (c)",
+    "student_of_plain": "(e) student of (a), argmax",
+}
 # Percentages but for retention, which is corrupted / clean.
 COLUMNS = ("clean", "corrupted", "retention", *GROUPS)
 ROWS = (
     "class_only/cls",
+    "class_only_long/cls",
     "labeler/cls",
     "student/cls",
+    "student_of_plain/cls",
     "labeler/cls_plus_max_token",
     "student/cls_plus_max_token",
+    "student_of_plain/cls_plus_max_token",
 )
 DIFFERENCES = (
     ("student/cls", "class_only/cls"),
+    ("student/cls", "class_only_long/cls"),
+    ("student/cls", "student_of_plain/cls"),
     ("labeler/cls", "class_only/cls"),
     ("student/cls", "labeler/cls"),
+    ("class_only_long/cls", "class_only/cls"),
     ("student/cls_plus_max_token", "class_only/cls"),
+    ("student/cls_plus_max_token", "class_only_long/cls"),
 )
 
 
 def make_figures(correct: Mapping[str, np.ndarray], *, seed: int = 0) -> dict[str, Any]:
     """Every figure of the tables.
 
-    An interval is that of a bootstrap over the test images: an image is drawn with all its cells,
-    all networks and all training seeds together. It says how much other test images could change
-    a figure, not how much other training seeds could; ``seeds`` shows those.
+    An interval is that of a bootstrap over test images and training seeds: each resample draws
+    images, an image with all its cells and networks, and seeds, a seed with all its networks. Of
+    three seeds it says little about what a fourth could bring; ``seeds`` shows each.
 
     Args:
-        correct: ``'<kind>/<scoring>'`` -> ``(training seeds, cells, images)`` bool.
+        correct: ``'<arm>/<scoring>'`` -> ``(training seeds, cells, images)`` bool.
         seed: Of the bootstrap.
 
     Returns:
@@ -51,10 +64,15 @@ def make_figures(correct: Mapping[str, np.ndarray], *, seed: int = 0) -> dict[st
     count = correct[names[0]].shape[2]
     rng = np.random.default_rng(seed)
     draws = resample_counts(count, resamples=RESAMPLES, rng=rng) / count
-    whole = np.full((1, count), 1 / count)
-    means = {name: columns_of(correct[name].mean(axis=0), whole)[0] for name in names}
-    spread = {name: columns_of(correct[name].mean(axis=0), draws) for name in names}
-    seeds = {name: np.stack([columns_of(one, whole)[0] for one in correct[name]]) for name in names}
+    trainings = len(correct[names[0]])
+    shares = resample_counts(trainings, resamples=RESAMPLES, rng=rng) / trainings
+    whole, equal = np.full((1, count), 1 / count), np.full((1, trainings), 1 / trainings)
+    means = {name: columns_of(correct[name], whole, equal)[0] for name in names}
+    spread = {name: columns_of(correct[name], draws, shares) for name in names}
+    seeds = {
+        name: np.stack([columns_of(one[None], whole, np.ones((1, 1)))[0] for one in correct[name]])
+        for name in names
+    }
     return {
         "rows": {name: _figures(means[name], spread[name], seeds[name]) for name in names},
         "differences": {
@@ -72,22 +90,24 @@ def make_figures(correct: Mapping[str, np.ndarray], *, seed: int = 0) -> dict[st
     }
 
 
-def columns_of(right: np.ndarray, draws: np.ndarray) -> np.ndarray:
+def columns_of(right: np.ndarray, draws: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """The columns of a row.
 
     Args:
-        right: ``(cells, images)``, 1 where the answer was right.
+        right: ``(seeds, cells, images)``, 1 where the answer was right.
         draws: ``(resamples, images)``, the weight of each image, summing to 1.
+        shares: ``(resamples, seeds)``, the weight of each training, summing to 1.
 
     Returns:
         ``(resamples, columns)``.
     """
     groups: list[Sequence[str]] = [("clean",), tuple(n for names in GROUPS.values() for n in names)]
     groups += list(GROUPS.values())
-    per_image = np.stack([
-        right[[cell.corruption in group for cell in CELLS]].mean(axis=0) for group in groups
-    ])  # fmt: skip
-    percent = 100 * draws @ per_image.T
+    chosen = [[cell.corruption in group for cell in CELLS] for group in groups]
+    percent = np.zeros((len(draws), len(groups)))
+    for one, share in zip(right, shares.T, strict=True):
+        per_image = np.stack([one[cells].mean(axis=0) for cells in chosen])
+        percent += share[:, None] * (100 * draws @ per_image.T)
     return np.insert(percent, COLUMNS.index("retention"), percent[:, 1] / percent[:, 0], axis=1)
 
 
@@ -143,13 +163,13 @@ def _seed_table(figures: Mapping[str, Any]) -> Iterator[str]:
 def _cost_table(cost: Mapping[str, Sequence[Mapping[str, float]]]) -> Iterator[str]:
     yield "| training | image steps | wall minutes, seed by seed |"
     yield "|---|---|---|"
-    for kind, runs in cost.items():
+    for arm, runs in cost.items():
         minutes = ", ".join(f"{run['minutes']:.1f}" for run in runs)
-        yield f"| {TITLES[kind]} | {runs[0]['image_steps']:,} | {minutes} |"
+        yield f"| {TITLES[arm]} | {runs[0]['image_steps']:,} | {minutes} |"
 
 
 def _title(name: str) -> str:
     if " - " in name:
         return " - ".join(_title(part).split(" ", 1)[1] for part in name.split(" - "))
-    kind, scoring = name.split("/")
-    return TITLES[kind] + (" + tokens" if scoring == "cls_plus_max_token" else "")
+    arm, scoring = name.split("/")
+    return TITLES[arm] + (" + tokens" if scoring == "cls_plus_max_token" else "")

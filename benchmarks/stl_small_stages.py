@@ -1,4 +1,4 @@
-"""The stages of `stl_small.py`: extracting images, training, scoring."""
+"""The stages of `stl_small.py`: extracting and corrupting images, training, scoring."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import time
 import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,30 +20,51 @@ import torch
 from mmengine.device import get_device
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from stl_small_study import ENGINE, Settings, Study, check_time
+from stl_small_study import CELLS, ENGINE, Settings, Study, check_time
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Subset
 
 from stl_backbones.config.reading import load_config
-from stl_backbones.corruptions import CORRUPTIONS, CorruptionEngine, corrupt_all, prepare
-from stl_backbones.datasets.two_views import STUDENT
+from stl_backbones.corruptions import corrupt_all, prepare
+from stl_backbones.datasets.class_folders import read_rgb
 from stl_backbones.engine.checkpointing import find_resume
 from stl_backbones.engine.loading import load_model_weights
 from stl_backbones.evaluation.classified import SCORINGS, scores
+from stl_backbones.models import read_checkpoint
 from stl_backbones.models.hashing import file_sha256
-from stl_backbones.registry import DATASETS, HOOKS, MODELS
+from stl_backbones.registry import HOOKS, MODELS
 from stl_backbones.results.atomic import write_atomically
 from stl_backbones.training.train import train as pretrain
 
 CONFIGS = Path(__file__).parents[1] / "configs/cls"
-# What is compared -> its config. The student's labeler is the labeler of the same seed.
-KINDS = {
-    "class_only": "stl_fan_t_mini_classifier.py",
-    "labeler": "stl_fan_t_mini_labeler.py",
-    "student": "stl_fan_t_mini_student.py",
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One of the trainings that are compared.
+
+    Attributes:
+        config: Its config.
+        labeler: The arm of the same seed whose network labels the tokens; empty for none.
+        token_labels: How its logits become labels, see `stl_backbones.models.losses.token_labels`.
+        times: Its epochs, as a multiple of the settings'.
+    """
+
+    config: str
+    labeler: str = ""
+    token_labels: str = ""
+    times: int = 1
+
+
+# In the order of training.
+ARMS = {
+    "class_only": Arm("stl_fan_mini_cifar10_classifier.py"),
+    "labeler": Arm("stl_fan_mini_cifar10_labeler.py"),
+    "student": Arm("stl_fan_mini_cifar10_student.py", "labeler", "gumbel"),
+    "class_only_long": Arm("stl_fan_mini_cifar10_classifier.py", times=2),
+    "student_of_plain": Arm("stl_fan_mini_cifar10_student.py", "class_only", "argmax"),
 }
 TEST_SHARE = 10  # every tenth image of a class is for testing: 5,000 of CIFAR-10's 50,000
-PART = 250  # test images that are scored as one stage
+BATCH = 500  # test images that are classified at once
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 
@@ -156,30 +178,57 @@ def folder_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def start_weights(study: Study, seed: int) -> Path:
-    """The file of random weights that all trainings of a seed start from.
+def corrupt_images(study: Study, path: Path) -> None:
+    """Write the test images of every cell as one array, ``(cells, images, 32, 32, 3)`` uint8.
 
-    A network with a token head draws its weights in another order than one without: from the seed
-    alone they would start apart.
+    A corruption is drawn from the image's class folder and name.
+
+    Args:
+        study: Gives the images.
+        path: The ``.npy`` file, there whole or not at all.
     """
-    path = study.folder / "runs" / f"start-seed{seed}.pth"
-    if not path.is_file():
-        options = training_options(study, "labeler", seed, workers=0)
-        config = load_config(CONFIGS / KINDS["labeler"], options=options)
-        torch.manual_seed(seed)
-        file = io.BytesIO()
-        torch.save(MODELS.build(config.model).backbone.state_dict(), file)
-        path.parent.mkdir(exist_ok=True)
-        write_atomically(path, file.getvalue())
+    files = test_files(study)
+    names = list(dict.fromkeys(cell.corruption for cell in CELLS[1:]))
+    prepare(names, mode=ENGINE.mode, strengths=ENGINE.strengths)
+    partial = path.with_name(f"{path.name}.partial")
+    shape = (len(CELLS), len(files), 32, 32, 3)
+    cells = np.lib.format.open_memmap(partial, "w+", dtype=np.uint8, shape=shape)
+    at = {(cell.corruption, cell.severity): index for index, cell in enumerate(CELLS)}
+    for number, (file, _) in enumerate(files):
+        image = np.asarray(read_rgb(file))
+        cells[0, number] = image
+        key = "/".join(file.parts[-2:])
+        for shown in corrupt_all(image, names, key=key, engine=ENGINE):
+            cells[at[shown.name, shown.severity], number] = shown.image
+    cells.flush()
+    partial.rename(path)
+
+
+def test_files(study: Study) -> list[tuple[Path, int]]:
+    """The test images and their classes, by name."""
+    folders = sorted(folder for folder in (study.data / "val").iterdir())
+    return [
+        (file, label) for label, folder in enumerate(folders) for file in sorted(folder.iterdir())
+    ]
+
+
+def with_token_head(checkpoint: Path, path: Path) -> Path:
+    """Make a labeler of a network without token head: its class head classifies the tokens too."""
+    content = read_checkpoint(checkpoint)
+    weights = dict(content["state_dict"])
+    for name in ("weight", "bias"):
+        weights[f"backbone.aux_head.{name}"] = weights[f"backbone.head.{name}"]
+    file = io.BytesIO()
+    torch.save({"state_dict": weights, "meta": content["meta"]}, file)
+    write_atomically(path, file.getvalue())
     return path
 
 
 def train(
     study: Study,
-    kind: str,
+    arm: str,
     seed: int,
     *,
-    start: Path,
     labeler: Path | None,
     workers: int,
     deadline: float,
@@ -188,9 +237,8 @@ def train(
 
     Args:
         study: Gives settings, data and work folder.
-        kind: One of `KINDS`.
-        seed: Of the order of the images and all augmentation.
-        start: The weights to start from.
+        arm: One of `ARMS`.
+        seed: Of the first weights, the order of the images and all augmentation.
         labeler: The student's.
         workers: Processes that read images; the result does not depend on them.
         deadline: See `StopAtDeadline`.
@@ -203,8 +251,8 @@ def train(
         ValueError: If the training cannot go on.
     """
     settings = study.settings()
-    config, run = CONFIGS / KINDS[kind], study.run_folder(kind, seed)
-    options = training_options(study, kind, seed, workers=workers) | {"init": str(start)}
+    config, run = CONFIGS / ARMS[arm].config, study.run_folder(arm, seed)
+    options = training_options(study, arm, seed, workers=workers)
     if labeler is not None:
         options["labeler"] = str(labeler)
     options["custom_hooks"] = [
@@ -221,96 +269,82 @@ def train(
             options=options,
         )
     finally:
-        minutes = study.add_minutes(f"{kind}-seed{seed}", (time.monotonic() - begun) / 60)
+        minutes = study.add_minutes(f"{arm}-seed{seed}", (time.monotonic() - begun) / 60)
     checkpoint = find_resume(run)
     return {
         "checkpoint": checkpoint.name,
         "sha256": file_sha256(checkpoint),
-        "image_steps": settings.image_steps,
+        "image_steps": settings.image_steps(ARMS[arm].times),
         "minutes": minutes,
     }
 
 
-def training_options(study: Study, kind: str, seed: int, *, workers: int) -> dict[str, Any]:
-    """The ``--cfg-options`` of a training: the same for all kinds but for the place of the crop."""
-    settings = study.settings()
-    crop = 1 if kind == "student" else 0  # behind TwoViews
-    return {
+def training_options(study: Study, arm: str, seed: int, *, workers: int) -> dict[str, Any]:
+    """The ``--cfg-options`` of a training: the same for all arms but for labels and length."""
+    settings, chosen = study.settings(), ARMS[arm]
+    first = 1 if chosen.labeler else 0  # behind TwoViews
+    options = {
         "data_root": str(study.data),
         "num_classes": settings.classes,
+        "model.arch": settings.arch,
         "batch_size": settings.batch_size,
         "num_workers": workers,
         "seed": seed,
         "lr": settings.lr,
-        "epochs": settings.epochs,
+        "epochs": settings.epochs * chosen.times,
         "warmup_epochs": settings.warmup_epochs,
-        "val_interval": settings.epochs,  # once, at the end: nothing is chosen by it
+        "val_interval": settings.epochs * chosen.times,  # once: nothing is chosen by it
         "model.data_preprocessor.erase_prob": settings.erase_prob,
         "model.data_preprocessor.mixup_alpha": settings.mixup_alpha,
         "model.data_preprocessor.cutmix_alpha": settings.cutmix_alpha,
-        f"train_dataloader.dataset.pipeline.{crop}.size": settings.size,
-        "val_dataloader.dataset.pipeline.0.size": settings.size,
-        "test_dataloader.dataset.pipeline.0.size": settings.size,
+        f"train_dataloader.dataset.pipeline.{first + 2}.policy": settings.policy,
         "default_hooks.checkpoint.interval": 1,
         "default_hooks.checkpoint.save_best": None,
     }
+    if chosen.token_labels:
+        options["model.token_labels"] = chosen.token_labels
+    return options
 
 
-class AllCells:
-    """The last step of a pipeline: the view clean, then with every corruption and severity."""
-
-    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
-        """Return a batch: ``student`` ``(cells, 3, H, W)`` uint8, ``label`` ``(cells,)``, ``path``.
-
-        A corruption is drawn from the image's class folder and name.
-        """
-        image = np.asarray(item["views"][STUDENT])
-        key = "/".join(Path(item["path"]).parts[-2:])
-        shown = [
-            image,
-            *(cell.image for cell in corrupt_all(image, key=key, engine=CorruptionEngine(ENGINE))),
-        ]
-        pixels = torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2).contiguous()
-        return {
-            "student": pixels,
-            "label": torch.full((len(shown),), item["label"]),
-            "path": [item["path"]] * len(shown),
-        }
-
-
-def score(
-    study: Study, checkpoints: Mapping[str, Path], part: range, *, workers: int
-) -> dict[str, np.ndarray]:
-    """Classify some test images in every cell with the averaged weights of some networks.
+def score(study: Study, arm: str, checkpoint: Path, cells: Path) -> dict[str, np.ndarray]:
+    """Classify the test images of every cell with the averaged weights of a network.
 
     Args:
         study: Gives settings and data.
-        checkpoints: Kind -> its checkpoint.
-        part: Indices of the images.
-        workers: Processes that corrupt images.
+        arm: One of `ARMS`.
+        checkpoint: Its checkpoint.
+        cells: The file of `corrupt_images`.
 
     Returns:
-        ``'<kind>/<scoring>'`` -> ``(cells, images)`` bool, whether the class was right; the cells
-        are clean, then `CORRUPTIONS` by severity.
+        ``'<arm>/<scoring>'`` -> ``(cells, images)`` bool, whether the class was right; cells as
+        `CELLS` has them.
     """
-    settings = study.settings()
-    networks = {kind: load_network(study, kind, path) for kind, path in checkpoints.items()}
-    loader = DataLoader(Subset(_test_images(study), part), batch_size=None, num_workers=workers)
-    prepare(CORRUPTIONS, mode=ENGINE)
-    columns: dict[str, list[Tensor]] = defaultdict(list)
-    device = get_device()
-    with torch.inference_mode(), torch.autocast(device, getattr(torch, settings.amp)):
-        for batch in loader:
-            for kind, network in networks.items():
-                for scoring, correct in _classify(network, batch).items():
-                    columns[f"{kind}/{scoring}"].append(correct)
-    return {name: torch.stack(found, dim=1).numpy() for name, found in columns.items()}
+    network = load_network(study, arm, checkpoint)
+    images, files = np.load(cells, mmap_mode="r"), test_files(study)
+    labels = torch.tensor([label for _, label in files])
+    rows: dict[str, list[np.ndarray]] = defaultdict(list)
+    amp = getattr(torch, study.settings().amp)
+    with torch.inference_mode(), torch.autocast(get_device(), amp):
+        for cell in images:
+            parts: dict[str, list[Tensor]] = defaultdict(list)
+            for start in range(0, len(cell), BATCH):
+                part = slice(start, start + BATCH)
+                pixels = torch.from_numpy(cell[part]).permute(0, 3, 1, 2).contiguous()
+                paths = [str(file) for file, _ in files[part]]
+                batch = {"student": pixels, "label": labels[part], "path": paths}
+                for scoring, right in _classify(network, batch).items():
+                    parts[scoring].append(right)
+            for scoring, found in parts.items():
+                rows[f"{arm}/{scoring}"].append(torch.cat(found).numpy())
+    return {name: np.stack(found) for name, found in rows.items()}
 
 
-def load_network(study: Study, kind: str, checkpoint: Path) -> Any:
+def load_network(study: Study, arm: str, checkpoint: Path) -> Any:
     """A trained network with its averaged weights, which a checkpoint holds as its own."""
-    options = training_options(study, kind, 0, workers=0)
-    network: nn.Module = MODELS.build(load_config(CONFIGS / KINDS[kind], options=options).model)
+    options = training_options(study, arm, 0, workers=0)
+    network: nn.Module = MODELS.build(
+        load_config(CONFIGS / ARMS[arm].config, options=options).model
+    )
     load_model_weights(network, checkpoint)
     return network.to(get_device()).eval()
 
@@ -322,16 +356,8 @@ def pack_scores(correct: Mapping[str, np.ndarray]) -> bytes:
     return file.getvalue()
 
 
-def _test_images(study: Study) -> Any:
-    """The validation images of the configs, their pipeline ended by `AllCells`."""
-    options = training_options(study, "class_only", 0, workers=0)
-    config = load_config(CONFIGS / KINDS["class_only"], options=options)
-    dataset = config.val_dataloader.dataset.to_dict()
-    return DATASETS.build({**dataset, "pipeline": [*dataset["pipeline"][:-1], AllCells()]})
-
-
 def _classify(network: Any, batch: dict[str, Any]) -> dict[str, Tensor]:
-    """Scoring -> ``(cells,)`` bool of the cells of one image."""
+    """Scoring -> ``(B,)`` bool of a batch."""
     samples = network.test_step(batch)
     has_tokens = "max_token_logits" in samples[0]
     return {

@@ -13,11 +13,13 @@ from typing import Any
 
 import torch
 
-from stl_backbones.corruptions import CorruptionEngine, engine_version
+from stl_backbones.corruptions import CorruptionEngine, engine_version, get_protocol
 from stl_backbones.models.hashing import file_sha256
 from stl_backbones.results.atomic import write_atomically
 
-ENGINE = "fast"
+PROTOCOL = get_protocol("cifar10-c")
+CELLS = PROTOCOL.cells()  # the first is clean
+ENGINE = CorruptionEngine("fast", strengths="cifar10")
 
 
 class TimeIsUpError(Exception):
@@ -28,17 +30,18 @@ class TimeIsUpError(Exception):
 class Settings:
     """What decides the figures; a folder holds stages of one such set.
 
-    What is not named here is as the mini configs have it.
+    What is not named here is as the CIFAR-10 configs have it.
 
     Attributes:
         classes: The first so many classes by name.
         train_per_class: Training images of each.
         test_per_class: Test images of each.
-        size: Side of the network's images in pixels.
-        epochs: Length of each training.
+        arch: The network of all arms.
+        epochs: Length of each training; the arm of twice the budget takes twice as many.
         warmup_epochs: The part of it in which the rate rises.
         batch_size: Images of a step.
         lr: Learning rate at that batch.
+        policy: RandAugment's, in timm's notation.
         erase_prob: Chance that an image loses a rectangle.
         mixup_alpha: Of Mixup; 0 turns it off.
         cutmix_alpha: Of CutMix; 0 turns it off.
@@ -46,17 +49,18 @@ class Settings:
         split_seed: Of the choice of the images.
     """
 
-    classes: int = 4
-    train_per_class: int = 800
-    test_per_class: int = 125
-    size: int = 64
-    epochs: int = 6
-    warmup_epochs: int = 1
-    batch_size: int = 64
-    lr: float = 5e-4
+    classes: int = 10
+    train_per_class: int = 4500
+    test_per_class: int = 500
+    arch: str = "mini_vit"
+    epochs: int = 30
+    warmup_epochs: int = 2
+    batch_size: int = 250
+    lr: float = 1e-3
+    policy: str = "rand-m5-n1-mstd0.5-inc1"
     erase_prob: float = 0.1
-    mixup_alpha: float = 0.0
-    cutmix_alpha: float = 0.0
+    mixup_alpha: float = 0.2
+    cutmix_alpha: float = 0.5
     amp: str = "bfloat16"
     split_seed: int = 0
 
@@ -66,8 +70,6 @@ class Settings:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.classes < 2:
             raise ValueError(f"classes must be at least 2, got {self.classes}")
-        if self.size < 32:
-            raise ValueError(f"size must be at least 32, got {self.size}")
         if self.warmup_epochs >= self.epochs:
             raise ValueError(
                 f"epochs must be more than {self.warmup_epochs} (the warm-up), got {self.epochs}"
@@ -78,20 +80,10 @@ class Settings:
                 f"images), got {self.batch_size}"
             )
 
-    @property
-    def image_steps(self) -> int:
-        """Images that one training sees, counted each time; the last part of a batch is dropped."""
-        steps = self.classes * self.train_per_class // self.batch_size
-        return self.epochs * steps * self.batch_size
-
-
-PRESETS = {
-    "cpu": Settings(),
-    "gpu": Settings(
-        classes=10, train_per_class=4500, test_per_class=500, size=96, epochs=60,
-        warmup_epochs=3, batch_size=256, lr=1e-3, mixup_alpha=0.2, cutmix_alpha=0.5,
-    ),
-}  # fmt: skip
+    def image_steps(self, times: int = 1) -> int:
+        """Images that a training of so many times the epochs sees, counted each time."""
+        steps = self.classes * self.train_per_class // self.batch_size  # the rest is dropped
+        return times * self.epochs * steps * self.batch_size
 
 
 class Study:
@@ -118,7 +110,7 @@ class Study:
         now = {
             **asdict(settings),
             "archive": file_sha256(archive),
-            "engine": engine_version(CorruptionEngine(ENGINE)),
+            "engine": engine_version(ENGINE),
         }
         self.compare(now)
 

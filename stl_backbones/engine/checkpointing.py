@@ -11,17 +11,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import is_main_process
+import torch
+from mmengine.dist import all_reduce, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import print_log
+from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmengine.runner.base_loop import BaseLoop
 
+from stl_backbones.engine.data_parallel import bare_model
 from stl_backbones.registry import HOOKS
 from stl_backbones.results.atomic import remove_partial_files, write_atomically
 
 PROCESSES = "processes"  # the key in a checkpoint's meta
+GRADIENTS = "accumulated_gradients"  # the key of those in a checkpoint
 _NAME = re.compile(r"(?:epoch|iter)_(\d+)\.pth")
 
 
@@ -53,12 +57,16 @@ class SafeCheckpointHook(CheckpointHook):
       validation first; else its metrics, and with them the best checkpoint, would be missing.
     - What the killed run had not removed yet is removed.
 
+    - Gradients that are accumulated for a step to come are in the checkpoint: the mean over the
+      processes, since the step takes that mean.
+
     A checkpoint says of how many processes its run was.
 
     Takes the same arguments.
     """
 
     file_backend: Any
+    _gradients: dict[str, torch.Tensor] | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Tidy the work folder, and validate what was not."""
@@ -71,8 +79,17 @@ class SafeCheckpointHook(CheckpointHook):
             runner.val_loop.run()
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Note the number of processes."""
+        """Note the number of processes, and accumulated gradients."""
         checkpoint["meta"][PROCESSES] = runner.world_size
+        if self._gradients:
+            checkpoint[GRADIENTS] = self._gradients
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Go on accumulating where the run was stopped."""
+        gradients = checkpoint.get(GRADIENTS) if runner._resume else None
+        for name, parameter in bare_model(runner).named_parameters() if gradients else ():
+            if name in gradients:
+                parameter.grad = gradients[name].to(parameter.device, parameter.dtype)
 
     def _remove_outdated(self, runner: Runner) -> None:
         if not runner._resume or self.max_keep_ckpts <= 0 or not self.keep_ckpt_ids:
@@ -82,8 +99,12 @@ class SafeCheckpointHook(CheckpointHook):
                 path.unlink()
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: Any) -> None:
-        with self._removing_afterwards():
-            super()._save_checkpoint_with_step(runner, step, meta)
+        self._gradients = _accumulated_gradients(runner)
+        try:
+            with self._removing_afterwards():
+                super()._save_checkpoint_with_step(runner, step, meta)
+        finally:
+            self._gradients = None
 
     def _save_best_checkpoint(self, runner: Runner, metrics: Any) -> None:
         with self._removing_afterwards():
@@ -106,6 +127,20 @@ class SafeCheckpointHook(CheckpointHook):
     def _best_paths(self) -> list[Any]:
         paths = getattr(self, "best_ckpt_path_dict", {})
         return [getattr(self, "best_ckpt_path", None), *paths.values()]
+
+
+def _accumulated_gradients(runner: Runner) -> dict[str, torch.Tensor]:
+    """Gradients of batches that no step has used yet, on the CPU; collective."""
+    wrapper = runner.optim_wrapper
+    if not isinstance(wrapper, OptimWrapper) or wrapper.should_update():
+        return {}
+    found = {}
+    for name, parameter in bare_model(runner).named_parameters():
+        if parameter.grad is not None:
+            mean = parameter.grad.detach().clone()
+            all_reduce(mean, op="mean")
+            found[name] = mean.cpu()
+    return found
 
 
 class _Postponing:

@@ -9,12 +9,12 @@ from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from stl_backbones.engine.data_parallel import bare_model
 from stl_backbones.engine.device_numbers import DeviceNumber
 from stl_backbones.engine.distributed import Ranks
 from stl_backbones.errors import InputError, some_of
@@ -55,7 +55,7 @@ class StopOnBadLoss(Hook):
         """
         del batch_idx
         self._check(runner)
-        paths = getattr(_unwrap(runner.model), "last_paths", None)
+        paths = getattr(bare_model(runner), "last_paths", None)
         self._last = _Step(
             loss=DeviceNumber((outputs or {}).get("loss", 0.0)),
             place=f"epoch {runner.epoch + 1}, step {runner.iter + 1}",
@@ -88,7 +88,7 @@ class StopOnBadLoss(Hook):
         if last is not None:
             self._in_succession = 0 if math.isfinite(loss) else self._in_succession + 1
         if all_is_due and _scales(runner.optim_wrapper):
-            _check_statistics(_unwrap(runner.model))
+            _check_statistics(bare_model(runner))
         needed = _LOSSES_IN_SUCCESSION if _scales(runner.optim_wrapper) else 1
         if last is None or math.isfinite(loss) or self._in_succession < needed:
             return
@@ -142,11 +142,11 @@ class ModelCardHook(Hook):
         """
         if isinstance(runner._train_loop, BaseLoop):  # not in a mere test
             classes = runner.train_dataloader.dataset.metainfo["classes"]
-            _unwrap(runner.model).check_classes(classes)
+            bare_model(runner).check_classes(classes)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Add the card."""
-        checkpoint["meta"][CARD] = _unwrap(runner.model).card()
+        checkpoint["meta"][CARD] = bare_model(runner).card()
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Refuse to resume with another labeler, or with classes of another order.
@@ -162,7 +162,7 @@ class ModelCardHook(Hook):
         )
         before, now = (
             (card.get("labeler") or {})
-            for card in (checkpoint["meta"].get(CARD) or {}, _unwrap(runner.model).card())
+            for card in (checkpoint["meta"].get(CARD) or {}, bare_model(runner).card())
         )
         if before and before["sha256"] != now.get("sha256"):
             raise InputError(
@@ -185,10 +185,6 @@ def _paths(data_batch: Any) -> list[str]:
     """Image files of a batch ``{'data_samples': [...]}``, OpenMMLab's form."""
     samples = data_batch.get("data_samples") if isinstance(data_batch, Mapping) else None
     return [sample.img_path for sample in samples or () if hasattr(sample, "img_path")]
-
-
-def _unwrap(model: nn.Module) -> Any:
-    return model.module if is_model_wrapper(model) else model
 
 
 __all__ = ["ModelCardHook", "StopOnBadLoss"]

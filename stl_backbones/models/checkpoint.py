@@ -134,10 +134,21 @@ def infer_variant(weights: Mapping[str, Tensor]) -> tuple[Variant, bool]:
             (int(k.split(".")[1]) for k in weights if k.startswith("blocks.")), default=-1
         )
         hybrid = "patch_embed.backbone.stem.0.weight" in weights
+        found = (dim, depth, hybrid, _patch_stride(weights))
         for variant in VARIANTS.values():
-            if (variant.dim, variant.depth, variant.is_hybrid) == (dim, depth, hybrid):
+            known = (variant.dim, variant.depth, variant.is_hybrid, variant.patch_stride)
+            if known == found:
                 return variant, "aux_head.weight" in weights
     raise InputError("the checkpoint's weights are not those of a FAN variant")
+
+
+def _patch_stride(weights: Mapping[str, Tensor]) -> int:
+    """Pixels between tokens, from the stem's weights."""
+    first = weights.get("patch_embed.backbone.stem.0.weight")
+    if first is not None:
+        return 4 * int(first.shape[-1])
+    convs = [k for k, v in weights.items() if k.startswith("patch_embed.proj.") and v.ndim == 4]
+    return int(2 ** len(convs))
 
 
 def _split_qkv(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -27,7 +27,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from stl_backbones.errors import InputError
 from stl_backbones.models.layers import NORM_EPS, FANBlock
 from stl_backbones.models.positions import GridPositions
-from stl_backbones.models.stem import STRIDE, ConvStem, HybridStem
+from stl_backbones.models.stem import ConvStem, HybridStem
 from stl_backbones.models.variants import Variant
 
 MIN_SIDE = 32
@@ -38,8 +38,9 @@ POOLS = ("token", "avg", "")
 class FAN(nn.Module):
     """A FAN of any published size.
 
-    Any input of at least 32x32 is taken: sides that are no multiple of 16 are padded with zeros at
-    the bottom and the right, and dense maps are cropped back.
+    Any input of at least 32x32 is taken: sides that are no multiple of the variant's
+    ``patch_stride`` (16 in all published ones) are padded with zeros at the bottom and the right,
+    and dense maps are cropped back.
 
     Args:
         variant: The size, from `stl_backbones.models.variants.VARIANTS`.
@@ -103,9 +104,10 @@ class FAN(nn.Module):
         self.norm: nn.Module = nn.LayerNorm(variant.dim, eps=NORM_EPS)
         self.head_drop = nn.Dropout(drop_rate)
         self.token_head = token_head
+        self._initialise()
+        # Last, so that equal seeds give equal trunks and class heads with and without a token head.
         self._make_heads(num_classes, global_pool)
         self.feature_info = self._describe_features()
-        self._initialise()
 
     # ---------------------------------------------------------------- classification
 
@@ -140,6 +142,11 @@ class FAN(nn.Module):
         logits = self.head(feature)
         return logits if self.aux_head is None else (logits, self.aux_head(patches))
 
+    def token_grid(self, images: Tensor) -> tuple[int, int]:
+        """Rows and columns of the tokens of images ``(B, 3, H, W)``."""
+        stride, (height, width) = self.variant.patch_stride, images.shape[-2:]
+        return -(-height // stride), -(-width // stride)
+
     # ---------------------------------------------------------------- dense maps
 
     def forward_dense(self, x: Tensor, indices: Sequence[int] | None = None) -> list[Tensor]:
@@ -147,6 +154,7 @@ class FAN(nn.Module):
 
         Hybrid variants give four: stem stages at stride 4 and 8, the tokens of the tap block and
         the last patch tokens, both at stride 16. ViT variants give four token maps at stride 16.
+        Another ``patch_stride`` scales all four strides.
 
         Args:
             x: ``(B, 3, H, W)`` normalised images, H and W at least 32.
@@ -269,21 +277,24 @@ class FAN(nn.Module):
         return head.train(self.training)
 
     def _describe_features(self) -> list[dict[str, object]]:
+        stride = self.variant.patch_stride
         stages = (
-            zip(self.variant.stem_channels, (4, 8), strict=True) if self.variant.is_hybrid else ()
+            zip(self.variant.stem_channels, (stride // 4, stride // 2), strict=True)
+            if self.variant.is_hybrid
+            else ()
         )
         stem = [
             {
                 "num_chs": channels,
-                "reduction": stride,
+                "reduction": reduction,
                 "module": f"patch_embed.backbone.stages.{stage}",
             }
-            for stage, (channels, stride) in enumerate(stages)
+            for stage, (channels, reduction) in enumerate(stages)
         ]
         names = [f"blocks.{i}" for i in self.feature_blocks]
         names.append(f"cls_attn_blocks.{CLASS_BLOCKS - 1}")
         tokens = [
-            {"num_chs": self.embed_dim, "reduction": STRIDE, "module": name} for name in names
+            {"num_chs": self.embed_dim, "reduction": stride, "module": name} for name in names
         ]
         return [*stem, *tokens]
 
@@ -296,7 +307,8 @@ class FAN(nn.Module):
         """Pad, run the stem and add positions: tokens (B, N, C), grid (H, W), stem maps."""
         height, width = x.shape[-2:]
         _check_sides(height, width)
-        x = F.pad(x, (0, -width % STRIDE, 0, -height % STRIDE))
+        stride = self.variant.patch_stride
+        x = F.pad(x, (0, -width % stride, 0, -height % stride))
         # The stem's norms and 1x1 convolutions, and the tokens, want the channels last.
         x = x.contiguous(memory_format=torch.channels_last)
         grid_map, maps = self.patch_embed(x)
@@ -340,13 +352,14 @@ def _without_statistics(block: nn.Module) -> Iterator[None]:
 
 def _make_stem(variant: Variant, in_chans: int, *, released_norm: bool) -> nn.Module:
     if variant.stem_depths is None:
-        return ConvStem(variant.dim, in_chans=in_chans)
+        return ConvStem(variant.dim, in_chans=in_chans, patch_stride=variant.patch_stride)
     return HybridStem(
         variant.dim,
         variant.stem_channels,
         variant.stem_depths,
         in_chans=in_chans,
         released_norm=released_norm,
+        patch_stride=variant.patch_stride,
     )
 
 

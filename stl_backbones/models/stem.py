@@ -1,4 +1,6 @@
-"""From pixels to tokens at stride 16: the ConvNeXt stem and the convolutional one.
+"""From pixels to tokens: the ConvNeXt stem and the convolutional one.
+
+Tokens are ``patch_stride`` pixels apart: 16 in all published FANs, less for small images.
 
 References:
     Liu et al. 2022, "A ConvNet for the 2020s" (ConvNeXt), arXiv:2201.03545.
@@ -13,12 +15,12 @@ from typing import Any
 import torch.nn.functional as F
 from timm.layers import LayerNorm2d
 from timm.models.convnext import ConvNeXtStage
-from timm.models.xcit import ConvPatchEmbed
+from timm.models.xcit import conv3x3
 from torch import Tensor, nn
 
 from stl_backbones.models.layers import NORM_EPS
 
-STRIDE = 16
+PATCH_STRIDES = (4, 8, 16)
 
 
 class UnbiasedLayerNorm2d(nn.LayerNorm):
@@ -54,6 +56,8 @@ class ConvNeXtTrunk(nn.Module):
         depths: Blocks per stage.
         in_chans: Channels of the image.
         released_norm: Use the released weights' norm, see `UnbiasedLayerNorm2d`.
+        patch_stride: Pixels between tokens: four times the side of the patches that the first
+            convolution takes.
     """
 
     def __init__(
@@ -63,12 +67,15 @@ class ConvNeXtTrunk(nn.Module):
         in_chans: int,
         *,
         released_norm: bool,
+        patch_stride: int,
     ) -> None:
         super().__init__()
         first, second = channels
+        side = patch_stride // 4
         norm = partial(UnbiasedLayerNorm2d if released_norm else LayerNorm2d, eps=NORM_EPS)
         self.stem = nn.Sequential(
-            nn.Conv2d(in_chans, first, kernel_size=4, stride=4), LayerNorm2d(first, eps=NORM_EPS)
+            nn.Conv2d(in_chans, first, kernel_size=side, stride=side),
+            LayerNorm2d(first, eps=NORM_EPS),
         )
         stage = partial(ConvNeXtStage, conv_mlp=True, ls_init_value=1e-6, norm_layer=norm)
         self.stages = nn.ModuleList(
@@ -79,7 +86,7 @@ class ConvNeXtTrunk(nn.Module):
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Map an image to ``(B, C1, H/4, W/4)`` and ``(B, C2, H/8, W/8)``."""
+        """Map an image to ``(B, C1, 4h, 4w)`` and ``(B, C2, 2h, 2w)``, h x w the token grid."""
         first = self.stages[0](self.stem(x))
         return [first, self.stages[1](first)]
 
@@ -93,6 +100,7 @@ class HybridStem(nn.Module):
         depths: ConvNeXt blocks per stage.
         in_chans: Channels of the image.
         released_norm: Use the released weights' norm.
+        patch_stride: Pixels between tokens, one of `PATCH_STRIDES`.
     """
 
     def __init__(
@@ -103,13 +111,16 @@ class HybridStem(nn.Module):
         *,
         in_chans: int = 3,
         released_norm: bool = True,
+        patch_stride: int = 16,
     ) -> None:
         super().__init__()
-        self.backbone = ConvNeXtTrunk(channels, depths, in_chans, released_norm=released_norm)
+        self.backbone = ConvNeXtTrunk(
+            channels, depths, in_chans, released_norm=released_norm, patch_stride=patch_stride
+        )
         self.proj = nn.Conv2d(channels[1], dim, kernel_size=2, stride=2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Map ``(B, 3, H, W)`` to the token grid ``(B, C, H/16, W/16)`` and the two stem maps."""
+        """Map ``(B, 3, H, W)`` to the token grid ``(B, C, h, w)`` and the two stem maps."""
         maps = self.backbone(x)
         return self.proj(maps[-1]), maps
 
@@ -120,20 +131,26 @@ class HybridStem(nn.Module):
 
 
 class ConvStem(nn.Module):
-    """Four stride-2 convolutions of the ViT variants.
+    """Stride-2 convolutions of the ViT variants, four for tokens 16 pixels apart; XCiT's.
 
     Args:
         dim: Channels of a token.
         in_chans: Channels of the image.
+        patch_stride: Pixels between tokens, one of `PATCH_STRIDES`.
     """
 
-    def __init__(self, dim: int, *, in_chans: int = 3) -> None:
+    def __init__(self, dim: int, *, in_chans: int = 3, patch_stride: int = 16) -> None:
         super().__init__()
-        self.proj = ConvPatchEmbed(in_chans=in_chans, embed_dim=dim).proj
+        layers: list[nn.Module] = []
+        before, share = in_chans, patch_stride // 2
+        while share:
+            layers += [conv3x3(before, dim // share, stride=2), nn.GELU()]
+            before, share = dim // share, share // 2
+        self.proj = nn.Sequential(*layers[:-1])
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Map ``(B, 3, H, W)`` to the token grid ``(B, C, H/16, W/16)``; no maps."""
+        """Map ``(B, 3, H, W)`` to the token grid ``(B, C, h, w)``; no maps."""
         return self.proj(x), []
 
     def set_grad_checkpointing(self, enable: bool) -> None:
-        """Do nothing: four convolutions hold too little to recompute."""
+        """Do nothing: the convolutions hold too little to recompute."""

@@ -1,4 +1,4 @@
-"""The published FAN variants as data, and a small one of ours.
+"""The published FAN variants as data, and two small ones of ours.
 
 References:
     Zhou et al. 2022, "Understanding The Robustness in Vision Transformers" (FAN), arXiv:2204.12451.
@@ -29,6 +29,7 @@ class Variant:
             convolutional stem of the ViT variants.
         feature_blocks: FAN blocks whose tokens are handed out as dense maps, before the last map.
         stem_channels: Channels of the two stages of a hybrid stem.
+        patch_stride: Pixels between tokens.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Variant:
     stem_depths: tuple[int, int] | None
     feature_blocks: tuple[int, ...]
     stem_channels: tuple[int, int] = (128, 256)
+    patch_stride: int = 16
 
     @property
     def is_hybrid(self) -> bool:
@@ -83,6 +85,17 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
                 stem_depths=(1, 1),
                 feature_blocks=(2,),
                 stem_channels=(48, 96),
+            ),
+            Variant(  # ours, for studies with images of 32 px: 64 tokens
+                "fan_mini_4_p4_32",
+                "mini_vit",
+                "FAN-mini-ViT",
+                4,
+                96,
+                4,
+                stem_depths=None,
+                feature_blocks=(0, 1, 2),
+                patch_stride=4,
             ),
         )
     }

@@ -22,7 +22,6 @@ from stl_backbones.models import (
 )
 from stl_backbones.models.fetching import address_of, local_file
 from stl_backbones.models.hashing import file_sha256, weights_sha256
-from stl_backbones.models.stem import STRIDE
 from stl_backbones.models.timm_classifiers import create_from_weights, create_pretrained
 from stl_backbones.paths import check_file
 
@@ -106,9 +105,9 @@ class FANGrid(nn.Module):
         self.fan = fan
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map ``(B, 3, H, W)`` to ``(B, K, ceil(H / 16), ceil(W / 16))``."""
+        """Map ``(B, 3, H, W)`` to ``(B, K, h, w)``."""
         _, tokens = self.fan(images)
-        return tokens.transpose(1, 2).unflatten(2, token_grid(images))
+        return tokens.transpose(1, 2).unflatten(2, self.fan.token_grid(images))
 
 
 class TimmGrid(nn.Module):
@@ -159,12 +158,6 @@ class TimmGrid(nn.Module):
         # Each place becomes an image of one pixel: the head's pooling has nothing left to do.
         logits = self.model.forward_head(places)
         return logits.view(batch, rows, columns, -1).permute(0, 3, 1, 2)
-
-
-def token_grid(images: Tensor) -> tuple[int, int]:
-    """Rows and columns of a FAN's tokens for images ``(B, 3, H, W)``."""
-    height, width = images.shape[-2:]
-    return -(-height // STRIDE), -(-width // STRIDE)
 
 
 def load_labeler(
@@ -254,4 +247,4 @@ def _part(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return part if isinstance(part, Mapping) else {}
 
 
-__all__ = ["FANGrid", "FrozenLabeler", "TimmGrid", "load_labeler", "token_grid"]
+__all__ = ["FANGrid", "FrozenLabeler", "TimmGrid", "load_labeler"]

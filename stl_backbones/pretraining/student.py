@@ -11,7 +11,7 @@ from stl_backbones.errors import InputError
 from stl_backbones.models import Variant
 from stl_backbones.models.losses import TOKEN_LABELS, check_choice, student_losses, token_labels
 from stl_backbones.pretraining.classifier import STLClassifier
-from stl_backbones.pretraining.frozen import FrozenLabeler, load_labeler, token_grid
+from stl_backbones.pretraining.frozen import FrozenLabeler, load_labeler
 from stl_backbones.registry import MODELS
 
 
@@ -89,7 +89,9 @@ class STLStudent(STLClassifier):
             )
         images = self._arrange(inputs["student"])
         clean = self._arrange(inputs["labeler"])
-        token_logits = self.load_labeler().token_logits(clean, grid=token_grid(images))
+        token_logits = self.load_labeler().token_logits(
+            clean, grid=self.backbone.token_grid(images)
+        )
         labels = token_labels(token_logits, mode=self.token_labels, tau=self.tau)
         class_logits, own_logits = self.backbone(images)
         return student_losses(

@@ -10,8 +10,8 @@ from mmengine.runner import Runner
 
 from stl_backbones.datasets.imagenet import ImageNetFolder
 from stl_backbones.datasets.two_views import TwoViews
+from stl_backbones.engine.data_parallel import bare_model
 from stl_backbones.errors import InputError
-from stl_backbones.training.starting import bare_model
 
 
 def scale_learning_rate(runner: Runner) -> None:
@@ -27,11 +27,6 @@ def scale_learning_rate(runner: Runner) -> None:
     accumulated = wrapper.get("accumulative_counts", 1)
     batch = runner.world_size * loader.batch_size * accumulated
     loader.dataset.check_batch(batch)
-    if len(loader) % accumulated:
-        runner.logger.warning(
-            f"the {len(loader)} batches of an epoch are no multiple of the {accumulated} that make "
-            "a step: a run resumed between epochs loses the gradients of the rest"
-        )
     rule, runner.auto_scale_lr = runner.auto_scale_lr or {}, None
     if not rule.get("enable"):
         return

@@ -7,11 +7,11 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import OPTIMIZERS
 from mmengine.runner import Runner
 from torch import Tensor
 
+from stl_backbones.engine.data_parallel import bare_model
 from stl_backbones.engine.loading import check_fit, whole_model_weights
 from stl_backbones.errors import InputError
 from stl_backbones.models.weight_values import check_values
@@ -29,11 +29,6 @@ def check_parts(config: Config, *names: str) -> None:
     missing = [name for name in names if not config.get(name)]
     if missing:
         raise InputError(f"the config has no {' and no '.join(missing)}")
-
-
-def bare_model(runner: Runner) -> Any:
-    """The runner's model, out of the wrapper that shares its gradients."""
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def check_start(runner: Runner, checkpoint: Any, path: str, *, resume: bool) -> None:
@@ -110,4 +105,4 @@ def _check_optimizer(wrapper: Any) -> None:
         raise InputError(f"optimizer '{kind}' is not registered; expected one such as 'AdamW'")
 
 
-__all__ = ["TRAINING_PARTS", "bare_model", "build_rest", "check_parts", "check_start"]
+__all__ = ["TRAINING_PARTS", "build_rest", "check_parts", "check_start"]

@@ -11,6 +11,7 @@ from stl_backbones.config.openmmlab import contiguous_maps, with_tta
 from stl_backbones.config.reading import building, load_config, running
 from stl_backbones.config.tasks import task_of
 from stl_backbones.datasets.integrity import checking_files_by
+from stl_backbones.engine.data_parallel import bare_model
 from stl_backbones.engine.loading import load_model_weights
 from stl_backbones.engine.precision import check_tf32, predict_in, repeatable_scoring
 from stl_backbones.models import read_checkpoint
@@ -18,7 +19,7 @@ from stl_backbones.run_log import open_log
 from stl_backbones.training.predictions import keep_predictions
 from stl_backbones.training.pretraining import number_by_checkpoint
 from stl_backbones.training.runs import build_runner, prepare_run
-from stl_backbones.training.starting import bare_model, check_parts
+from stl_backbones.training.starting import check_parts
 
 _USES = ("test",)
 

@@ -29,7 +29,7 @@ from stl_backbones.pretraining.figures import (
     plot_token_labels,
     plot_views,
 )
-from stl_backbones.pretraining.frozen import FrozenLabeler, load_labeler, token_grid
+from stl_backbones.pretraining.frozen import FrozenLabeler, load_labeler
 from stl_backbones.pretraining.preprocessor import MEAN, STD
 from stl_backbones.results.atomic import write_atomically
 
@@ -148,7 +148,7 @@ def map_tokens(
     noise = torch.Generator().manual_seed(seed)
     drawn = token_labels(token_logits, mode="gumbel", generator=noise)
     confidence, classes = token_logits.float().softmax(dim=-1).max(dim=-1)
-    grid = token_grid(inputs)
+    grid = fan.token_grid(inputs)
     return [
         TokenMap(
             title,

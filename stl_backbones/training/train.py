@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from stl_backbones.config.data_check import check_data, check_truth, naming_empty_data
 from stl_backbones.config.reading import building, load_config, running
 from stl_backbones.datasets.integrity import checking_files_by
+from stl_backbones.engine.data_parallel import bare_model
 from stl_backbones.engine.precision import train_in
 from stl_backbones.errors import InputError
 from stl_backbones.models import load_checkpoint, read_checkpoint
@@ -31,7 +32,6 @@ from stl_backbones.training.runs import (
 from stl_backbones.training.sample_labels import check_every_sample
 from stl_backbones.training.starting import (
     TRAINING_PARTS,
-    bare_model,
     build_rest,
     check_parts,
     check_start,

@@ -15,9 +15,12 @@ import pytest
 import torch
 from PIL import Image
 
-from stl_backbones.corruptions import CORRUPTIONS, corrupt
+from stl_backbones.corruptions import corrupt, get_protocol
+from stl_backbones.pretraining import STLClassifier
+from stl_backbones.pretraining.frozen import load_labeler
 
 CLASSES = ("blue", "green", "red")
+FOG_3 = [cell.name for cell in get_protocol("cifar10-c").cells()].index("fog-3")
 IMAGES = 20  # of each class: 2 of them are for testing
 
 
@@ -59,7 +62,7 @@ def archive(tmp_path_factory):
 @pytest.fixture
 def settings(parts):
     return parts.study.Settings(
-        classes=2, train_per_class=8, test_per_class=2, size=32, epochs=2, batch_size=8
+        classes=2, train_per_class=8, test_per_class=2, epochs=2, warmup_epochs=1, batch_size=8
     )
 
 
@@ -131,7 +134,7 @@ def test_a_folder_of_other_settings_is_refused(parts, archive, settings, tmp_pat
     study = parts.study.Study(tmp_path)
     study.begin(settings, archive)
     study.begin(settings, archive)
-    with pytest.raises(ValueError, match=r"other settings: epochs 2 \(now 3\), lr 0.0005 \(now 1"):
+    with pytest.raises(ValueError, match=r"other settings: epochs 2 \(now 3\), lr 0.001 \(now 1"):
         study.begin(dataclasses.replace(settings, epochs=3, lr=1.0), archive)
     assert study.settings() == settings
 
@@ -157,7 +160,6 @@ def test_minutes_of_parts_are_added(parts, archive, settings, tmp_path):
     ("change", "message"),
     [
         ({"classes": 1}, "classes must be at least 2, got 1"),
-        ({"size": 16}, "size must be at least 32, got 16"),
         ({"epochs": 1}, r"epochs must be more than 1 \(the warm-up\), got 1"),
         ({"batch_size": 17}, r"batch_size must be at most 16 \(the training images\), got 17"),
     ],
@@ -168,7 +170,8 @@ def test_settings_that_cannot_be(settings, change, message):
 
 
 def test_image_steps_leave_out_what_fills_no_batch(settings):
-    assert dataclasses.replace(settings, batch_size=6).image_steps == 2 * 12
+    assert dataclasses.replace(settings, batch_size=6).image_steps() == 2 * 12
+    assert dataclasses.replace(settings, batch_size=6).image_steps(2) == 4 * 12
 
 
 def test_a_training_stops_between_epochs_only(parts):
@@ -181,30 +184,34 @@ def test_a_training_stops_between_epochs_only(parts):
     )
 
 
-def test_all_trainings_of_a_seed_start_from_the_same_weights(parts, archive, settings, tmp_path):
+def test_cells_are_those_of_the_benchmark_with_a_key_of_their_own(
+    parts, archive, settings, tmp_path
+):
     study = parts.study.Study(tmp_path)
     study.begin(settings, archive)
-    weights = torch.load(parts.stages.start_weights(study, 1), weights_only=True)
-    torch.manual_seed(1)
-    from stl_backbones.pretraining import STLStudent
+    parts.stages.extract_images(archive, study.data, settings)
+    parts.stages.corrupt_images(study, tmp_path / "cells.npy")
+    cells, files = np.load(tmp_path / "cells.npy"), parts.stages.test_files(study)
+    assert cells.shape == (96, 4, 32, 32, 3)
+    assert [label for _, label in files] == [0, 0, 1, 1]
+    path, _ = files[2]
+    pixels = np.asarray(Image.open(path).convert("RGB"))
+    assert np.array_equal(cells[0, 2], pixels)
+    key = f"green/{path.name}"
+    shown = corrupt(pixels, "fog", 3, key=key, mode="fast", strengths="cifar10")
+    assert np.array_equal(cells[FOG_3, 2], shown)
 
-    student = STLStudent("tiny_hybrid", num_classes=2, released_norm=False)
-    own = student.backbone.state_dict()
-    assert own.keys() == weights.keys()
-    assert all(torch.equal(value, weights[name]) for name, value in own.items())
 
-
-def test_cells_are_corrupted_at_the_networks_size_with_a_key_of_their_own(parts):
-    pixels = np.random.default_rng(1).integers(0, 256, (40, 40, 3), dtype=np.uint8)
-    item = {"views": {"student": Image.fromarray(pixels)}, "label": 2, "path": "/x/val/cat/1.jpg"}
-    batch = parts.stages.AllCells()(item)
-    assert batch["student"].shape == (96, 3, 40, 40)
-    assert batch["label"].tolist() == [2] * 96
-    shown = batch["student"].permute(0, 2, 3, 1).numpy()
-    assert np.array_equal(shown[0], pixels)
-    at = 1 + 5 * CORRUPTIONS.index("fog") + 2
-    assert parts.figures.CELLS[at].name == "fog-3"
-    assert np.array_equal(shown[at], corrupt(pixels, "fog", 3, key="cat/1.jpg", mode="fast"))
+def test_a_plain_network_labels_tokens_by_its_class_head(parts, tmp_path):
+    torch.manual_seed(0)
+    plain = STLClassifier("mini_vit", num_classes=3, released_norm=False)
+    state = {"state_dict": plain.state_dict(), "meta": {"stl_backbones": plain.card()}}
+    torch.save(state, tmp_path / "plain.pth")
+    path = parts.stages.with_token_head(tmp_path / "plain.pth", tmp_path / "labeler.pth")
+    images = torch.randn(2, 3, 32, 32)
+    logits = load_labeler(path).token_logits(images, grid=(8, 8))
+    tokens = plain.backbone.eval().forward_features(images)[:, 1:]
+    assert torch.allclose(logits, plain.backbone.head(tokens), atol=1e-5)
 
 
 @pytest.fixture
@@ -220,7 +227,7 @@ def right(parts):
 
 def test_columns_by_hand(parts, right):
     """4 of the 19 corruptions are noise: (100 + 0) / 2 * 4 / 19."""
-    (row,) = parts.figures.columns_of(right, np.full((1, 2), 0.5))
+    (row,) = parts.figures.columns_of(right[None], np.full((1, 2), 0.5), np.ones((1, 1)))
     corrupted = 50 * 4 / 19
     assert dict(zip(parts.figures.COLUMNS, row, strict=True)) == pytest.approx(
         {
@@ -271,10 +278,17 @@ def test_a_paired_difference_is_narrower_than_its_parts(parts):
     assert np.mean(gain["seeds"]) == pytest.approx(gain["mean"])
 
 
+def test_an_interval_covers_the_choice_of_seeds(parts):
+    """Two trainings, one always right and one never: the mean of both may be either's."""
+    answers = np.stack([np.full((len(parts.figures.CELLS), 9), right) for right in (True, False)])
+    figure = parts.figures.make_figures({"student/cls": answers})["rows"]["student/cls"]["clean"]
+    assert [figure[name] for name in ("mean", "low", "high")] == [50, 0, 100]
+
+
 def test_right_answers_are_counted_by_cell(parts):
     answers = draw_answers(parts, 0.5)
     counts = parts.figures.make_figures({"student/cls": answers})["cells"]["student/cls"]
-    assert counts["fog-3"] == answers[:, 1 + 5 * CORRUPTIONS.index("fog") + 2].sum(axis=1).tolist()
+    assert counts["fog-3"] == answers[:, FOG_3].sum(axis=1).tolist()
 
 
 def test_the_table_rounds_and_signs(parts):
@@ -288,10 +302,10 @@ def test_the_table_rounds_and_signs(parts):
             "cost": {"student": [{"image_steps": 19200, "minutes": 6.04}]},
         }
     )
-    assert "| (c) student + tokens | 12.3 [-1.0, 20.1] |" in page
-    assert "| student - class labels only | +12.3 [-1.0, +20.1] |" in page
+    assert "| (d) student of (c) + tokens | 12.3 [-1.0, 20.1] |" in page
+    assert "| student of (c) - class labels only | +12.3 [-1.0, +20.1] |" in page
     assert "| +12.345 [-1.000, +20.050] |" in page
-    assert "| (c) student | 19,200 | 6.0 |" in page
+    assert "| (d) student of (c) | 19,200 | 6.0 |" in page
 
 
 @pytest.fixture
@@ -314,7 +328,7 @@ def run_study(repo_root, archive, tmp_path):
 def test_a_study_goes_on_where_it_stopped(run_study, archive, tmp_path):
     tiny = [
         str(archive), "--classes", "2", "--train-per-class", "8", "--test-per-class", "2",
-        "--size", "32", "--epochs", "2", "--batch-size", "8", "--seeds", "0",
+        "--epochs", "2", "--warmup-epochs", "1", "--batch-size", "8", "--seeds", "0",
     ]  # fmt: skip
     stopped = run_study(*tiny, "--time-limit", "0")
     assert (stopped.returncode, stopped.stderr.count("time limit reached")) == (3, 1)
@@ -323,11 +337,11 @@ def test_a_study_goes_on_where_it_stopped(run_study, archive, tmp_path):
     assert "no seed of [0] is finished" in none_yet.stderr
     done = run_study(*tiny)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.count("seed0: training") == 3
+    assert done.stdout.count("seed0: training") == 5
     again = run_study(*tiny)
     assert again.returncode == 0
     assert "training" not in again.stdout.partition("|")[0]
     assert again.stdout == (tmp_path / "w/tables.md").read_text() + "\n"
     other = run_study(*tiny, "--lr", "0.1")
     assert other.returncode == 2
-    assert "lr 0.0005 (now 0.1)" in other.stderr
+    assert "lr 0.001 (now 0.1)" in other.stderr

@@ -15,6 +15,7 @@ from torch import nn
 from stl_backbones.errors import InputError
 from stl_backbones.models import (
     FAN,
+    VARIANTS,
     clean_state_dict,
     infer_variant,
     load_checkpoint,
@@ -219,13 +220,10 @@ def test_a_file_of_another_network_is_no_fan(tmp_path, target):
 
 @pytest.mark.parametrize("suffix", ["", "_token"])
 def test_infer_variant(suffix):
-    for name, arch in (
-        ("fan_base_16_p4_hybrid", "base_hybrid"), ("fan_small_12_p16_224", "small_vit"),
-    ):  # fmt: skip
+    for variant in VARIANTS.values():
         with torch.device("meta"):
-            weights = timm.create_model(name + suffix).state_dict()
-        variant, has_token_head = infer_variant(weights)
-        assert (variant.arch, has_token_head) == (arch, suffix == "_token")
+            weights = timm.create_model(variant.name + suffix).state_dict()
+        assert infer_variant(weights) == (variant, suffix == "_token")
 
 
 def test_infer_variant_of_other_weights():

@@ -30,6 +30,7 @@ TABLE = {
     "fan_base_18_p16_224": (None, 18, 448, 8, None),
     "fan_large_24_p16_224": (None, 24, 480, 10, None),
     "fan_mini_4_p4_hybrid": ((1, 1), 4, 96, 4, 2),  # ours
+    "fan_mini_4_p4_32": (None, 4, 96, 4, None),  # ours
 }
 TINY = ("fan_tiny_8_p4_hybrid", "fan_tiny_12_p16_224")
 
@@ -66,7 +67,8 @@ def test_timm_builds_every_released_name(name, suffix):
         model = timm.create_model(name + suffix, num_classes=7).eval()
         out = model(torch.zeros(2, 3, 64, 48))
     if suffix:
-        assert [tuple(part.shape) for part in out] == [(2, 7), (2, 12, 7)]
+        tokens = 3072 // get_variant(name).patch_stride ** 2
+        assert [tuple(part.shape) for part in out] == [(2, 7), (2, tokens, 7)]
     else:
         assert tuple(out.shape) == (2, 7)
     blocks, dim = TABLE[name][1:3]
@@ -312,6 +314,32 @@ def test_forward_intermediates_gives_features_and_chosen_maps(make_small, draw):
 def test_forward_intermediates_refuses_what_it_cannot_give(make_small, option):
     with pytest.raises(ValueError, match="expected norm=False, output_fmt='NCHW'"):
         make_small().forward_intermediates(torch.zeros(1, 3, 32, 32), **option)
+
+
+@pytest.mark.parametrize("kind", ["hybrid", "vit"])
+@pytest.mark.parametrize("stride", [16, 8, 4])
+def test_tokens_lie_a_patch_stride_apart(kind, stride):
+    """32 px: 64 tokens at stride 4; the dense maps' strides follow."""
+    variant = dataclasses.replace(get_variant(f"mini_{kind}"), patch_stride=stride)
+    fan = FAN(variant, num_classes=3, token_head=True).eval()
+    images = torch.rand(1, 3, 32, 34)
+    grid = (32 // stride, math.ceil(34 / stride))
+    assert fan.token_grid(images) == grid
+    assert fan(images)[1].shape == (1, math.prod(grid), 3)
+    for tokens, info in zip(fan.forward_dense(images), fan.feature_info, strict=True):
+        reduction = info["reduction"]
+        assert tokens.shape[1:] == (info["num_chs"], 32 // reduction, math.ceil(34 / reduction))
+
+
+@pytest.mark.parametrize("arch", ["mini_hybrid", "mini_vit"])
+def test_equal_seeds_give_equal_networks_with_and_without_a_token_head(arch):
+    states = []
+    for token_head in (False, True):
+        torch.manual_seed(3)
+        states.append(FAN(get_variant(arch), token_head=token_head).state_dict())
+    plain, with_head = states
+    assert set(with_head) - set(plain) == {"aux_head.weight", "aux_head.bias"}
+    assert all(torch.equal(value, with_head[name]) for name, value in plain.items())
 
 
 def test_initial_values(small_hybrid):

@@ -7,6 +7,7 @@ import shutil
 import pytest
 import torch
 
+from stl_backbones.engine.checkpointing import GRADIENTS
 from stl_backbones.engine.safe_loaders import install_safe_loaders
 from stl_backbones.errors import UserError
 from stl_backbones.models import read_checkpoint
@@ -190,6 +191,24 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
         resume=str(student / f"iter_{step}.pth"),
         options=student_options,
     )
+    assert_equal_ends(student, tmp_path, step=step)
+
+
+def test_accumulated_gradients_are_resumed(configs, student_options, tmp_path):
+    """Of the three batches of a step two are done when the run is stopped."""
+    options = {**student_options, "accumulate": 3}
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    pretrain(configs["student"], work_dir=whole, options=options)
+    gathered, stepped = (read(whole / f"iter_{number}.pth") for number in (2, 3))
+    assert "backbone.head.weight" in gathered[GRADIENTS]
+    assert GRADIENTS not in stepped
+    pretrain(
+        configs["student"], work_dir=resumed, resume=str(whole / "iter_2.pth"), options=options
+    )
+    assert_equal_ends(whole, resumed, step=2)
+
+
+def assert_equal_ends(student, tmp_path, *, step):
     whole, resumed = (read(folder / "iter_4.pth") for folder in (student, tmp_path))
     for part in ("state_dict", "ema_state_dict"):
         assert whole[part].keys() == resumed[part].keys()
