@@ -24,7 +24,6 @@ from stl_backbones.metrics.bootstrap import percentile_intervals, resample_count
 from stl_backbones.metrics.token_samples import TokenSample, foreground_tokens, token_samples
 
 _Floats = npt.NDArray[np.float64]
-_BLOCK = 1 << 22  # elements of a block of resampled tokens
 _NAN = float("nan")
 
 # Key -> what it is; the order of tables.
@@ -56,8 +55,8 @@ class TokenScore:
         value: A fraction; NaN where there is no token that it could be counted of.
         interval: Ends of its 95 % interval over images; NaN where there is none: no value, a
             single image, or too few resamples with a value.
-        chance: What the same tokens score at random places of their image, so that where they are
-            says nothing; NaN where that has no meaning.
+        chance: The same of labels at random places, see `score_token_labels`; NaN where that has
+            no meaning.
         replicates: ``(R,)`` the score of each resample, NaN where it has none. Scores of the same
             images, in one order, and of one seed are paired: the interval of a difference is that
             of the differences of their replicates.
@@ -118,9 +117,11 @@ def score_token_labels(
     the tokens of all images; those that end in ``_within`` compare tokens of one image only, and
     sum the pairs over images. A pair of equal confidences counts half.
 
-    Chance keeps each image's labels, confidences and probabilities and puts them at random places
-    of the image. For a labeler of random labels it is what that labeler scores. A labeler that
-    gives every token the image's class scores ``on_object`` as IoU and precision, and 1 as recall.
+    Chance keeps each image's labels and probabilities and puts them at random places of the image:
+    what is expected of a labeler that labels as many tokens, with no regard to where the object is,
+    and so of one that labels at random. Of ratios of sums it is the ratio of the expected sums, of
+    AUROCs 0.5, a confidence that says nothing. A labeler that gives every token the image's class
+    scores ``on_object`` as IoU and precision, and 1 as recall: its chance, too.
 
     Args:
         samples: The images' tokens.
@@ -133,7 +134,9 @@ def score_token_labels(
     Raises:
         ValueError: If there is no image.
     """
-    counts = resample_counts(len(samples), resamples=resamples, rng=np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    drawn = resample_counts(len(samples), resamples=resamples, rng=rng)
+    counts = np.vstack([np.ones((1, len(samples)), np.float32), drawn])
     terms = np.array([_image_terms(sample) for sample in samples])
     labels = np.array([sample.label for sample in samples])
     tokens = {name: _pooled(samples, name) for name in _AUROCS}
@@ -223,8 +226,8 @@ def _scores(
     chosen: npt.NDArray[np.bool_],
     counts: npt.NDArray[np.float32],
 ) -> dict[str, TokenScore]:
-    """All scores of some images, from their terms and the counts of all images."""
-    sums = np.vstack([terms.sum(axis=0), weighted_sums(counts[:, chosen], terms)])
+    """All scores of some images, from their terms and ``(1 + R, N)`` counts of all images."""
+    sums = weighted_sums(counts[:, chosen], terms)
     found = _ratios(sums)
     for name, pooled in tokens.items():
         found[name] = _auroc(pooled, chosen, counts)
@@ -277,23 +280,13 @@ def _chances(sums: _Floats) -> dict[str, float]:
 def _auroc(
     tokens: _Tokens, chosen: npt.NDArray[np.bool_], counts: npt.NDArray[np.float32]
 ) -> _Floats:
-    """``(1 + R,)`` the AUROC of some images' tokens, and that of each resample."""
+    """``(1 + R,)`` the AUROC of some images' tokens."""
+    from stl_backbones.metrics.token_ranking import resampled_auroc  # numba
+
     inside = chosen[tokens.image]
-    image, positive = tokens.image[inside], tokens.positive[inside]
-    values = tokens.confidence[inside]
-    found = np.full(1 + len(counts), np.nan)
-    if not len(image):
-        return found
-    first = np.flatnonzero(np.append(True, values[1:] != values[:-1]))  # of equal confidences
-    step = max(1, _BLOCK // len(image))
-    drawn = np.vstack([np.ones((1, counts.shape[1]), np.float32), counts])
-    for start in range(0, len(drawn), step):
-        weight = drawn[start : start + step, image].astype(np.float64)
-        ups = np.add.reduceat(weight * positive, first, axis=1)
-        downs = np.add.reduceat(weight * ~positive, first, axis=1)
-        wins = (ups * (np.cumsum(downs, axis=1) - downs / 2)).sum(axis=1)
-        found[start : start + step] = _ratio(wins, ups.sum(axis=1) * downs.sum(axis=1))
-    return found
+    return resampled_auroc(
+        tokens.confidence[inside], tokens.positive[inside], tokens.image[inside], counts
+    )
 
 
 def _ratio(part: _Floats, whole: _Floats) -> _Floats:

@@ -75,7 +75,7 @@ class TokenSample:
                 f"got {probabilities.shape}"
             )
         if not np.allclose(probabilities.sum(axis=-1), 1, atol=1e-3):
-            raise InputError("expected probabilities that sum to 1 in every token; take the softmax")
+            raise InputError("probabilities must sum to 1 in every token; take the softmax")
         return cls(
             label=int(label),
             foreground=foreground,
@@ -139,11 +139,12 @@ def foreground_tokens(
     return np.asarray(covered >= share * mask.size)
 
 
-def _overlaps(pixels: int, tokens: int) -> _Floats:
+def _overlaps(pixels: int, tokens: int) -> npt.NDArray[np.float64]:
     """``(tokens, pixels)`` how much of each pixel a token has, in parts of 1 / tokens."""
     token, pixel = np.arange(tokens)[:, None] * pixels, np.arange(pixels) * tokens
     overlap = np.minimum(token + pixels, pixel + tokens) - np.maximum(token, pixel)
-    return np.maximum(overlap, 0).astype(np.float64)
+    parts: npt.NDArray[np.float64] = np.maximum(overlap, 0).astype(np.float64)
+    return parts
 
 
 __all__ = ["TokenSample", "foreground_tokens", "token_samples"]
