@@ -1,7 +1,7 @@
 """How good are self-emerging token labels? The paper's claims about them, measured.
 
-FAN labelers are trained in the four ways of the paper's A.1, and a CNN beside them, on crops with
-one object each. What they say of each token is compared with the masks of the objects: clean, in
+FAN labelers are trained in the ways of the paper's A.1, and a CNN beside them, on crops with one
+object each. What they say of each token is compared with the masks of the objects: clean, in
 the augmented views of 5.1, and after Gumbel-Softmax (3.2). Every finished stage is remembered in
 the work folder, and training goes on from its last epoch: after an interrupt the same command goes
 on.
@@ -37,12 +37,13 @@ from token_labels_data import (
     write_generated,
 )
 from token_labels_figures import best_places, make_figures, render
-from token_labels_stages import KINDS, score, train
+from token_labels_scoring import score
 from token_labels_study import Settings, TokenStudy
+from token_labels_training import KINDS, train
 
 from stl_backbones.cli.tool import make_parser, run_tool
 from stl_backbones.datasets.mini import GENERATOR_VERSION
-from stl_backbones.metrics.token_labels import foreground_tokens
+from stl_backbones.metrics.token_samples import foreground_tokens
 from stl_backbones.models.hashing import file_sha256
 from stl_backbones.results.atomic import write_atomically
 
@@ -133,7 +134,9 @@ def run(
             check_time(deadline)
             say(f"{stage}: labelling")
             begun = time.monotonic()
-            write_atomically(study.stages / f"{stage}.npz", pack_scores(score(study, checkpoints)))
+            write_atomically(
+                study.stages / f"{stage}.npz", pack_scores(score(study, seed, checkpoints))
+            )
             record = {"minutes": (time.monotonic() - begun) / 60}
             study.write(stage, record, rests_on=rests_on)
 

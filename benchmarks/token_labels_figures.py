@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from token_labels_stages import CLASS_HEAD, LABELERS, VIEWS
+from token_labels_scoring import CLASS_HEAD, LABELERS, VIEWS
+from token_labels_training import STOPPED
 
 from stl_backbones.metrics.bootstrap import percentile_interval, resample_counts, weighted_sums
-from stl_backbones.metrics.token_labels import TokenSample, score_token_labels, token_samples
+from stl_backbones.metrics.token_labels import score_token_labels
+from stl_backbones.metrics.token_samples import TokenSample, token_samples
 
 RESAMPLES = 1000
 STL = "cls_and_gap"
@@ -20,7 +22,7 @@ TITLES = {
     CLASS_HEAD: "the same network, class head on its patch tokens",
     "gap": "`gap`: mean token alone",
     STL: "`cls_and_gap`: the paper's labeler",
-    "cls_and_gap_stopgrad": "`cls_and_gap_stopgrad`",
+    STOPPED: "`cls_and_gap_stopgrad`",
     "cnn": "CNN, each location classified",
     EVERYWHERE: "every token has the image's class",
     PLACES: "the tokens where training objects are",
@@ -30,7 +32,9 @@ SCORES = (
     "iou", "precision", "recall", "auroc_labelled", "auroc_on_object", "drawn_iou",
     "drawn_precision", "drawn_recall", "kept_on_object", "kept_off_object",
 )  # fmt: skip
-CONFIDENCES = ("confidence", "confidence_on_object", "confidence_off_object")
+CONFIDENCES = (
+    "confidence", "confidence_right", "confidence_wrong", "confidence_background"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,19 +69,22 @@ CLAIMS = (
     Claim("A.1", "both losses are needed", "IoU above that of `gap`", (STL, "iou"), ("gap", "iou")),
     Claim("A.1", "with stopped gradients all confidences are high",
           "mean confidence of `cls_and_gap_stopgrad` above that of `cls_and_gap`",
-          ("cls_and_gap_stopgrad", "confidence"), (STL, "confidence")),
+          (STOPPED, "confidence"), (STL, "confidence")),
     Claim("A.1", "with stopped gradients confidence says less about right and wrong",
           "AUROC (a) above that of `cls_and_gap_stopgrad`",
-          (STL, "auroc_labelled"), ("cls_and_gap_stopgrad", "auroc_labelled")),
+          (STL, "auroc_labelled"), (STOPPED, "auroc_labelled")),
     Claim("A.1", "with stopped gradients labels are worse",
           "IoU above that of `cls_and_gap_stopgrad`",
-          (STL, "iou"), ("cls_and_gap_stopgrad", "iou")),
+          (STL, "iou"), (STOPPED, "iou")),
     Claim("5.3", "a FAN labels better than a CNN", "IoU above the CNN's",
           (STL, "iou"), ("cnn", "iou")),
     Claim("3.2", "right foreground labels are surer than wrong ones", "AUROC (a) above 0.5",
           (STL, "auroc_labelled"), 0.5),
     Claim("3.2", "found parts of the object are surer than missed ones", "AUROC (b) above 0.5",
           (STL, "auroc_on_object"), 0.5),
+    Claim("3.2", "background tokens are less sure than right foreground tokens",
+          "mean confidence of right foreground tokens above that of background tokens",
+          (STL, "confidence_right"), (STL, "confidence_background")),
     Claim("3.2", "Gumbel-Softmax keeps right labels and changes wrong ones",
           "share kept on the object above that off it",
           (STL, "kept_on_object"), (STL, "kept_off_object")),
@@ -111,7 +118,7 @@ def make_figures(
     those.
 
     Args:
-        found: What `token_labels_stages.score` gave, of each training seed.
+        found: What `token_labels_scoring.score` gave, of each training seed.
         places: ``(h, w)`` bool, see `best_places`.
         resamples: Of the bootstrap.
 
@@ -195,9 +202,14 @@ def _columns(samples: Sequence[TokenSample], resamples: int) -> dict[str, np.nda
 
 
 def _confidence_terms(sample: TokenSample) -> list[float]:
-    """Sum and number of the confidences of all, right and wrong foreground tokens."""
+    """Sum and number of confidences: of all tokens, right foreground ones, wrong ones, others."""
     labelled = sample.classes == sample.label
-    sets = (np.ones_like(labelled), labelled & sample.foreground, labelled & ~sample.foreground)
+    sets = (
+        np.ones_like(labelled),
+        labelled & sample.foreground,
+        labelled & ~sample.foreground,
+        ~labelled,
+    )
     return [term for chosen in sets for term in (sample.confidence[chosen].sum(), chosen.sum())]
 
 
@@ -261,7 +273,7 @@ def render(figures: Mapping[str, Any]) -> str:
 
 
 LABELERS_AND_PLACES = (
-    "cls", CLASS_HEAD, "gap", STL, "cls_and_gap_stopgrad", "cnn", EVERYWHERE, PLACES,
+    "cls", CLASS_HEAD, "gap", STL, STOPPED, "cnn", EVERYWHERE, PLACES,
 )  # fmt: skip
 LABELER_COLUMNS = {
     "iou": "IoU", "iou_chance": "of chance", "precision": "precision", "recall": "recall",

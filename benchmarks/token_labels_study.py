@@ -38,14 +38,14 @@ class Settings:
 
     source: str = "generated"
     classes: int = 10
-    train_per_class: int = 240
+    train_per_class: int = 160
     test_per_class: int = 60
-    size: int = 64
+    size: int = 96
     arch: str = "mini_hybrid"
     cnn: str = "test_resnet"
     enlarge: int = 2
-    epochs: int = 7
-    warmup_epochs: int = 1
+    epochs: int = 16
+    warmup_epochs: int = 2
     batch_size: int = 32
     lr: float = 1e-3
     erase_prob: float = 0.1
