@@ -37,16 +37,16 @@ class Settings:
     """
 
     source: str = "generated"
-    classes: int = 10
+    classes: int = 5
     train_per_class: int = 160
-    test_per_class: int = 60
-    size: int = 96
-    arch: str = "mini_hybrid"
+    test_per_class: int = 100
+    size: int = 32
+    arch: str = "mini_vit"
     cnn: str = "test_resnet"
-    enlarge: int = 2
-    epochs: int = 16
-    warmup_epochs: int = 2
-    batch_size: int = 32
+    enlarge: int = 4
+    epochs: int = 8
+    warmup_epochs: int = 1
+    batch_size: int = 16
     lr: float = 1e-3
     erase_prob: float = 0.1
     mixup_alpha: float = 0.0

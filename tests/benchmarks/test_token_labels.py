@@ -398,7 +398,7 @@ def test_numbers_in_a_table(parts):
         ({"source": "flickr"}, "source must be one of generated, coco, got 'flickr'"),
         ({"classes": 1}, "classes must be at least 2, got 1"),
         ({"size": 16}, "size must be at least 32, got 16"),
-        ({"epochs": 2}, r"epochs must be more than 2 \(the warm-up\), got 2"),
+        ({"epochs": 1}, r"epochs must be more than 1 \(the warm-up\), got 1"),
         ({"share": 0}, "share must be above 0 and at most 1, got 0"),
     ],
 )
