@@ -306,7 +306,21 @@ def test_when_a_claim_holds(parts, low, high, seeds, verdict):
     assert parts.figures.judge(figure) == verdict
 
 
-def draw_labels(parts, *, right, seed, crops=40, confidence=0.9):
+@pytest.mark.parametrize(
+    ("low", "high", "seeds", "verdict"),
+    [
+        (-0.01, 0.015, [0.01, -0.01], "holds"),
+        (-0.01, 0.03, [0.01, -0.01], "not seen"),
+        (-0.01, 0.015, [0.01, -0.05], "not seen"),
+        (0.03, 0.05, [0.04, 0.05], "the opposite"),
+    ],
+)
+def test_when_a_claim_of_no_difference_holds(parts, low, high, seeds, verdict):
+    figure = {"mean": 0.01, "low": low, "high": high, "seeds": seeds}
+    assert parts.figures.judge(figure, equal=True) == verdict
+
+
+def draw_labels(*, right, seed, crops=40, confidence=0.9):
     """Tokens of 3 classes that say the image's class on the object so often, and 1 in 10 off it."""
     rng = np.random.default_rng(seed)
     foreground = rng.random((crops, 3, 3)) < 0.4
@@ -328,7 +342,7 @@ def figures(parts):
         names = [*parts.scoring.LABELERS, *(f"view:{view}" for view in parts.scoring.VIEWS)]
         for name in names:
             good = name in ("cls_and_gap", "view:spatial")
-            drawn = draw_labels(parts, right=0.9 if good else 0.1, seed=seed)
+            drawn = draw_labels(right=0.9 if good else 0.1, seed=seed)
             one |= {f"{name}/{key}": value for key, value in drawn.items()}
             one |= {f"{name}/correct": np.arange(40) < 30, f"{name}/pooled_correct": np.ones(40)}
         found.append(one)
