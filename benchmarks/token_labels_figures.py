@@ -31,7 +31,7 @@ TITLES = {
 # Of the metric; the confidences are counted here.
 SCORES = (
     "iou", "precision", "recall", "auroc_labelled", "auroc_on_object", "drawn_iou",
-    "drawn_precision", "drawn_recall", "kept_on_object", "kept_off_object",
+    "drawn_precision", "drawn_recall", "kept_on_object", "kept_off_object", "labelled", "on_object",
 )  # fmt: skip
 CONFIDENCES = (
     "confidence", "confidence_right", "confidence_wrong", "confidence_background"
@@ -294,7 +294,10 @@ DRAWN_COLUMNS = {
     "precision": "precision before", "drawn_precision": "after", "recall": "recall before",
     "drawn_recall": "after", "iou": "IoU before", "drawn_iou": "after",
 }  # fmt: skip
-VIEW_COLUMNS = {"iou": "IoU", "precision": "precision", "recall": "recall"}
+VIEW_COLUMNS = {
+    "iou": "IoU", "iou_chance": "of chance", "precision": "precision", "recall": "recall",
+    "labelled": "foreground tokens", "on_object": "on the object",
+}  # fmt: skip
 
 
 def _claim_table(claims: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -403,6 +403,15 @@ def test_numbers_in_a_table(parts):
     assert parts.figures._cell({**figure, "low": 0.5, "high": 0.5}) == "0.123"
 
 
+@pytest.mark.parametrize("name", ["token_labels"])
+def test_the_pages_tables_are_those_of_the_results(parts, repo_root, name):
+    results = json.loads((repo_root / f"benchmarks/results/{name}.json").read_text())
+    page = (repo_root / "docs/token_labels.md").read_text().splitlines()
+    lines = [line for line in parts.figures.render(results).splitlines() if line]
+    assert len(lines) > 40
+    assert not [line for line in lines if line not in page]
+
+
 # ------------------------------------------------------------------ the command
 
 
