@@ -195,17 +195,17 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
 
 
 def test_accumulated_gradients_are_resumed(configs, student_options, tmp_path):
-    """Of the three batches of a step two are done when the run is stopped."""
-    options = {**student_options, "accumulate": 3}
+    """Of the two batches of a step one is done when the run is stopped."""
+    options = {**student_options, "accumulate": 2}
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     pretrain(configs["student"], work_dir=whole, options=options)
-    gathered, stepped = (read(whole / f"iter_{number}.pth") for number in (2, 3))
+    gathered, stepped = (read(whole / f"iter_{number}.pth") for number in (3, 2))
     assert "backbone.head.weight" in gathered[GRADIENTS]
     assert GRADIENTS not in stepped
     pretrain(
-        configs["student"], work_dir=resumed, resume=str(whole / "iter_2.pth"), options=options
+        configs["student"], work_dir=resumed, resume=str(whole / "iter_3.pth"), options=options
     )
-    assert_equal_ends(whole, resumed, step=2)
+    assert_equal_ends(whole, resumed, step=3)
 
 
 def assert_equal_ends(student, tmp_path, *, step):
@@ -374,7 +374,7 @@ class TestRefusals:
             ({"num_classes": 9}, r"holds 10 classes, labels 0..9, but the model has 9"),
             ({"num_classes": 11}, r"the model has 11 classes, the data 10; .*num_classes=10"),
             ({"batch_size": 11}, r"not be larger than the data set: expected at most 10"),
-            ({"accumulate": 3}, r"expected at most 10 .*, got 12"),
+            ({"accumulate": 2}, r"expected at most 10 .*, got 12"),
             ({"model.loss_mode": "both"}, r"loss_mode must be one of .*, got 'both'"),
             ({"model.arch": "huge"}, r"unknown FAN arch 'huge'"),
             ({"data_root": "/gone"}, r"image folder '/gone/train' does not exist"),
