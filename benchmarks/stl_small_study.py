@@ -7,7 +7,7 @@ import platform
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,8 @@ class Study:
         folder: The work folder.
     """
 
+    settings_type: type[Any] = Settings
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.stages = folder / "stages"
@@ -110,6 +112,14 @@ class Study:
             "archive": file_sha256(archive),
             "engine": engine_version(ENGINE),
         }
+        self.compare(now)
+
+    def compare(self, now: Mapping[str, Any]) -> None:
+        """Note what the stages rest on, or compare it with what the folder's do.
+
+        Raises:
+            ValueError: If it differs.
+        """
         path = self.folder / "study.json"
         if not path.is_file():
             self.stages.mkdir(parents=True, exist_ok=True)
@@ -127,7 +137,7 @@ class Study:
                 "those, or give another --work-dir"
             )
 
-    def settings(self) -> Settings:
+    def settings(self) -> Any:
         """The settings of the folder.
 
         Raises:
@@ -137,7 +147,9 @@ class Study:
         if not path.is_file():
             raise FileNotFoundError(f"'{self.folder}' holds no study: '{path}' is missing")
         known = json.loads(path.read_text(encoding="utf-8"))
-        return Settings(**{name: known[name] for name in asdict(Settings())})
+        return self.settings_type(
+            **{field.name: known[field.name] for field in fields(self.settings_type)}
+        )
 
     def run_folder(self, kind: str, seed: int) -> Path:
         """Where a training's checkpoints and logs are."""

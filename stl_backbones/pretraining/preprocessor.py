@@ -47,6 +47,9 @@ class STLPreprocessor(BaseDataPreprocessor):
         seed: Another seed, other draws.
         non_blocking: Do not wait for copies to the device; use with pinned memory.
 
+    Attributes:
+        last_mixing: How the last batch was mixed.
+
     Raises:
         ValueError: If a value is out of its range.
     """
@@ -92,6 +95,7 @@ class STLPreprocessor(BaseDataPreprocessor):
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
         self._batches = 0  # the same number, without asking the device
         self._noise: torch.Generator | None = None
+        self.last_mixing = Mixing()
 
     def forward(self, data: Mapping[str, Any], training: bool = False) -> dict[str, Any]:
         """Make a batch.
@@ -112,6 +116,7 @@ class STLPreprocessor(BaseDataPreprocessor):
         labels = self.cast_data(data["label"]).long()
         inputs = {name: self._normalise(data[name]) for name in (STUDENT, LABELER) if name in data}
         targets = F.one_hot(labels, self.num_classes).float()
+        self.last_mixing = Mixing()
         if training:
             targets = self._augment(inputs, targets)
         return {"inputs": inputs, "targets": targets, "labels": labels, "paths": data["path"]}
@@ -129,7 +134,7 @@ class STLPreprocessor(BaseDataPreprocessor):
         rectangles = draw_rectangles(len(student), size, prob=self.erase_prob, rng=rng)
         noise = self._seed_noise(int(rng.integers(_SEED_LIMIT)))
         erase(self._views(inputs, "random_erasing"), rectangles, noise=noise)
-        mixing: Mixing = draw_mixing(size, rng=rng, **self.mixing)
+        self.last_mixing = mixing = draw_mixing(size, rng=rng, **self.mixing)
         for view in self._views(inputs, mixing.kind):
             mix_images(view, mixing)
         smoothed = targets * (1 - self.label_smoothing) + self.label_smoothing / self.num_classes
