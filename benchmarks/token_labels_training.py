@@ -34,7 +34,7 @@ KINDS = (*LOSS_MODES, "cnn")
 
 
 @MODELS.register_module()
-class TimmClassifier(STLClassifier):
+class LocationClassifier(STLClassifier):
     """A timm CNN trained on class labels: the mean of what its head says at each location.
 
     For a head of pooling and one linear layer these are its own class logits.
@@ -52,10 +52,15 @@ class TimmClassifier(STLClassifier):
     ) -> None:
         del unused
         super(STLClassifier, self).__init__(data_preprocessor=data_preprocessor)
-        self.arch, self.enlarge, self.num_classes = arch, enlarge, num_classes
+        self._arch, self.enlarge, self.num_classes = arch, enlarge, num_classes
         self.backbone = TimmGrid(timm.create_model(arch, num_classes=num_classes), arch)
         self.memory_format = torch.contiguous_format
         self.last_paths = ()
+
+    @property
+    def arch(self) -> str:
+        """Timm's name."""
+        return self._arch
 
     def losses(self, inputs: Mapping[str, Tensor], targets: Tensor) -> dict[str, Tensor]:
         """Cross entropy of the class."""
@@ -154,7 +159,7 @@ def training_options(study: Study, kind: str, seed: int, *, workers: int) -> dic
         "default_hooks.checkpoint.save_best": None,
     }
     if kind == "cnn":
-        network = {"type": "TimmClassifier", "arch": settings.cnn, "enlarge": settings.enlarge}
+        network = {"type": "LocationClassifier", "arch": settings.cnn, "enlarge": settings.enlarge}
     else:
         network = {"arch": settings.arch, "loss_mode": kind}
     return options | {f"model.{name}": value for name, value in network.items()}

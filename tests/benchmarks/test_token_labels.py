@@ -265,7 +265,7 @@ def test_class_token_alone_and_stopped_gradients_train_one_trunk():
 
 
 def test_a_cnns_mean_location_is_its_own_class(parts):
-    model = parts.training.TimmClassifier(
+    model = parts.training.LocationClassifier(
         "test_resnet", num_classes=3, enlarge=1, data_preprocessor=None
     ).eval()
     own = timm.create_model("test_resnet", num_classes=3).eval()
