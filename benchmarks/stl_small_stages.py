@@ -320,7 +320,7 @@ def score(study: Study, arm: str, checkpoint: Path, cells: Path) -> dict[str, np
         `CELLS` has them.
     """
     network = load_network(study, arm, checkpoint)
-    images, files = np.load(cells, mmap_mode="r"), test_files(study)
+    images, files = np.load(cells, mmap_mode="r", allow_pickle=False), test_files(study)
     labels = torch.tensor([label for _, label in files])
     rows: dict[str, list[np.ndarray]] = defaultdict(list)
     amp = getattr(torch, study.settings().amp)
