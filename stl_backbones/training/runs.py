@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import logging
 import multiprocessing
 import os
@@ -47,6 +48,7 @@ _NOTES = (
     "since its requires_grad=False", '"FileClient" will be deprecated',
     '"HardDiskBackend" is the alias',
 )  # fmt: skip
+_RUNS = itertools.count()  # of this process
 _MOST_WORKERS = 16  # of one process: more take memory, and rarely feed a network faster
 # Hooks of mmengine -> those of ours that do the same, and more.
 _OUR_HOOKS = {
@@ -184,7 +186,18 @@ def default_work_dir(config_path: str | Path) -> Path:
 
 
 class _OurRunner(Runner):
-    """mmengine's runner with what several processes need, and with little on the terminal."""
+    """mmengine's runner with what several processes need, and with little on the terminal.
+
+    mmengine knows a run's logger by config and second: in one process, two runs begun within a
+    second would share it. So a later run of a process has its number in the name.
+    """
+
+    def __init__(self, *args: Any, experiment_name: str | None = None, **kwargs: Any) -> None:
+        number, config = next(_RUNS), kwargs.get("cfg")
+        if number and config is not None:
+            stem = experiment_name or Path(config.filename or "run").stem
+            experiment_name = f"{stem}_{number}"
+        super().__init__(*args, experiment_name=experiment_name, **kwargs)
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """Build the logger of the run: the terminal shows progress and results, its file all."""

@@ -250,6 +250,16 @@ def test_starts_from_a_file_of_weights(labeler, configs, student_options, tmp_pa
     assert f"loaded {start}" in log.read_text()
 
 
+def test_two_runs_within_a_second_have_a_log_each(configs, labeler_options, tmp_path, monkeypatch):
+    monkeypatch.setattr("time.strftime", lambda *_: "20260101_000000")  # mmengine's clock
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        pretrain(configs["labeler"], work_dir=folder, options={**labeler_options, "epochs": 2})
+    logs = [log.read_text() for folder in folders for log in folder.glob("*/*.log")]
+    assert len(logs) == 2
+    assert all(text.count("Saving checkpoint at 2 epochs") == 1 for text in logs)
+
+
 def test_options_of_speed(configs, student_options, tmp_path):
     chosen = {
         **student_options,
@@ -374,7 +384,7 @@ class TestRefusals:
             ({"num_classes": 9}, r"holds 10 classes, labels 0..9, but the model has 9"),
             ({"num_classes": 11}, r"the model has 11 classes, the data 10; .*num_classes=10"),
             ({"batch_size": 11}, r"not be larger than the data set: expected at most 10"),
-            ({"accumulate": 2}, r"expected at most 10 .*, got 12"),
+            ({"accumulate": 3}, r"expected at most 10 .*, got 12"),
             ({"model.loss_mode": "both"}, r"loss_mode must be one of .*, got 'both'"),
             ({"model.arch": "huge"}, r"unknown FAN arch 'huge'"),
             ({"data_root": "/gone"}, r"image folder '/gone/train' does not exist"),
