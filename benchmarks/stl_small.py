@@ -45,6 +45,7 @@ from stl_small_study import (
 )
 
 from stl_backbones.cli.tool import make_parser, run_tool
+from stl_backbones.errors import InputError
 from stl_backbones.models.hashing import file_sha256
 from stl_backbones.results.atomic import write_atomically
 
@@ -67,7 +68,13 @@ def parse() -> argparse.ArgumentParser:
     add("--batch-size", type=int, metavar="N", help="images of a step")
     add("--lr", type=float, help="learning rate at that batch size")
     add("--seeds", type=int, nargs="+", default=[0, 1, 2], help="trainings of each arm")
-    add("--arms", nargs="+", choices=ARMS, default=list(ARMS), help="which are trained and scored")
+    add(
+        "--arms",
+        nargs="+",
+        choices=ARMS,
+        default=list(ARMS),
+        help="which are trained, scored, reported",
+    )
     add("--workers", type=int, default=0, help="processes that read images")
     add("--time-limit", type=float, metavar="MINUTES", help="stop soon after so many")
     add("--report", action="store_true", help="only print the tables of what is finished")
@@ -79,7 +86,7 @@ def main(args: argparse.Namespace) -> int:
     study = Study(args.work_dir)
     if not args.report:
         if args.archive is None:
-            raise ValueError("the archive of images is missing; only --report needs none")
+            raise InputError("the archive of images is missing; only --report needs none")
         study.begin(choose_settings(args), args.archive)
         minutes = float("inf") if args.time_limit is None else args.time_limit
         try:
@@ -87,7 +94,7 @@ def main(args: argparse.Namespace) -> int:
         except TimeIsUpError:
             print(f"time limit reached; {GO_ON}", file=sys.stderr)
             return EXIT_UNFINISHED
-    report(study, args.seeds)
+    report(study, args.seeds, args.arms)
     return 0
 
 
@@ -177,8 +184,10 @@ def score_arm(
     study.write(stage, {"minutes": (time.monotonic() - begun) / 60}, rests_on=rests_on)
 
 
-def report(study: Study, seeds: list[int]) -> None:
+def report(study: Study, seeds: list[int], arms: list[str]) -> None:
     """Print the tables of the seeds that are finished; write ``figures.json`` and ``tables.md``.
+
+    A seed is finished if all of these arms are scored.
 
     Raises:
         ValueError: If none is.
@@ -186,25 +195,28 @@ def report(study: Study, seeds: list[int]) -> None:
     settings = study.settings()
     finished = {}
     for seed in seeds:
-        names = [f"scores-{arm}-seed{seed}" for arm in ARMS]
+        names = [f"scores-{arm}-seed{seed}" for arm in arms]
         if all(study.read(name) for name in names):
             parts = [np.load(study.stages / f"{name}.npz", allow_pickle=False) for name in names]
             finished[seed] = {key: part[key] for part in parts for key in part}
     if not finished:
-        raise ValueError(f"no seed of {seeds} is finished in '{study.folder}'; {GO_ON}")
+        raise InputError(
+            f"no seed of {seeds} is finished in '{study.folder}', with arms {', '.join(arms)}; "
+            f"{GO_ON}"
+        )
     names = next(iter(finished.values()))
     correct = {name: np.stack([one[name] for one in finished.values()]) for name in names}
     figures: dict[str, Any] = {
         "settings": dataclasses.asdict(settings),
         "seeds": list(finished),
         "test_images": settings.classes * settings.test_per_class,
-        "machine": study.read(f"student-seed{next(iter(finished))}")["machine"],
+        "machine": study.read(f"{arms[0]}-seed{next(iter(finished))}")["machine"],
         "cost": {
             arm: [
                 {key: record[key] for key in ("image_steps", "minutes")}
                 for record in (study.read(f"{arm}-seed{seed}") for seed in finished)
             ]
-            for arm in ARMS
+            for arm in arms
         },
         **make_figures(correct),
     }

@@ -28,6 +28,7 @@ from stl_backbones.corruptions import corrupt_all, prepare
 from stl_backbones.datasets.class_folders import read_rgb
 from stl_backbones.engine.checkpointing import find_resume
 from stl_backbones.engine.loading import load_model_weights
+from stl_backbones.errors import InputError
 from stl_backbones.evaluation.classified import SCORINGS, scores
 from stl_backbones.models import read_checkpoint
 from stl_backbones.models.hashing import file_sha256
@@ -118,7 +119,7 @@ def extract_images(archive: Path, folder: Path, settings: Settings) -> dict[str,
                 with path.open("wb") as file:
                     shutil.copyfileobj(tar.extractfile(member), file)
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise ValueError(f"archive '{archive}' cannot be read: {error}") from error
+        raise InputError(f"archive '{archive}' cannot be read: {error}") from error
     partial.rename(folder)
     splits = [split for split, _, _ in chosen]
     return {split: splits.count(split) for split in ("train", "val")}
@@ -133,12 +134,12 @@ def _list_classes(tar: tarfile.TarFile) -> dict[str, list[tarfile.TarInfo]]:
         parts = PurePosixPath(member.name).parts
         plain = all(_PLAIN_NAME.fullmatch(part) for part in parts)
         if not member.isfile() or not plain or len(parts) < 2:
-            raise ValueError(
+            raise InputError(
                 "the archive must hold plain files <folder>/<class>/<name>.jpg, "
                 f"got '{member.name}'"
             )
         if parts[-1] in files[parts[-2]]:
-            raise ValueError(f"the archive holds two files '{parts[-2]}/{parts[-1]}'")
+            raise InputError(f"the archive holds two files '{parts[-2]}/{parts[-1]}'")
         files[parts[-2]][parts[-1]] = member
     return {name: [members[key] for key in sorted(members)] for name, members in files.items()}
 
@@ -148,7 +149,7 @@ def _choose_images(
 ) -> list[tuple[str, str, tarfile.TarInfo]]:
     """Split, class and file of each image, in the archive's order."""
     if len(files) < settings.classes:
-        raise ValueError(
+        raise InputError(
             f"the archive holds {len(files)} classes, expected at least {settings.classes}"
         )
     chosen = []
@@ -162,7 +163,7 @@ def _choose_images(
         }
         for split, (pool, count) in pools.items():
             if count > len(pool):
-                raise ValueError(
+                raise InputError(
                     f"class '{name}' has {len(pool)} images for '{split}', "
                     f"expected at least {count}"
                 )

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from stl_backbones.corruptions import CorruptionEngine, engine_version, get_protocol
+from stl_backbones.errors import InputError, MissingFileError
 from stl_backbones.models.hashing import file_sha256
 from stl_backbones.results.atomic import write_atomically
 
@@ -67,15 +68,15 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("train_per_class", "test_per_class", "epochs", "batch_size"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.classes < 2:
-            raise ValueError(f"classes must be at least 2, got {self.classes}")
+            raise InputError(f"classes must be at least 2, got {self.classes}")
         if self.warmup_epochs >= self.epochs:
-            raise ValueError(
+            raise InputError(
                 f"epochs must be more than {self.warmup_epochs} (the warm-up), got {self.epochs}"
             )
         if self.batch_size > self.classes * self.train_per_class:
-            raise ValueError(
+            raise InputError(
                 f"batch_size must be at most {self.classes * self.train_per_class} (the training "
                 f"images), got {self.batch_size}"
             )
@@ -132,7 +133,7 @@ class Study:
             if before.get(name) != now.get(name)
         ]
         if other:
-            raise ValueError(
+            raise InputError(
                 f"'{self.folder}' holds a study of other settings: {', '.join(other)}; go on with "
                 "those, or give another --work-dir"
             )
@@ -145,7 +146,7 @@ class Study:
         """
         path = self.folder / "study.json"
         if not path.is_file():
-            raise FileNotFoundError(f"'{self.folder}' holds no study: '{path}' is missing")
+            raise MissingFileError(f"'{self.folder}' holds no study: '{path}' is missing")
         known = json.loads(path.read_text(encoding="utf-8"))
         return self.settings_type(
             **{field.name: known[field.name] for field in fields(self.settings_type)}
@@ -170,7 +171,7 @@ class Study:
             return {}
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if rests_on is not None and record["rests_on"] != dict(rests_on):
-            raise ValueError(
+            raise InputError(
                 f"stage '{stage}' was made from other files than there are now; remove '{path}' to "
                 "make it anew"
             )

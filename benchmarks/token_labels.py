@@ -43,6 +43,7 @@ from token_labels_training import KINDS, train
 
 from stl_backbones.cli.tool import make_parser, run_tool
 from stl_backbones.datasets.mini import GENERATOR_VERSION
+from stl_backbones.errors import InputError
 from stl_backbones.metrics.token_samples import foreground_tokens
 from stl_backbones.models.hashing import file_sha256
 from stl_backbones.results.atomic import write_atomically
@@ -165,7 +166,7 @@ def report(study: TokenStudy, seeds: list[int]) -> None:
     settings = study.settings()
     finished = [seed for seed in seeds if study.read(f"labels-seed{seed}")]
     if not finished:
-        raise ValueError(f"no seed of {seeds} is finished in '{study.folder}'; {GO_ON}")
+        raise InputError(f"no seed of {seeds} is finished in '{study.folder}'; {GO_ON}")
     paths = [study.stages / f"labels-seed{seed}.npz" for seed in finished]
     found = [dict(np.load(path, allow_pickle=False)) for path in paths]
     grid = found[0]["cls/foreground"].shape[1:]

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from stl_small_study import Study
 
+from stl_backbones.errors import InputError
+
 SOURCES = ("generated", "coco")
 
 
@@ -57,20 +59,20 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.source not in SOURCES:
-            raise ValueError(f"source must be one of {', '.join(SOURCES)}, got '{self.source}'")
+            raise InputError(f"source must be one of {', '.join(SOURCES)}, got '{self.source}'")
         for name in ("train_per_class", "test_per_class", "epochs", "batch_size", "enlarge"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.classes < 2:
-            raise ValueError(f"classes must be at least 2, got {self.classes}")
+            raise InputError(f"classes must be at least 2, got {self.classes}")
         if self.size < 32:
-            raise ValueError(f"size must be at least 32, got {self.size}")
+            raise InputError(f"size must be at least 32, got {self.size}")
         if self.warmup_epochs >= self.epochs:
-            raise ValueError(
+            raise InputError(
                 f"epochs must be more than {self.warmup_epochs} (the warm-up), got {self.epochs}"
             )
         if not 0 < self.share <= 1:
-            raise ValueError(f"share must be above 0 and at most 1, got {self.share}")
+            raise InputError(f"share must be above 0 and at most 1, got {self.share}")
 
 
 class TokenStudy(Study):
