@@ -2,9 +2,10 @@
 
 After the paper: a convolutional stem, a depthwise convolution inside the feed-forward layer, the
 mean of all tokens instead of a class token, and attention that weighs each pair of positions before
-the softmax. What the text leaves open here (the stem's width, which blocks weigh positions) was
-chosen so that parameters come within 1 % of the published 23.3 M and 91.8 M. So the authors'
-files do not fit; their patch-wise augmentation, which is training alone, is not here.
+the softmax. It was written without the paper's text at hand: the stem's width, and which blocks
+weigh positions, were chosen so that parameters come within 1 % of the published 23.3 M and 91.8 M.
+So the authors' files do not fit. Their patch-wise augmentation, which is training alone, is not
+here.
 
 References:
     Mao et al. 2022, "Towards Robust Vision Transformer", arXiv:2105.07926.

@@ -1,5 +1,7 @@
 """Wide ResNet-38, model A of "Wider or Deeper", as a dense encoder.
 
+Written without the paper's text at hand; the parameters are as many as others count of it.
+
 References:
     Wu, Shen & van den Hengel 2016, arXiv:1611.10080.
 """
