@@ -56,7 +56,6 @@ class SafeCheckpointHook(CheckpointHook):
     - Of a checkpoint that was written just before a validation, the resumed run makes up for that
       validation first; else its metrics, and with them the best checkpoint, would be missing.
     - What the killed run had not removed yet is removed.
-
     - Gradients that are accumulated for a step to come are in the checkpoint: the mean over the
       processes, since the step takes that mean.
 

@@ -51,7 +51,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Attention of ``(B, h, N, d)``, by products of matrices where torch's kernel is slower.
 
     That is in training on the CPU with few tokens: a step of 64 tokens takes 1.5 times as long by
-    the kernel, one of 196 tokens 1.1 times, of 1,024 as long (bfloat16, one thread).
+    the kernel, one of 196 tokens 1.15 times, of 1,024 as long (`benchmarks/attention.py`).
     """
     trains = torch.is_grad_enabled() and query.requires_grad
     if query.device.type == "cpu" and trains and query.shape[-2] <= _FEW_TOKENS:
