@@ -2,7 +2,7 @@
 
     python benchmarks/allocation.py [--turns 3] [--passes 10]
 
-Each case runs in processes of its own, with and without `keep_freed_memory` in turn; the best pass
+Each case runs in processes of its own, with and without `set_up_memory` in turn; the best pass
 of all turns counts. Peer: the same network in a process as Python starts it.
 """
 
@@ -26,9 +26,9 @@ CASES = {
 def run(name: str, passes: int, kept: bool) -> dict[str, float]:
     """Seconds, page faults and peak memory of some passes in this process."""
     if kept:
-        from stl_backbones.cli.memory import keep_freed_memory
+        from stl_backbones.cli.memory import set_up_memory
 
-        if not keep_freed_memory():
+        if not set_up_memory():
             raise SystemExit("not on glibc, or its settings are the user's: nothing to compare")
     import timm
     import torch

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from faults.clock import Clock
 from faults.forkserver import ForkServer
 
 TIMEOUT = 120.0  # seconds
@@ -88,11 +89,13 @@ def judge(case: BadInput, code: int | None, output: str) -> Verdict:
 
 
 def run_cases(
-    server: ForkServer, cases: Iterable[BadInput], folder: Path, *, lanes: int = 2
+    server: ForkServer, cases: Iterable[BadInput], folder: Path, *, clock: Clock, lanes: int = 2
 ) -> list[Verdict]:
-    """Give every case to its tool, some at a time."""
+    """Give every case to its tool, some at a time, until the time is up."""
 
-    def run(case: BadInput) -> Verdict:
+    def run(case: BadInput) -> Verdict | None:
+        if clock.is_up:
+            return None
         running = server.start(case.words, folder=folder, environment=case.environment)
         code = running.wait(TIMEOUT)
         if code is None:
@@ -102,4 +105,4 @@ def run_cases(
         return verdict
 
     with ThreadPoolExecutor(lanes) as pool:
-        return list(pool.map(run, cases))
+        return [verdict for verdict in pool.map(run, cases) if verdict is not None]

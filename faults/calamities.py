@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -15,10 +16,12 @@ from pathlib import Path
 
 from PIL import Image
 
+from faults.clock import Clock
 from faults.forkserver import ROOT, ForkServer, Running, group_members
 from faults.interruptions import Work, hash_files, list_works
 
 _TOO_LONG = 180.0
+_SWEPT = ["cells/brightness-1.npz", "cells/clean.npz", "run.json"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,19 @@ class Finding:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class Calamity:
+    """What is about to happen.
+
+    Args:
+        name: The row of the table.
+        happen: Does it, and says how it ended.
+    """
+
+    name: str
+    happen: Callable[[], Finding]
+
+
 class Campaign:
     """All calamities.
 
@@ -45,16 +61,20 @@ class Campaign:
         server: Starts tools.
         works: What is disturbed, see `list_works`.
         folder: Gets a folder for each calamity.
+
+    Attributes:
+        left_out: Names of those that the time did not allow.
     """
 
     def __init__(self, server: ForkServer, works: Sequence[Work], folder: Path) -> None:
         self.server, self.folder = server, folder
+        self.left_out: list[str] = []
         self.works = {work.name: work for work in works}
         self._expected: dict[str, tuple[dict[str, str], float]] = {}
 
-    def run(self) -> Iterator[Finding]:
-        """Let them happen one after the other."""
-        calamities: Sequence[Callable[[], Iterator[Finding]]] = (
+    def run(self, clock: Clock, *, seed: int) -> Iterator[Finding]:
+        """Let them happen one after the other, in an order of the seed's, until the time is up."""
+        kinds: Sequence[Callable[[], Iterator[Calamity]]] = (
             self.killed_workers,
             self.lost_ranks,
             self.rivals,
@@ -64,8 +84,13 @@ class Campaign:
             self.clock_set_back,
             self.many_images,
         )
+        calamities = [calamity for kind in kinds for calamity in kind()]
+        random.Random(seed).shuffle(calamities)
         for calamity in calamities:
-            yield from calamity()
+            if clock.is_up:
+                self.left_out.append(calamity.name)
+            else:
+                yield calamity.happen()
 
     def place(self, name: str) -> Path:
         """A new folder."""
@@ -103,7 +128,7 @@ class Campaign:
 
     # --- processes -------------------------------------------------------------------------
 
-    def killed_workers(self) -> Iterator[Finding]:
+    def killed_workers(self) -> Iterator[Calamity]:
         """A worker killed by the kernel for want of memory looks like this."""
         for name, goes_on in (
             ("corrupted copy, ImageNet layout", True),
@@ -143,7 +168,7 @@ class Campaign:
             return f"exit code {code}: {output.strip()[-400:]}"
         return one_line_problem(output, "was killed") or self.ends_alike(work, place)
 
-    def lost_ranks(self) -> Iterator[Finding]:
+    def lost_ranks(self) -> Iterator[Calamity]:
         """A process of a torchrun job is lost."""
         for name in ("sweep, segmentation", "sweep, classification", "pretraining, labeler"):
             yield self._repeat(
@@ -194,7 +219,7 @@ class Campaign:
 
     # --- rivals ----------------------------------------------------------------------------
 
-    def rivals(self) -> Iterator[Finding]:
+    def rivals(self) -> Iterator[Calamity]:
         """The same command is started twice."""
         for name in self.works:
             if name != "report":  # over in milliseconds, file by file
@@ -222,7 +247,7 @@ class Campaign:
 
     # --- disks -----------------------------------------------------------------------------
 
-    def full_disk(self) -> Iterator[Finding]:
+    def full_disk(self) -> Iterator[Calamity]:
         """A file system of a few megabytes."""
         for name, size in (
             ("corrupted copy, ImageNet layout", "1m"),
@@ -255,7 +280,7 @@ class Campaign:
             remount("size=2g")
             return self.ends_alike(work, place)
 
-    def read_only_folder(self) -> Iterator[Finding]:
+    def read_only_folder(self) -> Iterator[Calamity]:
         """A file system that takes nothing."""
         for name in self.works:
             yield self._repeat(f"read-only folder: {name}", 1,
@@ -278,7 +303,7 @@ class Campaign:
 
     # --- data and clock --------------------------------------------------------------------
 
-    def vanishing_file(self) -> Iterator[Finding]:
+    def vanishing_file(self) -> Iterator[Calamity]:
         """An image is deleted while the tool runs, and comes back."""
         for name, folder, code in (
             ("corrupted copy, Cityscapes layout", "data/cityscapes/leftImg8bit/val", 1),
@@ -313,7 +338,7 @@ class Campaign:
             return f"exit code {code}: {output.strip()[-400:]}"
         return self.ends_alike(work, place)
 
-    def clock_set_back(self) -> Iterator[Finding]:
+    def clock_set_back(self) -> Iterator[Calamity]:
         """A year back, in the middle of the run; what is finished lies in the future then."""
         for name in self.works:
             yield self._repeat(f"clock set back: {name}", 1,
@@ -333,8 +358,12 @@ class Campaign:
             os.utime(path, (time.time() + 4e7, time.time() + 4e7))
         return self.ends_alike(work, place)
 
-    def many_images(self) -> Iterator[Finding]:
-        """100,000 images in one folder."""
+    def many_images(self) -> Iterator[Calamity]:
+        """100,000 images in one folder: a copy of all, a sweep of some."""
+        name = "100,000 images in one folder: a copy, a sweep of 64"
+        yield Calamity(name, lambda: self._many(name))
+
+    def _many(self, name: str) -> Finding:
         place = self.place("many")
         folder = place / "images" / "n01440764"
         folder.mkdir(parents=True)
@@ -347,28 +376,26 @@ class Campaign:
                 shutil.copy(place / "one.png", link)
             os.link(link, folder / f"{number:06d}.png")
         shutil.copy(place / "one.png", other / "0.png")
-        words = [ROOT / "tools/generate_corruptions.py", folder, "out", "--layout", "folder",
-                 "--corruptions", "brightness", "--severities", "1", "--mode", "fast"]  # fmt: skip
-        start = time.monotonic()
-        code, output = self.finish(self.server.start(words, folder=place))
-        made = sum(1 for _ in (place / "out").rglob("*.png"))
-        seconds = time.monotonic() - start
-        yield Finding("100,000 images in one folder: corrupted copy", 1,
-                      int(code == 0 and made == 100_000),
-                      f"{seconds:.0f} s" if code == 0 else output.strip()[-300:])  # fmt: skip
-        words = [ROOT / "tools/robustness.py", "--timm", "resnet10t", "--checkpoint",
+        copy = [ROOT / "tools/generate_corruptions.py", folder, "out", "--layout", "folder",
+                "--corruptions", "brightness", "--severities", "1", "--mode", "fast"]  # fmt: skip
+        sweep = [ROOT / "tools/robustness.py", "--timm", "resnet10t", "--checkpoint",
                  self.classifier, "--data-root", place / "images", "--input-size", "64",
                  "--allow-missing", "--limit", "64", "--corruptions", "brightness",
                  "--severities", "1", "--work-dir", "swept"]  # fmt: skip
-        start = time.monotonic()
-        code, output = self.finish(self.server.start(words, folder=place))
-        seconds = time.monotonic() - start
-        cells = sorted(hash_files(place / "swept"))
-        yield Finding("100,000 images in one folder: sweep of 64", 1,
-                      int(code == 0 and cells == ["cells/brightness-1.npz", "cells/clean.npz",
-                                                  "run.json"]),
-                      f"{seconds:.0f} s" if code == 0 else output.strip()[-300:])  # fmt: skip
+        survived, notes = 0, []
+        for words in (copy, sweep):
+            start = time.monotonic()
+            code, output = self.finish(self.server.start(words, folder=place))
+            seconds = time.monotonic() - start
+            is_whole = (
+                sum(1 for _ in (place / "out").rglob("*.png")) == 100_000
+                if words is copy
+                else sorted(hash_files(place / "swept")) == _SWEPT
+            )
+            survived += code == 0 and is_whole
+            notes.append(f"{seconds:.0f} s" if code == 0 else output.strip()[-300:])
         shutil.rmtree(place)
+        return Finding(name, 2, survived, ", ".join(notes))
 
     @property
     def classifier(self) -> str:
@@ -376,9 +403,12 @@ class Campaign:
         words = list(map(str, self.works["sweep, classification"].words))
         return words[words.index("--checkpoint") + 1]
 
-    def _repeat(self, name: str, count: int, happen: Callable[[int], str]) -> Finding:
-        problems = [problem for turn in range(count) if (problem := happen(turn))]
-        return Finding(name, count, count - len(problems), "; ".join(problems))
+    def _repeat(self, name: str, count: int, happen: Callable[[int], str]) -> Calamity:
+        def repeat() -> Finding:
+            problems = [problem for turn in range(count) if (problem := happen(turn))]
+            return Finding(name, count, count - len(problems), "; ".join(problems))
+
+        return Calamity(name, repeat)
 
 
 def one_line_problem(output: str, *any_of: str) -> str:

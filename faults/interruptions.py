@@ -6,6 +6,7 @@ Every result is compared, byte for byte, with that of a run that nobody disturbe
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 import shutil
 import signal
@@ -15,11 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from faults.clock import Clock
 from faults.forkserver import ROOT, ForkServer, Running
 from faults.material import Material
 
 PROMPT = 2.0  # seconds within which Ctrl-C and SIGTERM end a tool
 _KILLS_IN_A_ROW = 8
+_LANES = 2  # works that are disturbed at once
 _TOO_LONG = 120.0
 _UP = 0.25  # seconds from a process's start until the tool's own code runs
 _TEMPORARY = (".partial", ".tmp", ".lock-holder")
@@ -126,28 +129,32 @@ def prepare_works(server: ForkServer, material: Material, folder: Path) -> None:
 
 
 def interrupt_works(
-    server: ForkServer, works: Sequence[Work], folder: Path, *, kills: int, seed: int
+    server: ForkServer, works: Sequence[Work], folder: Path, *, kills: int, seed: int, clock: Clock
 ) -> dict[str, Outcome]:
-    """Disturb each work so many times; two at a time."""
-    with ThreadPoolExecutor(2) as pool:
-        outcomes = pool.map(
-            lambda pair: interrupt(
-                server, pair[1], folder / str(pair[0]), kills=kills, seed=seed + pair[0]
-            ),
-            enumerate(works),
-        )
+    """Disturb each work so many times, if the time allows; two at a time."""
+
+    def disturb(number: int) -> Outcome:
+        own = clock.part(1, of=math.ceil((len(works) - number) / _LANES))
+        place = folder / str(number)
+        return interrupt(server, works[number], place, kills=kills, seed=seed + number, clock=own)
+
+    with ThreadPoolExecutor(_LANES) as pool:
+        outcomes = pool.map(disturb, range(len(works)))
         return {work.name: outcome for work, outcome in zip(works, outcomes, strict=True)}
 
 
-def interrupt(server: ForkServer, work: Work, folder: Path, *, kills: int, seed: int) -> Outcome:
+def interrupt(
+    server: ForkServer, work: Work, folder: Path, *, kills: int, seed: int, clock: Clock
+) -> Outcome:
     """Disturb one work.
 
     Args:
         server: Starts its tool.
         work: What is killed.
         folder: Gets a folder for each row of kills; removed again.
-        kills: How many, at least.
+        kills: How many, at least, if the time allows.
         seed: Decides moments, signals and damages.
+        clock: Ends it; one row of kills is tried in any case.
     """
     rng, outcome = random.Random(seed), Outcome()
     whole = folder / "whole"
@@ -159,7 +166,7 @@ def interrupt(server: ForkServer, work: Work, folder: Path, *, kills: int, seed:
     shutil.rmtree(whole)
     if not expected:
         raise RuntimeError(f"{work.name}: an undisturbed run has no results")
-    while outcome.count < kills:
+    while outcome.count < kills and not (outcome.runs and clock.is_up):
         place = folder / f"{outcome.runs}"
         place.mkdir()
         before = list(outcome.problems)

@@ -12,7 +12,7 @@ import dataclasses
 import itertools
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -380,18 +380,19 @@ CATALOGUE: Mapping[str, Callable[[Sweep], Iterator[Mutation]]] = {
 }
 
 
-def count_mutations(folders: Sequence[Path]) -> list[tuple[str, int, int]]:
-    """Try the whole catalogue on finished sweeps.
+def count_mutations(
+    folders: Sequence[Path], kinds: Iterable[str]
+) -> Iterator[tuple[str, int, int]]:
+    """Try the catalogue on finished sweeps, kind by kind.
 
     Args:
         folders: Sweeps of any task; they are not changed.
+        kinds: Of change, names of the catalogue.
 
-    Returns:
+    Yields:
         Kind of change, how many were tried, how many of them were noticed.
     """
-    rows = []
-    for kind, catalogue in CATALOGUE.items():
+    for kind in kinds:
         sweeps = [Sweep(folder) for folder in folders]
-        found = [try_mutation(one, sweep) for sweep in sweeps for one in catalogue(sweep)]
-        rows.append((kind, len(found), found.count("")))
-    return rows
+        found = [try_mutation(one, sweep) for sweep in sweeps for one in CATALOGUE[kind](sweep)]
+        yield kind, len(found), found.count("")

@@ -6,6 +6,10 @@ A config reaches a module as ``type='stl_backbones.FAN'`` with nothing imported,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
 from mmengine.registry import DATA_SAMPLERS as ROOT_DATA_SAMPLERS
 from mmengine.registry import DATASETS as ROOT_DATASETS
 from mmengine.registry import HOOKS as ROOT_HOOKS
@@ -26,7 +30,21 @@ class SharedRegistry(Registry):
 
     mmseg and mmdet search themselves and the root, never a sibling; without the second entry
     ``type='FAN'`` would not be found in their configs.
+
+    Args:
+        on_demand: Name -> the module that registers it, which is imported once that name is asked
+            for: those of one toolbox are not imported for configs of the other.
     """
+
+    def __init__(self, *args: Any, on_demand: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._on_demand = on_demand
+
+    def get(self, key: str) -> type | None:
+        """Return what is registered under a name, or ``None``."""
+        if key in self._on_demand:
+            import_module(self._on_demand[key])
+        return super().get(key)
 
     def _register_module(
         self, module: type, module_name: str | list[str] | None = None, force: bool = False
@@ -35,13 +53,20 @@ class SharedRegistry(Registry):
         self.parent._register_module(module, module_name, force)
 
 
-def _shared(root: Registry, *locations: str) -> SharedRegistry:
+def _shared(root: Registry, *locations: str, **on_demand: str) -> SharedRegistry:
     places = [f"{SCOPE}.{location}" for location in locations]
-    return SharedRegistry(root.name, parent=root, scope=SCOPE, locations=places)
+    modules = {name: f"{SCOPE}.{module}" for name, module in on_demand.items()}
+    return SharedRegistry(root.name, parent=root, scope=SCOPE, locations=places, on_demand=modules)
 
 
 MODELS = _shared(ROOT_MODELS, "transfer", "pretraining")
-DATASETS = _shared(ROOT_DATASETS, "datasets.cityscapes", "datasets.coco", "datasets.imagenet")
+DATASETS = _shared(
+    ROOT_DATASETS,
+    "datasets.imagenet",
+    CheckedCityscapesDataset="datasets.cityscapes",
+    ListedCityscapesDataset="datasets.cityscapes",
+    CheckedCocoDataset="datasets.coco",
+)
 TRANSFORMS = _shared(ROOT_TRANSFORMS, "datasets.transforms", "datasets.two_views")
 METRICS = _shared(ROOT_METRICS, "evaluation")
 OPTIM_WRAPPERS = _shared(ROOT_OPTIM_WRAPPERS, "engine")

@@ -15,7 +15,7 @@ from typing import Any
 from stl_backbones.cli.device import add_device
 from stl_backbones.cli.interrupts import has_run_begun, interruptible, leave_at_once
 from stl_backbones.cli.lost_processes import describe_lost_process, is_distributed
-from stl_backbones.cli.memory import keep_freed_memory
+from stl_backbones.cli.memory import set_up_memory
 from stl_backbones.cli.parser import EXIT_USER_ERROR, Parser, severity
 from stl_backbones.cli.started import as_started, program, start_words
 from stl_backbones.config.user_code import describe_user_code, reason
@@ -266,7 +266,7 @@ def run_tool(
         another process of the job is lost, the process ends here instead.
     """
     args = parser.parse_intermixed_args(argv)  # options may stand between the words
-    keep_freed_memory()
+    set_up_memory()
     words = sys.argv[1:] if argv is None else list(argv)
     command = shlex.join([*start_words(), *words])
     # As a function, called by a test for example, it leaves nobody's process.

@@ -193,8 +193,7 @@ def _import_libraries(config: Config) -> None:
         return
     check_operators(on_gpu=scope == "mmdet")  # few networks of mmseg need them on a GPU
     with without_import_notes():
-        for library in filter(importlib.util.find_spec, LIBRARIES):  # mmseg imports mmdet
-            importlib.import_module(f"{library}.datasets")
+        importlib.import_module(f"{scope}.datasets")
 
 
 def _import_modules(config: Config, path: Path) -> None:

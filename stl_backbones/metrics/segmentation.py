@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TypeVar
 
 import numpy as np
@@ -11,6 +12,18 @@ from stl_backbones.errors import InputError
 
 _Float = TypeVar("_Float", bound=np.floating)
 IGNORE_INDEX = 255  # Cityscapes' void label
+_IGNORED = re.compile(r"(?:^|, )label (-?\d+) ignored(?=,|$)")
+
+
+def ignored_text(ignore_index: int) -> tuple[str, ...]:
+    """An unusual label of pixels that do not count, as the inference of a record names it."""
+    return () if ignore_index == IGNORE_INDEX else (f"label {ignore_index} ignored",)
+
+
+def find_ignored(inference: str) -> int:
+    """The label that the inference of a record names in `ignored_text`'s words, or the usual."""
+    found = _IGNORED.search(inference)
+    return int(found[1]) if found else IGNORE_INDEX
 
 
 def confusion_matrix(

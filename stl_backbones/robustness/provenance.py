@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from stl_backbones import __version__
 from stl_backbones.corruptions import (
     CORRUPTIONS,
     check_depth,
@@ -132,8 +133,8 @@ def fingerprint(files: Sequence[tuple[str, Path]]) -> str:
 
 
 def _versions_of(libraries: Sequence[str]) -> dict[str, str]:
-    """Package -> version, ``'absent'`` where it is not installed; Python's too."""
-    found = {"python": platform.python_version()}
+    """Package -> version, ``'absent'`` where it is not installed; Python's and our own too."""
+    found = {"python": platform.python_version(), "stl_backbones": __version__}
     for name in (*_PACKAGES, *libraries):
         try:
             found[name] = importlib.metadata.version(name)

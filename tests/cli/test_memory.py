@@ -8,8 +8,8 @@ import pytest
 
 CODE = """
 import resource
-from stl_backbones.cli.memory import keep_freed_memory
-kept = keep_freed_memory()
+from stl_backbones.cli.memory import set_up_memory
+kept = set_up_memory()
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(3):

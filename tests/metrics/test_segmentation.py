@@ -8,6 +8,8 @@ import pytest
 from stl_backbones.metrics import (
     class_iou,
     confusion_matrix,
+    find_ignored,
+    ignored_text,
     iou_terms,
     mean_iou,
     mean_iou_of_terms,
@@ -15,6 +17,11 @@ from stl_backbones.metrics import (
 
 # rows = truth: class 0 hit 3 times and taken for 1 once, and so on; class 3 never occurs
 CONFUSION = np.array([[3, 1, 0, 0], [2, 4, 0, 0], [0, 0, 5, 0], [0, 0, 0, 0]])
+
+
+@pytest.mark.parametrize("label", [0, 255, -1])
+def test_the_ignored_label_is_found_in_the_text_of_a_record(label):
+    assert find_ignored(", ".join(["whole", *ignored_text(label), "bfloat16"])) == label
 
 
 def test_rows_are_the_truth():

@@ -63,6 +63,13 @@ def test_runs_that_differ_in_a_shared_field_are_not_mixed(make_store, field):
         read_runs([first, second])
 
 
+def test_scores_of_other_pixels_are_not_mixed(make_store):
+    first = make_store("a", inference="whole")
+    second = make_store("b", inference="slide crop=4x4 stride=2x2, label 0 ignored, bfloat16")
+    with pytest.raises(ValueError, match=r"differ in ignored label \(255 and 0\)"):
+        read_runs([first, second])
+
+
 def test_runs_may_differ_in_model_settings_and_machine(make_store):
     first = make_store("a", model="A")
     second = make_store(

@@ -14,7 +14,7 @@ import numpy as np
 from stl_backbones.corruptions.catalog import CORRUPTIONS
 from stl_backbones.corruptions.protocols import Protocol, get_protocol
 from stl_backbones.errors import InputError
-from stl_backbones.metrics import IncompleteCellsError
+from stl_backbones.metrics import IncompleteCellsError, Replicates, find_ignored
 from stl_backbones.records import CLEAN, Cell, Provenance
 from stl_backbones.report.read.bundles import stated_numbers
 from stl_backbones.report.read.cells import Draws, Measured, measure
@@ -46,6 +46,7 @@ SHARED_FIELDS = (
     "task", "classes", "dataset_fingerprint", "num_images", "corruption_source",
     "corruption_mode", "corruption_package", "channel_order", "seed",
 )  # fmt: skip
+_IGNORED = "ignored label"  # of segmentation: scores of other pixels are other scores
 
 
 class IncompleteRunsError(IncompleteCellsError):
@@ -132,7 +133,7 @@ def read_runs(
     provenances = [swept.get(folder) or _first_set(folder) for folder in folders]
     _check_stopped(swept, allowed=stopped)
     _check_comparable({**dict(zip(folders, provenances, strict=True)), **swept}, ("task",))
-    _check_comparable(swept, SHARED_FIELDS)
+    _check_comparable(swept, (*SHARED_FIELDS, _IGNORED))
     task = find_task(provenances[0].task)
     task = replace(task, cells=(*task.cells, *more)) if more else task
     chosen = chosen_part(_choose_protocol(swept, protocol), swept.values())
@@ -202,12 +203,16 @@ def _check_distinct(folders: Sequence[Path]) -> None:
 def _check_comparable(provenances: Mapping[Path, Provenance], fields: Sequence[str]) -> None:
     for folder, name in product(provenances, fields):
         first = next(iter(provenances))
-        mine, theirs = (getattr(provenances[key], name) for key in (first, folder))
+        mine, theirs = (_value(provenances[key], name) for key in (first, folder))
         if mine != theirs:
             raise InputError(
                 f"'{first}' and '{folder}' differ in {name} ({_short(mine)} and "
                 f"{_short(theirs)}), so one table cannot hold both; make a report of each"
             )
+
+
+def _value(record: Provenance, name: str) -> object:
+    return find_ignored(record.inference) if name == _IGNORED else getattr(record, name)
 
 
 def _short(value: object) -> str:
@@ -315,16 +320,10 @@ def _read_run(
         is_imagenet = are_imagenet_val(provenance, store.read(there[0]).image_ids)
         provenance = replace(provenance, imagenet_val=is_imagenet)
     cells = [cell for cell in wanted_cells(protocol, task) if cell in there]
-    measured = measure(
-        store,
-        cells,
-        provenance,
-        task=task,
-        counts=draws.counts(provenance.num_images),
-        others=[cell for cell in there if cell not in cells],
-    )
-    scores = measured.replicates.get(task.main.key, {})  # none without cells
-    own = {cell: float(scores[cell][0]) for cell in protocol.cells() if cell in scores}
+    counts = draws.counts(provenance.num_images)
+    others = [cell for cell in there if cell not in cells]
+    measured = measure(store, cells, provenance, task=task, counts=counts, others=others)
+    own = _own_scores(measured.replicates, protocol, task)
     return Run(**vars(measured), label=label, scores=own, sets=sets, unfinished=unfinished)
 
 
@@ -334,8 +333,7 @@ def _as_stated(
     """A bundle without records: its numbers as they are there."""
     main, own = stated[""], {name: one for name, one in stated.items() if name}
     check_stated(own, main, task)
-    found = main.replicates.get(task.main.key, {})
-    scores = {cell: float(found[cell][0]) for cell in protocol.cells() if cell in found}
+    scores = _own_scores(main.replicates, protocol, task)
     return Run(**vars(main), label=label, scores=scores, sets=own, has_records=False)
 
 
@@ -359,16 +357,18 @@ def _read_stopped(
     replicates = {
         key: {**own, **drawn.replicates.get(key, {})} for key, own in clean.replicates.items()
     }
-    scores = replicates.get(task.main.key, {})
-    return Run(
-        folder=store.folder,
-        provenance=provenance,
-        replicates=replicates,
-        images=clean.images,
-        label=f"{label} ({stopped_mark(provenance)})",
-        scores={cell: float(scores[cell][0]) for cell in protocol.cells() if cell in scores},
-        sets=sets,
-    )
+    scores = _own_scores(replicates, protocol, task)
+    label = f"{label} ({stopped_mark(provenance)})"
+    return Run(folder=store.folder, provenance=provenance, replicates=replicates,
+               images=clean.images, label=label, scores=scores, sets=sets)  # fmt: skip
+
+
+def _own_scores(
+    replicates: Mapping[str, Mapping[Cell, Replicates]], protocol: Protocol, task: TaskMetrics
+) -> dict[Cell, float]:
+    """Cell of the protocol -> the task's main score; without cells none."""
+    found = replicates.get(task.main.key, {})
+    return {cell: float(found[cell][0]) for cell in protocol.cells() if cell in found}
 
 
 def _check_names(store: CellStore, cells: Sequence[Cell], provenance: Provenance) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stl_backbones.errors import InputError, some_of
 from stl_backbones.evaluation.pixel_calibration import count_confidences, kind_of_scores
-from stl_backbones.metrics import IGNORE_INDEX, confusion_matrix
+from stl_backbones.metrics import IGNORE_INDEX, confusion_matrix, ignored_text
 from stl_backbones.robustness.examined import LabelMaps
 from stl_backbones.robustness.predicted.base import PredictedSet, relative
 from stl_backbones.robustness.predictor import Result, as_array
@@ -45,9 +45,7 @@ class PredictedMaps(ConfusionScores, PredictedSet):
 
     def inference(self) -> Sequence[str]:
         """An unusual ignored label."""
-        if self.ignore_index == IGNORE_INDEX:
-            return ()
-        return (f"label {self.ignore_index} ignored",)
+        return ignored_text(self.ignore_index)
 
     def record(self, image: int, size: tuple[int, int], result: Result) -> Samples:
         """``confusion_matrix`` ``(1, K, K)``; ``pixel_calibration`` of scores, ``(1, 3, bins)``."""

@@ -16,7 +16,7 @@ from stl_backbones.config.reading import building
 from stl_backbones.errors import InputError
 from stl_backbones.evaluation.pixel_calibration import Kind, count_confidences, kind_of_scores
 from stl_backbones.evaluation.segmentation import confusion_of, count_pixels, planes_of
-from stl_backbones.metrics import IGNORE_INDEX
+from stl_backbones.metrics import ignored_text
 from stl_backbones.records import CLEAN
 from stl_backbones.robustness.examined import LabelMaps
 from stl_backbones.robustness.pipeline import add_labels
@@ -100,8 +100,7 @@ class SegmentationSet(ConfusionScores, DenseSet):
             mode = f"slide crop={crop[0]}x{crop[1]} stride={stride[0]}x{stride[1]}"
             mode += f" {CROPS} crops at once" if self.crops_together else ""
         yield mode
-        if self.ignore_index != IGNORE_INDEX:
-            yield f"label {self.ignore_index} ignored"
+        yield from ignored_text(self.ignore_index)
 
     def record(self, image: int, sample: Any) -> dict[str, Any]:
         """``confusion_matrix`` ``(1, K * K + 4)``, as `count_pixels` gives it.
