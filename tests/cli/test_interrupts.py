@@ -256,3 +256,25 @@ def test_a_lost_worker_is_one_line_whenever_it_is_noticed(start, what):
 def test_a_worker_lost_when_the_work_is_done_does_not_matter(start):
     status, _, _, got = start("losing_at_the_end", times=0)
     assert (status, got) == (0, "")
+
+
+CTRL_C_WHILE_IMPORTING = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "stl_backbones.cli.commands.report":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.parametrize("words", [["tools/report.py"], ["-m", "stl_backbones", "report"]])
+def test_ctrl_c_before_a_command_runs_prints_nothing(repo_root, tmp_path, words):
+    (tmp_path / "sitecustomize.py").write_text(CTRL_C_WHILE_IMPORTING)
+    search = os.pathsep.join([str(tmp_path), str(repo_root)])
+    ended = subprocess.run(
+        [sys.executable, *words], cwd=repo_root, env={**os.environ, "PYTHONPATH": search},
+        capture_output=True, text=True, check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
