@@ -1,6 +1,9 @@
 """As a file of the repository: stl_backbones/cli/commands/pretrain.py."""
 
-from stl_backbones.cli.commands.pretrain import main
+from stl_backbones.cli import end_silently_on_ctrl_c
 
 if __name__ == "__main__":
+    end_silently_on_ctrl_c()
+    from stl_backbones.cli.commands.pretrain import main
+
     raise SystemExit(main())

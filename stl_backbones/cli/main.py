@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from stl_backbones import __version__
-from stl_backbones.cli import commands
+from stl_backbones.cli import commands, end_silently_on_ctrl_c
 from stl_backbones.cli.parser import EXIT_USER_ERROR
 from stl_backbones.cli.started import COMMANDS, first_line, start_as, typed
 from stl_backbones.errors import did_you_mean
@@ -46,6 +46,7 @@ def main() -> int:
         print(f"stl: error: unknown command '{words[0]}'{hint}, see --help", file=sys.stderr)
         return EXIT_USER_ERROR
     start_as(base, name)
+    end_silently_on_ctrl_c()
     del sys.argv[1]  # a command reads its own words there, as a file of tools/ does
     code: int = import_module(f"{commands.__name__}.{COMMANDS[name]}").main()
     return code

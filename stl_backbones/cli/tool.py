@@ -13,7 +13,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from stl_backbones.cli.device import add_device
-from stl_backbones.cli.interrupts import has_run_begun, interruptible, leave_at_once
+from stl_backbones.cli.interrupts import (
+    WorkerLost,
+    has_run_begun,
+    interruptible,
+    leave_at_once,
+)
 from stl_backbones.cli.lost_processes import describe_lost_process, is_distributed
 from stl_backbones.cli.memory import set_up_memory
 from stl_backbones.cli.parser import EXIT_USER_ERROR, Parser, severity
@@ -280,9 +285,16 @@ def run_tool(
             end = "\n" if sys.stderr.isatty() else ""  # of a line of progress
             print(f"{end}{parser.prog}: interrupted; {after_interrupt}; {again()}", file=sys.stderr)
 
+    def say_lost(error: BaseException) -> str | None:
+        lost = describe_lost_process(error)
+        if lost is not None:
+            line = f"{parser.prog}: error: {lost}; {after_interrupt}; {again()}"
+            print(*(traceback.format_exception(error) if args.debug else ()), line, file=sys.stderr)
+        return lost
+
     with quietly(args.quiet), logged_run(command) as log:
         try:
-            with interruptible(say_interrupted, then_default=argv is None):
+            with interruptible(say_interrupted, say_lost=say_lost, then_default=argv is None):
                 code = main(args) or 0
         except KeyboardInterrupt as interrupt:
             say_interrupted()
@@ -294,14 +306,12 @@ def run_tool(
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             log.end(1, "the reader of the output left")
             return 1
-        except Exception as error:
-            lost = describe_lost_process(error)
+        except (Exception, WorkerLost) as error:
+            lost = say_lost(error)
             if lost is None:
                 code = _say_error(error, parser.prog, main, debug=args.debug)
                 log.end(code, first_sentence(error))
                 return leave(code) if is_distributed() else code  # torch may abort at Python's end
-            line = f"{parser.prog}: error: {lost}; {after_interrupt}; {again()}"
-            print(*(traceback.format_exception(error) if args.debug else ()), line, file=sys.stderr)
             log.end(EXIT_USER_ERROR, lost)
             return leave(EXIT_USER_ERROR)  # at once: torch would wait for the process
         log.end(code)
@@ -309,7 +319,7 @@ def run_tool(
     return code
 
 
-def _say_error(error: Exception, prog: str, main: Callable[..., Any], *, debug: bool) -> int:
+def _say_error(error: BaseException, prog: str, main: Callable[..., Any], *, debug: bool) -> int:
     """Say what was wrong with what was given, or that this is a bug; returns the exit code."""
     if isinstance(error, ModuleNotFoundError):
         error = explain(error) or error

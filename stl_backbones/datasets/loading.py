@@ -1,21 +1,27 @@
-"""What loaders need: how workers start, without threads, and errors that name the image."""
+"""What loaders need: how workers start and end, without threads, and errors that name the image."""
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
 import multiprocessing.connection
 import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from multiprocessing.context import BaseContext
+from types import FrameType
 from typing import Any
 
 import cv2
 
 from stl_backbones.corruptions.registration import import_modules, imported_modules
 from stl_backbones.errors import InputError
+from stl_backbones.lost_workers import tell_lost
 
 # A forked worker has the open data set and all that is registered; macOS's own libraries break in
 # one. Stated, since a library may change Python's default.
@@ -26,6 +32,69 @@ START_METHOD = (
 )
 _LOOK = 1.0  # seconds
 _NOT_DECODED = "failed to load image"  # mmcv's LoadImageFromFile
+
+
+def worker_context(method: str) -> BaseContext:
+    """How a DataLoader starts its workers, so that a killed one never blocks the main process.
+
+    Args:
+        method: ``'fork'``, ``'spawn'`` or ``'forkserver'``.
+
+    Returns:
+        For the loader's ``multiprocessing_context``.
+    """
+    _notice_lost_workers()
+    context = copy.copy(multiprocessing.get_context(method))
+    context.Event = partial(_Flag, context)  # type: ignore[method-assign, assignment]
+    return context
+
+
+class _Flag:
+    """The part of an event that loaders use, without its lock.
+
+    Workers ask before each batch whether the loader ends. Python's event takes a lock for that; a
+    worker killed at this moment keeps it, and the main process would wait for it for ever. A pipe
+    that holds a byte needs none.
+    """
+
+    def __init__(self, context: BaseContext) -> None:
+        self._reader, self._writer = context.Pipe(duplex=False)
+
+    def set(self) -> None:
+        if not self.is_set():
+            self._writer.send_bytes(b"1")
+
+    def is_set(self) -> bool:
+        return self._reader.poll()
+
+
+def _notice_lost_workers() -> None:
+    """Have torch's error on a lost worker go through `tell_lost`; only the main thread can."""
+    from torch.utils.data._utils.signal_handling import _set_SIGCHLD_handler  # heavy
+
+    if threading.current_thread() is not threading.main_thread():
+        return
+    _set_SIGCHLD_handler()  # which it else does when workers have started
+    raising = signal.getsignal(signal.SIGCHLD)
+    if callable(raising) and not isinstance(raising, _Telling):
+        signal.signal(signal.SIGCHLD, _Telling(raising))
+
+
+class _Telling:
+    """A signal handler around torch's.
+
+    Args:
+        raising: torch's.
+    """
+
+    def __init__(self, raising: Callable[..., Any]) -> None:
+        self.raising = raising
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        try:
+            self.raising(number, frame)
+        except RuntimeError as error:
+            tell_lost(error)
 
 
 @contextmanager
@@ -120,4 +189,5 @@ __all__ = [
     "end_with_parent",
     "naming_the_image",
     "without_opencv_threads",
+    "worker_context",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader
 
-from stl_backbones.datasets.loading import begin_worker
+from stl_backbones.datasets.loading import begin_worker, worker_context
 
 
 def equip_workers(
@@ -28,8 +28,10 @@ def equip_workers(
     """
     if not loader.num_workers:
         return
-    if loader.multiprocessing_context is None:
-        loader.multiprocessing_context = method
+    stated = loader.multiprocessing_context
+    loader.multiprocessing_context = worker_context(
+        method if stated is None else stated.get_start_method()
+    )
     loader.worker_init_fn = partial(
         _begin, modules=tuple(modules), scope=scope, then=loader.worker_init_fn
     )

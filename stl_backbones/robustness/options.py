@@ -43,8 +43,9 @@ class SweepOptions:
         skip_broken: Leave out broken images instead of refusing the data set.
         name: The model's name in tables; default: the config's or timm's name.
         workers: Processes that load and corrupt ahead of the model; default: see `free_workers`.
-        batch_size: Images of a batch, at most, and of the work lost when the process is killed;
-            default: the task's. Only images of one size share a batch.
+        batch_size: Images of a batch, at most; default: the task's. Only images of one size share
+            a batch. A process that is killed loses one batch in all cells, or as many batches as
+            give every worker an image.
         amp: Mixed precision, ``'bfloat16'`` or ``'float16'``; see `stl_backbones.engine.precision`.
         tf32: Let a GPU compute float32 in TF32, see `repeatable_scoring` of the same module.
         until: Stop as soon as these are decided: ``'average >= 0.60'``, ``'average +- 1.0'`` in

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -197,7 +196,7 @@ def _cut(images: tuple[int, ...], shares: int) -> list[tuple[int, ...]]:
 
 
 def _loader(dataset: Dataset, items: Sequence[Any], workers: int) -> Iterator[Any]:
-    context = multiprocessing.get_context(loading.START_METHOD) if workers else None
+    context = loading.worker_context(loading.START_METHOD) if workers else None
     loader = DataLoader(dataset, sampler=items, batch_size=None, num_workers=workers,
                         collate_fn=_as_it_is, worker_init_fn=loading.begin_worker,
                         multiprocessing_context=context)  # fmt: skip

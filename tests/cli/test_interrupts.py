@@ -12,7 +12,9 @@ import pytest
 from stl_backbones.cli.lost_processes import describe_lost_process
 
 TOOL = """
-import hashlib, multiprocessing, os, signal, sys, time
+import hashlib, logging, multiprocessing, os, signal, sys, time
+from concurrent.futures import ThreadPoolExecutor
+from stl_backbones import lost_workers
 from stl_backbones.cli.tool import make_parser, run_tool
 from stl_backbones.cli.interrupts import run_begins
 
@@ -59,8 +61,56 @@ def forking():
     print("ready", child.exitcode, flush=True)
     time.sleep(2.5)
 
+KILLED = "DataLoader worker (pid 1) is killed by signal: Killed."
+
 def losing():
-    raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed.")
+    raise RuntimeError(KILLED)
+
+def lose():
+    print("ready", flush=True)
+    lost_workers.tell_lost(RuntimeError(KILLED))  # as a signal's handler does
+
+class LosingLate:
+    def __del__(self):
+        lose()
+
+def losing_in_a_finalizer():
+    LosingLate()
+    time.sleep(60)
+
+class LosingHandler(logging.Handler):
+    def emit(self, record):
+        try:
+            lose()
+        except Exception:
+            self.handleError(record)
+
+def losing_in_a_log():
+    logging.getLogger("a").addHandler(LosingHandler())
+    logging.getLogger("a").warning("a message")
+    time.sleep(60)
+
+def losing_beside_a_thread():
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(time.sleep, 60)  # it waits for the worker
+        lose()
+
+class LosingAgain(RuntimeError):
+    def __str__(self):
+        lose()
+        return super().__str__()
+
+def losing_while_the_error_is_said():
+    raise LosingAgain(KILLED)
+
+def losing_translated():
+    try:
+        lose()
+    except BaseException:
+        raise RuntimeError("a library's own words")
+
+def losing_at_the_end():
+    pass
 
 def finishing():
     pass
@@ -70,6 +120,8 @@ parser.add_argument("what")
 parser.add_argument("--resume", nargs="?")
 main = lambda args: globals()[args.what]()
 code = run_tool(parser, main, after_interrupt="all is kept", resume="--resume")
+if sys.argv[1] == "losing_at_the_end":
+    lose()
 if sys.argv[1] == "finishing":
     print("ready", flush=True)
     time.sleep(0.5)  # the interpreter takes its time to end
@@ -187,3 +239,42 @@ def test_a_lost_worker_is_one_line_and_a_traceback_on_demand(start, words):
     assert "was killed (Killed); if memory ran out" in got.splitlines()[-1]
     assert ("Traceback" in got) == bool(words)
     assert words or len(got.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "what",
+    ["in_a_finalizer", "in_a_log", "beside_a_thread", "while_the_error_is_said", "translated"],
+)
+def test_a_lost_worker_is_one_line_whenever_it_is_noticed(start, what):
+    status, seconds, _, got = start(f"losing_{what}", times=0)
+    assert status == 2
+    assert "was killed (Killed); if memory ran out" in got
+    assert len(got.splitlines()) == 1
+    assert seconds < 30  # 1 on an idle machine; nothing waits for the thread, or goes on
+
+
+def test_a_worker_lost_when_the_work_is_done_does_not_matter(start):
+    status, _, _, got = start("losing_at_the_end", times=0)
+    assert (status, got) == (0, "")
+
+
+CTRL_C_WHILE_IMPORTING = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "stl_backbones.cli.commands.report":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.parametrize("words", [["tools/report.py"], ["-m", "stl_backbones", "report"]])
+def test_ctrl_c_before_a_command_runs_prints_nothing(repo_root, tmp_path, words):
+    (tmp_path / "sitecustomize.py").write_text(CTRL_C_WHILE_IMPORTING)
+    search = os.pathsep.join([str(tmp_path), str(repo_root)])
+    ended = subprocess.run(
+        [sys.executable, *words], cwd=repo_root, env={**os.environ, "PYTHONPATH": search},
+        capture_output=True, text=True, check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")

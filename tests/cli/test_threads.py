@@ -15,9 +15,10 @@ IN_A_CHILD = (
 )
 HERE = "import stl_backbones.cli.tool\nimport torch\n"
 ALL_TOOLS = """
-import json, os, pathlib, runpy, sys
-for path in sorted(pathlib.Path("tools").glob("*.py")):
-    runpy.run_path(str(path), run_name="imported")
+import importlib, json, os, sys
+from stl_backbones.cli.started import COMMANDS
+for module in COMMANDS.values():
+    importlib.import_module(f"stl_backbones.cli.commands.{module}")
 print(json.dumps(["torch" in sys.modules, os.environ["OMP_WAIT_POLICY"]]))
 """
 
