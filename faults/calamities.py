@@ -148,14 +148,12 @@ class Campaign:
         if "pretraining" in name:
             words += ["num_workers=1"]
         running = self.server.start(words, folder=place)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + _TOO_LONG
         killed = False
         while not killed and time.monotonic() < deadline and running.wait(0.01) is None:
-            children = [pid for pid in group_members(running.pid) if pid != running.pid]
-            if children:
+            if _workers(running.pid):
                 time.sleep(turn * duration / 20)
-                children = [pid for pid in group_members(running.pid) if pid != running.pid]
-                for pid in children[-1:]:
+                for pid in _workers(running.pid)[-1:]:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
                         killed = True
@@ -435,6 +433,23 @@ def _torchrun(words: Sequence[str], place: Path) -> subprocess.Popen[bytes]:
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             start_new_session=True,
         )
+
+
+def _workers(tool: int) -> list[int]:
+    """Processes that a tool started, but for other programs, such as the compiler for its version.
+
+    One that has just been started is the tool's own program, until it begins the other one.
+    """
+    program = _program(tool)
+    others = [pid for pid in group_members(tool) if pid != tool and _program(pid) == program]
+    time.sleep(0.01)
+    return [pid for pid in others if _program(pid) == program]
+
+
+def _program(pid: int) -> Path | None:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/exe").readlink()
+    return None
 
 
 def _children(pid: int) -> list[int]:

@@ -54,7 +54,7 @@ def write_pictures(folder: Path, files: dict[str, bytes]) -> None:
     place = folder / PICTURES
     for path in place.glob("*") if place.is_dir() else ():
         if path.suffix in _KINDS and f"{PICTURES}/{path.name}" not in files:
-            path.unlink()
+            path.unlink(missing_ok=True)  # another report may be written here just now
     for name, content in files.items():
         place.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / name, content)

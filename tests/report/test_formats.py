@@ -277,3 +277,12 @@ def test_paper_without_published_rows_is_refused(make_store):
 def test_precision_out_of_range_is_refused(make_store, precision):
     with pytest.raises(ValueError, match=rf"precision must be in 0\.\.6, got {precision}"):
         make_report([make_store()], precision=precision)
+
+
+def test_lines_are_dashed_once_the_colours_are_used_up(make_store):
+    folders = [make_store(f"run{number}") for number in range(8)]
+    names = [f"model {number}" for number in range(8)]
+    page = report_of(folders, names=names, resamples=0)["index.html"]
+    lines = set(re.findall(r'<path class="(line s\d)" d="[^"]*"([^/]*)/>', page))
+    solid = {(f"line s{number}", "") for number in range(7)}
+    assert lines == solid | {("line s0", ' stroke-dasharray="6 3"')}

@@ -2,12 +2,13 @@
 
 import base64
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from stl_backbones.errors import InputError, MissingFileError
 from stl_backbones.report import make_report
-from stl_backbones.report.gallery import PICTURES, read_gallery
+from stl_backbones.report.gallery import PICTURES, read_gallery, write_pictures
 from stl_backbones.results import CellStore
 from stl_backbones.results.failure_index import (
     FAILURES,
@@ -82,3 +83,11 @@ def edit(place: Path, old: str, new: str) -> None:
 def test_pictures_that_are_made_anew_leave_nothing_of_the_old_ones(sweep):
     clear_pictures(sweep / FAILURES)
     assert list((sweep / FAILURES).iterdir()) == []
+
+
+def test_an_old_picture_that_another_report_removes_first_is_no_error(tmp_path):
+    place = tmp_path / PICTURES
+    place.mkdir()
+    with mock.patch.object(Path, "glob", return_value=[place / "gone.png"]):
+        write_pictures(tmp_path, {f"{PICTURES}/new.png": b"new"})
+    assert [path.name for path in place.iterdir()] == ["new.png"]
