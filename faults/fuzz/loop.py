@@ -7,7 +7,6 @@ the processor or of memory, leaves behind which input it read.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import mmap
 import os
@@ -16,6 +15,7 @@ import random
 import signal
 import time
 import traceback
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,15 @@ def fuzz(reader: Reader, folder: Path, *, seconds: float, seed: int) -> Tally:
         seed: Decides what is tried, but for how far a fork comes in its time.
     """
     seeds = _prepared(reader, folder)
+    refusals = []
     for content in seeds:  # imports, and compiles, what forks then have
-        with contextlib.suppress(UserError):
-            (folder / reader.file).write_bytes(content)
+        (folder / reader.file).write_bytes(content)
+        try:
             reader.read(folder / reader.file)
+        except UserError as error:
+            refusals.append(error)
+    if len(refusals) == len(seeds):
+        raise RuntimeError(f"'{reader.name}' reads none of its own files") from refusals[0]
     tally, known = Tally(corpus=seeds), set[int]()
     shared = mmap.mmap(-1, LARGEST + CONTENT)
     gc.freeze()
@@ -76,7 +81,9 @@ def _try_batch(
     report.write_bytes(b"")
     trace.write_bytes(b"")
     shared[:8] = bytes(8)
-    child = os.fork()
+    with warnings.catch_warnings():  # Python 3.12 warns of threads, which wait meanwhile
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if not child:
         code = 1
         try:

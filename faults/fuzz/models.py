@@ -145,7 +145,7 @@ def _read_onnx(path: Path) -> None:
 
     def run(task: str, own: dict[str, Any]) -> None:
         given = Given(task=task, classes=("a", "b", "c"), name="m", **own)
-        model = open_model(f"onnx:{path}", given, SweepOptions())
+        model = open_model(str(path), given, SweepOptions())
         model.infer([model.prepare(image)])
 
     with each_alone() as each:

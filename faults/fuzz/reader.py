@@ -90,17 +90,23 @@ def is_users(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def each_alone() -> Iterator[Callable[..., None]]:
-    """Several readings of one file: each is tried, whether or not another one refuses it."""
+    """Several readings of one file, each tried whether or not another one refuses it.
+
+    The file is refused if all of them do.
+    """
     refusals: list[Exception] = []
+    done = 0
 
     def each(call: Callable[..., object], *args: Any, **options: Any) -> None:
+        nonlocal done
         try:
             call(*args, **options)
+            done += 1
         except Exception as error:
             if not is_users(error):
                 raise
             refusals.append(error)
 
     yield each
-    if refusals:
+    if refusals and not done:
         raise refusals[0]

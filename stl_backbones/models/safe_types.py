@@ -57,7 +57,7 @@ class PickledArray:
         array: The array, once its bytes are checked; empty in a file that gives none.
     """
 
-    array = np.empty(0)
+    array: np.ndarray = np.empty(0)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         version, shape, kind, is_fortran, data = state

@@ -118,6 +118,7 @@ def test_forged_records_do_not_survive(folder, tmp_path):
         (with_index(cells=[1]), "no bundle, or cut short: 'list'"),
         (with_index(cells={}), "states no numbers of a sweep"),
         (with_index(cells={"": {"fog-3": {"top1": float("nan")}}}), "values that are no numbers"),
+        (with_index(cells={"": {"fog-3": {"top1": 10**400}}}), "no bundle, or cut short"),
         (with_index(cells={"": {"fog": {}}}, records=False), "no bundle"),
         (with_index(cells={"../x": {}}, records=False), "numbers of '../x', whose run.json it la"),
         (lambda c: c | {"bundle.json": b"[]"}, "no bundle, or cut short"),

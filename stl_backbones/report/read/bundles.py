@@ -146,7 +146,7 @@ def open_bundle(path: Path, into: Path) -> Path:
                 if _unpacked(archive, name, folder / name) != expected:
                     raise DamagedCellError(f"'{path}': '{name}' was altered after it was written")
     except (KeyError, TypeError, AttributeError, EOFError, OSError, zipfile.BadZipFile, zlib.error,
-            RuntimeError) as error:  # fmt: skip
+            RuntimeError, OverflowError) as error:  # fmt: skip
         raise DamagedCellError(f"'{path}' is no bundle, or cut short: {error}") from error
     except ValueError as error:
         if isinstance(error, InputError):

@@ -17,7 +17,7 @@ from stl_backbones.errors import InputError
 from stl_backbones.metrics import IncompleteCellsError
 from stl_backbones.records import CLEAN, Cell, Provenance
 from stl_backbones.report.read.bundles import stated_numbers
-from stl_backbones.report.read.cells import Draws, Measured, measure
+from stl_backbones.report.read.cells import Draws, Measured, counts_of, measure
 from stl_backbones.report.read.class_names import are_wnids, shown_classes
 from stl_backbones.report.read.metrics import (
     DEFAULT_RESAMPLES,
@@ -320,7 +320,7 @@ def _read_run(
         cells,
         provenance,
         task=task,
-        counts=draws.counts(provenance.num_images),
+        counts=counts_of(store, provenance, draws),
         others=[cell for cell in there if cell not in cells],
     )
     scores = measured.replicates.get(task.main.key, {})  # none without cells
