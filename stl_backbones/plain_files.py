@@ -14,7 +14,7 @@ from stl_backbones.errors import InputError
 
 # What NumPy raises on the header of a damaged array: it is read as Python's own literals.
 NPY_DAMAGE = (ValueError, TypeError, LookupError, AttributeError, EOFError, SyntaxError,
-              OverflowError, MemoryError, RecursionError, tokenize.TokenError)  # fmt: skip
+              ArithmeticError, MemoryError, RecursionError, tokenize.TokenError)  # fmt: skip
 
 
 def parse_json(content: str | bytes) -> Any:
@@ -52,7 +52,8 @@ def map_array(path: str | Path) -> npt.NDArray[Any]:
         InputError: If it holds anything but numbers, or is not whole.
     """
     try:
-        found = np.lib.format.open_memmap(path, mode="r")  # refuses Python objects
+        with np.errstate(over="raise"):  # of the size in bytes
+            found = np.lib.format.open_memmap(path, mode="r")  # refuses Python objects
     except (*NPY_DAMAGE, OSError) as error:
         reason = str(error) or type(error).__name__
         raise InputError(f"'{path}' is no whole .npy file of numbers: {reason}") from error

@@ -104,16 +104,19 @@ class Child:
                 self._say("new", (None, found))
                 self.known |= found
         told = time.monotonic()
-        while time.monotonic() < end:
+        while True:
             content = self._changed(rng)
             found = self._try(content)
             if found - self.known:
                 self._say("new", (content, found - self.known))
                 self.known |= found
                 self.corpus.append(content)
-            if time.monotonic() - told > 1:
+            now = time.monotonic()
+            if now > told + 1:
                 self._tell()
-                told = time.monotonic()
+                told = now
+            if now >= end:  # one at least is tried
+                break
         self._tell()
 
     def _changed(self, rng: random.Random) -> bytes:

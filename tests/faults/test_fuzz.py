@@ -29,19 +29,24 @@ def read(path: Path) -> None:
         Path("/does/not/exist").read_bytes()
 
 
-def test_what_no_file_may_cause_is_found(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [(b"crash", "killed by SIGABRT"), (b"hang", "over 5 s"), (b"memory", "over 2 GB"),
+     (b"bug", "KeyError"), (b"refused", None), (b"absent", None), (b"fine", None)],
+)  # fmt: skip
+def test_what_no_file_may_cause_is_found(tmp_path, monkeypatch, content, kind):
     monkeypatch.setattr(child, "SLOW", 0.1)
-    kinds = [b"crash", b"hang", b"memory", b"bug", b"refused", b"absent", b"fine"]
-    reader = Reader(
-        "r", "a/b", lambda folder: [b"0"], read, [lambda *given: given[1].choice(kinds)]
-    )
-    tally = fuzz(reader, tmp_path / "fuzz", seconds=4, seed=1)
-    found = {fault.content: fault.kind for fault in tally.faults.values()}
-    assert found == {
-        b"crash": "killed by SIGABRT", b"hang": "over 5 s", b"memory": "over 2 GB",
-        b"bug": "KeyError",
-    }  # fmt: skip
-    assert 0 < tally.refused < tally.runs
+    reader = Reader("r", "a/b", lambda folder: [b"0"], read, [lambda *given: content])
+    tally = fuzz(reader, tmp_path / "fuzz", seconds=0.1, seed=1)
+    found = {(fault.kind, fault.content) for fault in tally.faults.values()}
+    assert found == (set() if kind is None else {(kind, content)})
+    assert (tally.refused > 0) == (content in (b"refused", b"absent"))
+
+
+def test_a_reader_that_reads_none_of_its_own_files(tmp_path):
+    reader = Reader("r", "a", lambda folder: [b"refused"], read, mutators.BYTES)
+    with pytest.raises(RuntimeError, match="'r' reads none of its own files"):
+        fuzz(reader, tmp_path / "fuzz", seconds=0.1, seed=1)
 
 
 @pytest.mark.parametrize(
