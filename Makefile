@@ -5,6 +5,7 @@
 # make test-openmmlab  the test suite on OpenMMLab's own packages of 2024, in .venv-openmmlab
 # make docs            the documentation site, site/index.html, in .venv-docs
 # make faults          the faults campaign: kills, calamities, wrong input, altered results
+# make fuzz            changed files for every reader of outside files, ten minutes each
 # Each makes its environment with the pinned stack first, if it is missing. Without one:
 # make hashes          the hashes of all pins anew, by uv
 # make audit           known vulnerabilities of the pins, by pip-audit
@@ -29,10 +30,12 @@ TESTS ?= -m "not slow"
 # One process a core, each with whole files of tests; JOBS=0 runs all in one process.
 JOBS ?= auto
 PYTEST := -m pytest -n $(JOBS) --maxprocesses 8 --dist loadfile
+# Of each reader, for make fuzz.
+MINUTES ?= 10
 # Waiting OpenMP threads sleep, as in the tools: see stl_backbones/cli/__init__.py.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help demo demo-classifier test test-all test-openmmlab docs faults lint format hashes audit clean
+.PHONY: help demo demo-classifier test test-all test-openmmlab docs faults fuzz lint format hashes audit clean
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
@@ -104,6 +107,9 @@ docs: $(DOCS_STAMP)
 
 faults: $(STAMP)
 	$(BIN)/python -m faults --table faults/results.md
+
+fuzz: $(STAMP)
+	$(BIN)/python -m faults.fuzz --minutes $(MINUTES)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

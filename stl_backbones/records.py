@@ -239,6 +239,12 @@ class Provenance:
                 f"provenance fields do not fit: missing {missing}, unknown {unknown}; "
                 "was it written by another version of stl_backbones?"
             )
+        for entry in dataclasses.fields(cls):
+            if entry.name in plain and not _fits(plain[entry.name], str(entry.type)):
+                raise InputError(
+                    f"provenance field {entry.name} must be of type {entry.type}, "
+                    f"got {plain[entry.name]!r:.80}"
+                )
         tuples = {name: tuple(plain[name]) for name in _LISTS if name in plain}
         return cls(**{**plain, **tuples})
 
@@ -259,6 +265,26 @@ class Provenance:
             if mine != theirs:
                 found[name] = (mine, theirs) if name not in _LISTS else (list(mine), list(theirs))
         return found
+
+
+# Type of a provenance's field -> what its values are in JSON, and the values in those.
+_IN_JSON: Mapping[str, tuple[tuple[type, ...], type]] = {
+    "str": ((str,), str),
+    "int": ((int,), object),
+    "bool | None": ((bool, type(None)), object),
+    "tuple[str, ...]": ((list, tuple), str),
+    "Mapping[str, str]": ((dict,), str),
+    "Mapping[str, Any]": ((dict,), object),
+}
+
+
+def _fits(value: Any, kind: str) -> bool:
+    """Whether a value read from JSON is of a field's type."""
+    outer, inner = _IN_JSON[kind]
+    values = value.values() if isinstance(value, dict) else value
+    return isinstance(value, outer) and (
+        inner is object or all(isinstance(one, inner) for one in values)
+    )
 
 
 _COMPARED = tuple(

@@ -14,6 +14,7 @@ from typing import Any
 
 from stl_backbones.cli.robustness_options import make_robustness_parser
 from stl_backbones.errors import InputError, MissingFileError
+from stl_backbones.plain_files import parse_json
 from stl_backbones.results.atomic import write_atomically
 
 COMMAND = "command.json"
@@ -62,7 +63,7 @@ def read_command(folder: str | Path) -> tuple[argparse.Namespace, Path]:
         raise MissingFileError(f"'{path}' is missing, so the model is not known: {_GIVE}")
     args = make_robustness_parser("").parse_args([])
     try:
-        record = json.loads(path.read_bytes())
+        record = parse_json(path.read_bytes())
         if record["format"] != _FORMAT:
             raise InputError(f"'{path}' is of format {record['format']}, expected {_FORMAT}")
         start, options = Path(record["folder"]), dict(record["options"])
@@ -71,6 +72,9 @@ def read_command(folder: str | Path) -> tuple[argparse.Namespace, Path]:
     unknown = sorted(options.keys() - vars(args).keys() | options.keys() & set(_NOT_KEPT))
     if unknown:
         raise InputError(f"'{path}' has an unknown option '{unknown[0]}': {_GIVE}")
+    odd = [name for name, value in options.items() if not _is_plain(value)]
+    if odd:
+        raise InputError(f"'{path}' has no plain value for option '{odd[0]}': {_GIVE}")
     if not start.is_dir():
         raise MissingFileError(f"'{start}', where the sweep was started, is no folder: {_GIVE}")
     for name, value in options.items():
@@ -92,6 +96,15 @@ def _check_code(args: argparse.Namespace, start: Path, folder: Path) -> None:
                 )
 
 
+def _is_plain(value: Any) -> bool:
+    """Whether a value is one that an option can have: not ``None``, and nothing nested."""
+    return all(isinstance(one, str | int | float) for one in _listed(value))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
 def options_text(args: argparse.Namespace) -> str:
     """The options as a command line, to be read before they are followed."""
     defaults = vars(make_robustness_parser("").parse_args([]))
@@ -102,7 +115,7 @@ def options_text(args: argparse.Namespace) -> str:
             option = "checkpoint" if name == "weights" else name.replace("_", "-")
             words.append(f"--{option}")
         if value is not True:
-            words += [str(one) for one in (value if isinstance(value, list) else [value])]
+            words += [str(one) for one in _listed(value)]
     return shlex.join(words)
 
 

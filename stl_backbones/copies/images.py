@@ -16,7 +16,13 @@ import numpy as np
 import PIL.Image
 
 from stl_backbones.copies.png import ENCODER, encode_png
-from stl_backbones.corruptions.images import MAX_RATIO, MIN_SIDE, Image, UnfitImageError
+from stl_backbones.corruptions.images import (
+    IMAGE_DAMAGE,
+    MAX_RATIO,
+    MIN_SIDE,
+    Image,
+    UnfitImageError,
+)
 
 _RGB_MODES = frozenset({"RGB", "L", "P", "1", "CMYK", "YCbCr"})
 _PNG_START, _PNG_DEPTH = b"\x89PNG\r\n\x1a\n", 24  # the byte of IHDR that holds the bit depth
@@ -104,7 +110,7 @@ def _open_whole(content: bytes) -> PIL.Image.Image:
         raise
     except PIL.Image.UnidentifiedImageError:
         raise UnfitImageError("this is no image, or of an unknown format") from None
-    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
+    except IMAGE_DAMAGE as error:
         raise UnfitImageError(f"the file is damaged ({error})") from error
     return image
 
@@ -126,7 +132,10 @@ def _check_kind(image: PIL.Image.Image, content: bytes) -> None:
 
 
 def _decode(content: bytes) -> Image:
-    decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    try:
+        decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:  # of more pixels than OpenCV takes
+        decoded = None
     if decoded is None:
         raise UnfitImageError("OpenCV cannot decode it")
     return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), dtype=np.uint8)

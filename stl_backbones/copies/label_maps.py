@@ -8,6 +8,7 @@ from typing import Any
 
 import PIL.Image
 
+from stl_backbones.corruptions.images import IMAGE_DAMAGE
 from stl_backbones.image_files import ending
 
 _LOSSY = frozenset({".jpg", ".jpeg", ".webp"})  # no format for labels
@@ -20,7 +21,6 @@ _NAMES = re.compile(
 _ONE_CHANNEL = ("1", "L", "P", "I")  # how Pillow's names of such modes begin
 _FEW = 64  # classes that one picture shows; a grey photograph has more levels
 _FLAT = 0.5  # bytes of a file per pixel: a photograph without loss has more
-_DAMAGE = (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError)
 
 
 def is_label_map(path: Path) -> bool:
@@ -43,7 +43,7 @@ def is_label_map(path: Path) -> bool:
             if image.mode == "LA" or not image.mode.startswith(_ONE_CHANNEL):
                 return False
             return image.getcolors(_FEW) is not None
-    except _DAMAGE:
+    except IMAGE_DAMAGE:
         return False
 
 

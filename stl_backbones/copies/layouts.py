@@ -33,6 +33,7 @@ from stl_backbones.copies.images import (
     Encoding,
 )
 from stl_backbones.copies.label_maps import is_label_map
+from stl_backbones.corruptions.images import IMAGE_DAMAGE
 from stl_backbones.corruptions.seeds import check_key
 from stl_backbones.errors import InputError, MissingFileError, some_of, unknown_name
 from stl_backbones.image_files import SUFFIXES, ending, is_clutter, is_image, left_out_text
@@ -227,7 +228,7 @@ def _small(path: Path) -> list[str]:
     try:
         with PIL.Image.open(path) as image:
             size = image.size
-    except (OSError, ValueError):
+    except IMAGE_DAMAGE:
         return []  # the run will say so
     if min(size) >= IMAGENET_CROP:
         return []

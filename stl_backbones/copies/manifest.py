@@ -20,6 +20,7 @@ from typing import Any
 
 from stl_backbones.corruptions.seeds import leads_out
 from stl_backbones.errors import InputError, MissingFileError
+from stl_backbones.plain_files import parse_json
 from stl_backbones.records import Cell
 
 FORMAT = 1
@@ -136,20 +137,31 @@ class Row:
         return json.dumps(vars(self), ensure_ascii=False, separators=(",", ":")) + "\n"
 
     @classmethod
-    def from_line(cls, line: str) -> Row:
+    def from_line(cls, line: str | bytes) -> Row:
         """Inverse of `to_line`.
 
         Raises:
-            ValueError: If the line is no row, or its path leads out of the copy.
+            InputError: If the line is no row, or its path leads out of the copy.
         """
         try:
-            row = cls(**json.loads(line))
-            out = leads_out(row.path) or leads_out(row.id)
-        except (TypeError, AttributeError) as error:
+            row = cls(**parse_json(line))
+        except (InputError, TypeError) as error:
             raise InputError(f"no row of a manifest: {line[:80]!r}") from error
-        if out:
+        if not row._has_right_types():
+            raise InputError(f"no row of a manifest: {line[:80]!r}")
+        if leads_out(row.path) or leads_out(row.id):
             raise InputError(f"'{row.path}' of '{row.id}' leads out of the copy")
         return row
+
+    def _has_right_types(self) -> bool:
+        texts = (self.id, self.corruption, self.path, self.blake2b)
+        numbers = (self.size, self.width, self.height)
+        return (
+            all(isinstance(one, str) for one in texts)
+            and all(isinstance(one, int) and 0 <= one < 2**63 for one in numbers)
+            and isinstance(self.severity, int | float)
+            and 1 <= self.severity <= 5
+        )
 
 
 def digest(content: bytes) -> str:
@@ -183,7 +195,7 @@ def read_header_file(path: Path) -> ManifestHeader:
         ValueError: If it is damaged, or of another version's format.
     """
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = parse_json(path.read_bytes())
         if plain["format"] != FORMAT:
             raise InputError(f"format {plain['format']}, expected {FORMAT}")
         cells = {name: tuple(levels) for name, levels in plain["cells"].items()}
@@ -194,7 +206,7 @@ def read_header_file(path: Path) -> ManifestHeader:
         raise InputError(
             f"'{path}' is no manifest of a corrupted copy: it lacks {error}"
         ) from error
-    except (TypeError, AttributeError, ValueError, RecursionError) as error:
+    except (TypeError, AttributeError, ValueError) as error:
         raise InputError(f"'{path}' is no manifest of a corrupted copy: {error}") from error
 
 
@@ -212,7 +224,7 @@ def read_rows(path: Path) -> Iterator[Row]:
     Raises:
         ValueError: If a line is no row.
     """
-    with path.open(encoding="utf-8", newline="\n") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
                 yield Row.from_line(line)

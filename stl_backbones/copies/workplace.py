@@ -101,7 +101,7 @@ class Workplace:
     def rows(self) -> Iterator[Row]:
         """Yield the rows of all journals and of a former manifest; torn lines are passed over."""
         for path in (self.out / ROWS_NAME, *sorted(self.folder.glob(_JOURNALS))):
-            with contextlib.suppress(FileNotFoundError), path.open(encoding="utf-8") as lines:
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as lines:
                 for line in lines:
                     with contextlib.suppress(ValueError):
                         yield Row.from_line(line)

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+
 import numpy as np
 import numpy.typing as npt
+import PIL.Image
 
 from stl_backbones.errors import InputError
 
 MIN_SIDE = 32  # imagecorruptions fails below it
 MAX_RATIO = 200  # of an image's sides; a strip resized by its shorter side would fill the memory
+
+# What Pillow raises on damaged files, by format and by what is damaged.
+IMAGE_DAMAGE = (
+    OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, EOFError,
+    ArithmeticError, RuntimeError, MemoryError, struct.error, zlib.error,
+    PIL.Image.DecompressionBombError,
+)  # fmt: skip
 
 Image = npt.NDArray[np.uint8]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from stl_backbones.corruptions.images import MAX_RATIO, UnfitImageError
+from stl_backbones.corruptions.images import IMAGE_DAMAGE, MAX_RATIO, UnfitImageError
 from stl_backbones.corruptions.seeds import check_key
 from stl_backbones.datasets.integrity import check_intact, image_header
 from stl_backbones.datasets.labelled_source import LabelledSource
@@ -19,7 +19,6 @@ from stl_backbones.image_files import ending, is_clutter, is_image
 from stl_backbones.paths import check_file, check_folder
 
 # What Pillow raises on damaged files, by format.
-_DAMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 _DEEP = ("I", "F")  # how Pillow's names of modes of more than 8 bits begin
 _DEEPER, _NO_FOLDER = "folder in a class folder", "image beside the class folders"
 
@@ -130,7 +129,7 @@ def read_rgb(path: str | Path) -> Image.Image:
         raise InputError(f"'{path}' is no image") from None
     except UnfitImageError:
         raise
-    except _DAMAGE as error:
+    except IMAGE_DAMAGE as error:
         raise InputError(f"'{path}' cannot be read: {error}") from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +12,7 @@ from stl_backbones.corruptions.seeds import check_key
 from stl_backbones.datasets.integrity import check_intact, decoded_size
 from stl_backbones.errors import InputError, some_of
 from stl_backbones.paths import check_file
+from stl_backbones.plain_files import read_json
 
 SLACK = 1.0  # pixels by which a box may leave its image: COCO rounds to hundredths
 ROOT_HINT = "give the data set's folder with --data-root DIR"
@@ -36,12 +36,7 @@ def read_annotations(path: str | Path) -> dict[str, list[dict[str, Any]]]:
     path = check_file(path, "annotation file", hint=ROOT_HINT)
     if not path.stat().st_size:
         raise InputError(f"'{path}' is empty; expected COCO's JSON")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # a number of more digits than Python reads is one, too
-        raise InputError(f"'{path}' is truncated or no JSON in UTF-8: {error}") from error
-    except RecursionError as error:
-        raise InputError(f"'{path}' is nested too deep to be COCO's JSON") from error
+    content = read_json(path)
     for name in _PARTS:
         entries = content.get(name) if isinstance(content, dict) else None
         if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 import warnings
 import zlib
 from collections import Counter
@@ -16,6 +15,7 @@ from typing import Any, TypeVar
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from stl_backbones.corruptions.images import IMAGE_DAMAGE
 from stl_backbones.errors import InputError, MissingFileError
 from stl_backbones.image_files import ending, has_clutter, is_image
 
@@ -189,7 +189,9 @@ def _read_header(path: str | Path) -> tuple[tuple[int, int], str, str | None, in
                 return image.size, image.mode, image.format, orientation
     except UnidentifiedImageError as error:
         raise InputError(f"'{path}' is no image") from error
-    except (SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except IMAGE_DAMAGE as error:
+        if getattr(error, "errno", None) is not None:  # of the disk, say
+            raise
         raise InputError(f"'{path}' is a damaged image: {error}") from error
 
 
@@ -198,7 +200,7 @@ def _orientation(exif: bytes) -> int:
     content = Image.Exif()
     try:
         content.load(exif)
-    except (SyntaxError, ValueError, struct.error):
+    except IMAGE_DAMAGE:
         return 1
     found = content.get(ExifTags.Base.Orientation)
     return found if isinstance(found, int) else 1

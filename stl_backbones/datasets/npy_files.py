@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tokenize
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,7 @@ import numpy.typing as npt
 from stl_backbones.errors import InputError
 from stl_backbones.image_files import is_clutter
 from stl_backbones.paths import check_file
-
-# What NumPy raises on a file that is none of its own, or on the header of a damaged one.
-_DAMAGE = (ValueError, TypeError, OSError, EOFError, SyntaxError, OverflowError, MemoryError,
-           tokenize.TokenError)  # fmt: skip
-
+from stl_backbones.plain_files import map_array
 
 LABELS = "labels.npy"
 CLEAN_IMAGES = ("clean.npy", "images.npy")
@@ -36,7 +31,7 @@ def map_images(path: str | Path) -> npt.NDArray[np.uint8]:
         MissingFileError: If there is no such file.
         InputError: If it holds anything else, or is not whole.
     """
-    found = _mapped(path)
+    found = map_array(check_file(path, "file"))
     if found.dtype != np.uint8 or found.ndim != 4 or found.shape[3] != 3 or not found.size:
         raise InputError(
             f"'{path}' holds {_described(found)}; expected images as (N, H, W, 3) uint8, RGB"
@@ -51,26 +46,12 @@ def read_labels(path: str | Path) -> npt.NDArray[np.int64]:
         MissingFileError: If there is no such file.
         InputError: If it holds anything else, or is not whole.
     """
-    found = _mapped(path)
+    found = map_array(check_file(path, "file"))
     if found.dtype.kind not in "iu" or found.ndim != 1 or not found.size:
         raise InputError(f"'{path}' holds {_described(found)}; expected whole numbers as (N,)")
     if int(found.min()) < 0:
         raise InputError(f"'{path}' holds label {found.min()}; expected labels from 0 on")
     return np.array(found, np.int64)
-
-
-def _mapped(path: str | Path) -> npt.NDArray[Any]:
-    check_file(path, "file")
-    try:
-        found = np.lib.format.open_memmap(path, mode="r")  # refuses Python objects
-    except _DAMAGE as error:
-        reason = str(error) or type(error).__name__
-        raise InputError(f"'{path}' is no whole .npy file of numbers: {reason}") from error
-    expected = found.offset + found.nbytes
-    size = Path(path).stat().st_size
-    if size != expected:
-        raise InputError(f"'{path}' has {size} bytes, its header says {expected}: is it damaged?")
-    return found
 
 
 def _described(found: npt.NDArray[Any]) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from stl_backbones.corruptions.images import IMAGE_DAMAGE
 from stl_backbones.datasets.coco_annotations import check_scored, group_by_image, read_annotations
 from stl_backbones.datasets.integrity import check_intact, image_header
 from stl_backbones.errors import InputError, MissingFileError, did_you_mean
@@ -99,7 +100,7 @@ class MaskFolder:
         try:
             with Image.open(path) as picture:
                 mask = np.asarray(picture) != 0
-        except (OSError, SyntaxError, ValueError) as error:
+        except IMAGE_DAMAGE as error:
             raise InputError(f"mask '{path}' cannot be read: {error}") from error
         if not mask.any():
             raise InputError(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
+from stl_backbones.datasets.coco_annotations import read_annotations
+from stl_backbones.datasets.integrity import image_header
 from stl_backbones.datasets.shift_scenes import NO_ATTRIBUTE, read_frames
 from stl_backbones.errors import InputError, MissingFileError, some_of
-from stl_backbones.paths import check_file, check_folder
+from stl_backbones.paths import check_folder
 from stl_backbones.shift_sets import ShiftSet, notes_of_count
 
 # Yu et al. 2020, in the order of the authors' ids, from 1.
@@ -22,6 +21,7 @@ BDD_CLASSES = (
 )  # fmt: skip
 _RENAMED = {"person": "pedestrian", "bike": "bicycle", "motor": "motorcycle", "van": "car",
             "caravan": "car"}  # fmt: skip
+_FARTHEST = 1e6  # pixels of an end of a box
 # As the authors' converter: regions where detections of that class do not count.
 _IGNORED = {"other person": "pedestrian", "other vehicle": "car", "trailer": "truck"}
 
@@ -73,12 +73,7 @@ def _domain(one: ShiftSet, root: Path) -> Boxes:
             f"--sets {one.name} '{root}' is not laid out as COCO-O's archive: expected "
             f"'{one.below}/val2017' in it"
         )
-    try:
-        content = json.loads(check_file(path, "annotation file").read_text(encoding="utf-8"))
-        kept = {key: content[key] for key in ("images", "annotations", "categories")}
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"'{path}' is no annotation file of COCO: {error!r}") from error
-    return Boxes(images, kept, path=path)
+    return Boxes(images, read_annotations(path), path=path)
 
 
 def _bdd100k(one: ShiftSet, root: Path) -> Boxes:
@@ -100,8 +95,7 @@ def _bdd100k(one: ShiftSet, root: Path) -> Boxes:
     conditions: dict[str, dict[str, str]] = {"weather": {}, "timeofday": {}}
     for number, frame in enumerate(frames, start=1):
         name, attributes = str(frame["name"]), frame.get("attributes") or {}
-        with Image.open(images / name) as image:
-            width, height = image.size
+        (width, height), _ = image_header(images / name)
         content["images"].append(
             {"id": number, "file_name": name, "width": width, "height": height}
         )
@@ -114,17 +108,21 @@ def _bdd100k(one: ShiftSet, root: Path) -> Boxes:
 
 def _add(annotations: list[dict[str, Any]], label: Mapping[str, Any], image: int) -> None:
     """An object, or a region of another class, which is ignored for the nearest one."""
-    given, box = label["category"], label.get("box2d")
+    given, box = str(label.get("category")), label.get("box2d")
     name = _IGNORED.get(given, _RENAMED.get(given, given))
     if box is None:
         return
     if name not in BDD_CLASSES:
         raise InputError(f"BDD100K's label file has category '{given}', expected det_20's")
+    ends = [box.get(end) for end in ("x1", "y1", "x2", "y2")] if isinstance(box, dict) else []
+    if not ends or not all(isinstance(e, int | float) and abs(e) < _FARTHEST for e in ends):
+        raise InputError(f"BDD100K's label file has box2d {box!r:.80}; expected x1, y1, x2 and y2")
+    left, top, right, bottom = ends
     # The authors' boxes have both ends in them.
-    width, height = box["x2"] - box["x1"] + 1, box["y2"] - box["y1"] + 1
+    width, height = right - left + 1, bottom - top + 1
     annotations.append(
         {"id": len(annotations) + 1, "image_id": image, "category_id": BDD_CLASSES.index(name) + 1,
-         "bbox": [box["x1"], box["y1"], width, height], "area": width * height,
+         "bbox": [left, top, width, height], "area": width * height,
          "iscrowd": int(given in _IGNORED or bool((label.get("attributes") or {}).get("crowd")))}
     )  # fmt: skip
 

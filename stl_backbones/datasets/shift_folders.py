@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from stl_backbones.datasets.imagenet_classes import SUBSETS, imagenet_wnids, sub
 from stl_backbones.errors import InputError, MissingFileError, some_of, unknown_name
 from stl_backbones.image_files import is_clutter
 from stl_backbones.paths import check_file, check_folder
+from stl_backbones.plain_files import read_json
 from stl_backbones.shift_sets import CATEGORIES, SHIFT_SETS, ShiftSet
 
 NO_CLASS = "(none of them)"  # of a score whose class a set does not have
@@ -219,7 +219,11 @@ def _by_category(one: ShiftSet, root: Path, place: Path, folders: Sequence[str])
 def _by_objectnet(one: ShiftSet, root: Path, place: Path, folders: Sequence[str]) -> OpenedSet:
     """The 113 of ObjectNet's folders that are classes of ImageNet, by the files in ``mappings``."""
     to_label, to_names, lines, ids = (_mapping(root, name) for name in _MAPPINGS)
-    index_of = {lines[int(line)]: int(index) for index, line in ids.items()}
+    try:
+        index_of = {lines[int(line)]: int(index) for index, line in ids.items()}
+    except (ValueError, TypeError, IndexError) as error:
+        raise InputError(f"'{root}/mappings/{_MAPPINGS[3]}' does not number the lines of "
+                         f"{_MAPPINGS[2]}: {error}") from error  # fmt: skip
     groups: dict[str, tuple[int, ...]] = {}
     for folder, label in to_label.items():
         names = to_names.get(label, "")
@@ -249,9 +253,14 @@ def _by_objectnet(one: ShiftSet, root: Path, place: Path, folders: Sequence[str]
 def _mapping(root: Path, name: str) -> Any:
     path = check_file(root / "mappings" / name, "ObjectNet's file", hint="expected the archive's "
                       "folder, with images/ and mappings/")  # fmt: skip
+    if path.suffix:
+        found = read_json(path)
+        texts = (str, int) if name == _MAPPINGS[3] else (str,)
+        if isinstance(found, dict) and all(isinstance(one, texts) for one in found.values()):
+            return found
+        raise InputError(f"'{path}' cannot be read: expected one text for each name")
     try:
-        text = path.read_text(encoding="utf-8")
-        return json.loads(text) if path.suffix else [line.strip() for line in text.splitlines()]
+        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     except ValueError as error:
         raise InputError(f"'{path}' cannot be read: {error}") from error
 

@@ -5,16 +5,17 @@ Every image with its label map, and the conditions it is reported by. docs/how-t
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from stl_backbones.corruptions.seeds import leads_out
 from stl_backbones.errors import InputError, MissingFileError, some_of
 from stl_backbones.image_files import has_clutter
 from stl_backbones.paths import check_file, check_folder
+from stl_backbones.plain_files import read_json
 from stl_backbones.shift_sets import ShiftSet, notes_of_count
 
 NO_ATTRIBUTE = "no attribute"  # of an image that the label file does not have
@@ -189,7 +190,10 @@ def _foggy_zurich(one: ShiftSet, root: Path) -> list[Scenes]:
     split = one.name.removeprefix("foggy-zurich-")
     path = root / "lists_file_names" / f"RGB_{split}_filenames.txt"
     check_file(path, f"{one.title}'s list", hint="the folder holds images of all splits")
-    names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    try:
+        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except UnicodeDecodeError:
+        raise InputError(f"'{path}' is no text; expected one image a line") from None
     images = [root / "RGB" / name.removeprefix("RGB/") for name in names if name]
     _check_references(images)
     suffixes = (".png", ".png")
@@ -269,14 +273,25 @@ def read_frames(path: Path) -> list[dict[str, Any]]:
         MissingFileError: If it is missing.
         InputError: If it is another file.
     """
-    try:
-        found = json.loads(check_file(path, "label file").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"'{path}' cannot be read: {error}") from error
+    found = read_json(check_file(path, "label file"))
     frames = found.get("frames") if isinstance(found, dict) else found
-    if not isinstance(frames, list) or not all(isinstance(f, dict) and "name" in f for f in frames):
-        raise InputError(f"'{path}' is no list of frames with a name each")
+    if not isinstance(frames, list) or not all(map(_is_frame, frames)):
+        raise InputError(
+            f"'{path}' is no list of frames with a name, attributes and labels each, of BDD100K"
+        )
     return frames
+
+
+def _is_frame(frame: Any) -> bool:
+    if not isinstance(frame, dict) or not isinstance(frame.get("name"), str):
+        return False
+    labels = frame.get("labels") or []
+    return (
+        not leads_out(frame["name"])
+        and isinstance(labels, list)
+        and all(isinstance(one, dict) for one in labels)
+        and all(isinstance(one.get("attributes") or {}, dict) for one in (frame, *labels))
+    )
 
 
 _LAYOUTS: Mapping[str, Callable[[ShiftSet, Path], list[Scenes]]] = {

@@ -196,7 +196,8 @@ def _is_whole(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError, zlib.error):
+    # RuntimeError: a turned bit asks for a password, or for a compression that zipfile lacks.
+    except (OSError, EOFError, zipfile.BadZipFile, ValueError, RuntimeError, zlib.error):
         return False
 
 

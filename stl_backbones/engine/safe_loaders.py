@@ -115,7 +115,8 @@ def _keep_beside(info: dict[str, Any], folder: Path) -> None:
         if _BEST_FILE.fullmatch(file) and (folder / file).is_file():
             info[name] = str(folder / file)
     if "keep_ckpt_ids" in info:
-        info["keep_ckpt_ids"] = [step for step in info["keep_ckpt_ids"] if isinstance(step, int)]
+        steps = info["keep_ckpt_ids"] if isinstance(info["keep_ckpt_ids"], list) else []
+        info["keep_ckpt_ids"] = [step for step in steps if isinstance(step, int)]
 
 
 def _without_stand_ins(value: Any) -> Any:

@@ -10,9 +10,10 @@ import argparse
 import math
 import pickle
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -53,10 +54,10 @@ class PickledArray:
     """Stands in for a pickled ``np.ndarray`` of plain numbers.
 
     Attributes:
-        array: The array, once its bytes are checked.
+        array: The array, once its bytes are checked; empty in a file that gives none.
     """
 
-    array: np.ndarray
+    array: np.ndarray = np.empty(0)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         version, shape, kind, is_fortran, data = state
@@ -80,7 +81,7 @@ class PickledHistory:
         state: Its attributes, without its methods, which it pickles too.
     """
 
-    state: dict[str, Any]
+    state: Mapping[str, Any] = MappingProxyType({})
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.state = {k: v for k, v in state.items() if k != "statistics_methods"}

@@ -52,10 +52,13 @@ def select_state_dict(
         ValueError: If it holds no weights, or no raw ones where they are asked for; what it holds
             is named.
     """
-    found = _find(checkpoint, ema=ema)
+    title = "the checkpoint" if source is None else f"checkpoint '{source}'"
+    try:
+        found = _find(checkpoint, ema=ema)
+    except RecursionError as error:
+        raise InputError(f"{title} holds itself or is nested too deep") from error
     if found:
         return found
-    title = "the checkpoint" if source is None else f"checkpoint '{source}'"
     if not ema and _find(checkpoint, ema=True):
         raise InputError(f"{title} holds averaged weights only; leave --no-ema out")
     raise InputError(

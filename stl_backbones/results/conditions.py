@@ -42,8 +42,11 @@ def read_conditions(folder: Path, keys: Sequence[str]) -> dict[str, list[str]]:
     path = folder / CONDITIONS
     if not path.is_file():
         return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        (_, *columns), *lines = csv.reader(file)
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            (_, *columns), *lines = csv.reader(file)
+    except (ValueError, csv.Error) as error:
+        raise InputError(f"'{path}' is no CSV in UTF-8 ({error}); score the set again") from error
     of_image = {line[0]: line[1:] for line in lines if line}
     if set(of_image) != set(keys) or any(len(own) != len(columns) for own in of_image.values()):
         raise InputError(f"'{path}' is of other images than its cell; score the set again")

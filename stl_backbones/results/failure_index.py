@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stl_backbones.errors import InputError, MissingFileError
+from stl_backbones.plain_files import parse_json
 from stl_backbones.records import Provenance
 from stl_backbones.results.atomic import write_atomically
 
@@ -112,20 +113,24 @@ def _content(path: Path, picture: FailurePicture) -> bytes:
 
 
 def _read(path: Path) -> tuple[dict[str, str], list[FailurePicture]]:
+    content = path.read_bytes()
     try:
-        record = json.loads(path.read_bytes())
+        record = parse_json(content)
+    except InputError as error:
+        raise InputError(f"'{path}' is no index of pictures: {error}; {REMEDY}") from error
+    try:
         if record["format"] != FORMAT:
             raise InputError(f"'{path}' is of format {record['format']}, expected {FORMAT}")
         pictures = [FailurePicture(**one) for one in record["pictures"]]
+        if not all(isinstance(t, str) for one in pictures for t in dataclasses.astuple(one)):
+            raise TypeError("its pictures are described by texts alone")
         names = [picture.file for picture in pictures]
         if any(name != Path(name).name or name in (".", "..") for name in names):
             raise InputError(f"'{path}' names a picture outside of its folder")
         return dict(record["sweep"]), pictures
-    except FileNotFoundError:
-        raise
     except InputError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"'{path}' is no index of pictures: {error}; {REMEDY}") from error
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from stl_backbones.plain_files import parse_json
 from stl_backbones.records import Provenance
 from stl_backbones.results.cell_file import (
     DamagedCellError,
@@ -33,7 +34,7 @@ def decode_run(path: Path) -> Provenance:
         NewerFormatError: If a newer version wrote it.
     """
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = parse_json(path.read_bytes())
         if _FORMAT in plain or _DIGEST in plain:
             digest = plain.pop(_DIGEST, None)
             check_format(plain.get(_FORMAT), path)

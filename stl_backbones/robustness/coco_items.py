@@ -16,7 +16,7 @@ from stl_backbones.datasets.coco_annotations import (
     read_annotations,
 )
 from stl_backbones.datasets.integrity import image_id
-from stl_backbones.errors import InputError
+from stl_backbones.errors import InputError, some_of
 from stl_backbones.paths import check_folder
 from stl_backbones.robustness.items import GivenItems, Items, read_image
 from stl_backbones.robustness.predictor import Pixels, as_array
@@ -53,9 +53,12 @@ class CocoItems(Items):
         self.root, self.path = check_folder(images, "image folder"), Path(annotations)
         content = read_annotations(self.path)
         every = sorted(content["categories"], key=lambda category: category["id"])
+        unnamed = [category["id"] for category in every if category.get("name") is None]
+        if unnamed:
+            raise InputError(f"'{self.path}': categories need a name, {some_of(unnamed)} has none")
         names = [str(category["name"]) for category in every] if classes is None else list(classes)
         self.category_ids = tuple(match_categories(every, names, source=self.path))
-        self.classes, self.truth_content = tuple(names), content
+        self.classes = tuple(names)
         whole, broken = find_whole(
             content["images"],
             group_by_image(content, source=self.path),
@@ -65,13 +68,18 @@ class CocoItems(Items):
             masks=False,
             skip_broken=skip_broken,
         )
-        scored = [one for one in content["annotations"] if one["category_id"] in self.category_ids]
+        # What a broken image has is not scored, and need not be whole.
+        images = [content["images"][index] for index in whole]
+        ids = {image["id"] for image in images}
+        objects = [one for one in content["annotations"] if one["image_id"] in ids]
+        self.truth_content = {**content, "images": images, "annotations": objects}
+        scored = [one for one in objects if one["category_id"] in self.category_ids]
         if all(one.get("iscrowd") for one in scored):
             raise InputError(f"'{self.path}' has no object of the {len(names)} classes to score")
         self.has_masks = bool(scored) and all(one.get("segmentation") for one in scored)
         self.total = len(content["images"])
         self.skipped = tuple(image_id(path, self.root) for path in broken)
-        self._images = [content["images"][index] for index in whole[:limit]]
+        self._images = images[:limit]
         self.keys = tuple(image["file_name"] for image in self._images)
         self.title = data_name(self.root)
         files = [(key, self.root / key) for key in self.keys]

@@ -74,9 +74,12 @@ def _rows(path: Path, whole: hashlib.blake2b) -> Iterator[tuple[bytes, Row]]:
     if not path.is_file():
         return
     with path.open("rb") as lines:
-        for line in lines:
+        for number, line in enumerate(lines, 1):
             whole.update(line)
-            yield line, Row.from_line(line.decode(errors="replace"))
+            try:
+                yield line, Row.from_line(line)
+            except ValueError as error:
+                raise InputError(f"'{path}', line {number}: {error}") from error
 
 
 def _check_ids(root: Path, cell: Cell, ids: Collection[str], keys: Sequence[str]) -> None:

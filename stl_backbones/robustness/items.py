@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from stl_backbones.corruptions.images import IMAGE_DAMAGE
 from stl_backbones.corruptions.seeds import check_key
 from stl_backbones.datasets.class_folders import check_readable, read_class_names
 from stl_backbones.datasets.integrity import drop_broken_pairs, image_id
@@ -133,8 +134,12 @@ class LabelMapItems(Items):
 
     def truth(self, index: int) -> npt.NDArray[np.uint8]:
         """Its label map."""
-        with Image.open(self._pairs[index][1]) as opened:
-            label = np.array(opened if opened.mode != "1" else opened.convert("L"))
+        path = self._pairs[index][1]
+        try:
+            with Image.open(path) as opened:
+                label = np.array(opened if opened.mode != "1" else opened.convert("L"))
+        except IMAGE_DAMAGE as error:
+            raise InputError(f"label map '{path}' cannot be read: {error}") from error
         return label if self._table is None else self._table[label]
 
 
@@ -279,7 +284,10 @@ def read_image(path: str | Path) -> Pixels:
     Raises:
         InputError: If it cannot be decoded.
     """
-    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    try:
+        pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    except cv2.error:  # of more pixels than OpenCV takes
+        pixels = None
     if pixels is None:
         raise InputError(f"'{path}' cannot be read as an image")
     return np.ascontiguousarray(pixels[..., ::-1])

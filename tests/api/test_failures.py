@@ -186,6 +186,16 @@ def test_the_folder_alone_is_enough(swept, tmp_path, monkeypatch):
     assert shown(folder, "--count", "2", command=words).pictures == made.pictures
 
 
+@pytest.mark.parametrize("value", [None, {"a": 1}, [["fog"]], [None]])
+def test_options_that_are_none(swept, value):
+    folder, _ = swept
+    record = json.loads((folder / COMMAND).read_text())
+    record["options"]["corruptions"] = value
+    (folder / COMMAND).write_text(json.dumps(record))
+    with pytest.raises(InputError, match="has no plain value for option 'corruptions'"):
+        shown(folder)
+
+
 def test_code_beside_the_results_is_not_run(swept):
     folder, _ = swept
     record = json.loads((folder / COMMAND).read_text())

@@ -6,6 +6,8 @@ import json
 import pytest
 
 from stl_backbones.copies import ManifestHeader, Row, read_header
+from stl_backbones.copies.manifest import read_rows
+from stl_backbones.errors import InputError
 
 HEADER = ManifestHeader(
     layout="folder", split=None, protocol="all", mode="exact", compat="imaug-1.1.5", engine="e 1",
@@ -63,7 +65,27 @@ def test_row_round_trip():
     assert Row.from_line(row.to_line()) == row
 
 
-@pytest.mark.parametrize("line", ["", "{", "[]", "3", '{"id": "a"}'])
+@pytest.mark.parametrize(
+    "line", ["", "{", "[]", "3", '{"id": "a"}', b"\xff", "[" * 100_000, "1" * 5000]
+)
 def test_a_torn_row_is_none(line):
-    with pytest.raises(ValueError):  # noqa: PT011  json's own messages
+    with pytest.raises(InputError, match="no row of a manifest"):
         Row.from_line(line)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"severity": "3"}, {"severity": [3]}, {"severity": float("nan")}, {"severity": 0},
+     {"corruption": ["fog"]}, {"size": -1}, {"size": 2**63}, {"size": 1.5}, {"id": None},
+     {"blake2b": 3}, {"width": "48"}],
+)  # fmt: skip
+def test_a_row_of_other_values_is_none(change):
+    row = vars(Row("a.png", "fog", 3, "fog/3/a.png", 12, 48, 40, "ab"))
+    with pytest.raises(InputError, match="no row of a manifest"):
+        Row.from_line(json.dumps({**row, **change}))
+
+
+def test_rows_that_are_no_text(tmp_path):
+    (tmp_path / "manifest.jsonl").write_bytes(b"\xff\xfe\n")
+    with pytest.raises(InputError, match=r"manifest\.jsonl', line 1: no row of a manifest"):
+        list(read_rows(tmp_path / "manifest.jsonl"))

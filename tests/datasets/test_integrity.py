@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
 import struct
 import zlib
 from types import SimpleNamespace
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -24,6 +26,7 @@ from stl_backbones.datasets.integrity import (
     image_header,
     image_id,
 )
+from stl_backbones.errors import InputError
 
 SIZE = (48, 32)  # width, height
 
@@ -237,6 +240,25 @@ def test_what_is_no_file_is_refused(tmp_path, kind):
     for check in (check_whole, check_intact):
         with pytest.raises(FileNotFoundError, match=r"image\.png' does not exist, or is no file"):
             check(path)
+
+
+@pytest.mark.parametrize(
+    "error", [struct.error("x"), OverflowError("x"), KeyError("x"), OSError("broken"),
+              MemoryError("x"), zlib.error("x"), TypeError("x")]
+)  # fmt: skip
+def test_whatever_pillow_raises_is_a_damaged_image(tmp_path, monkeypatch, error):
+    (tmp_path / "image.png").write_bytes(encode())
+    monkeypatch.setattr(Image, "open", mock.Mock(side_effect=error))
+    with pytest.raises(InputError, match=r"image\.png' is a damaged image: "):
+        image_header(tmp_path / "image.png")
+
+
+def test_an_error_of_the_disk_is_none_of_the_image(tmp_path, monkeypatch):
+    (tmp_path / "image.png").write_bytes(encode())
+    error = OSError(errno.EIO, "Input/output error")
+    monkeypatch.setattr(Image, "open", mock.Mock(side_effect=error))
+    with pytest.raises(OSError, match="Input/output error"):
+        image_header(tmp_path / "image.png")
 
 
 def test_a_header_of_far_too_many_pixels_is_reported(tmp_path):

@@ -8,6 +8,7 @@ from PIL import Image
 
 from stl_backbones.datasets.shift_boxes import BDD_CLASSES, find_boxes
 from stl_backbones.datasets.shift_scenes import find_scenes
+from stl_backbones.errors import InputError
 from stl_backbones.shift_sets import SHIFT_SETS
 
 
@@ -149,6 +150,46 @@ def test_bdd100k_boxes(tmp_path):
     assert found.conditions["weather"] == {"a.jpg": "rainy", "b.jpg": "no attribute"}
     with pytest.raises(ValueError, match="not all of BDD100K detection val: 2 images of 10000"):
         find_boxes(SHIFT_SETS["bdd100k-det"], tmp_path)
+
+
+BOX = {"x1": 1, "y1": 2, "x2": 4, "y2": 7}
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        ("[" * 100_000, "is nested too deep"),
+        ({"name": 3}, "is no list of frames"),
+        ({"name": "../a.jpg"}, "is no list of frames"),
+        ({"name": "a.jpg", "attributes": [1]}, "is no list of frames"),
+        ({"name": "a.jpg", "labels": {"category": "car"}}, "is no list of frames"),
+        ({"name": "a.jpg", "labels": [3]}, "is no list of frames"),
+        ({"name": "a.jpg", "labels": [{"category": "car", "attributes": 3}]}, "no list of frames"),
+        ({"name": "a.jpg", "labels": [{"box2d": BOX}]}, "has category 'None'"),
+        ({"name": "a.jpg", "labels": [{"category": ["car"], "box2d": BOX}]}, "has category"),
+        ({"name": "a.jpg", "labels": [{"category": "car", "box2d": {"x1": 1}}]}, "has box2d"),
+        ({"name": "a.jpg", "labels": [{"category": "car", "box2d": [1, 2, 4, 7]}]}, "has box2d"),
+        ({"name": "a.jpg", "labels": [{"category": "car", "box2d": {**BOX, "x2": "4"}}]}, "box2d"),
+        ({"name": "a.jpg", "labels": [{"category": "car", "box2d": {**BOX, "x2": 1e400}}]},
+         "has box2d"),
+    ],
+)  # fmt: skip
+def test_bdd100k_label_files_that_are_none(tmp_path, frame, message):
+    write(tmp_path, "images/100k/val/a.jpg")
+    (tmp_path / "labels/det_20").mkdir(parents=True)
+    text = frame if isinstance(frame, str) else json.dumps([frame])
+    (tmp_path / "labels/det_20/det_val.json").write_text(text)
+    with pytest.raises(InputError, match=message):
+        find_boxes(SHIFT_SETS["bdd100k-det"], tmp_path, allow_missing=True)
+
+
+def test_an_image_of_bdd100k_that_is_none(tmp_path):
+    (tmp_path / "images/100k/val").mkdir(parents=True)
+    (tmp_path / "images/100k/val/a.jpg").write_bytes(b"nothing")
+    (tmp_path / "labels/det_20").mkdir(parents=True)
+    (tmp_path / "labels/det_20/det_val.json").write_text('[{"name": "a.jpg"}]')
+    with pytest.raises(InputError, match=r"a\.jpg' is no image"):
+        find_boxes(SHIFT_SETS["bdd100k-det"], tmp_path, allow_missing=True)
 
 
 def test_coco_o_says_what_it_expects(tmp_path):

@@ -205,6 +205,16 @@ class TestFindResume:
         assert find_resume(folder) == folder / "epoch_2.pth"
         assert "is damaged" in capsys.readouterr().out
 
+    def test_a_bit_that_asks_for_a_password(self, folder, capsys):
+        path = folder / "epoch_10.pth"
+        content = bytearray(path.read_bytes())
+        entry = content.index(b"PK\x01\x02")
+        content[entry + 8] |= 1  # in the directory, and before the member
+        content[6] |= 1
+        path.write_bytes(content)
+        assert find_resume(folder) == folder / "epoch_2.pth"
+        assert "is damaged" in capsys.readouterr().out
+
     @pytest.mark.parametrize("text", [b"", b"\xff\xfe", None])
     def test_without_a_name_the_last_step(self, folder, text):
         (folder / "last_checkpoint").unlink()

@@ -237,6 +237,13 @@ def test_a_checkpoint_without_weights(checkpoint):
         select_state_dict(checkpoint)
 
 
+def test_a_checkpoint_that_holds_itself():
+    checkpoint = {}
+    checkpoint["state_dict"] = checkpoint
+    with pytest.raises(InputError, match="holds itself or is nested too deep"):
+        select_state_dict(checkpoint)
+
+
 def test_averaged_weights_are_selected_by_default():
     one, other = {"w": torch.zeros(1)}, {"w": torch.ones(1)}
     checkpoint = {"state_dict": one, "state_dict_ema": other}

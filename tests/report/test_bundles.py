@@ -12,8 +12,7 @@ import pytest
 
 from stl_backbones.records import CLEAN
 from stl_backbones.report import make_report, write_bundle
-from stl_backbones.report.read import bundles
-from stl_backbones.results import CellStore
+from stl_backbones.results import CellStore, arrays
 
 SETS = {"imagenet-sketch": 4, "imagenet-r": 9, "imagenet-r-clean": 18}
 
@@ -119,6 +118,7 @@ def test_forged_records_do_not_survive(folder, tmp_path):
         (with_index(cells=[1]), "no bundle, or cut short: 'list'"),
         (with_index(cells={}), "states no numbers of a sweep"),
         (with_index(cells={"": {"fog-3": {"top1": float("nan")}}}), "values that are no numbers"),
+        (with_index(cells={"": {"fog-3": {"top1": 10**400}}}), "no bundle, or cut short"),
         (with_index(cells={"": {"fog": {}}}, records=False), "no bundle"),
         (with_index(cells={"../x": {}}, records=False), "numbers of '../x', whose run.json it la"),
         (lambda c: c | {"bundle.json": b"[]"}, "no bundle, or cut short"),
@@ -136,9 +136,9 @@ def test_what_unpacks_to_far_more_than_it_is(folder, tmp_path):
     with pytest.raises(ValueError, match="unpack to 209715200, expected at most"):
         make_report([tmp_path / "b.bundle.zip"])
     bundle = write_bundle(folder, tmp_path / "a.bundle.zip")
-    with mock.patch.object(bundles, "_MOST_OF_CELL", 1 << 20):
+    with mock.patch.object(arrays, "MOST", 1 << 20):
         big = with_file("cells/fog-3.npz", archive_of(**{"label.npy": 2 << 20}))
-        with pytest.raises(ValueError, match=r"'cells/fog-3.npz' unpacks to 2097152 bytes"):
+        with pytest.raises(ValueError, match=r"'cells/fog-3.npz' cannot be.* unpacks to 2097152 b"):
             make_report([rewritten(bundle, big)])
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from stl_backbones.metrics import IncompleteCellsError
 from stl_backbones.records import CLEAN, Cell, CellResult
+from stl_backbones.report.read.cells import Draws
 from stl_backbones.report.read.runs import SHARED_FIELDS, read_runs
 from stl_backbones.results import CellStore, DamagedCellError
 from stl_backbones.results.run_record import encode_run
@@ -113,6 +114,15 @@ def test_a_cell_of_fewer_images_is_refused_by_name(make_store):
     store.write(dataclasses.replace(store.read(CLEAN), image_ids=("image0",)))
     with pytest.raises(ValueError, match=r"clean\.npz' holds 1 images, expected 2"):
         read_runs([folder])
+
+
+def test_a_record_of_far_more_images_than_there_are(make_store):
+    """Nothing of that size is made."""
+    folder = make_store()
+    record = dataclasses.replace(CellStore(folder).provenance(), num_images=10**15)
+    (folder / "run.json").write_bytes(encode_run(record))
+    with pytest.raises(ValueError, match=r"\.npz' was measured with another num_images than"):
+        read_runs([folder], draws=Draws(resamples=1000))
 
 
 def test_two_versions_of_ones_own_corruption_are_not_mixed(make_store):

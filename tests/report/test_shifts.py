@@ -6,11 +6,12 @@ import json
 import numpy as np
 import pytest
 
+from stl_backbones.errors import InputError
 from stl_backbones.records import CLEAN, CellResult, Provenance
 from stl_backbones.report import make_report
 from stl_backbones.report.read.real_labels import read_real_labels
 from stl_backbones.results import CellStore
-from stl_backbones.results.conditions import write_conditions
+from stl_backbones.results.conditions import read_conditions, write_conditions
 from stl_backbones.shift_sets import CATEGORIES, SHIFT_SETS
 
 WNIDS = tuple(f"n{number:08d}" for number in range(1000))
@@ -70,6 +71,7 @@ def test_real_is_matched_by_file_names_and_leaves_out_images_without_labels(real
         ([[1000]] + [[]] * 49_999, "expected 50000 lists of labels 0..999"),
         ([[[1]]] * 50_000, "its labels are no whole numbers"),
         ([[1.5]] + [[]] * 49_999, "its labels are no whole numbers"),
+        ([[10**30]], "no list of lists"),
     ],
 )
 def test_another_file_is_not_reals(content, message, tmp_path):
@@ -144,6 +146,13 @@ def test_conditions_of_every_model(make_classified, tables_of):
     ink, pen = tables_of(folders)["ImageNet-Sketch by tool"].rows
     assert (ink.label, ink.values["0"], ink.values["3"]) == ("ink", "-", "10")
     assert (pen.label, pen.values["0"], pen.values["3"]) == ("pen", "-", "10 / 20")
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\n", b"image,tool\n" + b"a" * 200_000])
+def test_conditions_that_are_no_csv(tmp_path, content):
+    (tmp_path / "conditions.csv").write_bytes(content)
+    with pytest.raises(InputError, match=r"conditions\.csv' is no CSV in UTF-8"):
+        read_conditions(tmp_path, ["0.jpg"])
 
 
 def test_rain_is_held_against_the_same_images_alone(make_store, tables_of):

@@ -1,6 +1,7 @@
 """Arrays of an archive, as numpy reads them, with one header at a time."""
 
 import io
+import zipfile
 from unittest import mock
 
 import numpy as np
@@ -52,3 +53,34 @@ def test_headers_are_parsed_one_at_a_time():
 def test_objects_are_refused():
     with pytest.raises(ValueError, match="holds no plain values"):
         read_arrays(packed(things=np.array([{}], dtype=object)))
+
+
+def with_member(content):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.npy", content)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("header", "data"),
+    [
+        ("{'descr': '<U0', 'fortran_order': False, 'shape': (1099511627776,)}", b""),  # 4 TB
+        ("{'descr': '|V0', 'fortran_order': False, 'shape': (3,)}", b""),
+        ("{'descr': '<i8', 'fortran_order': False, 'shape': (0, 1180591620717411303424)}", b""),
+        ("{'descr': '<i8', 'fortran_order': False, 'shape': (-1, -2)}", bytes(16)),
+        ("{'descr': [], 'fortran_order': False, 'shape': ()}", b""),
+        ("(" * 200, b""),
+        ("\n  x\n y", b""),
+    ],
+)
+def test_headers_that_are_none(header, data):
+    text = header.encode()
+    content = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + data
+    with pytest.raises(ValueError, match=r"'a\.npy' is cut off, or holds no plain values"):
+        read_arrays(with_member(content))
+
+
+def test_a_member_of_no_bytes():
+    with pytest.raises(ValueError, match=r"'a\.npy' is cut off"):
+        read_arrays(with_member(b""))

@@ -28,6 +28,18 @@ def test_provenance_of_other_fields_is_refused(make_provenance):
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [("task", None), ("num_images", "2"), ("classes", "road"), ("classes", [1]),
+     ("versions", [["numpy", "2"]]), ("versions", {"numpy": 2}), ("custom_versions", []),
+     ("imagenet_val", "yes"), ("sampling", "seed"), ("seed", 1.5)],
+)  # fmt: skip
+def test_provenance_of_other_types_is_refused(make_provenance, name, value):
+    plain = {**make_provenance().to_dict(), name: value}
+    with pytest.raises(ValueError, match=f"provenance field {name} must be of type .*, got"):
+        Provenance.from_dict(plain)
+
+
+@pytest.mark.parametrize(
     "name",
     [
         "custom_versions",

@@ -322,7 +322,9 @@ def test_a_cell_of_another_run_is_refused(filled, make_result, make_provenance):
         filled.finished(make_provenance())
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", "null", '{"task": "segmentation"}'])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "{}", "null", '{"task": "segmentation"}', "[" * 100_000]
+)
 def test_a_damaged_run_record(filled, make_provenance, content):
     """Refused by who reads; the sweep writes it anew, since cells say what they are."""
     path = filled.folder / "run.json"

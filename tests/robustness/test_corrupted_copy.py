@@ -10,6 +10,7 @@ from stl_backbones.copies import make_copy
 from stl_backbones.copies.images import OPENCV, PILLOW
 from stl_backbones.copies.request import GenerateOptions, plan_copy
 from stl_backbones.corruptions.packaged import PackagedCorruption
+from stl_backbones.errors import InputError
 from stl_backbones.records import Cell, CorruptionEngine
 from stl_backbones.robustness.corrupted_copy import copy_path, find_copy
 
@@ -168,6 +169,15 @@ def test_a_copy_made_a_folder_too_high_is_refused(images, tmp_path):
     assert replaced.stat().st_size != size
     with pytest.raises(ValueError, match=rf"bytes, but {size} in its manifest: it was replaced"):
         find_tree(tmp_path / "right-c", BRIGHT, images)
+
+
+@pytest.mark.parametrize("line", [b"{", b"[]", b"\xff", b'{"severity": "1"}', b"[" * 100_000])
+def test_a_line_of_the_manifest_that_is_no_row(images, tmp_path, line):
+    make(images, tmp_path / "c", "folder")
+    with (tmp_path / "c/manifest.jsonl").open("ab") as rows:
+        rows.write(line + b"\n")
+    with pytest.raises(InputError, match=r"manifest\.jsonl', line 5: no row of a manifest"):
+        find_tree(tmp_path / "c", BRIGHT, images)
 
 
 def test_a_copy_of_other_ids_is_refused(images, tmp_path):

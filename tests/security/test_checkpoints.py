@@ -188,6 +188,12 @@ def test_a_best_checkpoint_is_found_beside_the_file_that_names_it(tmp_path):
     }
 
 
+@pytest.mark.parametrize("stated", [None, 3, "12"])
+def test_steps_that_are_no_list_are_none(tmp_path, stated):
+    info = run_record(tmp_path, keep_ckpt_ids=stated)
+    assert info["message_hub"]["runtime_info"] == {"keep_ckpt_ids": []}
+
+
 def test_a_checkpoint_that_holds_itself_is_refused(tmp_path):
     content = {"state_dict": {}}
     content["self"] = content

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
@@ -15,6 +15,7 @@ from stl_backbones.corruptions.native.arrays import Floats
 from stl_backbones.corruptions.native.compiled import kernel
 from stl_backbones.corruptions.seeds import check_key
 from stl_backbones.errors import InputError, MissingFileError
+from stl_backbones.plain_files import map_array, read_json
 
 FILLING = "row-fill 1"  # of holes, see `fill`; another rule needs another name
 _DISPARITY, _CAMERA, _IMAGE = "_disparity.png", "_camera.json", "_leftImg8bit"
@@ -180,18 +181,21 @@ def _root_of(path: Path) -> Path:
 def _read_camera(file: Path) -> tuple[float, float, float, float]:
     if not file.is_file():
         raise MissingFileError(f"disparities need their camera: '{file}' does not exist")
+    camera = read_json(file)
     try:
-        camera = json.loads(file.read_text())
         inside = camera["intrinsic"]
         values = camera["extrinsic"]["baseline"], inside["fx"], inside["u0"], inside["v0"]
         baseline, focal, u0, v0 = map(float, values)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise InputError(
             f"camera '{file}' is not as expected: it needs the numbers extrinsic.baseline and "
             f"intrinsic.fx, u0 and v0 ({type(error).__name__}: {error})"
         ) from error
-    if not (baseline > 0 and focal > 0):
-        raise InputError(f"camera '{file}': baseline and fx must be positive")
+    if not (baseline > 0 and focal > 0 and all(map(math.isfinite, (baseline, focal, u0, v0)))):
+        raise InputError(
+            f"camera '{file}': expected positive baseline and fx, and finite u0 and v0, got "
+            f"{baseline}, {focal}, {u0}, {v0}"
+        )
     return baseline, focal, u0, v0
 
 
@@ -210,21 +214,20 @@ def _map_file(root: Path, key: str) -> Path:
 def _from_map(path: Path) -> Floats:
     if path.suffix == ".png":
         return _read_16_bit(path, "centimetres").astype(np.float32) / np.float32(100)
-    try:
-        depth = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        why = "it is no NumPy file of numbers" if "pickle" in str(error) else str(error)
-        raise InputError(f"depth '{path}' cannot be read: {why}") from error
+    depth = map_array(path)
     if depth.ndim != 2 or depth.dtype.kind != "f":
         raise InputError(
             f"depth '{path}': expected (H, W) floating-point metres, got {depth.dtype} of shape "
             f"{depth.shape}"
         )
-    return np.asarray(depth, np.float32)
+    return np.array(depth, np.float32)
 
 
 def _read_16_bit(path: Path, what: str) -> npt.NDArray[np.uint16]:
-    stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    try:
+        stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # of more pixels than OpenCV takes
+        stored = None
     if stored is None or stored.dtype != np.uint16 or stored.ndim != 2:
         came = "no picture" if stored is None else f"{stored.dtype} of shape {stored.shape}"
         raise InputError(f"depth '{path}': expected one channel of 16 bits, {what}; got {came}")

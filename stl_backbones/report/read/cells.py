@@ -157,6 +157,21 @@ class _Scored:
     labels: int
 
 
+def counts_of(
+    store: CellStore, provenance: Provenance, draws: Draws, image_set: str = ""
+) -> npt.NDArray[np.float32]:
+    """`Draws.counts` for a store's images, once a cell holds as many as its record says.
+
+    Raises:
+        DamagedCellError: If a file is not what was written.
+        ValueError: If the cell was measured otherwise than the record says.
+    """
+    cells = store.cells()
+    for cell in cells[:1]:
+        _read_cell(store, cell, provenance)
+    return draws.counts(provenance.num_images if cells else 1, image_set)
+
+
 def _read_cell(store: CellStore, cell: Cell, provenance: Provenance) -> CellResult:
     result = store.read(cell)
     differences = result.provenance.differences(provenance)

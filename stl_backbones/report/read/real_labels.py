@@ -6,7 +6,6 @@ References:
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stl_backbones.errors import InputError, MissingFileError, some_of
+from stl_backbones.plain_files import read_json
 from stl_backbones.records import CellResult
 from stl_backbones.report.read.metrics import SumMetric, share_of_sums
 from stl_backbones.report.read.runs import Run
@@ -39,13 +39,13 @@ def read_real_labels(path: str | Path) -> SumMetric:
     if not Path(path).is_file():
         raise MissingFileError(f"{option}: there is no such file; expected real.json of ReaL")
     try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        found = read_json(path)
         lengths = [len(one) for one in found]
         flat = [label for one in found for label in one]
         if not all(type(label) is int for label in flat):
             raise ValueError("its labels are no whole numbers")
         labels = np.array(flat, dtype=np.int64)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise InputError(f"{option} is no list of lists of labels: {error}") from error
     if len(lengths) != _IMAGES or (
         labels.size and not 0 <= labels.min() <= labels.max() < _CLASSES

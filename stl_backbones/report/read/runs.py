@@ -17,7 +17,7 @@ from stl_backbones.errors import InputError
 from stl_backbones.metrics import IncompleteCellsError, Replicates, find_ignored
 from stl_backbones.records import CLEAN, Cell, Provenance
 from stl_backbones.report.read.bundles import stated_numbers
-from stl_backbones.report.read.cells import Draws, Measured, measure
+from stl_backbones.report.read.cells import Draws, Measured, counts_of, measure
 from stl_backbones.report.read.class_names import are_wnids, shown_classes
 from stl_backbones.report.read.metrics import (
     DEFAULT_RESAMPLES,
@@ -320,7 +320,7 @@ def _read_run(
         is_imagenet = are_imagenet_val(provenance, store.read(there[0]).image_ids)
         provenance = replace(provenance, imagenet_val=is_imagenet)
     cells = [cell for cell in wanted_cells(protocol, task) if cell in there]
-    counts = draws.counts(provenance.num_images)
+    counts = counts_of(store, provenance, draws)
     others = [cell for cell in there if cell not in cells]
     measured = measure(store, cells, provenance, task=task, counts=counts, others=others)
     own = _own_scores(measured.replicates, protocol, task)

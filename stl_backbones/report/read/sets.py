@@ -24,7 +24,7 @@ import numpy.typing as npt
 from stl_backbones.errors import InputError
 from stl_backbones.metrics.light import LIGHT
 from stl_backbones.records import CLEAN, Provenance
-from stl_backbones.report.read.cells import Draws, Measured, Part, measure
+from stl_backbones.report.read.cells import Draws, Measured, Part, counts_of, measure
 from stl_backbones.report.read.metrics import TaskMetrics
 from stl_backbones.report.read.text import listed, plain
 from stl_backbones.results import CellStore
@@ -80,7 +80,7 @@ def read_sets(
                 f"'{path}' holds no finished cell '{CLEAN.name}'. Measure it, or use --partial, "
                 "which leaves the set out (missing is never zero)"
             )
-        counts = draws.counts(provenance.num_images, name)
+        counts = counts_of(store, provenance, draws, name)
         own = _noted(measure(store, [CLEAN], provenance, task=task, counts=counts), store)
         found[name] = replace(own, parts=_parts(store, name, task, draws))
     _check_classes(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def onnx_model(path: str, given: Given, options: SweepOptions) -> Model:
     session = open_session(file, providers=_providers(given.providers), name=name)
     provider = _running(session, given.providers)
     input_ = OnnxInput.of(session.get_inputs(), name)
-    own = _stated(session.get_modelmeta().custom_metadata_map)
+    own = _stated(session, name)
     prepare, view = _preparation(input_, given, decoder, own, name)
     source, notes = _source(decoder, given)
     words = (f"onnxruntime {_short(provider)}, opset {opset}", str(prepare), source.split("\n")[0])
@@ -86,12 +87,13 @@ def _facts(file: Path) -> tuple[str, int]:
 
     try:
         model = onnx.load(str(file), load_external_data=False)
-    except DecodeError as error:
+        opsets = [one.version for one in model.opset_import if one.domain in ("", "ai.onnx")]
+        names = sorted({place for graph in _graphs(model.graph) for place in _places(graph)})
+    except (DecodeError, UnicodeDecodeError) as error:
         raise InputError(f"'{file}' is no ONNX file, or is cut off: {error}") from error
     if not model.graph.node:
         raise InputError(f"'{file}' is no ONNX file: it holds no graph")
-    opset = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), 0)
-    names = sorted({place for graph in _graphs(model.graph) for place in _places(graph)})
+    opset = next(iter(opsets), 0)
     missing = [one for one in names if not (file.parent / one).is_file()]
     if missing:
         raise MissingFileError(
@@ -124,15 +126,29 @@ def _places(graph: Any) -> list[str]:
     ]
 
 
-def _stated(metadata: Mapping[str, str]) -> dict[str, Any]:
+def _stated(session: Any, name: str) -> dict[str, Any]:
     """What a file of our own says of its images."""
-    if _OURS not in metadata:
-        return {}
+    try:
+        metadata = session.get_modelmeta().custom_metadata_map
+        return _read_stated(metadata) if _OURS in metadata else {}
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise InputError(
+            f"{name} says that tools/export_onnx.py wrote it, but its metadata are others: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _read_stated(metadata: Mapping[str, str]) -> dict[str, Any]:
     own: dict[str, Any] = {"channel_order": metadata["channel_order"]}
     own |= {name: [v / 255 for v in json.loads(metadata[name])] for name in ("mean", "std")}
-    own |= {name: json.loads(metadata[name]) for name in ("crop_pct",) if name in metadata}
+    own |= {name: float(metadata[name]) for name in ("crop_pct",) if name in metadata}
     own |= {name: metadata[name] for name in ("interpolation",) if name in metadata}
-    return own | {"classes": json.loads(metadata["classes"])}
+    own["classes"] = json.loads(metadata["classes"])
+    if not isinstance(own["classes"], list) or not all(isinstance(n, str) for n in own["classes"]):
+        raise ValueError("its classes are no list of names")
+    if not all(map(math.isfinite, (*own["mean"], *own["std"]))):
+        raise ValueError("mean or std is not finite")
+    return own
 
 
 def _decoder(given: Given, task: str, name: str) -> Decoder | Function | None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import zlib
 
 import cv2
 import numpy as np
@@ -112,7 +113,11 @@ def test_maps_that_do_not_fit(tmp_path, stored, says):
 
 def test_files_that_are_none(tmp_path, cityscapes):
     (tmp_path / "b.npy").write_bytes(b"nothing")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match=r"b\.npy' is no whole \.npy file of numbers"):
+        read_depth(str(tmp_path), "b.png", HEIGHT, WIDTH)
+    np.savez(tmp_path / "b.npz", np.ones((HEIGHT, WIDTH)))
+    (tmp_path / "b.npz").replace(tmp_path / "b.npy")
+    with pytest.raises(InputError, match=r"b\.npy' is no whole \.npy file of numbers"):
         read_depth(str(tmp_path), "b.png", HEIGHT, WIDTH)
     (tmp_path / "c.png").write_bytes(b"nothing")
     with pytest.raises(InputError, match="16 bits, centimetres; got no picture"):
@@ -125,9 +130,26 @@ def test_files_that_are_none(tmp_path, cityscapes):
     camera.write_text("{}")
     with pytest.raises(InputError, match=r"extrinsic\.baseline and"):
         read_depth(str(cityscapes), KEY, HEIGHT, WIDTH)
+    camera.write_text("[" * 100_000)
+    with pytest.raises(InputError, match=r"camera\.json' is nested too deep"):
+        read_depth(str(cityscapes), KEY, HEIGHT, WIDTH)
+    for wrong in ("1" + "0" * 400, "NaN", "Infinity", "-1"):
+        numbers = '{"extrinsic": {"baseline": 1}, "intrinsic": {"fx": %s, "u0": 1, "v0": 1}}'
+        camera.write_text(numbers % wrong)
+        with pytest.raises(InputError, match="camera '"):
+            read_depth(str(cityscapes), KEY, HEIGHT, WIDTH)
     camera.unlink()
     with pytest.raises(MissingFileError, match="disparities need their camera"):
         read_depth(str(cityscapes), KEY, HEIGHT, WIDTH)
+
+
+def test_a_picture_of_more_pixels_than_opencv_takes(tmp_path):
+    _, data = cv2.imencode(".png", np.ones((HEIGHT, WIDTH), np.uint16))
+    head = b"IHDR" + (2**21).to_bytes(4, "big") + data.tobytes()[20:29]
+    content = data.tobytes()[:12] + head + zlib.crc32(head).to_bytes(4, "big")
+    (tmp_path / "b.png").write_bytes(content + data.tobytes()[33:])
+    with pytest.raises(InputError, match="16 bits, centimetres; got no picture"):
+        read_depth(str(tmp_path), "b.png", HEIGHT, WIDTH)
 
 
 def test_the_engine_reads_the_images_own_map(tmp_path):

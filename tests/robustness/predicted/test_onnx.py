@@ -365,6 +365,24 @@ def test_files_that_cannot_be_run_are_refused(tmp_path):
     assert "\n" not in str(caught.value)
 
 
+STATED = {"stl_backbones_version": "1", "channel_order": "RGB", "mean": "[0, 0, 0]",
+          "std": "[1, 1, 1]", "classes": '["a", "b", "c"]'}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"mean": None}, {"mean": "[0, "}, {"mean": "3"}, {"mean": '["0", "0", "0"]'},
+     {"mean": "[NaN, 0, 0]"}, {"mean": "[" * 10_000}, {"std": "[1e400, 1, 1]"},
+     {"classes": "null"}, {"classes": "[1, 2, 3]"}, {"crop_pct": "much"}],
+)  # fmt: skip
+def test_metadata_of_the_export_that_are_others_are_refused(tmp_path, other):
+    found = {name: value for name, value in {**STATED, **other}.items() if value is not None}
+    path = averages(tmp_path / "a.onnx", [1, 3, 8, 8], **found)
+    with pytest.raises(InputError, match=r"a\.onnx' says that tools/export_onnx\.py wrote it"):
+        opened(path)
+    assert opened(averages(tmp_path / "b.onnx", [1, 3, 8, 8], **STATED)).classes == ("a", "b", "c")
+
+
 def test_another_size_of_the_users_own_preparation_is_named(tmp_path):
     path = averages(tmp_path / "a.onnx", [1, 3, 8, 8])
     model = opened(path, preprocess=lambda image: np.zeros((3, 9, 9), np.float32))

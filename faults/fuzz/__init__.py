@@ -1,0 +1,1 @@
+"""Readers of outside files, tried on changed ones: python -m faults.fuzz."""

@@ -1,0 +1,68 @@
+"""JSON and arrays of any bytes: read, or refused in one line."""
+
+import io
+
+import numpy as np
+import pytest
+
+from stl_backbones.errors import InputError
+from stl_backbones.plain_files import map_array, read_json
+
+
+def test_what_is_whole_is_read(tmp_path):
+    (tmp_path / "a.json").write_text('{"a": [1, "ö"]}', encoding="utf-8")
+    assert read_json(tmp_path / "a.json") == {"a": [1, "ö"]}
+    np.save(tmp_path / "a.npy", np.arange(6).reshape(2, 3))
+    assert map_array(tmp_path / "a.npy").tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"a\.json' is truncated or no JSON in UTF-8: Expecting value"),
+        (b"\xff", "no JSON in UTF-8: 'utf-8' codec"),
+        (b"1" * 5000, "no JSON in UTF-8: Exceeds the limit"),
+        (b"[" * 100_000, "is nested too deep"),
+        (b'{"a":' * 100_000, "is nested too deep"),
+    ],
+)
+def test_no_json(tmp_path, content, message):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read_json(tmp_path / "a.json")
+
+
+def with_header(text, data=bytes(48)):
+    """A file of version 1 whose header is this text."""
+    header = text.encode("latin1")
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + data
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"nothing",
+        b"PK\x05\x06" + bytes(18),  # an empty archive
+        with_header("{'descr': '<i8', 'fortran_order': False, 'shape': (2, 3)"),
+        with_header("{'descr': '|O', 'fortran_order': False, 'shape': (6,)}"),
+        with_header("{'descr': [], 'fortran_order': False, 'shape': (6,)}"),
+        with_header("{'descr': '<i8', 'fortran_order': False, 'shape': (10**400,)}"),
+        with_header("{'descr': '<i8', 'fortran_order': False, 'shape': (9" + 400 * "9" + ",)}"),
+        with_header("{'descr': '<i8', 'fortran_order': False, 'shape': (4611686018427387904,)}"),
+        with_header("(" * 200),
+        with_header("\n  x\n y"),
+    ],
+)
+def test_no_array(tmp_path, content):
+    (tmp_path / "a.npy").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.npy' (is no whole|has \d+ bytes, its header)"):
+        map_array(tmp_path / "a.npy")
+
+
+def test_an_array_and_more(tmp_path):
+    buffer = io.BytesIO()
+    np.save(buffer, np.arange(3))
+    (tmp_path / "a.npy").write_bytes(buffer.getvalue() + b"x")
+    with pytest.raises(InputError, match="153 bytes, its header says 152: is it damaged"):
+        map_array(tmp_path / "a.npy")
