@@ -5,6 +5,7 @@
 # make test-openmmlab  the test suite on OpenMMLab's own packages of 2024, in .venv-openmmlab
 # make docs            the documentation site, site/index.html, in .venv-docs
 # make faults          the faults campaign: kills, calamities, wrong input, altered results
+# make mutants         small faults made in the package, and whether its tests notice them
 # Each makes its environment with the pinned stack first, if it is missing. Without one:
 # make hashes          the hashes of all pins anew, by uv
 # make audit           known vulnerabilities of the pins, by pip-audit
@@ -32,7 +33,7 @@ PYTEST := -m pytest -n $(JOBS) --maxprocesses 8 --dist loadfile
 # Waiting OpenMP threads sleep, as in the tools: see stl_backbones/cli/__init__.py.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help demo demo-classifier test test-all test-openmmlab docs faults lint format hashes audit clean
+.PHONY: help demo demo-classifier test test-all test-openmmlab docs faults mutants lint format hashes audit clean
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
@@ -104,6 +105,9 @@ docs: $(DOCS_STAMP)
 
 faults: $(STAMP)
 	$(BIN)/python -m faults --table faults/results.md
+
+mutants: $(STAMP)
+	$(BIN)/python -m faults.mutants --table faults/mutants.md
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """Arrays of an archive, as numpy reads them, with one header at a time."""
 
 import io
+import zipfile
 from unittest import mock
 
 import numpy as np
@@ -23,6 +24,13 @@ ARRAYS = {
 def packed(**content):
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **content)
+    return buffer.getvalue()
+
+
+def archived(name, content):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, content)
     return buffer.getvalue()
 
 
@@ -52,3 +60,19 @@ def test_headers_are_parsed_one_at_a_time():
 def test_objects_are_refused():
     with pytest.raises(ValueError, match="holds no plain values"):
         read_arrays(packed(things=np.array([{}], dtype=object)))
+
+
+def test_a_long_header_is_read():
+    """Headers of more than 64 KiB are of version 2, with four bytes for their length."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, ARRAYS["numbers"], version=(2, 0))
+    found = read_arrays(archived("numbers.npy", buffer.getvalue()))
+    np.testing.assert_array_equal(found["numbers"], ARRAYS["numbers"])
+
+
+@pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"\0"])
+def test_an_array_of_another_length_is_refused(change):
+    buffer = io.BytesIO()
+    np.save(buffer, ARRAYS["numbers"])
+    with pytest.raises(ValueError, match=r"'numbers\.npy' is cut off"):
+        read_arrays(archived("numbers.npy", change(buffer.getvalue())))
