@@ -32,9 +32,12 @@ PACKAGES = (
     "metrics", "results", "report", "models", "pretraining", "evaluation", "corruptions",
 )  # fmt: skip
 REASONS = Path(__file__).with_name("mutants_reasons.yaml")
-PATIENCE = 4  # times what the unchanged code takes; then a mutant counts as noticed
+PATIENCE = 4  # times what tests take on unchanged code
 _PRELOADED = ("pytest", "hypothesis", "matplotlib.pyplot")
-_OPTIONS = ("-x", "-q", "-p", "no:cacheprovider", "-m", "not slow")
+_OPTIONS = (
+    "-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", "--durations=1", "--durations-min=0",
+    "-o", "faulthandler_exit_on_timeout=true",
+)  # fmt: skip
 
 
 def parse() -> argparse.Namespace:
@@ -118,12 +121,17 @@ class Bench:
         self._server, self._folder = server, folder
         self._copy, self._kept = folder / "checkout", folder / "kept"
         self._tests = sorted((ROOT / "tests" / package).rglob("test_*.py"))
+        self._limits = (1800.0, 3600.0)  # seconds: of a test, and of all
         copy_checkout(self._copy)
         start = time.monotonic()
-        code, output = self._run_tests(self._tests, limit=3600)
+        code, output = self._run_tests(self._tests)
         if code != 0:
             raise RuntimeError(f"tests/{package} fail on unchanged code:\n{output[-3000:]}")
-        self._limit = PATIENCE * (time.monotonic() - start) + 60
+        slowest = re.search(r"^([\d.]+)s \w+ ", output, re.MULTILINE)
+        # Patience with one test, which a loop without an end makes last, and with all of them.
+        self._limits = tuple(
+            PATIENCE * seconds + 60 for seconds in (float(slowest[1]), time.monotonic() - start)
+        )
         shutil.copytree(self._copy, self._kept, symlinks=True)
 
     def try_change(self, change: Change, source: bytes) -> str:
@@ -131,19 +139,22 @@ class Bench:
         shutil.rmtree(self._copy)
         shutil.copytree(self._kept, self._copy, symlinks=True)
         (self._copy / change.module).write_bytes(change.apply(source))
-        code, output = self._run_tests(order_tests(self._tests, change.module), self._limit)
+        code, output = self._run_tests(order_tests(self._tests, change.module))
         if code == 0:
             return ""
-        if code is None:
+        if code is None or re.search(r"Timeout \(\d", output):
             return "time limit"
         found = re.search(r"^(?:FAILED|ERROR) (.*)$", output, re.MULTILINE)
         return found[1][:200] if found else f"exit code {code}"
 
-    def _run_tests(self, tests: Sequence[Path], limit: float) -> tuple[int | None, str]:
-        files = [path.relative_to(ROOT) for path in tests]
+    def _run_tests(self, tests: Sequence[Path]) -> tuple[int | None, str]:
+        """Exit code, None where the time for all was over, and output."""
+        of_one, of_all = self._limits
+        limit = ("-o", f"faulthandler_timeout={of_one}")
         temporary = f"--basetemp={self._folder / 'temporary'}"
+        files = [path.relative_to(ROOT) for path in tests]
         run = self._server.start(
-            ["faults/run_pytest.py", *_OPTIONS, temporary, *files],
+            ["faults/run_pytest.py", *_OPTIONS, *limit, temporary, *files],
             folder=self._copy,
             output_in=self._folder,
             environment={
@@ -151,7 +162,7 @@ class Bench:
                 "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # it warns of plugins imported before
             },
         )
-        code = run.wait(limit)
+        code = run.wait(of_all)
         kill_group(run.pid, signal.SIGKILL)
         output = run.output()
         run.forget_output()
