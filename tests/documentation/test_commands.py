@@ -93,7 +93,8 @@ def check_other(command):
         extras = re.findall(r"\.\[([\w,-]+)\]", command.text)
         assert all(f'"{extra}": ' in (ROOT / "setup.py").read_text() for extra in extras), command
     elif program in ("bash", "python"):
-        path = ROOT / (words[0] if words[0] != "-m" else f"{words[1]}/__main__.py")
+        module = f"{words[1].replace('.', '/')}/__main__.py" if words[0] == "-m" else ""
+        path = ROOT / (module or words[0])
         text = path.read_text()
         assert all(word in text for word in words[1:] if word.startswith("--")), command
     elif program == "sbatch":

@@ -2,7 +2,7 @@
 
 Makes random small faults in the package's modules, one at a time, in a copy of the checkout, runs
 the tests of the mirrored folder on each, and prints which were not noticed. Exit code 1 if any of
-those has no reason in faults/mutants_reasons.yaml.
+those has no reason in faults/mutants/reasons.yaml.
 """
 
 from __future__ import annotations
@@ -10,34 +10,27 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
-import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from faults.forkserver import ROOT, ForkServer, kill_group
-from faults.small_changes import Change, draw_changes, list_changes
+from faults.forkserver import ROOT, ForkServer
+from faults.mutants.bench import PRELOADED, Bench
+from faults.mutants.changes import draw_changes, list_changes
 from stl_backbones.results.atomic import write_atomically
 
 PACKAGES = (
     "metrics", "results", "report", "models", "pretraining", "evaluation", "corruptions",
 )  # fmt: skip
-REASONS = Path(__file__).with_name("mutants_reasons.yaml")
-PATIENCE = 4  # times what tests take on unchanged code
-_PRELOADED = ("pytest", "hypothesis", "matplotlib.pyplot")
-_OPTIONS = (
-    "-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", "--durations=1", "--durations-min=0",
-    "-o", "faulthandler_exit_on_timeout=true",
-)  # fmt: skip
+REASONS = Path(__file__).with_name("reasons.yaml")
+
+_Key = tuple[str, str, str]
+_Outcome = Mapping[str, Any]
 
 
 def parse() -> argparse.Namespace:
@@ -47,7 +40,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=50, help="mutants of each package")
     parser.add_argument("--seed", type=int, default=0, help="of what is changed, and where")
     parser.add_argument("--again", action="store_true", help="try those not noticed until now only")
-    parser.add_argument("--jobs", type=int, default=1, help="packages at a time")
     parser.add_argument(
         "--outcomes", type=Path, default=Path("work_dirs/mutants"),
         help="folder that keeps a file per package; a later run goes on there",
@@ -60,8 +52,9 @@ def main() -> int:
     """Run the tests on all mutants; returns the exit code."""
     args = parse()
     args.outcomes.mkdir(parents=True, exist_ok=True)
-    with ForkServer(*_PRELOADED) as server, ThreadPoolExecutor(args.jobs) as pool:
-        list(pool.map(lambda package: run_package(server, package, args), args.only))
+    with ForkServer(*PRELOADED) as server:
+        for package in args.only:
+            run_package(server, package, args)
     outcomes = {package: read_outcomes(args.outcomes, package) for package in PACKAGES}
     reasons = read_reasons()
     if args.table is not None:
@@ -110,110 +103,24 @@ def run_package(server: ForkServer, package: str, args: argparse.Namespace) -> N
             print(f"{change.module}: {change.after}\n  {noticed_by or 'NOT NOTICED'}", flush=True)
 
 
-class Bench:
-    """A copy of the checkout, fresh for each mutant, and the tests of one folder.
-
-    Tools that tests start, workers and numba's compiled kernels are all of the copy. Its path stays
-    the same, since numba keeps kernels by the path of their source.
-    """
-
-    def __init__(self, server: ForkServer, package: str, folder: Path) -> None:
-        self._server, self._folder = server, folder
-        self._copy, self._kept = folder / "checkout", folder / "kept"
-        self._tests = sorted((ROOT / "tests" / package).rglob("test_*.py"))
-        self._limits = (1800.0, 3600.0)  # seconds: of a test, and of all
-        copy_checkout(self._copy)
-        start = time.monotonic()
-        code, output = self._run_tests(self._tests)
-        if code != 0:
-            raise RuntimeError(f"tests/{package} fail on unchanged code:\n{output[-3000:]}")
-        slowest = re.search(r"^([\d.]+)s \w+ ", output, re.MULTILINE)
-        # Patience with one test, which a loop without an end makes last, and with all of them.
-        self._limits = tuple(
-            PATIENCE * seconds + 60 for seconds in (float(slowest[1]), time.monotonic() - start)
-        )
-        shutil.copytree(self._copy, self._kept, symlinks=True)
-
-    def try_change(self, change: Change, source: bytes) -> str:
-        """The test that fails on a mutant, ``time limit``, or ``""`` if all tests pass."""
-        shutil.rmtree(self._copy)
-        shutil.copytree(self._kept, self._copy, symlinks=True)
-        (self._copy / change.module).write_bytes(change.apply(source))
-        code, output = self._run_tests(order_tests(self._tests, change.module))
-        if code == 0:
-            return ""
-        if code is None or re.search(r"Timeout \(\d", output):
-            return "time limit"
-        found = re.search(r"^(?:FAILED|ERROR) (.*)$", output, re.MULTILINE)
-        return found[1][:200] if found else f"exit code {code}"
-
-    def _run_tests(self, tests: Sequence[Path]) -> tuple[int | None, str]:
-        """Exit code, None where the time for all was over, and output."""
-        of_one, of_all = self._limits
-        limit = ("-o", f"faulthandler_timeout={of_one}")
-        temporary = f"--basetemp={self._folder / 'temporary'}"
-        files = [path.relative_to(ROOT) for path in tests]
-        run = self._server.start(
-            ["faults/run_pytest.py", *_OPTIONS, *limit, temporary, *files],
-            folder=self._copy,
-            output_in=self._folder,
-            environment={
-                "PYTHONPATH": str(self._copy),  # tools that tests start are of the copy, too
-                "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # it warns of plugins imported before
-            },
-        )
-        code = run.wait(of_all)
-        kill_group(run.pid, signal.SIGKILL)
-        output = run.output()
-        run.forget_output()
-        return code, output
-
-
-def copy_checkout(to: Path) -> None:
-    """Copy the files that git knows or would add."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True,
-    ).stdout  # fmt: skip
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).exists():
-            (to / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, to / name)
-
-
-def order_tests(tests: Iterable[Path], module: str) -> list[Path]:
-    """The module's own tests, those that import it, those of its folder, the others."""
-    path = Path(module)
-    dotted = ".".join(path.with_suffix("").parts)
-
-    def rank(test: Path) -> tuple[bool, bool, bool, str]:
-        imports = re.search(rf"{re.escape(dotted)}\b", test.read_text(encoding="utf-8"))
-        in_folder = test.parent.name == path.parent.name
-        return test.stem != f"test_{path.stem}", not imports, not in_folder, str(test)
-
-    return sorted(tests, key=rank)
-
-
-def read_outcomes(folder: Path, package: str) -> list[dict[str, Any]]:
+def read_outcomes(folder: Path, package: str) -> list[_Outcome]:
     """What earlier runs found."""
     path = folder / f"{package}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
 
 
-def read_reasons() -> dict[tuple[str, str, str], str]:
+def read_reasons() -> dict[_Key, str]:
     """Why no test has to notice a change, by module, lines before and lines after."""
     entries = yaml.safe_load(REASONS.read_text(encoding="utf-8")) or []
     return {key_of(entry): entry["reason"] for entry in entries}
 
 
-def key_of(entry: dict[str, Any]) -> tuple[str, str, str]:
+def key_of(entry: _Outcome) -> _Key:
     """What names a change, as `Change.key`."""
     return entry["module"], entry["before"], entry["after"]
 
 
-def render(
-    outcomes: dict[str, list[dict[str, Any]]], reasons: dict[tuple[str, str, str], str]
-) -> str:
+def render(outcomes: dict[str, list[_Outcome]], reasons: dict[_Key, str]) -> str:
     """The Markdown table of all packages, and the survivors with their reasons."""
     lines = [
         "# Mutants", "", "By `python -m faults.mutants`, see docs/reference/faults.md.", "",

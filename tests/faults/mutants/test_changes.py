@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from faults.small_changes import draw_changes, list_changes
+from faults.mutants.changes import draw_changes, list_changes
 
 
 def changed(source):
