@@ -6,6 +6,7 @@
 # make docs            the documentation site, site/index.html, in .venv-docs
 # make faults          the faults campaign: kills, calamities, wrong input, altered results
 # make fuzz            changed files for every reader of outside files, ten minutes each
+# make mutants         small faults made in the package, and whether its tests notice them
 # Each makes its environment with the pinned stack first, if it is missing. Without one:
 # make hashes          the hashes of all pins anew, by uv
 # make audit           known vulnerabilities of the pins, by pip-audit
@@ -35,7 +36,7 @@ MINUTES ?= 10
 # Waiting OpenMP threads sleep, as in the tools: see stl_backbones/cli/__init__.py.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help demo demo-classifier test test-all test-openmmlab docs faults fuzz lint format hashes audit clean
+.PHONY: help demo demo-classifier test test-all test-openmmlab docs faults fuzz mutants lint format hashes audit clean
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
@@ -110,6 +111,9 @@ faults: $(STAMP)
 
 fuzz: $(STAMP)
 	$(BIN)/python -m faults.fuzz --minutes $(MINUTES)
+
+mutants: $(STAMP)
+	$(BIN)/python -m faults.mutants --table faults/mutants.md
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -34,11 +34,15 @@ PRELOADED = (
 
 
 class ForkServer:
-    """Starts tools quickly. A context manager; processes still running at its end are killed."""
+    """Starts tools quickly. A context manager; processes still running at its end are killed.
 
-    def __init__(self) -> None:
+    Args:
+        also: Further modules to import before the forks.
+    """
+
+    def __init__(self, *also: str) -> None:
         self._server = subprocess.Popen(
-            [sys.executable, "-m", "faults.forkserver"],
+            [sys.executable, "-m", "faults.forkserver", *also],
             cwd=ROOT,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
@@ -176,7 +180,7 @@ def serve() -> dict[str, Any] | None:
     global _answers
     _answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print when imported is no answer
-    for name in PRELOADED:
+    for name in (*PRELOADED, *sys.argv[1:]):
         importlib.import_module(name)
     reader, writer = os.pipe()
     os.set_blocking(writer, False)

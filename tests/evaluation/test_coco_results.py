@@ -10,6 +10,7 @@ import torch
 from pycocotools import mask as coco_mask
 
 from stl_backbones.engine.to_host import to_host
+from stl_backbones.errors import InputError
 from stl_backbones.evaluation.coco_results import (
     encode_file,
     encode_image,
@@ -35,6 +36,15 @@ def results(masks, **others):
     return to_coco_results(instances, category_ids=(7,), kinds=kinds, image_number=3)
 
 
+def boxes_of(**others):
+    plain = {
+        "labels": np.array([1]), "scores": np.array([0.5], np.float32),
+        "corners": np.array([1, 2, 4, 8], np.float32), **others,
+    }  # fmt: skip
+    instances = plain | {"corners": plain["corners"].reshape(1, 4)}
+    return to_coco_results(instances, category_ids=(7, 9), kinds=("bbox",), image_number=3)
+
+
 @pytest.mark.parametrize("height", [1, 3, 8, 13, 16])
 @pytest.mark.parametrize("kind", [torch.bool, torch.uint8, torch.float32, "numpy"])
 def test_run_lengths_are_those_of_the_whole_masks(height, kind):
@@ -58,6 +68,25 @@ def test_the_first_row_is_the_highest_bit():
 @pytest.mark.parametrize("shape", [(0,), (0, 5, 7)])
 def test_no_detections(shape):
     assert results(torch.zeros(shape, dtype=torch.bool)) == []
+
+
+@pytest.mark.parametrize("label", [-1, 2])
+def test_a_label_that_is_no_class_is_refused(label):
+    with pytest.raises(InputError, match=rf"labels {label}\.\.{label}, the data set has 2 classes"):
+        boxes_of(labels=np.array([label]))
+
+
+@pytest.mark.parametrize("name", ["scores", "corners"])
+def test_numbers_that_are_not_finite_are_refused(name):
+    with pytest.raises(InputError, match="boxes or scores are not finite"):
+        boxes_of(**{name: np.full(4 if name == "corners" else 1, np.inf, np.float32)})
+
+
+def test_masks_that_a_model_lacks_are_named():
+    found = Instances(bboxes=torch.ones(1, 4), scores=torch.ones(1), labels=torch.zeros(1))
+    with pytest.raises(InputError, match="the model returns no masks"):
+        instances_of(SimpleNamespace(pred_instances=found), kinds=("segm",))
+    assert "masks" not in instances_of(SimpleNamespace(pred_instances=found), kinds=("bbox",))
 
 
 def test_a_mask_may_have_a_score_of_its_own():

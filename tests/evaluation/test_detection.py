@@ -172,6 +172,17 @@ def test_an_image_without_anything():
     assert record["bbox_detections"].tolist() == record["objects"].tolist() == [0]
 
 
+def test_an_image_that_is_matched_again_later_gives_the_same(monkeypatch):
+    """Prepared objects of a few images are kept, the last ones."""
+    monkeypatch.setattr("stl_backbones.evaluation.detection._KEPT", 1)
+    annotations, detections = random_scenes(3)
+    matcher = DetectionMatcher(as_coco(annotations, 6), category_ids=CATEGORIES)
+    own = {n: [one for one in detections if one["image_id"] == n] for n in range(1, 7)}
+    first, again = ([matcher.match(n, own[n]) for n in own] for _ in "ab")
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_equal(one, other)
+
+
 BOX = [10, 10, 20, 20]
 
 

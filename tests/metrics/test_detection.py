@@ -194,6 +194,19 @@ def test_one_of_two_found():
     assert np.isnan(found.numbers["ap_small"]).all()
 
 
+@pytest.mark.parametrize("drawn", [255, 256])
+def test_an_image_may_be_drawn_more_often_than_a_byte_counts(drawn):
+    """One of 256 or more objects is found: precision is 1 at recall 0 alone."""
+    annotations = [{"id": n, "image_id": n, "category_id": 9, "bbox": [0, 0, 50, 50],
+                    "area": 2500, "iscrowd": 0} for n in (1, 2)]  # fmt: skip
+    detections = [{"image_id": 1, "category_id": 9, "bbox": [0, 0, 50, 50], "score": 0.5}]
+    counts = np.array([[1, drawn]], np.float32)
+    found = average_precision(
+        samples_of(annotations, detections, [1, 2]), "bbox", classes=4, counts=counts
+    )
+    assert found.numbers["ap"][1] == pytest.approx(1 / 101, abs=1e-12)
+
+
 def test_nothing_detected_is_zero_and_no_object_is_nan():
     annotations, detections = random_scenes(4)
     counts = np.ones((1, IMAGES), np.float32)

@@ -230,6 +230,15 @@ def test_intervals_are_percentiles_over_images():
     assert found.interval[0] < found.value < found.interval[1]
 
 
+def test_the_seed_is_0_unless_given():
+    replicates = [
+        score_token_labels(random_samples(20), resamples=9, **options).overall["iou"].replicates
+        for options in ({}, {"seed": 0}, {"seed": 1})
+    ]
+    np.testing.assert_array_equal(replicates[0], replicates[1])
+    assert not np.array_equal(replicates[0], replicates[2])
+
+
 def test_by_class():
     samples = random_samples(30)
     found = score_token_labels(samples, resamples=50)
@@ -335,5 +344,6 @@ def test_bad_input_is_named(by_hand):
         foreground_tokens(np.ones((2, 2, 3)), (1, 1))
     with pytest.raises(ValueError, match="grid must have at least one row"):
         foreground_tokens(np.ones((2, 2)), (0, 1))
-    with pytest.raises(ValueError, match="share must be above 0 and up to 1, got 0"):
-        foreground_tokens(np.ones((2, 2)), (1, 1), share=0)
+    for share in (0, 1.5):
+        with pytest.raises(ValueError, match=f"share must be above 0 and up to 1, got {share}"):
+            foreground_tokens(np.ones((2, 2)), (1, 1), share=share)

@@ -46,6 +46,22 @@ def test_variant_table(name):
         assert variant.feature_blocks == (tap,)
 
 
+def test_a_variant_cannot_be_changed():
+    """All networks of a name share it."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        get_variant(TINY[0]).depth = 3
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_timm_is_told_the_first_and_the_last_layers(name):
+    with torch.device("meta"):
+        model = timm.create_model(f"{name}_token", num_classes=3)
+    config = model.pretrained_cfg
+    assert model.get_submodule(config["first_conv"]).in_channels == 3
+    for classifier in config["classifier"]:
+        assert model.get_submodule(classifier).out_features == 3
+
+
 def test_there_are_no_other_variants():
     assert {variant.name for variant in VARIANTS.values()} == set(TABLE)
 

@@ -10,6 +10,7 @@ from torch import nn
 from stl_backbones.errors import MissingPackageError
 from stl_backbones.models.onnx_graph import (
     DEFAULT_OPSET,
+    OPSETS,
     check_onnx_installed,
     largest_difference,
     make_graph,
@@ -81,6 +82,12 @@ def test_another_shape_is_refused(twice):
 def test_onnxruntime_says_in_one_line_that_it_cannot_run_a_file():
     with pytest.raises(ValueError, match=r"^onnxruntime [\d.]+ cannot run the file: .*$"):
         largest_difference(b"no graph", IMAGE, {"out": IMAGE})
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+def test_the_oldest_and_the_newest_opset_are_written(opset):
+    graph = make_graph(Twice().eval(), IMAGE, outputs=["out"], opset=opset)
+    assert [entry.version for entry in graph.opset_import if not entry.domain] == [opset]
 
 
 @pytest.mark.parametrize("opset", [17, 26])

@@ -87,6 +87,15 @@ def test_map_of_classes(make_classified, findings_of):
     assert row.values["frequency"] == 0.25
 
 
+def test_the_scale_of_a_map_goes_from_tenth_to_tenth(make_classified, findings_of):
+    section = class_map(findings_of([make_classified()]))
+    values = [row.values[name] for row in section.maps["STL"] for name in section.columns]
+    low, high = section.limits
+    assert low <= min(values) < low + 0.1
+    assert high - 0.1 < max(values) <= high
+    assert [10 * end for end in (low, high)] == pytest.approx([round(10 * low), round(10 * high)])
+
+
 def test_confusion_of_a_classifier(plain_record):
     """Checked against scikit-learn's confusion matrix on a real sweep; here by hand."""
     record = {**plain_record, "task": "classification", "classes": ("a", "b", "c")}

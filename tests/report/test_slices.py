@@ -176,6 +176,8 @@ def test_of_objects_their_class_and_size(plain_record):
     _, shares = properties["class-share"](result, "car")
     assert shares[1:] == ["no car"] * 3
     assert shares[0].startswith("much")
+    with pytest.raises(UserError, match="object-size:car: expected 'object-size' alone"):
+        properties["object-size"](result, "car")
 
 
 def test_what_is_no_slice_is_refused(make_classified, in_file, cut):

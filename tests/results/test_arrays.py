@@ -27,6 +27,13 @@ def packed(**content):
     return buffer.getvalue()
 
 
+def archived(name, content):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, content)
+    return buffer.getvalue()
+
+
 def test_arrays_are_numpys():
     found = read_arrays(packed(**ARRAYS))
     assert found.keys() == ARRAYS.keys()
@@ -84,3 +91,19 @@ def test_headers_that_are_none(header, data):
 def test_a_member_of_no_bytes():
     with pytest.raises(ValueError, match=r"'a\.npy' is cut off"):
         read_arrays(with_member(b""))
+
+
+def test_a_long_header_is_read():
+    """Headers of more than 64 KiB are of version 2, with four bytes for their length."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, ARRAYS["numbers"], version=(2, 0))
+    found = read_arrays(archived("numbers.npy", buffer.getvalue()))
+    np.testing.assert_array_equal(found["numbers"], ARRAYS["numbers"])
+
+
+@pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"\0"])
+def test_an_array_of_another_length_is_refused(change):
+    buffer = io.BytesIO()
+    np.save(buffer, ARRAYS["numbers"])
+    with pytest.raises(ValueError, match=r"'numbers\.npy' is cut off"):
+        read_arrays(archived("numbers.npy", change(buffer.getvalue())))

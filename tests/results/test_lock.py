@@ -22,12 +22,12 @@ from stl_backbones.results import lock
 def refuse(file, how):
     raise OSError(errno.ENOLCK, "No locks available")
 
-kernel, shared = sys.argv[3:]
+kernel, how = sys.argv[3:]
 fcntl.lockf = {"none": refuse, "own": lambda file, how: None}.get(kernel, fcntl.lockf)
 if kernel == "own":  # a file system that keeps the locks of each host apart
     lock._host = lambda: "another boot"
 lock.BEAT = 0.05
-with lock.locked(sys.argv[2], shared=shared == "shared"):
+with lock.locked(sys.argv[2], shared=how == "shared", wait=how == "waiting"):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -47,10 +47,10 @@ def hold(tmp_path, repo_root):
     """Hold the folder in another process; returns that process."""
     with contextlib.ExitStack() as stack:
 
-        def start(kernel, shared="alone"):
+        def start(kernel, how="alone"):
             process = stack.enter_context(
                 subprocess.Popen(
-                    [sys.executable, "-c", HOLDER, repo_root, tmp_path, kernel, shared], text=True,
+                    [sys.executable, "-c", HOLDER, repo_root, tmp_path, kernel, how], text=True,
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 )
             )  # fmt: skip
@@ -123,6 +123,18 @@ def test_a_shared_lock_lets_sharers_in_and_nobody_else(hold, tmp_path):
     other.stdin.close()  # it ends, while the next lock waits for that
     with locked(tmp_path, wait=True):
         assert other.wait(timeout=30) == 0
+
+
+def test_one_who_came_in_by_waiting_is_waited_for(hold, tmp_path):
+    other, over = hold("kernel's", "waiting"), []
+
+    def end():
+        over.append(True)
+        other.stdin.close()
+
+    threading.Timer(0.5, end).start()
+    with locked(tmp_path, wait=True):
+        assert over
 
 
 def test_a_holder_of_another_host_whose_locks_this_kernel_does_not_know(

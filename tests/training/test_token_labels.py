@@ -7,8 +7,7 @@ from PIL import Image
 
 from stl_backbones.engine.safe_loaders import install_safe_loaders
 from stl_backbones.models import FAN, get_variant
-from stl_backbones.pretraining.figures import TokenMap, as_png, plot_confidence, plot_token_labels
-from stl_backbones.pretraining.figures import plot_views as plot
+from stl_backbones.pretraining.figures import plot_token_labels
 from stl_backbones.pretraining.frozen import load_labeler
 from stl_backbones.pretraining.preprocessor import STLPreprocessor
 from stl_backbones.training.token_labels import draw_token_labels
@@ -32,52 +31,6 @@ def pictures(tmp_path):
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (50, 70, 3), dtype=np.uint8)).save(path)
     return paths
-
-
-@pytest.fixture
-def tokens():
-    """A map by hand: a foreground of three tokens, one of them unsure, one drawn otherwise."""
-    return TokenMap(
-        title="by hand",
-        image=np.zeros((32, 32, 3), np.uint8),
-        label=1,
-        classes=np.array([[1, 1], [1, 0]]),
-        confidence=np.array([[0.9, 0.2], [0.8, 0.6]]),
-        label_probability=np.array([[0.9, 0.2], [0.8, 0.3]]),
-        drawn=np.array([[1, 2], [1, 0]]),
-    )
-
-
-def shown(axes):
-    return axes.images[0].get_array().tolist()
-
-
-def test_panels_of_figure_2(tokens):
-    axes = plot_token_labels([tokens], threshold=0.5).axes
-    assert shown(axes[1]) == [[2, 2], [2, 0]]  # 0 background, 1 unsure, 2 foreground
-    assert shown(axes[2]) == [[2, 1], [2, 0]]
-    assert shown(axes[3]) == [[2, 0], [2, 0]]
-    heights = [patch.get_height() for patch in axes[4].patches]
-    assert sum(heights) == 4
-    assert [axis.get_title() for axis in axes[:2]] == ["by hand", "foreground tokens"]
-
-
-def test_columns_of_figure_5(tokens):
-    axes = plot([tokens] * 3, threshold=0.85).axes
-    assert len(axes) == 9
-    assert shown(axes[4]) == [[2, 1], [1, 0]]
-    assert shown(axes[7]) == [[2, 0], [2, 0]]
-
-
-def test_confidence_counts_all_tokens(tokens):
-    patches = plot_confidence([tokens] * 5).axes[0].patches
-    assert sum(patch.get_height() for patch in patches) == 20
-
-
-def test_a_figure_is_the_same_bytes_every_time(tokens):
-    first, again = (as_png(plot_token_labels([tokens], threshold=0.5)) for _ in range(2))
-    assert first == again
-    assert first.startswith(b"\x89PNG")
 
 
 def test_tokens_are_the_network_s(labeler):
