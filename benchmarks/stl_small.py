@@ -1,11 +1,12 @@
 """Does self-emerging token labeling help? A small reproduction on CIFAR-10.
 
 A FAN of a million parameters is trained with class labels only, for once and for twice the epochs,
-as a token labeler, as a student of that labeler, and as a student of the first network's argmax
-labels: the same images, batches, rates and seeds. Then each network classifies the test images
-clean and as in CIFAR-10-C, 19 corruptions of 5 severities. Every finished stage is remembered in
-the work folder, and training goes on from its last epoch: after an interrupt the same command goes
-on. Two processes may work in one folder on different seeds, once the images are corrupted.
+as a token labeler, as a student of that labeler with Gumbel and with argmax labels, and as a
+student of the first network's argmax labels: the same images, batches, rates and seeds. Then each
+network classifies the test images clean and as in CIFAR-10-C, 19 corruptions of 5 severities.
+Every finished stage is remembered in the work folder, and training goes on from its last epoch:
+after an interrupt the same command goes on. Two processes may work in one folder on different
+seeds, once the images are corrupted.
 
   python benchmarks/stl_small.py cifar10_train.tar.gz --work-dir work_dirs/stl_small
   python benchmarks/stl_small.py --work-dir work_dirs/stl_small --report
@@ -31,6 +32,7 @@ from stl_small_stages import (
     corrupt_images,
     extract_images,
     folder_sha256,
+    label_shares,
     pack_scores,
     score,
     train,
@@ -123,6 +125,7 @@ def run(study: Study, args: argparse.Namespace, *, deadline: float) -> None:
                 study, arm, seed, data=data, workers=args.workers, deadline=deadline
             )
             score_arm(study, arm, seed, checkpoint=checkpoint, cells=cells, deadline=deadline)
+        look_at_labels(study, seed)
 
 
 def make_data(study: Study, archive: Path) -> None:
@@ -184,6 +187,28 @@ def score_arm(
     study.write(stage, {"minutes": (time.monotonic() - begun) / 60}, rests_on=rests_on)
 
 
+def look_at_labels(study: Study, seed: int) -> None:
+    """How right the labels are that the students of a seed learn from."""
+    plain = study.read(f"class_only-seed{seed}")
+    trained = study.read(f"labeler-seed{seed}")
+    stage = f"labels-seed{seed}"
+    if not (plain and trained):
+        return
+    rests_on = {"class_only": plain["sha256"], "labeler": trained["sha256"]}
+    if study.read(stage, rests_on=rests_on):
+        return
+    say(f"{stage}: labelling the training images")
+    made = with_token_head(
+        study.run_folder("class_only", seed) / plain["checkpoint"],
+        study.folder / f"runs/plain-labeler-seed{seed}.pth",
+    )
+    shares = {
+        "labeler": label_shares(study, study.run_folder("labeler", seed) / trained["checkpoint"]),
+        "class_only": label_shares(study, made),
+    }
+    study.write(stage, {"shares": shares}, rests_on=rests_on)
+
+
 def report(study: Study, seeds: list[int], arms: list[str]) -> None:
     """Print the tables of the seeds that are finished; write ``figures.json`` and ``tables.md``.
 
@@ -218,6 +243,7 @@ def report(study: Study, seeds: list[int], arms: list[str]) -> None:
             ]
             for arm in arms
         },
+        "labels": [study.read(f"labels-seed{seed}").get("shares", {}) for seed in finished],
         **make_figures(correct),
     }
     write_json(study.folder / "figures.json", figures)

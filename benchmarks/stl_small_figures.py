@@ -19,6 +19,7 @@ TITLES = {
     "labeler": "(c) labeler",
     "student": "(d) student of (c)",
     "student_of_plain": "(e) student of (a), argmax",
+    "student_argmax": "(f) student of (c), argmax",
 }
 # Percentages but for retention, which is corrupted / clean.
 COLUMNS = ("clean", "corrupted", "retention", *GROUPS)
@@ -28,6 +29,7 @@ ROWS = (
     "labeler/cls",
     "student/cls",
     "student_of_plain/cls",
+    "student_argmax/cls",
     "labeler/cls_plus_max_token",
     "student/cls_plus_max_token",
     "student_of_plain/cls_plus_max_token",
@@ -36,6 +38,11 @@ DIFFERENCES = (
     ("student/cls", "class_only/cls"),
     ("student/cls", "class_only_long/cls"),
     ("student/cls", "student_of_plain/cls"),
+    ("student_argmax/cls", "class_only/cls"),
+    ("student_argmax/cls", "class_only_long/cls"),
+    ("student_argmax/cls", "student_of_plain/cls"),
+    ("student_argmax/cls", "student/cls"),
+    ("student_of_plain/cls", "class_only/cls"),
     ("labeler/cls", "class_only/cls"),
     ("student/cls", "labeler/cls"),
     ("class_only_long/cls", "class_only/cls"),
@@ -129,6 +136,8 @@ def render(figures: Mapping[str, Any]) -> str:
         "",
         *_seed_table(figures),
         "",
+        *_label_table(figures["labels"]),
+        "",
         *_cost_table(figures["cost"]),
     ]
     return "\n".join(lines) + "\n"
@@ -158,6 +167,18 @@ def _seed_table(figures: Mapping[str, Any]) -> Iterator[str]:
             for column in ("clean", "corrupted")
         ]
         yield f"| {_title(name)} | {' | '.join(shown)} |"
+
+
+def _label_table(labels: Sequence[Mapping[str, Mapping[str, float]]]) -> Iterator[str]:
+    """Percent of the training images' tokens that have the image's class, seed by seed."""
+    yield "| right labels of training images, percent | argmax | Gumbel | mean token |"
+    yield "|---|---|---|---|"
+    for arm, title in (("labeler", "(c) labeler"), ("class_only", "(a), its class head on tokens")):
+        shown = [
+            ", ".join(f"{100 * one[arm][kind]:.1f}" for one in labels if one)
+            for kind in ("argmax", "gumbel", "image")
+        ]
+        yield f"| {title} | {' | '.join(shown)} |"
 
 
 def _cost_table(cost: Mapping[str, Sequence[Mapping[str, float]]]) -> Iterator[str]:

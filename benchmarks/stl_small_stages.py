@@ -32,6 +32,7 @@ from stl_backbones.errors import InputError
 from stl_backbones.evaluation.classified import SCORINGS, scores
 from stl_backbones.models import read_checkpoint
 from stl_backbones.models.hashing import file_sha256
+from stl_backbones.pretraining.preprocessor import MEAN, STD
 from stl_backbones.registry import HOOKS, MODELS
 from stl_backbones.results.atomic import write_atomically
 from stl_backbones.training.train import train as pretrain
@@ -63,6 +64,7 @@ ARMS = {
     "student": Arm("stl_fan_mini_cifar10_student.py", "labeler", "gumbel"),
     "class_only_long": Arm("stl_fan_mini_cifar10_classifier.py", times=2),
     "student_of_plain": Arm("stl_fan_mini_cifar10_student.py", "class_only", "argmax"),
+    "student_argmax": Arm("stl_fan_mini_cifar10_student.py", "labeler", "argmax"),
 }
 TEST_SHARE = 10  # every tenth image of a class is for testing: 5,000 of CIFAR-10's 50,000
 BATCH = 500  # test images that are classified at once
@@ -188,7 +190,7 @@ def corrupt_images(study: Study, path: Path) -> None:
         study: Gives the images.
         path: The ``.npy`` file, there whole or not at all.
     """
-    files = test_files(study)
+    files = list_images(study, "val")
     names = list(dict.fromkeys(cell.corruption for cell in CELLS[1:]))
     prepare(names, mode=ENGINE.mode, strengths=ENGINE.strengths)
     partial = path.with_name(f"{path.name}.partial")
@@ -205,9 +207,9 @@ def corrupt_images(study: Study, path: Path) -> None:
     partial.rename(path)
 
 
-def test_files(study: Study) -> list[tuple[Path, int]]:
-    """The test images and their classes, by name."""
-    folders = sorted(folder for folder in (study.data / "val").iterdir())
+def list_images(study: Study, split: str) -> list[tuple[Path, int]]:
+    """The images of ``'train'`` or ``'val'`` and their classes, by name."""
+    folders = sorted(folder for folder in (study.data / split).iterdir())
     return [
         (file, label) for label, folder in enumerate(folders) for file in sorted(folder.iterdir())
     ]
@@ -321,7 +323,7 @@ def score(study: Study, arm: str, checkpoint: Path, cells: Path) -> dict[str, np
         `CELLS` has them.
     """
     network = load_network(study, arm, checkpoint)
-    images, files = np.load(cells, mmap_mode="r", allow_pickle=False), test_files(study)
+    images, files = np.load(cells, mmap_mode="r", allow_pickle=False), list_images(study, "val")
     labels = torch.tensor([label for _, label in files])
     rows: dict[str, list[np.ndarray]] = defaultdict(list)
     amp = getattr(torch, study.settings().amp)
@@ -338,6 +340,36 @@ def score(study: Study, arm: str, checkpoint: Path, cells: Path) -> dict[str, np
             for scoring, found in parts.items():
                 rows[f"{arm}/{scoring}"].append(torch.cat(found).numpy())
     return {name: np.stack(found) for name, found in rows.items()}
+
+
+def label_shares(study: Study, checkpoint: Path) -> dict[str, float]:
+    """How often a labeler gives a token of a training image the image's own class.
+
+    Args:
+        study: Gives settings and data.
+        checkpoint: Of the labeler.
+
+    Returns:
+        Share of the tokens by ``'argmax'``; by ``'gumbel'``, whose expectation over its noise is
+        the mean probability of that class; and ``'image'``, the share of the images whose mean
+        token is right.
+    """
+    network = load_network(study, "labeler", checkpoint).backbone
+    files, labels = zip(*list_images(study, "train"), strict=True)
+    found = defaultdict(list)
+    for start in range(0, len(files), BATCH):
+        part = slice(start, start + BATCH)
+        pixels = torch.from_numpy(np.stack([np.asarray(read_rgb(file)) for file in files[part]]))
+        own = torch.tensor(labels[part])[:, None]
+        inputs = (pixels.float() - torch.tensor(MEAN)) / torch.tensor(STD)
+        with torch.inference_mode():
+            _, logits = network(inputs.permute(0, 3, 1, 2).to(get_device()))
+        chances = logits.float().softmax(dim=-1).cpu()
+        found["argmax"].append((chances.argmax(dim=-1) == own).float().mean(dim=1))
+        found["gumbel"].append(chances.gather(-1, own[..., None].expand(-1, chances.shape[1], 1))
+                               .mean(dim=(1, 2)))  # fmt: skip
+        found["image"].append((chances.mean(dim=1).argmax(dim=-1, keepdim=True) == own)[:, 0])
+    return {name: float(torch.cat(parts).float().mean()) for name, parts in found.items()}
 
 
 def load_network(study: Study, arm: str, checkpoint: Path) -> Any:

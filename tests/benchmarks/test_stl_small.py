@@ -191,7 +191,7 @@ def test_cells_are_those_of_the_benchmark_with_a_key_of_their_own(
     study.begin(settings, archive)
     parts.stages.extract_images(archive, study.data, settings)
     parts.stages.corrupt_images(study, tmp_path / "cells.npy")
-    cells, files = np.load(tmp_path / "cells.npy"), parts.stages.test_files(study)
+    cells, files = np.load(tmp_path / "cells.npy"), parts.stages.list_images(study, "val")
     assert cells.shape == (96, 4, 32, 32, 3)
     assert [label for _, label in files] == [0, 0, 1, 1]
     path, _ = files[2]
@@ -300,6 +300,7 @@ def test_the_table_rounds_and_signs(parts):
             "rows": {"student/cls_plus_max_token": row},
             "differences": {"student/cls - class_only/cls": row},
             "cost": {"student": [{"image_steps": 19200, "minutes": 6.04}]},
+            "labels": [],
         }
     )
     assert "| (d) student of (c) + tokens | 12.3 [-1.0, 20.1] |" in page
