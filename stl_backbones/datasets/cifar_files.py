@@ -138,7 +138,8 @@ _ADMITTED: dict[tuple[str, str], Any] = {
     ("numpy._core.multiarray", "_reconstruct"): _empty_array,
 }
 _DAMAGE = (pickle.UnpicklingError, ValueError, TypeError, AttributeError, KeyError, IndexError,
-           EOFError, MemoryError, OverflowError, RecursionError, AssertionError, struct.error)  # fmt: skip
+           EOFError, MemoryError, OverflowError, RecursionError, AssertionError,
+           struct.error)  # fmt: skip
 
 
 class _PlainUnpickler(pickle._Unpickler):
