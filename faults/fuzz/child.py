@@ -188,7 +188,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception comes of memory that was asked for and is not there."""
     found: BaseException | None = error
     while found is not None:
-        if isinstance(found, MemoryError) or "allocate" in str(found):
+        # Python's parser has no other word for what is nested too deep.
+        last = traceback.extract_tb(found.__traceback__)[-1:]
+        is_parser = any(Path(one.filename).name == "ast.py" for one in last)
+        if (isinstance(found, MemoryError) and not is_parser) or "allocate" in str(found):
             return True
         found = found.__cause__ or found.__context__
     return False

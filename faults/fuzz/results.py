@@ -18,7 +18,7 @@ import numpy as np
 from faults.fuzz import mutators as ways
 from faults.fuzz.images import as_png, picture
 from faults.fuzz.reader import Mutator, Reader, each_alone
-from stl_backbones.errors import UserError
+from stl_backbones.errors import InputError, UserError
 from stl_backbones.records import CLEAN, Cell, CellResult, Provenance
 from stl_backbones.results import CellStore
 from stl_backbones.results.cell_file import decode_cell, hash_of
@@ -212,7 +212,10 @@ def _read_blocks(path: Path) -> None:
     from stl_backbones.robustness.blocks import BlockStore
 
     store = BlockStore(path.parents[1], provenance_of("classification"))
-    list(store.join(store.whole([CLEAN, _FOG]), [CLEAN, _FOG]))
+    blocks = store.whole([CLEAN, _FOG])
+    if not blocks:  # damaged: measured anew
+        raise InputError("no whole block")
+    list(store.join(blocks, [CLEAN, _FOG]))
 
 
 def _slices_seeds(folder: Path) -> list[bytes]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,7 +138,8 @@ _ADMITTED: dict[tuple[str, str], Any] = {
     ("numpy._core.multiarray", "_reconstruct"): _empty_array,
 }
 _DAMAGE = (pickle.UnpicklingError, ValueError, TypeError, AttributeError, KeyError, IndexError,
-           EOFError, MemoryError, OverflowError, RecursionError, AssertionError)  # fmt: skip
+           EOFError, MemoryError, OverflowError, RecursionError, AssertionError,
+           struct.error)  # fmt: skip
 
 
 class _PlainUnpickler(pickle._Unpickler):

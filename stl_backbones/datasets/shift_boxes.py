@@ -114,7 +114,9 @@ def _add(annotations: list[dict[str, Any]], label: Mapping[str, Any], image: int
         return
     if name not in BDD_CLASSES:
         raise InputError(f"BDD100K's label file has category '{given}', expected det_20's")
-    ends = [box.get(end) for end in ("x1", "y1", "x2", "y2")] if isinstance(box, dict) else []
+    ends: list[Any] = (
+        [box.get(end) for end in ("x1", "y1", "x2", "y2")] if isinstance(box, dict) else []
+    )
     if not ends or not all(isinstance(e, int | float) and abs(e) < _FARTHEST for e in ends):
         raise InputError(f"BDD100K's label file has box2d {box!r:.80}; expected x1, y1, x2 and y2")
     left, top, right, bottom = ends

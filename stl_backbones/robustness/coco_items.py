@@ -69,17 +69,17 @@ class CocoItems(Items):
             skip_broken=skip_broken,
         )
         # What a broken image has is not scored, and need not be whole.
-        images = [content["images"][index] for index in whole]
-        ids = {image["id"] for image in images}
+        entries = [content["images"][index] for index in whole]
+        ids = {entry["id"] for entry in entries}
         objects = [one for one in content["annotations"] if one["image_id"] in ids]
-        self.truth_content = {**content, "images": images, "annotations": objects}
+        self.truth_content = {**content, "images": entries, "annotations": objects}
         scored = [one for one in objects if one["category_id"] in self.category_ids]
         if all(one.get("iscrowd") for one in scored):
             raise InputError(f"'{self.path}' has no object of the {len(names)} classes to score")
         self.has_masks = bool(scored) and all(one.get("segmentation") for one in scored)
         self.total = len(content["images"])
         self.skipped = tuple(image_id(path, self.root) for path in broken)
-        self._images = images[:limit]
+        self._images = entries[:limit]
         self.keys = tuple(image["file_name"] for image in self._images)
         self.title = data_name(self.root)
         files = [(key, self.root / key) for key in self.keys]

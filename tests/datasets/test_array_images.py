@@ -143,6 +143,8 @@ def save(path, array, **options):
          "has label 9, its classes are 2"),
         ("cifar-10-batches-bin", write_npy, r"several sets of images \(CIFAR-10, images.npy\)"),
         ("cifar-10-batches-py", lambda p: cut(p / "test_batch"), "or damaged: .* binary version"),
+        ("cifar-10-batches-py", lambda p: (p / "test_batch").write_bytes(b"\x80\x04\x95"),
+         "or damaged: unpack requires a buffer of 8 bytes"),
         ("cifar-10-batches-py", lambda p: (p / "test_batch").write_bytes(pickle.dumps(Evil())),
          r"it names posix.system; the binary version"),
         ("cifar-10-batches-py", lambda p: (p / "test_batch").write_bytes(pickle.dumps([1])),
