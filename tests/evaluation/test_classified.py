@@ -1,5 +1,7 @@
 """Records of classified images against hand-computed values."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -41,6 +43,12 @@ def test_a_right_prediction_is_in_the_top_five_even_among_equal_scores():
 def test_scores_that_are_not_finite_name_the_image():
     with pytest.raises(ValueError, match=r"'b.png': the network's logits .*, as .* 1 of 2"):
         check_finite(np.array([0.5, np.nan], np.float32), ["a.png", "b.png"])
+
+
+def test_a_readout_cannot_be_changed():
+    """It keeps what it made of its groups."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Readout(((0,),), "max", 1).groups = ()
 
 
 def test_groups_of_scores_by_hand():

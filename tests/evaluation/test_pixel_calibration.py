@@ -55,6 +55,15 @@ def test_of_a_single_class_the_score_is_that_of_label_1():
     assert sums.sum() / 65536 == pytest.approx(1.7, abs=4e-5)
 
 
+@pytest.mark.parametrize("kind", ["logits", "probabilities"])
+def test_on_a_device_pixels_are_counted_without_waiting(kind):
+    """A tensor without values cannot be waited for."""
+    scores = torch.empty((3, 4, 6), device="meta")
+    guess = label = torch.zeros((4, 6), dtype=torch.int64, device="meta")
+    counts = count_confidences(scores, guess, label, kind=kind, ignore_index=IGNORED)
+    assert (counts.device.type, counts.shape) == ("meta", (3, 15))
+
+
 @pytest.mark.parametrize(
     ("scores", "kind"),
     [

@@ -15,6 +15,7 @@ from stl_backbones.evaluation.segmentation import (
     added_up,
     confusion_of,
     count_pixels,
+    planes_of,
     sample_confusion,
 )
 
@@ -80,6 +81,19 @@ def test_another_ignored_label(make_sample):
     sample = make_sample([[0, 1, 1, 1]], [[0, 1, 4, 4]])
     ours = evaluate(ConfusionMatrixMetric(ignore_index=4), [sample])
     assert ours == {"mIoU": 100, "mAcc": 100, "aAcc": 100}
+
+
+def test_labels_that_are_all_ignored_are_refused(make_sample):
+    sample = make_sample([[0, 1]], [[255, 255]])
+    with pytest.raises(ValueError, match=r"no pixel of the 2 images counts: all labels are 255"):
+        evaluate(ConfusionMatrixMetric(), [sample, sample])
+
+
+def test_planes(make_sample):
+    sample = make_sample([[0, 1, 2]], [[3, 4, 255]])
+    for one in (sample, sample.to_dict()):
+        guess, label = planes_of(one)
+        assert (guess.tolist(), label.tolist()) == ([[0, 1, 2]], [[3, 4, 255]])
 
 
 def test_prefix(samples):
