@@ -8,6 +8,7 @@ those has no reason in faults/mutants/reasons.yaml.
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import os
 import sys
@@ -123,7 +124,8 @@ def key_of(entry: _Outcome) -> _Key:
 def render(outcomes: dict[str, list[_Outcome]], reasons: dict[_Key, str]) -> str:
     """The Markdown table of all packages, and the survivors with their reasons."""
     lines = [
-        "# Mutants", "", "By `python -m faults.mutants`, see docs/reference/faults.md.", "",
+        "# Mutants", "",
+        f"By `python -m faults.mutants`, see docs/reference/faults.md; {datetime.date.today()}.", "",
         "| package | made | noticed at first | noticed now | not noticed, with a reason | open |",
         "|---|---:|---:|---:|---:|---:|",
     ]  # fmt: skip
