@@ -124,8 +124,8 @@ def key_of(entry: _Outcome) -> _Key:
 def render(outcomes: dict[str, list[_Outcome]], reasons: dict[_Key, str]) -> str:
     """The Markdown table of all packages, and the survivors with their reasons."""
     lines = [
-        "# Mutants", "",
-        f"By `python -m faults.mutants`, see docs/reference/faults.md; {datetime.date.today()}.", "",
+        f"# Mutants\n\n{datetime.date.today()}, by `python -m faults.mutants`,",
+        "see docs/reference/faults.md.", "",
         "| package | made | noticed at first | noticed now | not noticed, with a reason | open |",
         "|---|---:|---:|---:|---:|---:|",
     ]  # fmt: skip
