@@ -40,7 +40,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=PACKAGES, default=PACKAGES)
     parser.add_argument("--count", type=int, default=50, help="mutants of each package")
     parser.add_argument("--seed", type=int, default=0, help="of what is changed, and where")
-    parser.add_argument("--again", action="store_true", help="try those not noticed until now only")
+    parser.add_argument("--again", action="store_true", help="try those that are open in the table")
     parser.add_argument(
         "--outcomes", type=Path, default=Path("work_dirs/mutants"),
         help="folder that keeps a file per package; a later run goes on there",
@@ -80,8 +80,8 @@ def run_package(server: ForkServer, package: str, args: argparse.Namespace) -> N
     changes = [change for name, source in sources.items() for change in list_changes(name, source)]
     outcomes = {key_of(outcome): outcome for outcome in read_outcomes(args.outcomes, package)}
     if args.again:
-        tried = [key for key, outcome in outcomes.items() if not outcome["noticed_by"]]
-        todo = [change for change in changes if change.key in tried]
+        missed = {key for key, outcome in outcomes.items() if not outcome["noticed_by"]}
+        todo = [change for change in changes if change.key in missed - read_reasons().keys()]
     else:
         drawn = draw_changes(changes, count=args.count, seed=f"{args.seed} {package}")
         todo = [change for change in drawn if change.key not in outcomes]
