@@ -8,6 +8,7 @@ those has no reason in faults/mutants/reasons.yaml.
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import os
 import sys
@@ -39,7 +40,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=PACKAGES, default=PACKAGES)
     parser.add_argument("--count", type=int, default=50, help="mutants of each package")
     parser.add_argument("--seed", type=int, default=0, help="of what is changed, and where")
-    parser.add_argument("--again", action="store_true", help="try those not noticed until now only")
+    parser.add_argument("--again", action="store_true", help="try those that are open in the table")
     parser.add_argument(
         "--outcomes", type=Path, default=Path("work_dirs/mutants"),
         help="folder that keeps a file per package; a later run goes on there",
@@ -79,8 +80,8 @@ def run_package(server: ForkServer, package: str, args: argparse.Namespace) -> N
     changes = [change for name, source in sources.items() for change in list_changes(name, source)]
     outcomes = {key_of(outcome): outcome for outcome in read_outcomes(args.outcomes, package)}
     if args.again:
-        tried = [key for key, outcome in outcomes.items() if not outcome["noticed_by"]]
-        todo = [change for change in changes if change.key in tried]
+        missed = {key for key, outcome in outcomes.items() if not outcome["noticed_by"]}
+        todo = [change for change in changes if change.key in missed - read_reasons().keys()]
     else:
         drawn = draw_changes(changes, count=args.count, seed=f"{args.seed} {package}")
         todo = [change for change in drawn if change.key not in outcomes]
@@ -123,7 +124,8 @@ def key_of(entry: _Outcome) -> _Key:
 def render(outcomes: dict[str, list[_Outcome]], reasons: dict[_Key, str]) -> str:
     """The Markdown table of all packages, and the survivors with their reasons."""
     lines = [
-        "# Mutants", "", "By `python -m faults.mutants`, see docs/reference/faults.md.", "",
+        f"# Mutants\n\n{datetime.date.today()}, by `python -m faults.mutants`,",
+        "see docs/reference/faults.md.", "",
         "| package | made | noticed at first | noticed now | not noticed, with a reason | open |",
         "|---|---:|---:|---:|---:|---:|",
     ]  # fmt: skip

@@ -26,6 +26,6 @@ def test_the_table_counts_and_lists_what_was_not_noticed():
     missed = {**noticed, "noticed_by": "", "at_first": False}
     found = [noticed, {**noticed, "at_first": False}, missed, {**missed, "after": "c | d"}]
     lines = render({"p": found, "q": [noticed]}, {("m.py", "a", "b"): "equal"}).splitlines()
-    assert lines[6:9] == ["| p | 4 | 1 | 2 | 1 | 1 |", "| q | 1 | 1 | 1 | 0 | 0 |",
+    assert lines[7:10] == ["| p | 4 | 1 | 2 | 1 | 1 |", "| q | 1 | 1 | 1 | 0 | 0 |",
                           "| all | 5 | 2 | 3 | 1 | 1 |"]  # fmt: skip
     assert lines[-2:] == ["| m.py | `a` | `b` | equal |", "| m.py | `a` | `c \\| d` | open |"]
