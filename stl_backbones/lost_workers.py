@@ -1,4 +1,4 @@
-"""Who is told when a process that loads data ends unexpectedly; if nobody is, an error is raised.
+"""Who hears of it when a process that loads data ends unexpectedly; if nobody, an error is raised.
 
 torch raises its error in the middle of whatever the main thread is doing. Raised in a finalizer or
 while a message is logged, Python prints it and goes on; a library may catch it as well. A tool
@@ -25,8 +25,8 @@ def stop_listening(listener: Listener) -> None:
         _listeners.remove(listener)
 
 
-def tell_lost(error: RuntimeError) -> None:
-    """Tell who listens that a worker is lost.
+def report_lost(error: RuntimeError) -> None:
+    """Call who listens: a worker is lost.
 
     Args:
         error: torch's, which names the process and its signal.
@@ -39,4 +39,4 @@ def tell_lost(error: RuntimeError) -> None:
     _listeners[-1](error)
 
 
-__all__ = ["listen", "stop_listening", "tell_lost"]
+__all__ = ["listen", "stop_listening", "report_lost"]

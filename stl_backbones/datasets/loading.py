@@ -21,7 +21,7 @@ import cv2
 
 from stl_backbones.corruptions.registration import import_modules, imported_modules
 from stl_backbones.errors import InputError
-from stl_backbones.lost_workers import tell_lost
+from stl_backbones.lost_workers import report_lost
 
 # A forked worker has the open data set and all that is registered; macOS's own libraries break in
 # one. Stated, since a library may change Python's default.
@@ -69,18 +69,18 @@ class _Flag:
 
 
 def _notice_lost_workers() -> None:
-    """Have torch's error on a lost worker go through `tell_lost`; only the main thread can."""
+    """Have torch's error on a lost worker go through `report_lost`; only the main thread can."""
     from torch.utils.data._utils.signal_handling import _set_SIGCHLD_handler  # heavy
 
     if threading.current_thread() is not threading.main_thread():
         return
     _set_SIGCHLD_handler()  # which it else does when workers have started
     raising = signal.getsignal(signal.SIGCHLD)
-    if callable(raising) and not isinstance(raising, _Telling):
-        signal.signal(signal.SIGCHLD, _Telling(raising))
+    if callable(raising) and not isinstance(raising, _Reporting):
+        signal.signal(signal.SIGCHLD, _Reporting(raising))
 
 
-class _Telling:
+class _Reporting:
     """A signal handler around torch's.
 
     Args:
@@ -94,7 +94,7 @@ class _Telling:
         try:
             self.raising(number, frame)
         except RuntimeError as error:
-            tell_lost(error)
+            report_lost(error)
 
 
 @contextmanager
