@@ -39,4 +39,4 @@ def report_lost(error: RuntimeError) -> None:
     _listeners[-1](error)
 
 
-__all__ = ["listen", "stop_listening", "report_lost"]
+__all__ = ["listen", "report_lost", "stop_listening"]

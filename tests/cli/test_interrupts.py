@@ -68,7 +68,7 @@ def losing():
 
 def lose():
     print("ready", flush=True)
-    lost_workers.tell_lost(RuntimeError(KILLED))  # as a signal's handler does
+    lost_workers.report_lost(RuntimeError(KILLED))  # as a signal's handler does
 
 class LosingLate:
     def __del__(self):
