@@ -338,7 +338,7 @@ def test_a_study_goes_on_where_it_stopped(run_study, archive, tmp_path):
     assert "no seed of [0] is finished" in none_yet.stderr
     done = run_study(*tiny)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.count("seed0: training") == 5
+    assert done.stdout.count("seed0: training") == 6
     again = run_study(*tiny)
     assert again.returncode == 0
     assert "training" not in again.stdout.partition("|")[0]
