@@ -103,7 +103,7 @@ class Child:
                 found = self._try(content)
                 self._say("new", (None, found))
                 self.known |= found
-        told = time.monotonic()
+        reported = time.monotonic()
         while True:
             content = self._changed(rng)
             found = self._try(content)
@@ -112,9 +112,9 @@ class Child:
                 self.known |= found
                 self.corpus.append(content)
             now = time.monotonic()
-            if now > told + 1:
+            if now > reported + 1:
                 self._tell()
-                told = now
+                reported = now
             if now >= end:  # one at least is tried
                 break
         self._tell()

@@ -29,10 +29,7 @@ def change_png_chunk(data: bytes, rng: random.Random, others: Sequence[bytes]) -
     elif kind == 1:
         chunks.insert(to, chunks[at])
     elif kind == 2:
-        name = rng.choice(
-            (b"eXIf", b"tRNS", b"PLTE", b"acTL", b"iCCP", b"zTXt", b"iTXt", b"fcTL", b"pHYs")
-        )
-        chunks.insert(to, (name, content))
+        chunks.insert(to, (rng.choice(_CHUNKS), content))
     elif name == b"IDAT" and rng.random() < 0.5:
         chunks[at] = (name, zlib.compress(rng.choice(BYTES)(_inflated(content), rng, others)))
     else:
