@@ -113,11 +113,11 @@ class Child:
                 self.corpus.append(content)
             now = time.monotonic()
             if now > reported + 1:
-                self._tell()
+                self._say_counts()
                 reported = now
             if now >= end:  # one at least is tried
                 break
-        self._tell()
+        self._say_counts()
 
     def _changed(self, rng: random.Random) -> bytes:
         """One of the files, changed once or several times."""
@@ -171,7 +171,7 @@ class Child:
             self.seen.add((kind, where))
             self._say("fault", Fault(kind, where, content, trace))
 
-    def _tell(self) -> None:
+    def _say_counts(self) -> None:
         self._say("count", (self.runs, self.refused, self.slowest, self.peak))
         self.runs = self.refused = 0
 

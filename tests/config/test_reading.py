@@ -1,3 +1,4 @@
+import subprocess
 import sys
 from importlib.util import find_spec
 
@@ -136,6 +137,28 @@ def test_modules_of_the_users_are_imported(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     load_config(path)
     assert sys.modules.pop("own_module_of_config").LOADED
+
+
+@pytest.mark.parametrize(
+    ("config", "other"),
+    [
+        ("seg/stl_fan_t_cityscapes.py", "mmdet"),
+        ("det/stl_fan_t_cascade_mask_rcnn_coco.py", "mmseg"),
+    ],
+)
+def test_data_sets_of_the_other_toolbox_are_not_imported(repo_root, config, other):
+    code = (
+        "import sys; from mmengine.registry import DATASETS; "
+        "from stl_backbones.config.reading import load_config; "
+        "config = load_config(sys.argv[1]); "
+        "print(DATASETS.get(config.test_dataloader.dataset.type).__name__, "
+        "sys.argv[2] in sys.modules)"
+    )
+    words = [sys.executable, "-c", code, repo_root / "configs" / config, f"{other}.datasets"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    name, is_imported = done.stdout.splitlines()[-1].split()
+    assert name.startswith("Checked")
+    assert is_imported == "False"
 
 
 @pytest.mark.skipif(find_spec("mmpretrain") is not None, reason="mmpretrain is installed")

@@ -16,6 +16,7 @@ import pytest
 import torch
 from mmcv.transforms import LoadImageFromFile
 
+import stl_backbones
 from stl_backbones.copies import ManifestHeader, Row
 from stl_backbones.copies.manifest import digest
 from stl_backbones.corruptions import corrupt
@@ -140,6 +141,7 @@ def test_every_cell_is_there_with_its_provenance(swept):
     store = CellStore(swept)
     assert set(store.cells()) == set(CELLS)
     provenance = store.provenance()
+    assert provenance.versions["stl_backbones"] == stl_backbones.__version__
     assert provenance.num_images == provenance.num_images_total == 4
     assert provenance.inference == "whole"
     assert provenance.corruption_source == "on-the-fly"
