@@ -21,7 +21,7 @@ from faults.forkserver import ROOT, ForkServer, Running, group_members
 from faults.interruptions import Work, hash_files, list_works
 
 _TOO_LONG = 180.0
-_SWEPT = ["cells/brightness-1.npz", "cells/clean.npz", "run.json"]
+_SWEPT = ["cells/brightness-1.npz", "cells/clean.npz", "command.json", "run.json"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,7 @@ class Campaign:
             self.rivals,
             self.full_disk,
             self.read_only_folder,
+            self.cut_off_best,
             self.vanishing_file,
             self.clock_set_back,
             self.many_images,
@@ -220,9 +221,10 @@ class Campaign:
     def rivals(self) -> Iterator[Calamity]:
         """The same command is started twice."""
         for name in self.works:
-            if name != "report":  # over in milliseconds, file by file
+            if name != "report":
                 yield self._repeat(f"two runs in one folder: {name}", 1,
                                    lambda _, name=name: self._rival(name))  # fmt: skip
+        yield self._repeat("two reports in one folder", 5, self._two_reports)
 
     def _rival(self, name: str) -> str:
         work = self.works[name]
@@ -242,6 +244,19 @@ class Campaign:
         if code != 2:
             return f"the second ends with {code} ({duration:.1f} s a run): {output[-300:]}"
         return one_line_problem(output, f"process {first.pid} on ")
+
+    def _two_reports(self, turn: int) -> str:
+        """No lock: each file appears whole, and both write the same."""
+        work = self.works["report"]
+        expected, duration = self.undisturbed(work)
+        place = self.place(f"reports {turn}")
+        first = self.server.start(work.words, folder=place)
+        time.sleep(turn * duration / 5)
+        ends = [self.finish(self.server.start(work.words, folder=place)), self.finish(first)]
+        for code, output in ends:
+            if code != 0:
+                return f"exit code {code}: {output.strip()[-300:]}"
+        return "" if work.results(place) == expected else "other results"
 
     # --- disks -----------------------------------------------------------------------------
 
@@ -292,6 +307,29 @@ class Campaign:
         if code != 2:
             return f"exit code {code}: {output.strip()[-400:]}"
         return one_line_problem(output, "read-only", "cannot be written", "not writable")
+
+    def cut_off_best(self) -> Iterator[Calamity]:
+        """A power cut leaves the best checkpoint at half its size."""
+        name = "pretraining, labeler"
+        yield self._repeat(f"the best checkpoint is cut off: {name}", 1,
+                           lambda _: self._cut_off_best(name))  # fmt: skip
+
+    def _cut_off_best(self, name: str) -> str:
+        work = self.works[name]
+        words = [*work.words, "default_hooks.checkpoint.interval=1"]
+        place = self.place(f"best {name}")
+        code, output = self.finish(self.server.start(words, folder=place))
+        if code != 0:
+            return f"exit code {code}: {output.strip()[-300:]}"
+        (damaged,) = (place / "out").glob("best_*.pth")
+        os.truncate(damaged, damaged.stat().st_size // 2)
+        for last in (place / "out").glob("epoch_3.pth"):
+            last.unlink()
+        code, output = self.finish(self.server.start([*words, *work.again], folder=place))
+        if code != 0 or f"{damaged.name}' is damaged, removed" not in output:
+            return f"started again: exit code {code}: {output.strip()[-300:]}"
+        work.results(place)  # all of its checkpoints can be read
+        return "" if list((place / "out").glob("best_*.pth")) else "no best checkpoint"
 
     def _start_elsewhere(self, work: Work, place: Path) -> Running:
         """Start it with its output file outside of the file system under test."""

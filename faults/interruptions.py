@@ -254,8 +254,8 @@ def _kill(
             problems.append(f"{name}: exit code {code}: {output.strip()[-600:]}")
         elif len(lines) != 1 or output.strip().splitlines()[-1] != lines[0]:
             problems.append(f"{name}: not one line: {output.strip()[-600:]}")
-        elif "go on with: python" not in lines[0] or not lines[0].endswith(
-            (str(work.words[-1]), *work.again)
+        elif f" {work.words[0]} " not in lines[0].partition("; go on with: ")[2] or not (
+            lines[0].endswith((str(work.words[-1]), *work.again))
         ):
             problems.append(f"{name}: no command to go on with: {lines[0]}")
         if "Traceback" in output:
@@ -295,10 +295,11 @@ def _compare(
 
 
 def hash_files(out: Path) -> dict[str, str]:
-    """Path -> hash of every file that holds a result."""
+    """Path -> hash of every file that holds a result, wherever its folder lies."""
+    own = str(out.parent).encode()
     passed_over = ("timing.csv", "log.jsonl", ".lock")
     return {
-        str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
+        str(path.relative_to(out)): hashlib.sha256(path.read_bytes().replace(own, b"")).hexdigest()
         for path in sorted(out.rglob("*"))
         if path.is_file() and path.name not in passed_over and "vis_data" not in path.parts
     }

@@ -21,6 +21,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmengine.runner.base_loop import BaseLoop
 
 from stl_backbones.engine.data_parallel import bare_model
+from stl_backbones.engine.distributed import Ranks
 from stl_backbones.registry import HOOKS
 from stl_backbones.results.atomic import remove_partial_files, write_atomically
 
@@ -56,6 +57,8 @@ class SafeCheckpointHook(CheckpointHook):
     - Of a checkpoint that was written just before a validation, the resumed run makes up for that
       validation first; else its metrics, and with them the best checkpoint, would be missing.
     - What the killed run had not removed yet is removed.
+    - A best checkpoint that a power cut has left cut off is removed, and the best of what follows
+      is kept; else nothing would ever take its place.
     - Gradients that are accumulated for a step to come are in the checkpoint: the mean over the
       processes, since the step takes that mean.
 
@@ -73,6 +76,8 @@ class SafeCheckpointHook(CheckpointHook):
         if is_main_process():
             remove_partial_files(Path(runner.work_dir))
             self._remove_outdated(runner)
+        if runner._resume:
+            self._forget_damaged_best(runner)
         if runner._resume and _is_validation_due(runner.train_loop, runner.val_loop):
             runner.logger.info("validating the checkpoint that the run goes on from")
             runner.val_loop.run()
@@ -96,6 +101,27 @@ class SafeCheckpointHook(CheckpointHook):
         for path, step in _steps(Path(self.out_dir)):
             if step < min(self.keep_ckpt_ids):
                 path.unlink()
+
+    def _forget_damaged_best(self, runner: Runner) -> None:
+        known = runner.message_hub.runtime_info
+        keys = [key for key in known if key.startswith("best_ckpt") and known[key]]
+        paths = {key: Path(known[key]) for key in keys}
+        damaged = Ranks().on_main(
+            lambda: [key for key in keys if paths[key].is_file() and not _is_whole(paths[key])]
+        )
+        for key in damaged:
+            del known[key]
+            known.pop(key.replace("best_ckpt", "best_score"), None)
+            if key == "best_ckpt":
+                self.best_ckpt_path = None
+            else:
+                self.best_ckpt_path_dict[key.removeprefix("best_ckpt_")] = None
+            if is_main_process():
+                paths[key].unlink()
+            _say(
+                f"the best checkpoint '{paths[key]}' is damaged, removed; the best of the "
+                "validations to come is kept"
+            )
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: Any) -> None:
         self._gradients = _accumulated_gradients(runner)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,17 +78,25 @@ def _find(config: Config, resume: str | None) -> Path | None:
     path = find_resume(folder) if resume == "auto" else Path(resume)
     if path is not None:
         return path
-    if kept := kept_checkpoints(folder):
+    kept = kept_checkpoints(folder)
+    was_started = (folder / LOCK_NAME).exists()
+    if kept and not (was_started and _is_before_first(folder, kept)):
         raise MissingFileError(
             f"nothing to resume: of {some_of(sorted(file.name for file in kept))} in '{folder}' "
             "none is a whole checkpoint epoch_N.pth or iter_N.pth; give one, --resume FILE"
         )
-    if not (folder / LOCK_NAME).exists():
+    if not was_started:
         raise MissingFileError(
             f"nothing to resume: no run was started in '{folder}'; leave --resume out to start one"
         )
     _say(f"the run in '{folder}' was stopped before its first checkpoint: it begins at 0")
     return None
+
+
+def _is_before_first(folder: Path, kept: Iterable[Path]) -> bool:
+    """Whether a run was stopped before a checkpoint to go on from: best ones have no optimizer."""
+    is_named = (folder / "last_checkpoint").exists()
+    return not is_named and all(path.name.startswith("best_") for path in kept)
 
 
 def check_same_training(runner: Runner, checkpoint: Mapping[str, Any], path: str) -> None:

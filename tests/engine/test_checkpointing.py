@@ -68,7 +68,7 @@ def run(tmp_path):
     """Run four epochs; returns the runner."""
     write_whole_files()
 
-    def run(folder, *, resume=None, **saving):
+    def run(folder, *, resume=None, max_epochs=4, **saving):
         hook = {"type": "stl_backbones.SafeCheckpointHook", "interval": 1, **saving}
         config = Config(
             {
@@ -78,7 +78,7 @@ def run(tmp_path):
                 "model": {"type": "OneWeight"},
                 "train_dataloader": DATA,
                 "val_dataloader": DATA,
-                "train_cfg": {"by_epoch": True, "max_epochs": 4, "val_interval": 2},
+                "train_cfg": {"by_epoch": True, "max_epochs": max_epochs, "val_interval": 2},
                 "val_cfg": {},
                 "val_evaluator": {"type": "Weight"},
                 "optim_wrapper": {"optimizer": {"type": "SGD", "lr": 0.1}},
@@ -137,6 +137,20 @@ def test_a_run_killed_while_it_saves_ends_alike(run, tmp_path, monkeypatch, name
     expected = results(tmp_path / "whole")
     assert set(expected) == {"epoch_4.pth", "best_weight_epoch_4.pth"}
     assert results(tmp_path / "killed") == expected
+
+
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_a_damaged_best_checkpoint_makes_room_for_the_best_of_what_follows(
+    run, tmp_path, capsys, share
+):
+    run(tmp_path, **BEST, max_epochs=2)
+    damaged = tmp_path / "best_weight_epoch_2.pth"
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[: int(len(content) * share)])
+    run(tmp_path, resume=find_resume(tmp_path), **{**BEST, "rule": "greater"})
+    # Made up for where the run goes on from: the weight shrinks, so this one stays the best.
+    assert set(results(tmp_path)) == {"epoch_4.pth", "best_weight_epoch_2.pth"}
+    assert f"the best checkpoint '{damaged}' is damaged, removed" in capsys.readouterr().out
 
 
 def test_one_checkpoint_is_there_at_any_moment(run, tmp_path, monkeypatch):

@@ -33,7 +33,7 @@ def test_what_the_time_does_not_allow_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(campaign, "rivals", three)
     for kind in ("killed_workers", "lost_ranks", "full_disk", "read_only_folder",
-                 "vanishing_file", "clock_set_back", "many_images"):  # fmt: skip
+                 "cut_off_best", "vanishing_file", "clock_set_back", "many_images"):  # fmt: skip
         monkeypatch.setattr(campaign, kind, lambda: iter(()))
     (finding,) = campaign.run(end, seed=3)
     assert sorted([finding.name, *campaign.left_out]) == names

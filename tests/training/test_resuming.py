@@ -138,6 +138,13 @@ class TestWhereItBegins:
         assert self.choose(tmp_path, "auto") is None
         assert "stopped before its first checkpoint: it begins at 0" in capsys.readouterr().out
 
+    def test_nor_is_a_best_one_to_go_on_from(self, tmp_path, capsys):
+        with locked(tmp_path):
+            pass
+        self.save(tmp_path, "best_mIoU_iter_2.pth")
+        assert self.choose(tmp_path, "auto") is None
+        assert "stopped before its first checkpoint: it begins at 0" in capsys.readouterr().out
+
     @pytest.mark.parametrize("name", ["best_mIoU_iter_2.pth", "epoch_3.pth"])
     def test_work_without_a_whole_checkpoint_is_not_begun_anew(self, tmp_path, name):
         with locked(tmp_path):
@@ -145,6 +152,8 @@ class TestWhereItBegins:
         self.save(tmp_path, name)
         if name.startswith("epoch"):
             (tmp_path / name).write_bytes(b"cut")
+        else:  # the run had come to its first checkpoint, which is gone
+            (tmp_path / "last_checkpoint").write_text("iter_4.pth")
         with pytest.raises(FileNotFoundError, match=rf"of {name} in .* none is a whole checkp"):
             self.choose(tmp_path, "auto")
 
