@@ -25,6 +25,7 @@ _KILLS_IN_A_ROW = 8
 _LANES = 2  # works that are disturbed at once
 _TOO_LONG = 120.0
 _BEGINNING = 0.25  # seconds; every fourth signal comes in them, while the tool's modules load
+_BEGIN = "leave --resume out to begin at 0"
 _TEMPORARY = (".partial", ".tmp", ".lock-holder")
 _TEMPORARY_FOLDERS = ("blocks", ".generation")
 _CELLS = ["--corruptions", "gaussian_noise", "contrast", "fog", "--severities", "1", "3"]
@@ -81,8 +82,8 @@ def list_works(material: Material, folder: Path) -> list[Work]:
     """All works; ``folder`` gets what they need of each other."""
     sweep = [ROOT / "tools/robustness.py", *_CELLS, "--work-dir", "out", "--batch-size", "1"]
     kept = ("out/cells/*.npz", "out/blocks/*.npz", "out/run.json", "out/detections/*.gz")
-    copy = ("out/**/*.png", "out/**/*.jpeg", "out/**/*.JPEG", "out/.generation/*",
-            "out/manifest*")  # fmt: skip
+    copy = ("out/**/*.png", "out/**/*.jpeg", "out/**/*.JPEG", "out/.generation/journal-*",
+            "out/manifest.jsonl")  # fmt: skip
     generate = [ROOT / "tools/generate_corruptions.py"]
     pretrain = ROOT / "tools/pretrain.py"
     longer = ["epochs=3", "val_interval=1"]
@@ -216,6 +217,10 @@ def _kill_until_done(
     running = server.start(words, folder=place)
     code = running.wait(_TOO_LONG)
     output = running.output()
+    if code == 2 and _BEGIN in output:  # its only checkpoint was damaged; do what the line says
+        running.forget_output()
+        running = server.start(work.words, folder=place)
+        code, output = running.wait(_TOO_LONG), running.output()
     if code != 0:
         running.send(signal.SIGKILL, group=True)
         outcome.problems.append(f"started again: exit code {code}: {output.strip()[-600:]}")

@@ -143,8 +143,9 @@ def _make_share(
 def _stopped(error: OSError, done: int, total: int) -> OSError:
     why = "the disk is full" if error.errno in _FULL else error.strerror or str(error)
     return OSError(
+        error.errno,
         f"stopped after {done} of {total} files: {why}; finished files are kept, the same command "
-        f"goes on ({error.filename})"
+        f"goes on ({error.filename})",
     )
 
 

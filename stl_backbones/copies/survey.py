@@ -77,7 +77,7 @@ def write_manifest(plan: Plan, place: Workplace) -> int:
         os.sync()  # a manifest that survives a power cut must not outlive its files
         rows_path.replace(place.out / ROWS_NAME)
     header = replace(plan.header(), files=total, rows_blake2b=checksum)
-    replace_with(place.out / HEADER_NAME, header.to_json(), place.folder)
+    replace_with(place.out / HEADER_NAME, header.to_json(), place.folder, is_synced=True)
     return 0
 
 

@@ -96,7 +96,9 @@ class Workplace:
         with self._locked(name="header.lock", wait=True):
             self.refuse_other(header)
             if not (self.folder / _RUN_HEADER).is_file():
-                replace_with(self.folder / _RUN_HEADER, header.to_json(), self.folder)
+                replace_with(
+                    self.folder / _RUN_HEADER, header.to_json(), self.folder, is_synced=True
+                )
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows of all journals and of a former manifest; torn lines are passed over."""
@@ -144,13 +146,14 @@ class Workplace:
 _counter = itertools.count()
 
 
-def replace_with(path: Path, content: bytes, partial: Path) -> None:
-    """Write a file that appears whole or not at all, not synced to disk.
+def replace_with(path: Path, content: bytes, partial: Path, *, is_synced: bool = False) -> None:
+    """Write a file that appears whole or not at all.
 
     Args:
         path: The file; its folder exists.
         content: Its bytes.
         partial: A folder of this process on the same file system.
+        is_synced: Also after a power cut; takes as long as the disk does.
 
     Raises:
         OSError: If it cannot be written; nothing half-written stays behind.
@@ -159,6 +162,9 @@ def replace_with(path: Path, content: bytes, partial: Path) -> None:
     try:
         with unfinished.open("wb") as file:
             file.write(content)
+            if is_synced:
+                file.flush()
+                os.fsync(file.fileno())
         unfinished.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):

@@ -83,7 +83,8 @@ def _find(config: Config, resume: str | None) -> Path | None:
     if kept and not (was_started and _is_before_first(folder, kept)):
         raise MissingFileError(
             f"nothing to resume: of {some_of(sorted(file.name for file in kept))} in '{folder}' "
-            "none is a whole checkpoint epoch_N.pth or iter_N.pth; give one, --resume FILE"
+            "none is a whole checkpoint epoch_N.pth or iter_N.pth; give one, --resume FILE, or "
+            "leave --resume out to begin at 0"
         )
     if not was_started:
         raise MissingFileError(

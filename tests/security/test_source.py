@@ -41,6 +41,8 @@ def problem_of(call, function, path):
         return "" if (path, function) in TRUSTED else "torch.load without weights_only=True"
     if name in ("np.load", "numpy.load") and not is_constant("allow_pickle", False):
         return "np.load without allow_pickle=False"
+    if name == "OSError" and len(call.args) < 2:
+        return "OSError without a number: a tool would call it a bug of ours"
     if "shell" in given and not is_constant("shell", False):
         return "a shell"
     return ""

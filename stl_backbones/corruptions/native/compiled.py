@@ -9,6 +9,7 @@ all kernels are kept in a folder that is named by the source of all of them.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -80,8 +81,9 @@ def cache_folder() -> Path:
         )
         return folder
     raise OSError(
+        errno.EACCES,
         f"no folder for compiled kernels can be written, tried {', '.join(map(str, _roots()))}; "
-        "set NUMBA_CACHE_DIR to one that can"
+        "set NUMBA_CACHE_DIR to one that can",
     )
 
 

@@ -80,7 +80,7 @@ def users_folder(tmp_path, monkeypatch):
 
 def test_an_unwritable_cache_is_one_line(users_folder):
     users_folder.touch()
-    with pytest.raises(OSError, match="set NUMBA_CACHE_DIR to one that can"):
+    with pytest.raises(PermissionError, match="set NUMBA_CACHE_DIR to one that can"):
         compiled.cache_folder()
 
 
