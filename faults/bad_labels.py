@@ -392,8 +392,7 @@ def _spoilt_copies(layout: str) -> dict[str, tuple[Callable[[Path], object], str
 
     def bit(copy: Path) -> None:
         file = _files(copy)[1]
-        with Image.open(file) as image:
-            file.write_bytes(flipped(encoded(image, "PNG")))
+        file.write_bytes(flipped(file.read_bytes()))
 
     def extra(copy: Path) -> None:
         file = _files(copy)[0]

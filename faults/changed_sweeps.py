@@ -109,15 +109,15 @@ def unnoticed_by_report(mutation: Mutation, folders: Sequence[Path], *, partial:
 
 def unnoticed_by_sweep(mutation: Mutation, folder: Path, sweep: Sweep) -> str:
     """What a sweep that goes on takes for finished, in words; empty if it measures that again."""
-    store, original = CellStore(folder), sweep.store.read(CLEAN)
+    store, original, record = CellStore(folder), sweep.store.read(CLEAN), sweep.store.provenance()
     try:
-        with store.writing(original.provenance):
-            finished = store.finished(original.provenance, image_ids=original.image_ids)
+        with store.writing(record):
+            finished = store.finished(record, image_ids=original.image_ids)
     except (ValueError, FileNotFoundError):
         return ""
-    if original.provenance.task == "detection" and (sweep.folder / DETECTIONS).exists():
+    if record.task == "detection" and (sweep.folder / DETECTIONS).exists():
         finished = {c for c in finished if has_its_detections(store.read(c), folder)}
-    if store.provenance() != sweep.store.provenance():
+    if store.provenance() != record:
         return "run.json is believed"
     taken = sorted(cell.name for cell in mutation.stale & finished)
     return f"taken for finished: {', '.join(taken)}" if taken else ""

@@ -344,7 +344,8 @@ def _rows_that_differ(sweep: Sweep) -> Iterator[Mutation]:
         for cell in CellStore(other).cells():
             result = change(CellStore(other).read(cell))
             put(other, result)
-        (other / "run.json").write_bytes(encode_run(result.provenance))
+        own = dataclasses.replace(result.provenance, chosen=record.chosen)
+        (other / "run.json").write_bytes(encode_run(own))
         return folder, other
 
     for name in _SAID:

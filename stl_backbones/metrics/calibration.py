@@ -85,6 +85,8 @@ def binned_terms(counts: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
     Raises:
         ValueError: If the counts are impossible.
     """
+    if not np.issubdtype(counts.dtype, np.integer):
+        raise InputError(f"expected counts of integers, got {counts.dtype}")
     if counts.ndim != 3 or counts.shape[1:] != (3, NUM_BINS):
         raise InputError(f"expected counts (images, 3, {NUM_BINS}), got {counts.shape}")
     pixels, right, confidence = np.moveaxis(counts.astype(np.float64), 1, 0)

@@ -7,6 +7,7 @@ import pytest
 
 from faults import mutations as campaign
 from stl_backbones.corruptions.protocols import CUSTOM_PROTOCOLS, Protocol
+from stl_backbones.metrics.calibration import CONFIDENCE_UNIT, NUM_BINS
 from stl_backbones.results import CellStore
 from stl_backbones.results.detections import DETECTIONS_DIGEST, detections_path
 
@@ -29,12 +30,27 @@ def sweeps(own_catalog, make_store, make_classified, make_detected):
     def make(task):
         fields = {"protocol": "tiny", "model": task}
         if task == "segmentation":
-            return make_store(task, **fields)
+            return with_calibration(make_store(task, **fields))
         if task == "classification":
             return make_classified(task, cells="tiny", sets=SETS, **fields)
         return with_detections(make_detected(task, cells="tiny", **fields))
 
     return make
+
+
+def with_calibration(folder):
+    """Add the calibration of pixels: all in the last bin, of confidence 1."""
+    store = CellStore(folder)
+    for cell in store.cells():
+        result = store.read(cell)
+        confusions = result.samples["confusion_matrix"].astype(np.int64)
+        binned = np.zeros((len(confusions), 3, NUM_BINS), np.int64)
+        binned[:, 0, -1] = confusions.sum(axis=(1, 2))
+        binned[:, 1, -1] = np.trace(confusions, axis1=1, axis2=2)
+        binned[:, 2, -1] = binned[:, 0, -1] * CONFIDENCE_UNIT
+        result.samples["pixel_calibration"] = binned
+        store.write(result)
+    return folder
 
 
 def with_detections(folder):

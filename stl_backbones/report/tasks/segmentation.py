@@ -60,7 +60,7 @@ def _confusions(result: CellResult) -> npt.NDArray[np.integer]:
 
 def _calibration_terms(result: CellResult) -> npt.NDArray[np.floating]:
     """Gaps of the bins, and pixels, which the confusion matrices count too."""
-    binned = result.samples[_CALIBRATION].astype(np.int64)
+    binned = result.samples[_CALIBRATION]
     images, pixels = len(result.image_ids), _confusions(result).sum(axis=(1, 2), dtype=np.int64)
     terms = binned_terms(binned)
     if len(terms) != images or (terms[:, -1] != pixels).any():
