@@ -64,6 +64,25 @@ def next_doubles(state: Words, words: Words, out: Doubles) -> None:
 
 
 @kernel
+def refill(
+    state: Words, words: Words, stream: Doubles, position: int, filled: int
+) -> tuple[int, int]:
+    """Move what is left of a stream of doubles to its front and draw more.
+
+    Returns:
+        Where the next one is, and how many there are.
+    """
+    left = filled - position
+    for i in range(left):
+        stream[i] = stream[position + i]
+    end = left
+    while end + DOUBLES <= stream.shape[0]:
+        next_doubles(state, words, stream[end : end + DOUBLES])
+        end += DOUBLES
+    return 0, end
+
+
+@kernel
 def _fill_words(state: Words, out: Words) -> None:
     for block in range(out.shape[0] // WORDS):
         next_words(state, out[block * WORDS : (block + 1) * WORDS])
