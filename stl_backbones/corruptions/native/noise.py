@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import ndtri
 
+from stl_backbones.corruptions.native import pcg64
 from stl_backbones.corruptions.native.arrays import (
     Bits,
     Doubles,
@@ -20,6 +21,7 @@ from stl_backbones.corruptions.native.arrays import (
 from stl_backbones.corruptions.native.compiled import kernel, quick_kernel
 from stl_backbones.corruptions.native.draws import Draws, by_bits
 from stl_backbones.corruptions.native.levels import FRACTIONS, to_level
+from stl_backbones.corruptions.native.pcg64 import Jumps, State, draw, jump
 from stl_backbones.corruptions.native.streams import (
     DOUBLES,
     PAIRS,
@@ -34,7 +36,7 @@ from stl_backbones.corruptions.parameters import TABLES_KEPT
 # logarithm is good to 1e-11, so the result's error stays below 1e-8 levels.
 _EDGE = 1e-7
 _LOG_2 = math.log(2.0)
-_BLOCK = 1 << 16
+_BLOCK = 128
 
 
 def exact_gaussian_noise(image: Image, scale: float, draws: Draws) -> Image:
@@ -141,29 +143,31 @@ def _add_roughly(
 
 
 def exact_impulse_noise(image: Image, share: float, draws: Draws) -> Image:
-    """Black and white values: scikit-image's salt and pepper, which draws from PCG64."""
-    flat = image.reshape(-1)
-    out = np.empty_like(image)
-    later = np.random.PCG64(draws.seed)
-    later.advance(image.size)  # all of the first array comes before the second
-    which, colour = np.random.Generator(np.random.PCG64(draws.seed)), np.random.Generator(later)
-    first, second = np.empty(_BLOCK), np.empty(_BLOCK)
-    for start in range(0, image.size, _BLOCK):
-        count = min(_BLOCK, image.size - start)
-        which.random(out=first[:count])
-        colour.random(out=second[:count])
-        part = slice(start, start + count)
-        _salt_and_pepper(flat[part], out.reshape(-1)[part], first, second, share)
+    """Black and white values: scikit-image's salt and pepper, which draws from PCG64.
+
+    It draws for all values whether they are replaced, then for all whether by white; here the
+    second draw is only made for those that are.
+    """
+    state, later, jumps = pcg64.begin(draws.seed, image.size, _BLOCK)
+    out = image.copy()
+    # A draw is 53 bits over 2**53.
+    _salt_and_pepper(out.reshape(-1), state, later, jumps, np.uint64(math.floor(share * 2.0**53)))
     return out
 
 
 @kernel
-def _salt_and_pepper(
-    image: Image, out: Image, which: Doubles, colour: Doubles, share: float
-) -> None:
-    for i in range(image.shape[0]):
-        extreme = np.uint8(255) if colour[i] <= 0.5 else np.uint8(0)
-        out[i] = extreme if which[i] <= share else image[i]
+def _salt_and_pepper(out: Image, state: State, later: State, jumps: Jumps, share: int) -> None:
+    white, count = np.uint64(1 << 52), jumps.shape[0] - 1
+    found = np.empty(count, np.int64)
+    for start in range(0, out.shape[0], count):
+        part = out[start : start + count]
+        replaced = 0
+        for i in range(part.shape[0]):
+            found[replaced] = i
+            replaced += 1 if draw(state, jumps[i + 1]) <= share else 0
+        for j in range(replaced):
+            part[found[j]] = 255 if draw(later, jumps[found[j] + 1]) <= white else 0
+        state, later = jump(state, jumps[count]), jump(later, jumps[count])
 
 
 @lru_cache(maxsize=1)
