@@ -24,6 +24,15 @@ def lone_pixel(level: int) -> Image:
 
 
 @kernel
+def for_channels(line: Floats, values: Floats) -> None:
+    """Write each pixel's value three times: ``(W,)`` to ``(W * 3,)``."""
+    for i in range(line.shape[0]):
+        values[3 * i] = line[i]
+        values[3 * i + 1] = line[i]
+        values[3 * i + 2] = line[i]
+
+
+@kernel
 def truncate(values: Floats, out: Image) -> None:
     """Levels of values of 0 and more."""
     for i in range(values.shape[0]):

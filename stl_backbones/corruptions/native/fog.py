@@ -13,7 +13,7 @@ from stl_backbones.corruptions.native.arrays import (
     Reals,
     Words,
 )
-from stl_backbones.corruptions.native.certify import CHANNELS, round_down
+from stl_backbones.corruptions.native.certify import CHANNELS, for_channels, round_down
 from stl_backbones.corruptions.native.compiled import kernel, quick_kernel
 from stl_backbones.corruptions.native.draws import Draws
 from stl_backbones.corruptions.native.levels import FRACTIONS, to_level
@@ -166,10 +166,7 @@ def _haze(
         levels, target, heights = image[row], out[row], plasma[row]
         for column in range(width):
             line[column] = (np.float32(heights[column]) - base) * scale
-        for column in range(width):
-            values[3 * column] = line[column]
-            values[3 * column + 1] = line[column]
-            values[3 * column + 2] = line[column]
+        for_channels(line, values)
         for i in range(width * CHANNELS):
             values[i] = (np.float32(levels[i]) + values[i]) * gain
         for j in range(round_down(values, target, edge, near)):

@@ -11,6 +11,12 @@ FRACTIONS_32 = FRACTIONS.astype(np.float32)
 
 
 @kernel
+def fraction_32(level: int) -> float:
+    """``FRACTIONS_32[level]``, in vectors."""
+    return np.float32(level) / np.float32(255)
+
+
+@kernel
 def to_level(value: float) -> int:
     """``np.uint8(np.clip(value, 0, 1) * 255)``: it truncates."""
     value = 0.0 if value < 0.0 else value

@@ -11,7 +11,12 @@ from stl_backbones.corruptions.native.compiled import kernel
 from stl_backbones.corruptions.native.draws import Draws
 from stl_backbones.corruptions.native.field import smooth, smooth_as_float32, smooth_point
 from stl_backbones.corruptions.native.gaussian import Weights, gaussian_weights, rounding_error
-from stl_backbones.corruptions.native.levels import FRACTIONS_32, to_level, to_level_32
+from stl_backbones.corruptions.native.levels import (
+    FRACTIONS_32,
+    fraction_32,
+    to_level,
+    to_level_32,
+)
 from stl_backbones.corruptions.native.noise import normal_quantiles
 from stl_backbones.corruptions.native.scratch import scratch
 from stl_backbones.corruptions.parameters import MUD, WATER, Spatter
@@ -42,9 +47,7 @@ def exact_spatter(image: Image, spatter: Spatter, draws: Draws) -> Image:
         weights = gaussian_weights(spatter.sigma)
         liquid = scratch("liquid", shape, np.uint8)
         stretch, edge = (spatter.scale, spatter.mean), most * rounding_error(weights)
-        _take_liquid_exactly(
-            layer, (spatter.threshold, edge), (normals, stretch, weights), liquid
-        )
+        _take_liquid_exactly(layer, (spatter.threshold, edge), (normals, stretch, weights), liquid)
         _splash_water(image, liquid, _ripples(liquid), spatter.strength, out)
     return out
 
@@ -168,7 +171,7 @@ def _splash_rows(image: Image, liquid: Image, ripple: Image, strength: float, ou
             values[3 * column + 1] = water * green
             values[3 * column + 2] = water * blue
         for i in range(width * CHANNELS):
-            target[i] = to_level_32(np.float32(levels[i]) / np.float32(255) + values[i])
+            target[i] = to_level_32(fraction_32(levels[i]) + values[i])
 
 
 @kernel

@@ -83,12 +83,6 @@ def refill(
 
 
 @kernel
-def _fill_words(state: Words, out: Words) -> None:
-    for block in range(out.shape[0] // WORDS):
-        next_words(state, out[block * WORDS : (block + 1) * WORDS])
-
-
-@kernel
 def _fill_doubles(state: Words, out: Doubles) -> None:
     words = np.empty(WORDS, np.uint32)
     for block in range(out.shape[0] // DOUBLES):
@@ -177,13 +171,6 @@ def window_of_normals(
         next_doubles(state, words, doubles)
         return np.float64(doubles[0])
     return np.float64((doubles[2 * tries] + 1.0) * 0.5)
-
-
-def legacy_words(seed: int, size: int) -> Words:
-    """At least ``size`` raw words; a work array of this thread."""
-    out = scratch("words", (-(-size // WORDS) * WORDS,), np.uint32)
-    _fill_words(legacy_key(seed), out)
-    return out
 
 
 def legacy_doubles(seed: int, size: int) -> Doubles:
