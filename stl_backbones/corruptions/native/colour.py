@@ -15,7 +15,7 @@ import numpy as np
 from stl_backbones.corruptions.native.arrays import Doubles, Floats, Image
 from stl_backbones.corruptions.native.compiled import kernel
 from stl_backbones.corruptions.native.draws import Draws
-from stl_backbones.corruptions.native.levels import FRACTIONS, to_level
+from stl_backbones.corruptions.native.levels import FRACTIONS, to_byte, to_level
 from stl_backbones.corruptions.parameters import TABLES_KEPT, Saturate
 
 # The middle channel in float32, on levels: a few roundings of values below 512.
@@ -107,7 +107,7 @@ def _change_pixels(image: Image, out: Image, change: _Change, edge: float) -> No
         if abs(value - np.rint(value)) < edge:
             _change_in_order(red, green, blue, change, out[i])
             continue
-        middle = np.uint8(max(value, np.float32(0)))
+        middle = to_byte(max(value, np.float32(0)))
         out[i, 0] = top if red == high else (bottom if red == low else middle)
         out[i, 1] = top if green == high else (bottom if green == low else middle)
         out[i, 2] = top if blue == high else (bottom if blue == low else middle)

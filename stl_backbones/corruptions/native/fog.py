@@ -16,7 +16,7 @@ from stl_backbones.corruptions.native.arrays import (
 from stl_backbones.corruptions.native.certify import CHANNELS, for_channels, round_down
 from stl_backbones.corruptions.native.compiled import kernel, quick_kernel
 from stl_backbones.corruptions.native.draws import Draws
-from stl_backbones.corruptions.native.levels import FRACTIONS, to_level
+from stl_backbones.corruptions.native.levels import FRACTIONS, to_byte, to_level
 from stl_backbones.corruptions.native.scratch import scratch
 from stl_backbones.corruptions.native.streams import DOUBLES, WORDS, legacy_key, refill
 from stl_backbones.corruptions.parameters import Fog
@@ -247,4 +247,4 @@ def _quick_haze(
             haze = (plasma[row, column] - low) * scale
             for channel in range(3):
                 value = (np.float32(image[row, column, channel]) + haze) * gain
-                out[row, column, channel] = np.uint8(min(value, np.float32(255)))
+                out[row, column, channel] = to_byte(min(value, np.float32(255)))

@@ -20,7 +20,7 @@ from stl_backbones.corruptions.native.arrays import (
 )
 from stl_backbones.corruptions.native.compiled import kernel, quick_kernel
 from stl_backbones.corruptions.native.draws import Draws, by_bits
-from stl_backbones.corruptions.native.levels import FRACTIONS, to_level
+from stl_backbones.corruptions.native.levels import FRACTIONS, to_byte, to_level
 from stl_backbones.corruptions.native.pcg64 import Jumps, State, draw, jump
 from stl_backbones.corruptions.native.streams import (
     DOUBLES,
@@ -129,7 +129,7 @@ def _add_roughly(
         level = np.float64(levels[i])
         value = level + (level * normals[i] if relative else normals[i]) * gain
         value = min(max(value, 0.0), 255.0)
-        target[i] = np.uint8(value)
+        target[i] = to_byte(value)
         distance = abs(value - np.floor(value + 0.5))
         any_near += 1 if (distance < _EDGE and 0.5 < value < 255.0) else 0
     if any_near:
@@ -208,7 +208,7 @@ def fast_speckle_noise(image: Image, scale: float, draws: Draws) -> Image:
 def _multiply(image: Image, out: Image, bits: Bits, table: Floats) -> None:
     for i in range(image.shape[0]):
         level = np.float32(image[i]) * table[bits[i]]
-        out[i] = np.uint8(min(max(level, np.float32(0)), np.float32(255)))
+        out[i] = to_byte(min(max(level, np.float32(0)), np.float32(255)))
 
 
 def fast_impulse_noise(image: Image, share: float, draws: Draws) -> Image:

@@ -9,7 +9,7 @@ from stl_backbones.corruptions.native.arrays import Doubles, Floats, Image
 from stl_backbones.corruptions.native.certify import CHANNELS, for_channels, round_down
 from stl_backbones.corruptions.native.compiled import kernel, quick_kernel
 from stl_backbones.corruptions.native.draws import Draws
-from stl_backbones.corruptions.native.levels import FRACTIONS, fraction_32, to_level
+from stl_backbones.corruptions.native.levels import FRACTIONS, fraction_32, to_byte, to_level
 from stl_backbones.corruptions.native.motion import Taps, add_taps, pad_columns, taps_along
 from stl_backbones.corruptions.native.noise import normal_quantiles
 from stl_backbones.corruptions.native.scratch import scratch
@@ -91,7 +91,7 @@ def _blur(
         add_taps(padded, row, reach, taps, 1, values)
         for i in range(values.shape[0]):
             values[i] *= np.float32(255)
-            flakes[row, i] = np.uint8(values[i] + np.float32(0.5))
+            flakes[row, i] = to_byte(values[i] + np.float32(0.5))
         if edge == 0.0:
             continue
         for i in range(values.shape[0]):
@@ -156,4 +156,4 @@ def _cover_quickly(image: Image, flakes: Image, weight: float, out: Image) -> No
             for channel in range(3):
                 value = np.float32(image[row, column, channel])
                 value = weight * value + white_weight * max(value, whitened) + flake
-                out[row, column, channel] = np.uint8(min(value, np.float32(255)))
+                out[row, column, channel] = to_byte(min(value, np.float32(255)))
