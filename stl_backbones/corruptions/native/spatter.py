@@ -136,11 +136,21 @@ def _take_liquid(layer: Reals, threshold: float, liquid: Image) -> None:
 
 def _ripples(liquid: Image) -> Image:
     """How the water catches the light: the package's chain of OpenCV filters."""
-    distance = cv2.distanceTransform(255 - cv2.Canny(liquid, 50, 150), cv2.DIST_L2, 5)
-    _, distance = cv2.threshold(distance, 20, 20, cv2.THRESH_TRUNC)
-    ripple = cv2.equalizeHist(cv2.blur(distance, (3, 3)).astype(np.uint8))
-    ripple = cv2.filter2D(ripple, cv2.CV_8U, _RIPPLE)
-    return np.asarray(cv2.blur(ripple, (3, 3)), dtype=np.uint8)
+    distance = scratch("distance", liquid.shape, np.float32)
+    smoothed = scratch("smoothed distance", liquid.shape, np.float32)
+    first, second = (
+        scratch("ripple", liquid.shape, np.uint8),
+        scratch("light", liquid.shape, np.uint8),
+    )
+    cv2.Canny(liquid, 50, 150, edges=first)
+    cv2.bitwise_not(first, dst=first)
+    cv2.distanceTransform(first, cv2.DIST_L2, 5, dst=distance)
+    cv2.threshold(distance, 20, 20, cv2.THRESH_TRUNC, dst=distance)
+    cv2.blur(distance, (3, 3), dst=smoothed)
+    np.copyto(first, smoothed, casting="unsafe")
+    cv2.equalizeHist(first, dst=first)
+    cv2.filter2D(first, cv2.CV_8U, _RIPPLE, dst=second)
+    return np.asarray(cv2.blur(second, (3, 3), dst=first), dtype=np.uint8)
 
 
 def _splash_water(image: Image, liquid: Image, ripple: Image, strength: float, out: Image) -> None:
