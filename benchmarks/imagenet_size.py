@@ -6,7 +6,7 @@
 The real loop, blocks, cells and report; the answers of a model are drawn. A sweep is stopped at
 half, started again, and finished; then a report is made of it. Prints seconds, the process's peak
 memory up to there, and the size of the folder. There is no peer: what is asked is that memory does
-not grow with the images, that going on takes less than ten seconds, and a report less than a minute.
+not grow with the images, that going on takes less than ten seconds, a report less than a minute.
 """
 
 from __future__ import annotations

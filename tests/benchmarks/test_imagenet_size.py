@@ -24,7 +24,7 @@ def peak_of(images, folder):
 def test_memory_does_not_grow_with_the_images(tmp_path, monkeypatch):
     monkeypatch.setattr(blocks_module, "_IN_MEMORY", 2**18)  # of 256 MiB: rounds as there
     few, many = (peak_of(images, tmp_path / str(images)) for images in (320, 1280))
-    assert many < 1.5 * few
+    assert many < 2 * few  # a cell and its ids, not all of them; without a bound 3.4 times
 
 
 def test_stopped_at_half_it_has_half_of_the_blocks_and_goes_on(tmp_path):
