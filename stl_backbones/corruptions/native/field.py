@@ -80,7 +80,7 @@ def smooth_point(
             below = mean + scale * field[min(row + k, height - 1), x]
             total += (above + below) * weights[reach - k]
         sums[i] = total
-    value = sums[reach] * weights[reach]
+    value = np.float64(sums[reach] * weights[reach])
     for k in range(reach, 0, -1):
         value += (sums[reach - k] + sums[reach + k]) * weights[reach - k]
     return value

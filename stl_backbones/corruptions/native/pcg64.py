@@ -53,8 +53,7 @@ def _halves(number: int) -> State:
     return np.uint64(number >> 64), np.uint64(number & _WORD)
 
 
-@intrinsic  # type: ignore[misc]
-def _multiply_high(typing_context: Any, first: Any, second: Any) -> Any:
+def _high_of_product(typing_context: Any, first: Any, second: Any) -> Any:
     """The upper 64 bits of the product of two 64 bit numbers."""
 
     def generate(context: Any, builder: Any, signature: Any, numbers: Any) -> Any:
@@ -63,6 +62,9 @@ def _multiply_high(typing_context: Any, first: Any, second: Any) -> Any:
         return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
 
     return types.uint64(types.uint64, types.uint64), generate
+
+
+_multiply_high: Any = intrinsic(_high_of_product)
 
 
 @kernel
@@ -82,4 +84,4 @@ def draw(state: State, by: Jumps) -> int:
     upper, lower = jump(state, by)
     both, turn = upper ^ lower, upper >> np.uint64(58)
     turned = (both >> turn) | (both << ((np.uint64(64) - turn) & np.uint64(63)))
-    return turned >> np.uint64(11)
+    return np.uint64(turned >> np.uint64(11))
