@@ -34,6 +34,7 @@ def completion_script(shell: str) -> str:
         added = below.add_parser(name, parents=[parser], help=first_line(module), add_help=False)
         for action in added._actions:
             _complete(action)
+    below.add_parser("warm-up", help="compile the corruptions beforehand", add_help=False)
     own = below.add_parser("completion", help="the script of a shell", add_help=False)
     own.add_argument("shell", choices=SHELLS)
     script: str = shtab.complete(root, shell)

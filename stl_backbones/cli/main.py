@@ -23,6 +23,7 @@ commands:
 
 'stl COMMAND --help' shows what a command takes; 'stl --version' the version. A CONFIG is a file, or
 the name of one that is installed: stl_backbones::seg/stl_fan_b_cityscapes, mmseg::..., mmdet::...
+'stl completion' prints a shell's completion, 'stl warm-up' compiles the corruptions beforehand.
 """
 
 
@@ -37,8 +38,8 @@ def main() -> int:
     if words[0] == "--version":
         print(f"stl_backbones {__version__}")
         return 0
-    if words[0] == "completion":
-        return _completion(words[1:])
+    if words[0] in _SMALL:
+        return _SMALL[words[0]](words[1:])
     name = words[0].removesuffix(".py").replace("_", "-")
     name = {module.replace("_", "-"): short for short, module in COMMANDS.items()}.get(name, name)
     if name not in COMMANDS:
@@ -61,6 +62,23 @@ def _completion(words: list[str]) -> int:
     parser = make_parser(_completion.__doc__ or "")
     parser.add_argument("shell", choices=SHELLS)
     return run_tool(parser, lambda args: print(completion_script(args.shell)), words)
+
+
+def _warm_up(words: list[str]) -> int:
+    """Compile all corruptions for this machine, beforehand, in NUMBA_CACHE_DIR if that is set."""
+    from stl_backbones.cli.tool import make_parser, run_tool
+    from stl_backbones.corruptions import CORRUPTIONS, prepare
+
+    def compile_all(_: object) -> None:
+        for mode in ("exact", "fast"):
+            prepare(CORRUPTIONS, mode=mode)
+        print(f"{len(CORRUPTIONS)} corruptions are compiled")
+
+    start_as(["stl"], "warm-up")
+    return run_tool(make_parser(_warm_up.__doc__ or ""), compile_all, words)
+
+
+_SMALL = {"completion": _completion, "warm-up": _warm_up}  # without a file of tools/
 
 
 def _usage() -> str:

@@ -22,6 +22,7 @@ from stl_backbones.corruptions.packaged import PACKAGED, PackagedCorruption
 from stl_backbones.corruptions.parameters import check_cifar_size, strength
 from stl_backbones.corruptions.reference import corrupt_reference, package_version
 from stl_backbones.corruptions.seeds import draw_seed
+from stl_backbones.display import shown_one_by_one
 from stl_backbones.errors import InputError
 from stl_backbones.records import COMPATS, STRENGTHS, CorruptionEngine, CorruptionSpec
 
@@ -215,7 +216,9 @@ def prepare(names: Sequence[str], *, mode: str, strengths: str = STRENGTHS[0]) -
     image = np.full((MIN_SIDE, MIN_SIDE, 3), 127, np.uint8)
     image[::2] = 20
     parts = [part for name in names for part, _ in split_compound(name)]
-    for name in dict.fromkeys(parts):
+    for name in shown_one_by_one(
+        list(dict.fromkeys(parts)), "preparing corruptions", "corruptions"
+    ):
         check_corruption(name)
         if name in PACKAGED and PACKAGED[name].needs_depth:
             depth = np.full(image.shape[:2], 50, np.float32)

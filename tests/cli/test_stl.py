@@ -7,7 +7,10 @@ from importlib import import_module
 
 import pytest
 
+from stl_backbones import corruptions
+from stl_backbones.cli.main import main
 from stl_backbones.cli.started import COMMANDS
+from stl_backbones.corruptions import CORRUPTIONS
 
 HELP = """
 import sys
@@ -76,11 +79,21 @@ def test_what_is_printed_to_be_typed_finds_its_python(stl, is_active):
     assert os.path.dirname(first) == (own if needs_folder else "")
 
 
+def test_warm_up_prepares_every_corruption(monkeypatch, capsys):
+    prepared = []
+    monkeypatch.setattr(corruptions, "prepare", lambda names, mode: prepared.append((mode, names)))
+    monkeypatch.setattr("stl_backbones.cli.started._start", [])
+    monkeypatch.setattr(sys, "argv", ["stl", "warm-up"])
+    assert main() == 0
+    assert prepared == [("exact", CORRUPTIONS), ("fast", CORRUPTIONS)]
+    assert capsys.readouterr().out == "19 corruptions are compiled\n"
+
+
 def test_completion_offers_every_command_option_and_choice(stl, tmp_path):
     pytest.importorskip("shtab")
     (tmp_path / "stl.bash").write_text(stl("completion", "bash").stdout)
     expected = {
-        "": {*COMMANDS, "completion"},
+        "": {*COMMANDS, "completion", "warm-up"},
         "completion ": {"bash", "zsh"},
         "report --out ": set(),
     }

@@ -112,7 +112,7 @@ def check_other(command):
 def test_commands_in_the_text_have_the_options(path):
     text = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
     for name, words in re.findall(r"`stl ([a-z][a-z-]+)([^`]*)`", text):
-        assert name in {*COMMANDS, "completion"}, (path, name)
+        assert name in {*COMMANDS, "completion", "warm-up"}, (path, name)
         for option in re.findall(r"--[a-z][\w-]+", words.partition(" -- ")[0]):
             assert option in options_of(f"{COMMANDS[name]}.py"), (path, name, option)
 

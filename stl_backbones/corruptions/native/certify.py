@@ -11,10 +11,10 @@ import numpy as np
 
 from stl_backbones.corruptions.native.arrays import Bits, Floats, Image, Indices
 from stl_backbones.corruptions.native.compiled import kernel
+from stl_backbones.corruptions.native.levels import to_byte
 
 CHANNELS = 3
 CROWDED = 20  # one value in so many is left: do the whole row in float64
-_PART = 64  # values looked at together
 
 
 @kernel
@@ -24,10 +24,19 @@ def lone_pixel(level: int) -> Image:
 
 
 @kernel
+def for_channels(line: Floats, values: Floats) -> None:
+    """Write each pixel's value three times: ``(W,)`` to ``(W * 3,)``."""
+    for i in range(line.shape[0]):
+        values[3 * i] = line[i]
+        values[3 * i + 1] = line[i]
+        values[3 * i + 2] = line[i]
+
+
+@kernel
 def truncate(values: Floats, out: Image) -> None:
     """Levels of values of 0 and more."""
     for i in range(values.shape[0]):
-        out[i] = np.uint8(min(values[i], np.float32(255)))
+        out[i] = to_byte(min(values[i], np.float32(255)))
 
 
 @kernel
@@ -75,19 +84,20 @@ def round_down(values: Floats, out: Image, edge: float, near: Indices) -> int:
     Returns:
         How many are near.
     """
+    size = values.shape[0]
+    flags = np.zeros((size + 7) // 8 * 8, np.uint8)
+    for i in range(size):
+        value = values[i]
+        out[i] = to_byte(min(value, np.float32(255)))
+        is_near = (abs(value - np.rint(value)) < edge) & (value > np.float32(0.5))
+        flags[i] = np.uint8(is_near)
     found = 0
-    for start in range(0, values.shape[0], _PART):
-        part = values[start : start + _PART]
-        levels = out[start : start + _PART]
-        some = 0
-        for i in range(part.shape[0]):
-            levels[i] = np.uint8(min(part[i], np.float32(255)))
-            is_near = abs(part[i] - np.rint(part[i])) < edge and part[i] > np.float32(0.5)
-            some += 1 if is_near else 0
-        if some:
-            for i in range(part.shape[0]):
-                if abs(part[i] - np.rint(part[i])) < edge and part[i] > np.float32(0.5):
-                    near[found] = start + i
+    eights = flags.view(np.uint64)
+    for k in range(eights.shape[0]):
+        if eights[k]:
+            for i in range(8 * k, 8 * k + 8):
+                if flags[i]:
+                    near[found] = i
                     found += 1
     return found
 

@@ -6,20 +6,22 @@ from tables made with scikit-image's arithmetic. The middle one is linear betwee
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from stl_backbones.corruptions.native.arrays import Doubles, Floats, Image
+from stl_backbones.corruptions.native.arrays import Doubles, Floats, Image, Indices
 from stl_backbones.corruptions.native.compiled import kernel
 from stl_backbones.corruptions.native.draws import Draws
-from stl_backbones.corruptions.native.levels import FRACTIONS, to_level
+from stl_backbones.corruptions.native.levels import FRACTIONS, to_byte, to_level
 from stl_backbones.corruptions.parameters import TABLES_KEPT, Saturate
 
 # The middle channel in float32, on levels: a few roundings of values below 512.
 _EDGE = 2e-4
+_BLOCK = 512  # pixels
 # By the sixth of the colour circle; the seventh is the first again.
 _LARGEST, _MIDDLE, _SMALLEST = (0, 1, 1, 2, 2, 0, 0), (1, 0, 2, 1, 0, 2, 1), (2, 2, 0, 0, 1, 1, 2)
 
@@ -94,60 +96,74 @@ def _apply(image: Image, change: _Change, edge: float) -> Image:
 @kernel
 def _change_pixels(image: Image, out: Image, change: _Change, edge: float) -> None:
     largest, smallest, tops, slopes = change.largest, change.smallest, change.tops, change.slopes
-    for i in range(image.shape[0]):
+    near, middles, sixths = np.empty(_BLOCK, np.int64), np.empty(_BLOCK), np.empty(_BLOCK)
+    for start in range(0, image.shape[0], _BLOCK):
+        part, target, found = image[start : start + _BLOCK], out[start : start + _BLOCK], 0
+        for i in range(part.shape[0]):
+            red, green, blue = part[i, 0], part[i, 1], part[i, 2]
+            high, low = max(red, max(green, blue)), min(red, min(green, blue))
+            top, bottom = largest[high], smallest[high, low]
+            if high == low:
+                # Hue 0: what saturation a grey pixel is given makes it red.
+                target[i, 0], target[i, 1], target[i, 2] = top, bottom, bottom
+                continue
+            both = np.int32(high) + np.int32(low)
+            between = np.int32(red) + np.int32(green) + np.int32(blue) - both
+            value = tops[high] - slopes[high, low] * np.float32(np.int32(high) - between)
+            near[found] = i
+            found += 1 if abs(value - np.rint(value)) < edge else 0
+            middle = to_byte(max(value, np.float32(0)))
+            target[i, 0] = top if red == high else (bottom if red == low else middle)
+            target[i, 1] = top if green == high else (bottom if green == low else middle)
+            target[i, 2] = top if blue == high else (bottom if blue == low else middle)
+        _find_middles(part, near[:found], change, middles, sixths)
+        for j in range(found):
+            i, sixth = near[j], int(sixths[j])
+            high = max(part[i, 0], max(part[i, 1], part[i, 2]))
+            low = min(part[i, 0], min(part[i, 1], part[i, 2]))
+            # Which channel is the largest, the middle, the smallest in a sixth of the circle.
+            target[i, _LARGEST[sixth]] = largest[high]
+            target[i, _MIDDLE[sixth]] = to_level(middles[j])
+            target[i, _SMALLEST[sixth]] = smallest[high, low]
+
+
+@kernel
+def _find_middles(
+    image: Image, chosen: Indices, change: _Change, middles: Doubles, sixths: Doubles
+) -> None:
+    """The middle channel by scikit-image's ``rgb2hsv`` and ``hsv2rgb``, in its order of operations.
+
+    Without a branch, so in vectors.
+
+    Args:
+        image: ``(N, 3)``.
+        chosen: Pixels whose channels differ.
+        change: What is done to them.
+        middles: Written, per chosen pixel: the new fraction.
+        sixths: Written: the sixth of the colour circle, 0 to 6.
+    """
+    factor, offset, is_changed = change.factor, change.offset, change.factor != 1.0
+    for j in range(chosen.shape[0]):
+        i = chosen[j]
         red, green, blue = image[i, 0], image[i, 1], image[i, 2]
         high, low = max(red, max(green, blue)), min(red, min(green, blue))
-        top, bottom = largest[high], smallest[high, low]
-        if high == low:
-            # Hue 0: what saturation a grey pixel is given makes it red.
-            out[i, 0], out[i, 1], out[i, 2] = top, bottom, bottom
-            continue
-        between = np.int32(red) + np.int32(green) + np.int32(blue) - np.int32(high) - np.int32(low)
-        value = tops[high] - slopes[high, low] * np.float32(np.int32(high) - between)
-        if abs(value - np.rint(value)) < edge:
-            _change_in_order(red, green, blue, change, out[i])
-            continue
-        middle = np.uint8(max(value, np.float32(0)))
-        out[i, 0] = top if red == high else (bottom if red == low else middle)
-        out[i, 1] = top if green == high else (bottom if green == low else middle)
-        out[i, 2] = top if blue == high else (bottom if blue == low else middle)
-
-
-@kernel
-def _change_in_order(red: Any, green: Any, blue: Any, change: _Change, out: Image) -> None:
-    """One pixel through scikit-image's ``rgb2hsv`` and ``hsv2rgb``, in its order of operations."""
-    high, low = max(red, max(green, blue)), min(red, min(green, blue))
-    value, span = FRACTIONS[high], FRACTIONS[high] - FRACTIONS[low]
-    saturation = span / value
-    if change.factor != 1.0:
-        saturation = min(max(saturation * change.factor + change.offset, 0.0), 1.0)
-    value = change.values[high]
-    hue = _hue(red, green, blue, span)
-    sector = int(hue * 6)
-    part = hue * 6 - sector
-    part = part if sector % 2 else 1 - part
-    top, bottom = to_level(value), to_level(value * (1 - saturation))
-    middle = to_level(value * (1 - part * saturation))
-    # Which channel is the largest, the middle and the smallest in a sixth of the colour circle.
-    out[_LARGEST[sector]], out[_MIDDLE[sector]], out[_SMALLEST[sector]] = top, middle, bottom
-
-
-@kernel
-def _hue(red: Any, green: Any, blue: Any, span: float) -> float:
-    """0 to 1; where two channels are largest the later one counts."""
-    high = max(red, max(green, blue))
-    if blue == high:
-        hue = 4.0 + (FRACTIONS[red] - FRACTIONS[green]) / span
-    elif green == high:
-        hue = 2.0 + (FRACTIONS[blue] - FRACTIONS[red]) / span
-    else:
-        hue = (FRACTIONS[green] - FRACTIONS[blue]) / span
-    hue = hue / 6.0
-    if hue < 0.0:
-        hue += 1.0
-    elif hue >= 1.0:
-        hue -= 1.0
-    return float(hue)
+        first, second, third = FRACTIONS[red], FRACTIONS[green], FRACTIONS[blue]
+        top = FRACTIONS[high]
+        span = top - FRACTIONS[low]
+        saturation = span / top
+        changed = min(max(saturation * factor + offset, 0.0), 1.0)
+        saturation = changed if is_changed else saturation
+        # Where two channels are largest the later one counts.
+        is_blue, is_green = blue == high, green == high
+        across = first - second if is_blue else (third - first if is_green else second - third)
+        turn = 4.0 if is_blue else (2.0 if is_green else 0.0)
+        hue = (turn + across / span) / 6.0
+        hue = hue + 1.0 if hue < 0.0 else (hue - 1.0 if hue >= 1.0 else hue)
+        sixth = math.floor(hue * 6)
+        part = hue * 6 - sixth
+        part = part if sixth % 2.0 == 1.0 else 1 - part
+        middles[j] = change.values[high] * (1 - part * saturation)
+        sixths[j] = sixth
 
 
 def exact_contrast(image: Image, left: float, draws: Draws) -> Image:

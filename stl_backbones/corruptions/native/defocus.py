@@ -19,6 +19,7 @@ from stl_backbones.corruptions.native.certify import (
 )
 from stl_backbones.corruptions.native.compiled import kernel, quick_kernel
 from stl_backbones.corruptions.native.draws import Draws
+from stl_backbones.corruptions.native.levels import to_byte
 from stl_backbones.corruptions.parameters import TABLES_KEPT, Defocus
 
 _NEGLIGIBLE = 1e-20  # the smallest disk has corners of 1e-45, too small to count and slow to use
@@ -106,7 +107,7 @@ def _blur(image: Image, out: Image, plan: _Plan, small: Floats, edge: float) -> 
         if found > size // CROWDED:
             _sum_bars(image, row, plan, plan.weights, bars_64, sums)
             for i in range(size):
-                out[row, i] = np.uint8(min(sums[i], 255.0))
+                out[row, i] = to_byte(min(sums[i], 255.0))
         else:
             for i in range(found):
                 out[row, near[i]] = _blur_point(image, row, near[i], plan)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stl_backbones.corruptions.native.arrays import Bits, Doubles, Image, Words
-from stl_backbones.corruptions.native.streams import legacy_doubles, legacy_normals, legacy_words
+from stl_backbones.corruptions.native.arrays import Bits, Doubles, Image
+from stl_backbones.corruptions.native.streams import legacy_normals
 
 _LAST = 2**64 - 1
 
@@ -39,14 +39,6 @@ class Draws:
             self.kept[what] = tuple(np.array(array) for array in make())
         kept: tuple[npt.NDArray[Any], ...] = self.kept[what]
         return kept
-
-    def words(self, size: int) -> Words:
-        """At least the first ``size`` words of ``numpy.random.seed(seed)``'s stream."""
-        return legacy_words(self.seed, size)
-
-    def doubles(self, size: int) -> Doubles:
-        """The first ``size`` doubles of [0, 1) of ``numpy.random.seed(seed)``'s stream."""
-        return self.keep(f"doubles {size}", lambda: (legacy_doubles(self.seed, size),))[0]
 
     def normals(self, size: int) -> Doubles:
         """The first ``size`` standard normals of ``numpy.random.seed(seed)``'s stream."""

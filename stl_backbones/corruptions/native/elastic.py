@@ -13,7 +13,7 @@ from stl_backbones.corruptions.native.arrays import Doubles, Floats, Image
 from stl_backbones.corruptions.native.compiled import kernel, quick_kernel
 from stl_backbones.corruptions.native.draws import Draws
 from stl_backbones.corruptions.native.field import REFLECT, smooth
-from stl_backbones.corruptions.native.levels import FRACTIONS_32
+from stl_backbones.corruptions.native.levels import FRACTIONS_32, to_byte
 from stl_backbones.corruptions.native.scratch import scratch
 from stl_backbones.corruptions.native.streams import legacy_doubles
 from stl_backbones.corruptions.parameters import ELASTIC_TRUNCATE, Elastic
@@ -136,7 +136,7 @@ def _warp(image: Image, down: Doubles, across: Doubles, strength: float, out: Im
                 value = value + FRACTIONS_32[image[upper, end, channel]] * above * right
                 value = value + FRACTIONS_32[image[lower, start, channel]] * below * back
                 value = value + FRACTIONS_32[image[lower, end, channel]] * below * right
-                out[row, column, channel] = np.uint8(np.float32(value) * np.float32(255))
+                out[row, column, channel] = to_byte(np.float32(value) * np.float32(255))
 
 
 @quick_kernel
@@ -155,4 +155,4 @@ def _warp_quickly(image: Image, down: Floats, across: Floats, strength: float, o
                 first += (np.float32(image[upper, end, channel]) - first) * right
                 second += (np.float32(image[lower, end, channel]) - second) * right
                 value = first + (second - first) * below
-                out[row, column, channel] = np.uint8(value + np.float32(1e-4))
+                out[row, column, channel] = to_byte(value + np.float32(1e-4))

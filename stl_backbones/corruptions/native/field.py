@@ -56,6 +56,37 @@ def smooth_as_float32(field: Doubles, sigma: float) -> Doubles:
 
 
 @kernel
+def smooth_point(
+    field: Doubles, stretch: tuple[float, float], at: tuple[int, int], weights: Weights
+) -> float:
+    """One value of ``smooth(mean + scale * field)`` in float64, borders repeated.
+
+    Args:
+        field: ``(H, W)``.
+        stretch: The scale and the mean.
+        at: Row and column.
+        weights: Of both axes.
+    """
+    scale, mean = stretch
+    row, column = at
+    height, width = field.shape
+    reach = weights.shape[0] // 2
+    sums = np.empty(2 * reach + 1)
+    for i in range(2 * reach + 1):
+        x = min(max(column + i - reach, 0), width - 1)
+        total = (mean + scale * field[row, x]) * weights[reach]
+        for k in range(reach, 0, -1):
+            above = mean + scale * field[max(row - k, 0), x]
+            below = mean + scale * field[min(row + k, height - 1), x]
+            total += (above + below) * weights[reach - k]
+        sums[i] = total
+    value = np.float64(sums[reach] * weights[reach])
+    for k in range(reach, 0, -1):
+        value += (sums[reach - k] + sums[reach + k]) * weights[reach - k]
+    return value
+
+
+@kernel
 def _place(index: int, size: int, border: int) -> int:
     if border == REFLECT:
         index = -index - 1 if index < 0 else index

@@ -8,6 +8,7 @@ from stl_backbones.corruptions.frost import FIRST_FROST_PICTURES, FROST_PICTURES
 from stl_backbones.corruptions.native.arrays import Image
 from stl_backbones.corruptions.native.compiled import kernel
 from stl_backbones.corruptions.native.draws import Draws
+from stl_backbones.corruptions.native.levels import to_byte
 from stl_backbones.corruptions.parameters import Frost
 
 
@@ -53,4 +54,4 @@ def _blend(image: Image, frost: Image, weights: tuple[float, float], out: Image)
         levels, picture, target = image[row], frost[row], out[row]
         for i in range(levels.shape[0]):
             value = weights[0] * levels[i] + weights[1] * picture[i]
-            target[i] = np.uint8(min(value, 255.0))
+            target[i] = to_byte(min(value, 255.0))

@@ -41,14 +41,14 @@ def gaussian_weights(sigma: float, truncate: float = 4.0) -> Weights:
 
 
 def rounding_error(weights: Weights) -> float:
-    """Largest possible error, in levels, of the float32 pass over both axes.
+    """Largest possible error of the float32 pass over both axes, per unit of the largest value.
 
     Taps are added from the outside in, so a partial sum is the tail's weight: the roundings add up
     to the sum of the tails, twice, and a few of the whole for weights, pairs and conversions.
     """
     radius = len(weights) // 2
     tails = 2 * np.cumsum(weights[:radius]).sum() + 1
-    return float((2 * tails + 6) * 255 * 2.0**-24)
+    return float((2 * tails + 6) * 2.0**-24)
 
 
 def exact_gaussian_blur(image: Image, sigma: float, draws: Draws) -> Image:
@@ -74,7 +74,7 @@ def blur_exactly(image: Image, weights: Weights) -> Image:
     """``uint8(gaussian(image / 255) * 255)`` bit for bit: ``(H, W, 3)`` uint8 both."""
     out = np.empty_like(image)
     rows = image.shape[0], image.shape[1] * CHANNELS
-    edge = rounding_error(weights)
+    edge = 255 * rounding_error(weights)
     fractions = scratch("fractions", rows)  # only touched if a row is flat
     small = weights.astype(np.float32)
     _blur(image.reshape(rows), out.reshape(rows), weights, small, edge, fractions)

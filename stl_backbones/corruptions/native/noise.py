@@ -8,33 +8,35 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import ndtri
 
+from stl_backbones.corruptions.native import pcg64
 from stl_backbones.corruptions.native.arrays import (
     Bits,
     Doubles,
     Floats,
     Image,
-    Indices,
     Shorts,
     Words,
 )
+from stl_backbones.corruptions.native.certify import round_down
 from stl_backbones.corruptions.native.compiled import kernel, quick_kernel
 from stl_backbones.corruptions.native.draws import Draws, by_bits
-from stl_backbones.corruptions.native.levels import FRACTIONS, to_level
+from stl_backbones.corruptions.native.levels import FRACTIONS, to_byte, to_level
+from stl_backbones.corruptions.native.pcg64 import Jumps, State, draw, jump
 from stl_backbones.corruptions.native.streams import (
     DOUBLES,
     PAIRS,
     WORDS,
     legacy_key,
-    new_pairs,
     next_pairs,
 )
 from stl_backbones.corruptions.parameters import TABLES_KEPT
 
-# A rough value this near to a whole number is computed again as the package does. The rough
-# logarithm is good to 1e-11, so the result's error stays below 1e-8 levels.
-_EDGE = 1e-7
-_LOG_2 = math.log(2.0)
-_BLOCK = 1 << 16
+# Of a noise of up to 255 levels, 13 roundings to float32.
+_EDGE = 2.5e-4
+_PAIRS = 8 * PAIRS  # drawn together
+_LOG_2 = np.float32(math.log(2.0))
+_THIRD, _FIFTH, _SEVENTH, _NINTH = (np.float32(1 / odd) for odd in (3, 5, 7, 9))
+_BLOCK = 128
 
 
 def exact_gaussian_noise(image: Image, scale: float, draws: Draws) -> Image:
@@ -69,45 +71,30 @@ def _add(image: Image, out: Image, normals: Doubles, scale: float, relative: boo
 
 
 @kernel
-def _rough_factors(squares: Doubles, factors: Doubles, mantissas: Image) -> None:
-    """``sqrt(-2 ln(s) / s)`` with a polynomial logarithm, in vectors."""
-    bits, parts, values = (
-        squares.view(np.int64),
-        mantissas.view(np.int64),
-        mantissas.view(np.float64),
-    )
-    for i in range(squares.shape[0]):
-        parts[i] = (bits[i] & np.int64(0x000FFFFFFFFFFFFF)) | np.int64(0x3FF0000000000000)
-    for i in range(squares.shape[0]):
-        exponent = np.float64((bits[i] >> np.int64(52)) - np.int64(1023))
-        mantissa = values[i]
-        large = mantissa > 1.4142135623730951
-        mantissa = mantissa * 0.5 if large else mantissa
-        exponent = exponent + 1.0 if large else exponent
-        t = (mantissa - 1.0) / (mantissa + 1.0)
-        u = t * t
-        series = 1.0 + u * (1 / 3 + u * (1 / 5 + u * (1 / 7 + u * (1 / 9 + u * (1 / 11 + u / 13)))))
-        factors[i] = math.sqrt((exponent * _LOG_2 + 2.0 * t * series) * -2.0 / squares[i])
-
-
-@kernel
 def _draw_and_add(image: Image, out: Image, state: Words, scale: float, relative: bool) -> None:
-    """Draw and add block by block: the normals never leave the cache."""
-    words, doubles, pairs = np.empty(WORDS, np.uint32), np.empty(DOUBLES), new_pairs()
-    factors, mantissas, normals = np.empty(PAIRS), np.empty(8 * PAIRS, np.uint8), np.empty(DOUBLES)
-    near = np.empty(DOUBLES, np.int64)
-    xs, ys, squares = pairs
-    done, size, gain = 0, image.shape[0], scale if relative else scale * 255.0
+    """Draw and add block by block, in float32 where that is certain: nothing leaves the cache."""
+    words, doubles = np.empty(WORDS, np.uint32), np.empty(DOUBLES)
+    xs, ys, squares = np.empty(_PAIRS), np.empty(_PAIRS), np.empty(_PAIRS)
+    parts, exponents = np.empty(_PAIRS), np.empty(_PAIRS, np.float32)
+    factors, normals = np.empty(_PAIRS, np.float32), np.empty(2 * _PAIRS, np.float32)
+    values, near = np.empty(2 * _PAIRS, np.float32), np.empty(2 * _PAIRS, np.int64)
+    done, size, gain = 0, image.shape[0], np.float32(scale if relative else scale * 255.0)
     while done < size:
-        accepted = next_pairs(state, words, doubles, pairs)
-        _rough_factors(squares[:accepted], factors, mantissas)
-        for i in range(accepted):
-            normals[2 * i] = factors[i] * ys[i]
-            normals[2 * i + 1] = factors[i] * xs[i]
-        count = min(2 * accepted, size - done)
+        count = 0
+        while count + PAIRS <= _PAIRS:
+            count += next_pairs(state, words, doubles, (xs[count:], ys[count:], squares[count:]))
+        _find_factors(squares[:count], parts, exponents, factors)
+        for i in range(count):
+            normals[2 * i] = factors[i] * np.float32(ys[i])
+            normals[2 * i + 1] = factors[i] * np.float32(xs[i])
+        count = min(2 * count, size - done)
         levels, target = image[done : done + count], out[done : done + count]
-        found = _add_roughly(levels, target, normals, gain, relative, near)
-        for j in range(found):
+        for i in range(count):
+            level = np.float32(levels[i])
+            value = level + (level * normals[i] if relative else normals[i]) * gain
+            # Beyond black and white nothing is a close call.
+            values[i] = min(max(value, np.float32(0)), np.float32(255.5))
+        for j in range(round_down(values[:count], target, np.float32(_EDGE), near)):
             i = near[j]
             square = squares[i // 2]
             factor = math.sqrt(math.log(square) * -2.0 / square)
@@ -117,53 +104,56 @@ def _draw_and_add(image: Image, out: Image, state: Words, scale: float, relative
 
 
 @kernel
-def _add_roughly(
-    levels: Image, target: Image, normals: Doubles, gain: float, relative: bool, near: Indices
-) -> int:
-    """Fill ``target``; the positions that are too near to a whole number go to ``near``."""
-    found = 0
-    any_near = 0
-    for i in range(levels.shape[0]):
-        level = np.float64(levels[i])
-        value = level + (level * normals[i] if relative else normals[i]) * gain
-        value = min(max(value, 0.0), 255.0)
-        target[i] = np.uint8(value)
-        distance = abs(value - np.floor(value + 0.5))
-        any_near += 1 if (distance < _EDGE and 0.5 < value < 255.0) else 0
-    if any_near:
-        for i in range(levels.shape[0]):
-            level = np.float64(levels[i])
-            value = level + (level * normals[i] if relative else normals[i]) * gain
-            if abs(value - np.floor(value + 0.5)) < _EDGE:
-                near[found] = i
-                found += 1
-    return found
+def _find_factors(squares: Doubles, parts: Doubles, exponents: Floats, factors: Floats) -> None:
+    """``sqrt(-2 ln(s) / s)`` in float32, the logarithm as a series.
+
+    Args:
+        squares: ``(N,)`` of (0, 1): s.
+        parts: ``(N,)``, room: what is left of them, 0.71 to 1.41, without a power of two.
+        exponents: ``(N,)``, room: of the power.
+        factors: ``(N,)``, written; off by 8 units in the last place at most.
+    """
+    bits, left = squares.view(np.int64), parts.view(np.int64)
+    for i in range(squares.shape[0]):
+        # What is added carries over into the exponent from 1.414 on.
+        exponent = ((bits[i] + np.int64(0x0009600000000000)) >> np.int64(52)) - np.int64(1023)
+        left[i] = bits[i] - (exponent << np.int64(52))
+        exponents[i] = np.float32(np.int32(exponent))
+    for i in range(squares.shape[0]):
+        above = np.float32(parts[i] - 1.0)  # exact before it is rounded: s may be almost 1
+        t = above / (above + np.float32(2))
+        u = t * t
+        series = _THIRD + u * (_FIFTH + u * (_SEVENTH + u * _NINTH))
+        logarithm = exponents[i] * _LOG_2 + np.float32(2) * (t + t * u * series)
+        factors[i] = math.sqrt(logarithm * np.float32(-2) / np.float32(squares[i]))
 
 
 def exact_impulse_noise(image: Image, share: float, draws: Draws) -> Image:
-    """Black and white values: scikit-image's salt and pepper, which draws from PCG64."""
-    flat = image.reshape(-1)
-    out = np.empty_like(image)
-    later = np.random.PCG64(draws.seed)
-    later.advance(image.size)  # all of the first array comes before the second
-    which, colour = np.random.Generator(np.random.PCG64(draws.seed)), np.random.Generator(later)
-    first, second = np.empty(_BLOCK), np.empty(_BLOCK)
-    for start in range(0, image.size, _BLOCK):
-        count = min(_BLOCK, image.size - start)
-        which.random(out=first[:count])
-        colour.random(out=second[:count])
-        part = slice(start, start + count)
-        _salt_and_pepper(flat[part], out.reshape(-1)[part], first, second, share)
+    """Black and white values: scikit-image's salt and pepper, which draws from PCG64.
+
+    It draws for all values whether they are replaced, then for all whether by white; here the
+    second draw is only made for those that are.
+    """
+    state, later, jumps = pcg64.begin(draws.seed, image.size, _BLOCK)
+    out = image.copy()
+    # A draw is 53 bits over 2**53.
+    _salt_and_pepper(out.reshape(-1), state, later, jumps, np.uint64(math.floor(share * 2.0**53)))
     return out
 
 
 @kernel
-def _salt_and_pepper(
-    image: Image, out: Image, which: Doubles, colour: Doubles, share: float
-) -> None:
-    for i in range(image.shape[0]):
-        extreme = np.uint8(255) if colour[i] <= 0.5 else np.uint8(0)
-        out[i] = extreme if which[i] <= share else image[i]
+def _salt_and_pepper(out: Image, state: State, later: State, jumps: Jumps, share: int) -> None:
+    white, count = np.uint64(1 << 52), jumps.shape[0] - 1
+    found = np.empty(count, np.int64)
+    for start in range(0, out.shape[0], count):
+        part = out[start : start + count]
+        replaced = 0
+        for i in range(part.shape[0]):
+            found[replaced] = i
+            replaced += 1 if draw(state, jumps[i + 1]) <= share else 0
+        for j in range(replaced):
+            part[found[j]] = 255 if draw(later, jumps[found[j] + 1]) <= white else 0
+        state, later = jump(state, jumps[count]), jump(later, jumps[count])
 
 
 @lru_cache(maxsize=1)
@@ -204,7 +194,7 @@ def fast_speckle_noise(image: Image, scale: float, draws: Draws) -> Image:
 def _multiply(image: Image, out: Image, bits: Bits, table: Floats) -> None:
     for i in range(image.shape[0]):
         level = np.float32(image[i]) * table[bits[i]]
-        out[i] = np.uint8(min(max(level, np.float32(0)), np.float32(255)))
+        out[i] = to_byte(min(max(level, np.float32(0)), np.float32(255)))
 
 
 def fast_impulse_noise(image: Image, share: float, draws: Draws) -> Image:

@@ -12,7 +12,7 @@ from stl_backbones.corruptions.native.arrays import Bits, Doubles, Image, Words
 from stl_backbones.corruptions.native.compiled import kernel
 from stl_backbones.corruptions.native.draws import Draws, by_bits
 from stl_backbones.corruptions.native.levels import FRACTIONS
-from stl_backbones.corruptions.native.streams import DOUBLES, WORDS, legacy_key, next_doubles
+from stl_backbones.corruptions.native.streams import DOUBLES, WORDS, legacy_key, refill
 from stl_backbones.corruptions.parameters import TABLES_KEPT
 
 _REFILL = 32 * DOUBLES
@@ -66,13 +66,13 @@ def _draw_counts(image: Image, out: Image, state: Words, rates: _Rates) -> None:
     position = filled = 0
     for i in range(image.shape[0]):
         if filled - position < _RESERVE:
-            position, filled = _refill(state, words, stream, position, filled)
+            position, filled = refill(state, words, stream, position, filled)
         level = image[i]
         if rates.rate[level] >= 10:
             count = -1
             while count < 0:
                 if filled - position < 2:
-                    position, filled = _refill(state, words, stream, position, filled)
+                    position, filled = refill(state, words, stream, position, filled)
                 count = _rejection(rates, level, stream[position], stream[position + 1])
                 position += 2
         elif level == 0:
@@ -83,25 +83,10 @@ def _draw_counts(image: Image, out: Image, state: Words, rates: _Rates) -> None:
                 position += 1
                 count += 1
                 if position == filled:
-                    position, filled = _refill(state, words, stream, position, filled)
+                    position, filled = refill(state, words, stream, position, filled)
                 product *= stream[position]
             position += 1
         out[i] = rates.level[min(count, rates.level.shape[0] - 1)]
-
-
-@kernel
-def _refill(
-    state: Words, words: Words, stream: Doubles, position: int, filled: int
-) -> tuple[int, int]:
-    """Move what is left to the front and draw more."""
-    left = filled - position
-    for i in range(left):
-        stream[i] = stream[position + i]
-    end = left
-    while end + DOUBLES <= stream.shape[0]:
-        next_doubles(state, words, stream[end : end + DOUBLES])
-        end += DOUBLES
-    return 0, end
 
 
 @kernel

@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 
 from stl_backbones.corruptions.native.arrays import Doubles, Floats, Image
+from stl_backbones.corruptions.native.certify import CHANNELS, for_channels, round_down
 from stl_backbones.corruptions.native.compiled import kernel, quick_kernel
 from stl_backbones.corruptions.native.draws import Draws
-from stl_backbones.corruptions.native.levels import FRACTIONS, FRACTIONS_32, to_level
+from stl_backbones.corruptions.native.levels import FRACTIONS, fraction_32, to_byte, to_level
 from stl_backbones.corruptions.native.motion import Taps, add_taps, pad_columns, taps_along
 from stl_backbones.corruptions.native.noise import normal_quantiles
 from stl_backbones.corruptions.native.scratch import scratch
@@ -17,6 +18,7 @@ from stl_backbones.corruptions.native.zoom import Axis, enlarge, enlarged_axis, 
 from stl_backbones.corruptions.parameters import SNOW_ANGLES, Snow
 
 _STRIP = 16  # rows that are whitened together
+_EDGE = 1e-4  # levels: the product and the sum round values below 1024 once each
 
 
 def exact_snow(image: Image, snow: Snow, draws: Draws) -> Image:
@@ -32,13 +34,14 @@ def exact_snow(image: Image, snow: Snow, draws: Draws) -> Image:
     taps = taps_along(snow.motion, low + (high - low) * uniform, (rows.outputs, columns.outputs))
     flakes = _fall(noise, (rows, columns), snow, taps, (height, width), taps.error)
     out = np.empty_like(image)
-    fractions = scratch("strip", (_STRIP, width, 3), np.float32)
+    strip = scratch("strip", (_STRIP, width * CHANNELS), np.float32)
+    rows = height, width * CHANNELS
     for top in range(0, height, _STRIP):
         part = slice(top, min(top + _STRIP, height))
-        strip = fractions[: part.stop - top]
-        np.take(FRACTIONS_32, image[part], out=strip, mode="clip")
-        grey = cv2.cvtColor(strip, cv2.COLOR_RGB2GRAY)
-        _cover(strip, grey, flakes, top, snow.weight, out[part])
+        fractions = strip[: part.stop - top]
+        _take_fractions(image.reshape(rows)[part], fractions)
+        grey = cv2.cvtColor(fractions.reshape(-1, width, CHANNELS), cv2.COLOR_RGB2GRAY)
+        _cover(fractions, grey, flakes, top, snow.weight, out.reshape(rows)[part])
     return out
 
 
@@ -88,7 +91,7 @@ def _blur(
         add_taps(padded, row, reach, taps, 1, values)
         for i in range(values.shape[0]):
             values[i] *= np.float32(255)
-            flakes[row, i] = np.uint8(values[i] + np.float32(0.5))
+            flakes[row, i] = to_byte(values[i] + np.float32(0.5))
         if edge == 0.0:
             continue
         for i in range(values.shape[0]):
@@ -101,19 +104,41 @@ def _blur(
 
 
 @kernel
+def _take_fractions(image: Image, fractions: Floats) -> None:
+    for row in range(image.shape[0]):
+        for i in range(image.shape[1]):
+            fractions[row, i] = fraction_32(image[row, i])
+
+
+@kernel
 def _cover(strip: Floats, grey: Floats, flakes: Image, top: int, weight: float, out: Image) -> None:
-    """Whiten ``strip`` (rows from ``top`` on) and add the flakes and the flakes upside down."""
+    """Whiten ``strip`` (rows from ``top`` on) and add the flakes and the flakes upside down.
+
+    The last sum, in float64 in the package, is certified in float32.
+    """
     height, width = flakes.shape
     image_weight, white_weight = np.float32(weight), np.float32(1 - weight)
+    line, white = np.empty(width, np.float32), np.empty(width * CHANNELS, np.float32)
+    fallen, values = np.empty_like(white), np.empty_like(white)
+    near = np.empty(values.shape[0], np.int64)
     for row in range(strip.shape[0]):
         upright, turned = flakes[top + row], flakes[height - 1 - top - row]
         for column in range(width):
-            whitened = grey[row, column] * np.float32(1.5) + np.float32(0.5)
+            line[column] = grey[row, column] * np.float32(1.5) + np.float32(0.5)
+        for_channels(line, white)
+        for column in range(width):
+            line[column] = np.float32(upright[column]) + np.float32(turned[width - 1 - column])
+        for_channels(line, fallen)
+        source, target = strip[row], out[row]
+        for i in range(values.shape[0]):
+            white[i] = image_weight * source[i] + white_weight * max(source[i], white[i])
+            # More than white is white, and no close call.
+            values[i] = min(white[i] * np.float32(255) + fallen[i], np.float32(255.5))
+        for j in range(round_down(values, target, np.float32(_EDGE), near)):
+            i = near[j]
+            column = i // CHANNELS
             first, second = FRACTIONS[upright[column]], FRACTIONS[turned[width - 1 - column]]
-            for channel in range(3):
-                value = strip[row, column, channel]
-                value = image_weight * value + white_weight * max(value, whitened)
-                out[row, column, channel] = to_level(np.float64(value) + first + second)
+            target[i] = to_level(np.float64(white[i]) + first + second)
 
 
 @quick_kernel
@@ -131,4 +156,4 @@ def _cover_quickly(image: Image, flakes: Image, weight: float, out: Image) -> No
             for channel in range(3):
                 value = np.float32(image[row, column, channel])
                 value = weight * value + white_weight * max(value, whitened) + flake
-                out[row, column, channel] = np.uint8(min(value, np.float32(255)))
+                out[row, column, channel] = to_byte(min(value, np.float32(255)))

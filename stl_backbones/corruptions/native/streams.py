@@ -64,9 +64,22 @@ def next_doubles(state: Words, words: Words, out: Doubles) -> None:
 
 
 @kernel
-def _fill_words(state: Words, out: Words) -> None:
-    for block in range(out.shape[0] // WORDS):
-        next_words(state, out[block * WORDS : (block + 1) * WORDS])
+def refill(
+    state: Words, words: Words, stream: Doubles, position: int, filled: int
+) -> tuple[int, int]:
+    """Move what is left of a stream of doubles to its front and draw more.
+
+    Returns:
+        Where the next one is, and how many there are.
+    """
+    left = filled - position
+    for i in range(left):
+        stream[i] = stream[position + i]
+    end = left
+    while end + DOUBLES <= stream.shape[0]:
+        next_doubles(state, words, stream[end : end + DOUBLES])
+        end += DOUBLES
+    return 0, end
 
 
 @kernel
@@ -158,13 +171,6 @@ def window_of_normals(
         next_doubles(state, words, doubles)
         return np.float64(doubles[0])
     return np.float64((doubles[2 * tries] + 1.0) * 0.5)
-
-
-def legacy_words(seed: int, size: int) -> Words:
-    """At least ``size`` raw words; a work array of this thread."""
-    out = scratch("words", (-(-size // WORDS) * WORDS,), np.uint32)
-    _fill_words(legacy_key(seed), out)
-    return out
 
 
 def legacy_doubles(seed: int, size: int) -> Doubles:

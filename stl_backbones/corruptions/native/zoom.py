@@ -13,7 +13,7 @@ from stl_backbones.corruptions.native.arrays import Doubles, Floats, Image, Indi
 from stl_backbones.corruptions.native.certify import CHANNELS, round_down
 from stl_backbones.corruptions.native.compiled import kernel, quick_kernel
 from stl_backbones.corruptions.native.draws import Draws
-from stl_backbones.corruptions.native.levels import FRACTIONS_32, to_level_32
+from stl_backbones.corruptions.native.levels import FRACTIONS_32, to_byte, to_level_32
 from stl_backbones.corruptions.native.scratch import scratch
 from stl_backbones.corruptions.parameters import Zoom
 
@@ -132,7 +132,7 @@ def _blur(image: Image, out: Image, layers: _Layers, edge: float) -> None:
         if edge == 0.0:
             for i in range(size):
                 # A mean of equal levels must not fall below them.
-                out[row, i] = np.uint8(min(total[i] + np.float32(1e-4), np.float32(255)))
+                out[row, i] = to_byte(min(total[i] + np.float32(1e-4), np.float32(255)))
             continue
         for i in range(round_down(total, out[row], np.float32(edge), near)):
             out[row, near[i]] = _blur_point(image, row, near[i], layers)

@@ -13,8 +13,8 @@ import pytest
 from stl_backbones.corruptions.native import compiled, streams
 
 USE = """
-from stl_backbones.corruptions.native.streams import legacy_words
-print(int(legacy_words(0, 1)[0]))
+from stl_backbones.corruptions.native.streams import legacy_doubles
+print(legacy_doubles(0, 1)[0])
 """
 
 
