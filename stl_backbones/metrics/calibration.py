@@ -72,7 +72,7 @@ def calibration_error(
     return error
 
 
-def binned_terms(counts: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+def binned_terms(counts: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
     """What each image adds to the bins, from counts of its pixels.
 
     Args:
