@@ -11,8 +11,10 @@ script. Without --source street scenes are drawn; photographs are a little slowe
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import os
+import struct
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -22,8 +24,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 import numpy as np
+from isal import isal_zlib
 
-from stl_backbones.copies import Plan
+from stl_backbones.copies import Plan, png
 from stl_backbones.copies.png import encode_png
 from stl_backbones.copies.request import GenerateOptions, make_copy, plan_copy
 from stl_backbones.corruptions import CorruptionEngine, corrupt
@@ -114,7 +117,46 @@ def encoders() -> Iterator[tuple[str, Callable[[np.ndarray], bytes]]]:
                 cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), words)[1].tobytes()
             ),
         )
-    yield "ours", encode_png
+    yield from other_encoders()
+    yield "ours: our filter, isal level 1", encode_png
+
+
+def other_encoders() -> Iterator[tuple[str, Callable[[np.ndarray], bytes]]]:
+    """Fast packages of PyPI that are installed: zlib-ng, deflate, fpng, imagecodecs."""
+    for level in (0, 2):
+        yield f"our filter, isal level {level}", packed_by(isal_zlib.compress, level)
+    with contextlib.suppress(ImportError):
+        from zlib_ng import zlib_ng
+
+        for level in (1, 2):
+            yield f"our filter, zlib-ng level {level}", packed_by(zlib_ng.compress, level)
+    with contextlib.suppress(ImportError):
+        import deflate
+
+        for level in (1, 2):
+            yield f"our filter, libdeflate level {level}", packed_by(deflate.zlib_compress, level)
+    with contextlib.suppress(ImportError):
+        import fpng
+
+        yield "fpng", lambda image: bytes(fpng.from_ndarray(image))
+    with contextlib.suppress(ImportError):
+        import imagecodecs
+
+        yield "imagecodecs, spng, level 1", lambda image: imagecodecs.spng_encode(image, level=1)
+
+
+def packed_by(compress: Callable[..., bytes], level: int) -> Callable[[np.ndarray], bytes]:
+    """An encoder with our filter and another package's deflate."""
+
+    def encode(image: np.ndarray) -> bytes:
+        height, width, _ = image.shape
+        filtered = np.empty((height, 1 + 3 * width), np.uint8)
+        png._filter(image.reshape(height, 3 * width), filtered)
+        header = struct.pack(">II5B", width, height, *png._RGB8)
+        chunks = (b"IHDR", header), (b"IDAT", bytes(compress(filtered.data, level))), (b"IEND", b"")
+        return png._START + b"".join(png._chunk(*chunk) for chunk in chunks)
+
+    return encode
 
 
 def time_encoder(encode: Callable[[np.ndarray], bytes], image: np.ndarray) -> tuple[float, int]:

@@ -55,7 +55,8 @@ class ManifestHeader:
         versions: Packages that decide bytes: name -> version.
         images: Source images, each of which is there in every cell.
         cells: Corruption -> its severities, in the order of the protocol.
-        image_format: The files' encoding, for example ``'png stl-1'`` or ``'jpeg quality=85'``.
+        image_format: The files' encoding, for example ``'png isal 1.9.1, level 1'`` or
+            ``'jpeg quality=85'``.
         custom: Corruptions that the user registered: name -> version.
         files: Number of rows.
         rows_blake2b: blake2b (16 bytes, hexadecimal) of ``manifest.jsonl``.

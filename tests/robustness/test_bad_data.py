@@ -21,7 +21,7 @@ from stl_backbones.robustness.options import SweepOptions
 HEADER = ManifestHeader(
     layout="cityscapes", split="val", protocol="stl-cityscapes-c", mode="exact",
     compat="imaug-1.1.5", engine="stl_backbones 1", channel_order="rgb", seed=0, versions={},
-    images=1, cells={"fog": (1, 2)}, image_format="png stl-1",
+    images=1, cells={"fog": (1, 2)}, image_format="png isal 1.9.1, level 1",
 )  # fmt: skip
 
 

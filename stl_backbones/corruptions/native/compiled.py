@@ -28,7 +28,7 @@ SOURCES = tuple(
     _PACKAGE / name
     for name in (
         "corruptions/bar", "corruptions/driving", "corruptions/native",
-        "corruptions/parameters.py", "copies/huffman.py", "copies/png_kernels.py",
+        "corruptions/parameters.py", "copies/png_kernels.py",
     )
 )  # fmt: skip
 _PREFIX = "kernels-"
