@@ -37,7 +37,7 @@ def _manifest_seeds(folder: Path, name: str) -> list[bytes]:
     header = ManifestHeader(
         layout="folder", split=None, protocol="imagenet-c", mode="exact", compat="imaug-1.1.5",
         engine="imagecorruptions-imaug 1.1.5", channel_order="rgb", seed=0,
-        versions={"numpy": "2"}, images=2, cells={"brightness": (1, 3)}, image_format="png isal 1.9.1, level 1",
+        versions={"numpy": "2"}, images=2, cells={"brightness": (1, 3)}, image_format="png",
         files=4, rows_blake2b=digest(rows),
     )  # fmt: skip
     (folder / "copy/manifest.json").write_bytes(header.to_json())
