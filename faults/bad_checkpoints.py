@@ -110,7 +110,8 @@ VARIANTS: Mapping[str, Variant] = {
     "one key more": Variant(
         lambda weights: {"state_dict": {**weights, "extra.bias": torch.zeros(3)}}, "extra.bias"),
     "one weight of another shape": Variant(_one(lambda w: w[:, :1]), ""),
-    "a wrong prefix": Variant(_renamed("network.body."), ""),
+    "other names": Variant(
+        lambda weights: {"state_dict": {k.replace(".", "/"): v for k, v in weights.items()}}),
     "NaN": Variant(_one(_first_is(float("nan"))), "not finite"),
     "infinity": Variant(_one(_first_is(float("inf"))), "not finite"),
     "whole numbers": Variant(_changed(lambda w: w.to(torch.int32)), "int32"),

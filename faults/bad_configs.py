@@ -86,7 +86,7 @@ _UNFIT: dict[str, tuple[str, str]] = {
         "dict(type='Resize'), dict(type='NoSuchStep')]))", "NoSuchStep"),
     "a step without type": (
         "test_dataloader = dict(dataset=dict(pipeline=[dict(type='LoadImageFromFile'), "
-        "dict(type='Resize'), dict(a=1)]))", "packs no sample"),
+        "dict(type='Resize'), dict(a=1)]))", "must contain the key"),
     "no steps": ("test_dataloader = dict(dataset=dict(pipeline=[]))", "pipeline"),
     "no list of steps": ("test_dataloader = dict(dataset=dict(pipeline=None))", "pipeline"),
     "a misspelt argument of a step": (
@@ -300,7 +300,7 @@ def _other_tasks(material: Material, folder: Path) -> Iterator[BadInput]:
              "test_evaluator.metric=recall"], "recall"),
         "robustness.py, a detector of other classes": (
             ["robustness.py", DETECTION, weights["detector"], *detection, "classes=('a','b')"],
-            "classes"),
+            "of another shape"),
         "robustness.py, a detector's annotations are missing": (
             ["robustness.py", DETECTION, weights["detector"], *detection, "val_ann=nosuch.json"],
             "nosuch.json"),
@@ -317,7 +317,8 @@ def _other_tasks(material: Material, folder: Path) -> Iterator[BadInput]:
              f"data_root={material.data / 'imagenet'}",
              "test_dataloader.dataset.pipeline=[dict(type='PackViews')]"], "list of dict"),
         "robustness.py, --scoring of a segmenter": (
-            ["robustness.py", *material.segmenter(), "--scoring", "cls"], "for classification"),
+            ["robustness.py", *material.segmenter(), "--scoring", "cls"],
+            "not an option of segmentation"),
         "export_onnx.py, a config that is missing": (
             ["export_onnx.py", "nosuch.py", weights["segmenter"], folder / "x.onnx",
              "--size", 64, 64], "'nosuch.py' does not exist"),

@@ -182,10 +182,12 @@ def _json_files(desks: Desks) -> Iterator[BadInput]:
         desk.annotations.write_bytes(make(desk.annotations.read_text()))
         yield refused("COCO JSON", f"detector's sweep: a file {name}", sweep(desk, "detector"),
                       desk.annotations.name, says, desk=desk)  # fmt: skip
-    for name, change in (("missing", Path.unlink), ("a folder", _make_folder)):
+    for name, change, says in (
+        ("missing", Path.unlink, "does not exist"), ("a folder", _make_folder, "is a folder"),
+    ):  # fmt: skip
         desk = desks.lay("coco")
         change(desk.annotations)
-        parts = (desk.annotations.name, "does not exist")
+        parts = (desk.annotations.name, says)
         what = f"detector's sweep: the file is {name}"
         yield refused("COCO JSON", what, sweep(desk, "detector"), *parts, desk=desk)
 

@@ -270,6 +270,15 @@ def task(cityscapes, make_plan):
     return plan, worker_module.Task(plan.sources[0], plan.cells)
 
 
+def test_what_is_written_once_survives_a_power_cut(cityscapes, make_plan, tmp_path, monkeypatch):
+    synced, sync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(sync(file)))
+    out = tmp_path / "out"
+    make_copy(make_plan(cityscapes), out)
+    assert len(synced) == 2  # how the copy is made, at its beginning and its end
+    assert (out / "manifest.json").exists()
+
+
 def test_a_full_disk_stops_the_run(task, tmp_path, monkeypatch):
     made = []
 
@@ -278,9 +287,9 @@ def test_a_full_disk_stops_the_run(task, tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         made.append(path)
 
-    (report,) = collect(task[1], task[0], tmp_path / "out", monkeypatch, replace_with=full)
-    assert report.stop.errno == errno.ENOSPC
-    assert [row.path for row in report.rows] == [
+    reports = collect(task[1], task[0], tmp_path / "out", monkeypatch, replace_with=full)
+    assert reports[-1].stop.errno == errno.ENOSPC
+    assert [row.path for report in reports for row in report.rows] == [
         path.relative_to(tmp_path / "out").as_posix() for path in made
     ]
 
