@@ -10,6 +10,7 @@ import pytest
 
 from stl_backbones.records import CLEAN, Cell
 from stl_backbones.report.numbers.requirements import judge, parse_requirement
+from stl_backbones.report.read.metrics import find_task
 from stl_backbones.report.write import make_report
 from stl_backbones.results import CellStore
 
@@ -290,3 +291,18 @@ def test_cells_that_do_not_belong_together_are_refused(make_detected, findings_o
     store.write(dataclasses.replace(result, samples=boxes))
     with pytest.raises(ValueError, match=r"fog-3\.npz' .* only one has the samples of mask_ap"):
         findings_of([store.folder])
+
+
+def test_the_score_of_an_image_by_hand(make_result):
+    """Found with 0.9, and 0.3 beside it; found with 0.5; of IoU .5 alone, the lowest bit."""
+    samples = {
+        "bbox_detections": np.array([2, 2]), "objects": np.array([1, 1]),
+        "bbox_score": np.array([0.9, 0.3, 0.5, 0.8]), "bbox_category": np.array([0, 0, 1, 1]),
+        "bbox_matched": np.array([[1], [2], [3], [1]]),
+        "bbox_ignored": np.array([[0], [0], [2], [1]]),
+        "object_category": np.array([0, 1]), "object_counted": np.array([[True], [True]]),
+    }  # fmt: skip
+    result = dataclasses.replace(make_result(CLEAN, np.zeros((2, 2, 2), int)), samples=samples)
+    task = find_task("detection")
+    np.testing.assert_allclose(task.image_scores(result), [1.8 / 2.2, 1.0 / 1.5])
+    np.testing.assert_allclose(task.image_scores(result, 1), [np.nan, 1.0 / 1.5])
