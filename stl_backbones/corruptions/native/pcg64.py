@@ -8,6 +8,7 @@ a block do not wait for each other, and a few of a long stream cost no more than
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -40,13 +41,20 @@ def begin(seed: int, ahead: int, count: int) -> tuple[State, State, Jumps]:
     """
     generator = np.random.PCG64(seed)
     state = generator.state["state"]
-    multiplier, summand, rows = 1, 0, []
-    for _ in range(count + 1):
-        rows.append([*_halves(multiplier), *_halves(summand)])
-        multiplier = multiplier * _MULTIPLIER & _WHOLE
-        summand = (summand * _MULTIPLIER + state["inc"]) & _WHOLE
     later = generator.advance(ahead).state["state"]["state"]
-    return _halves(state["state"]), _halves(later), np.array(rows, dtype=np.uint64)
+    jumps = _jumps(_steps(count), _halves(state["inc"]))
+    return _halves(state["state"]), _halves(later), jumps
+
+
+@lru_cache(maxsize=1)
+def _steps(count: int) -> Jumps:
+    """Multiplier of 0, 1, ... steps, and how often their increment holds the stream's own."""
+    multiplier, times, rows = 1, 0, []
+    for _ in range(count + 1):
+        rows.append([*_halves(multiplier), *_halves(times)])
+        times = (times * _MULTIPLIER + 1) & _WHOLE
+        multiplier = multiplier * _MULTIPLIER & _WHOLE
+    return np.array(rows, dtype=np.uint64)
 
 
 def _halves(number: int) -> State:
@@ -68,14 +76,26 @@ _multiply_high: Any = intrinsic(_high_of_product)
 
 
 @kernel
+def _jumps(steps: Jumps, increment: State) -> Jumps:
+    rows = steps.copy()
+    for i in range(rows.shape[0]):
+        rows[i, 2], rows[i, 3] = _product(increment, steps[i, 2], steps[i, 3])
+    return rows
+
+
+@kernel
+def _product(state: State, upper: int, lower: int) -> State:
+    """The lower 128 bits."""
+    high = _multiply_high(state[1], lower) + state[1] * upper + state[0] * lower
+    return high, state[1] * lower
+
+
+@kernel
 def jump(state: State, by: Jumps) -> State:
     """The state so many steps later as a row of jumps says."""
-    upper, lower = state
-    product = lower * by[1]
+    high, product = _product(state, by[0], by[1])
     low = product + by[3]
-    carry = np.uint64(1) if low < product else np.uint64(0)
-    high = _multiply_high(lower, by[1]) + lower * by[0] + upper * by[1]
-    return high + by[2] + carry, low
+    return high + by[2] + (np.uint64(1) if low < product else np.uint64(0)), low
 
 
 @kernel
