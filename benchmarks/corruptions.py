@@ -4,8 +4,9 @@
     python benchmarks/corruptions.py --sizes 224x224
 
 One process, one thread, OpenCV threads 1, freed memory kept as in the tools. The three engines take
-turns on the same image; every corruption's time is the mean over the severities of the best of the repeats. Prints one Markdown
-table per size, with ratios of times measured in this run and the peak memory a call adds.
+turns on the same image; every corruption's time is the mean over the severities of the best of the
+repeats. Prints one Markdown table per size, with ratios of times measured in this run and the peak
+memory a call adds.
 """
 
 from __future__ import annotations
