@@ -94,7 +94,7 @@ WRONG: Mapping[str, Wrong] = {
         "--data-root": (("/nosuch", "/nosuch"), ("{folder}/file.txt", "file.txt"),
                         ("{folder}/empty", "empty")),
         "--batch-size": (*_NOT_WHOLE, *_COUNT),
-        "--tta": (("", "tta"),),
+        "--tta": (("yes", "unrecognized arguments: yes"),),
         "--name": (("''", "--name"),),
         "--workers": (*_NOT_WHOLE[:1], ("-1", "in 0..1024, got '-1'"), ("100000", "100000")),
         "--until": (("average", "takes 'average >= 0.60'"), ("'clean +- 0'", "above 0"),
@@ -314,7 +314,8 @@ def commands(material: Material, place: Path) -> dict[str, Command]:
         "report.py": ([sweep, "--out", run, "--partial"], (run,)),
         "bundle.py": ([sweep, "--out", place / "x.bundle.zip"], (place / "x.bundle.zip",)),
         "show_failures.py": (
-            [sweep, "--out", run, "--cells", "fog/5", "--", *material.segmenter(),
+            [sweep, "--out", run, "--cells", "fog/5", "--by", "random", "--",
+             *material.segmenter(),
              "--workers", 0], (run / "index.json",)),
         "show_corruptions.py": ([image, "--out", file.with_suffix(".png"), *_BRIEF],
                                 (file.with_suffix(".png"),)),
@@ -496,7 +497,7 @@ def _contradictions(material: Material, folder: Path) -> Iterator[BadInput]:
             ["report.py", sweep, "--partial", "--require-lower-bound", "--out", made],
             "--require"),
         "a folder that is no sweep": (["report.py", folder / "empty"], "holds no sweep"),
-        "a file for a sweep": (["report.py", folder / "file.txt"], "holds no sweep"),
+        "a file for a sweep": (["report.py", folder / "file.txt"], "is no bundle"),
         "missing cells": (["report.py", sweep, "--out", made], "--partial"),
         "an ONNX file of another ending": (
             ["export_onnx.py", "fan_tiny_8_p4_hybrid", folder / "x.txt", "--size", 32, 32],
