@@ -53,7 +53,7 @@ _CORRUPTIONS: Wrong = {
                      ("5.01", "got '5.01'")),
     "--levels": (("fog_depth", "NAME=LEVEL,LEVEL"), ("nosuch=5m", "unknown corruption 'nosuch'"),
                  ("fog=50m", "has no levels in a unit"), ("fog_depth=50", "are in m"),
-                 ("fog_depth=xm", "number"), ("fog_depth=1m", "has levels from 40m to 600m"),
+                 ("fog_depth=xm", "number"), ("fog_depth=1m", "fog_depth"),
                  ("''", "some text, got ''")),
     "--limit": (*_NOT_WHOLE, *_COUNT),
     "--mode": (("slow", "'slow'"), ("''", "''")),
@@ -453,7 +453,8 @@ def _contradictions(material: Material, folder: Path) -> Iterator[BadInput]:
         "a preset and a timm name": (
             ["robustness.py", "--preset", "convnext-t", "--timm", "resnet18"], "timm and preset"),
         "a preset of Table 4 without weights": (
-            ["robustness.py", "--preset", "segformer-b0", "--data-root", data], "--checkpoint"),
+            ["robustness.py", "--preset", "segformer-b0", "--data-root", data],
+            "cannot be fetched"),
         "a config without checkpoint": (["robustness.py", config], "needs one checkpoint"),
         "a config with --checkpoint": (
             ["robustness.py", config, weights, "--checkpoint", weights], "needs one checkpoint"),
@@ -470,7 +471,7 @@ def _contradictions(material: Material, folder: Path) -> Iterator[BadInput]:
             ["robustness.py", *material.segmenter(), "--protocol", "imagenet-c", "--corruptions",
              "spatter", "--work-dir", made], "spatter"),
         "torch engine for files": (
-            ["generate_corruptions.py", data, copy, *layout, "--mode", "torch"], "exact, fast"),
+            ["generate_corruptions.py", data, copy, *layout, "--mode", "torch"], "use 'fast'"),
         "no output": (["generate_corruptions.py", data, *layout], "OUT is missing"),
         "no layout": (["generate_corruptions.py", data, copy], "--layout is missing"),
         "a source that is not there": (["generate_corruptions.py", "/nosuch", copy, *layout],
@@ -560,7 +561,7 @@ def _classifier_options(material: Material, folder: Path) -> Iterator[BadInput]:
         ("--std 0 0 0", "std must be above 0"), ("--std 1 1 -1", "std must be above 0"),
         ("--mean nan 0 0", "got 'nan'"), ("--mean 1e30 0 0", "mean"), ("--std 1e-30 1 1", "std"),
         ("--scoring cls_plus_max_token", "needs a token classifier"),
-        ("--mode torch", "'torch' is for segmentation"), ("--tta", "--tta"),
+        ("--tta", "--tta"),
         ("--classes /nosuch", "'/nosuch' does not exist"), (f"--classes {missing}", "--classes"),
         ("--imagenet-a /nosuch", "ImageNet-A"), (f"--imagenet-r {missing}", "file.txt"),
         (f"--imagenet-a {folder / 'empty'}", "no class folder"),

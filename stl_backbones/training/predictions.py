@@ -20,6 +20,24 @@ from stl_backbones.errors import InputError
 _PICKLES = (".pkl", ".pickle")
 
 
+def check_places(task: str, *, out: str | Path | None, show_dir: str | Path | None) -> None:
+    """Refuse places that `keep_predictions` cannot use, before anything is built.
+
+    Raises:
+        InputError: If the task keeps none, or ``out`` is no such file or folder.
+    """
+    if out is not None:
+        if task not in _KEEPERS:
+            raise InputError(f"--out: predictions of {task} are kept by no file; leave it out")
+        is_pickle = Path(out).suffix in _PICKLES
+        if task == "segmentation" and is_pickle:
+            raise InputError(f"--out '{out}': a segmentation model's predictions go into a folder")
+        if task == "detection" and not is_pickle:
+            raise InputError(f"--out '{out}': a detector's predictions go into a .pkl file")
+    if show_dir is not None and task not in _KEEPERS:
+        raise InputError(f"--show-dir: {task} has nothing to draw; leave it out")
+
+
 def keep_predictions(
     runner: Runner, task: str, *, out: str | Path | None, show_dir: str | Path | None
 ) -> None:
@@ -34,15 +52,11 @@ def keep_predictions(
             visualizer.
 
     Raises:
-        ValueError: If the task has none, or ``out`` is no such file or folder.
+        InputError: If a folder is a file; see `check_places` for the rest.
     """
     if out is not None:
-        if task not in _KEEPERS:
-            raise InputError(f"--out: predictions of {task} are kept by no file; leave it out")
         _KEEPERS[task](runner, Path(out))
     if show_dir is not None:
-        if task not in _KEEPERS:
-            raise InputError(f"--show-dir: {task} has nothing to draw; leave it out")
         runner.register_hook(_PerImage(runner, Path(show_dir), _draw))
 
 
@@ -91,14 +105,10 @@ def _draw(runner: Runner, sample: Any, path: Path) -> None:
 
 
 def _keep_label_maps(runner: Runner, out: Path) -> None:
-    if out.suffix in _PICKLES:
-        raise InputError(f"--out '{out}': a segmentation model's predictions go into a folder")
     runner.register_hook(_PerImage(runner, out, _write_labels))
 
 
 def _keep_detections(runner: Runner, out: Path) -> None:
-    if out.suffix not in _PICKLES:
-        raise InputError(f"--out '{out}': a detector's predictions go into a .pkl file")
     if is_main_process():
         out.parent.mkdir(parents=True, exist_ok=True)
     dump = METRICS.build({"type": "mmdet.DumpDetResults", "out_file_path": str(out)})
@@ -107,4 +117,4 @@ def _keep_detections(runner: Runner, out: Path) -> None:
 
 _KEEPERS = {"segmentation": _keep_label_maps, "detection": _keep_detections}
 
-__all__ = ["keep_predictions"]
+__all__ = ["check_places", "keep_predictions"]

@@ -16,7 +16,7 @@ from stl_backbones.engine.loading import load_model_weights
 from stl_backbones.engine.precision import check_tf32, predict_in, repeatable_scoring
 from stl_backbones.models import read_checkpoint
 from stl_backbones.run_log import open_log
-from stl_backbones.training.predictions import keep_predictions
+from stl_backbones.training.predictions import check_places, keep_predictions
 from stl_backbones.training.pretraining import number_by_checkpoint
 from stl_backbones.training.runs import build_runner, prepare_run
 from stl_backbones.training.starting import check_parts
@@ -67,6 +67,7 @@ def evaluate(
     check_tf32(tf32)
     config = load_config(config_path, options=options, data_root=data_root, uses=_USES)
     check_parts(config, "test_dataloader", "test_evaluator")
+    check_places(task_of(config), out=out, show_dir=show_dir)
     config = with_tta(config) if tta else config
     ranks = prepare_run(
         config, config_path, work_dir=work_dir, launcher=launcher, uses=_USES,

@@ -14,6 +14,10 @@ NEVER = {
     "subprocess.getstatusoutput", "shutil.unpack_archive", "tempfile.mktemp",
 }  # fmt: skip
 NEVER_METHODS = {"extractall"}  # of archives
+SYSTEM_ERRORS = {
+    "OSError", "FileExistsError", "FileNotFoundError", "IsADirectoryError", "NotADirectoryError",
+    "PermissionError", "TimeoutError",
+}  # fmt: skip
 PLACES = ("stl_backbones", "tools", "benchmarks", "requirements", "setup.py")
 # The one place where a checkpoint's code is run, after --trust-checkpoint.
 TRUSTED = {("stl_backbones/models/checkpoint_files.py", "_unpickle")}
@@ -41,8 +45,8 @@ def problem_of(call, function, path):
         return "" if (path, function) in TRUSTED else "torch.load without weights_only=True"
     if name in ("np.load", "numpy.load") and not is_constant("allow_pickle", False):
         return "np.load without allow_pickle=False"
-    if name == "OSError" and len(call.args) < 2:
-        return "OSError without a number: a tool would call it a bug of ours"
+    if name in SYSTEM_ERRORS and len(call.args) < 2:
+        return f"{name} without a number: a tool would call it a bug of ours"
     if "shell" in given and not is_constant("shell", False):
         return "a shell"
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import uuid
@@ -98,12 +99,13 @@ def _check_same(out: Path, marker: dict[str, Any]) -> None:
         found = json.loads((out / MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise FileExistsError(
-            f"'{out}' exists and is not a generated mini data set; {advice}"
+            errno.EEXIST, f"'{out}' exists and is not a generated mini data set; {advice}"
         ) from None
     if found != marker:
         raise FileExistsError(
+            errno.EEXIST,
             f"'{out}' holds a mini data set made with other options: expected "
-            f"{json.dumps(marker)}, got {json.dumps(found)}; {advice}"
+            f"{json.dumps(marker)}, got {json.dumps(found)}; {advice}",
         )
 
 
