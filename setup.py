@@ -19,6 +19,7 @@ CORE = [
     "jinja2",
     "markupsafe",  # jinja2's, imported by name
     "numpy",
+    "llvmlite",  # numba's, imported by name
     "numba>=0.59",
     "scipy",
     "pillow",
