@@ -76,7 +76,7 @@ _UNFIT: dict[str, tuple[str, str]] = {
     "a data set of another kind": (
         "test_dataloader = dict(dataset=dict(_delete_=True, type='mmdet.CocoDataset', "
         "ann_file='a.json', pipeline=[dict(type='LoadImageFromFile'), dict(type='Resize')]))",
-        "packs no sample"),
+        "a.json"),
     "a misspelt argument of the data": ("test_dataloader = dict(dataset=dict(rooot=1))", "rooot"),
     "other classes": (
         "test_dataloader = dict(dataset=dict(metainfo=dict(classes=('a', 'b'))))",
@@ -88,7 +88,7 @@ _UNFIT: dict[str, tuple[str, str]] = {
         "test_dataloader = dict(dataset=dict(pipeline=[dict(type='LoadImageFromFile'), "
         "dict(type='Resize'), dict(a=1)]))", "must contain the key"),
     "no steps": ("test_dataloader = dict(dataset=dict(pipeline=[]))", "pipeline"),
-    "no list of steps": ("test_dataloader = dict(dataset=dict(pipeline=None))", "pipeline"),
+    "no list of steps": ("test_dataloader = dict(dataset=dict(pipeline=None))", "packs no sample"),
     "a misspelt argument of a step": (
         "test_dataloader = dict(dataset=dict(pipeline=[dict(type='LoadImageFromFile', too=1), "
         "dict(type='Resize'), dict(type='PackSegInputs')]))", "too"),

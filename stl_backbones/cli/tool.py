@@ -329,7 +329,7 @@ def _say_error(error: BaseException, prog: str, main: Callable[..., Any], *, deb
         error = explain_mismatch(error) or error
     if getattr(error, "reported_by_main", False):  # the main process of the job says it
         return EXIT_USER_ERROR
-    is_users = isinstance(error, UserError) or getattr(error, "errno", None) is not None
+    is_users = isinstance(error, UserError) or _is_of_the_system(error)
     code = getattr(main, "__code__", None)
     own_file = [code.co_filename] if code else []
     found = one_line(error) if is_users else describe_user_code(error, ours=own_file)
@@ -338,6 +338,12 @@ def _say_error(error: BaseException, prog: str, main: Callable[..., Any], *, deb
         traceback.print_exception(error)
     print(f"{prog}: {_BUG}" if line is None else f"{prog}: error: {line}", file=sys.stderr)
     return EXIT_BUG if line is None else EXIT_USER_ERROR
+
+
+def _is_of_the_system(error: BaseException) -> bool:
+    """Whether a file or a disk is the reason; a data worker's error keeps its number as text."""
+    number = getattr(error, "errno", None)
+    return number is not None or (isinstance(error, OSError) and "[Errno " in str(error))
 
 
 def _leave_group(code: int) -> None:

@@ -132,6 +132,25 @@ def test_so_is_one_that_runs_in_a_worker(got, own, workers):
     assert "own_module.py:12: KeyError: 'image'" in text
 
 
+class Missing:
+    """A data set of ours whose file is gone."""
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return Path("/nosuch/image.png").read_bytes()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_file_that_is_gone_is_the_users_in_a_worker_too(got, workers):
+    loader = DataLoader(Missing(), num_workers=workers, multiprocessing_context=None)
+    code, text = got(lambda args: list(loader))
+    assert code == 2
+    assert len(text.splitlines()) == 1
+    assert "No such file or directory: '/nosuch/image.png'" in text
+
+
 def test_our_code_called_by_the_users_is_ours(got, own):
     code, _ = got(lambda args: own.hand_on(mean_iou))
     assert code == EXIT_BUG

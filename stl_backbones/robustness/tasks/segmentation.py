@@ -41,11 +41,11 @@ class SegmentationSet(ConfusionScores, DenseSet):
     def check(self) -> None:
         """Find the truth, and the label that is ignored, by running the pipeline on an image."""
         sample = self.versions.make(0, CLEAN)
-        if "gt_sem_seg" not in _first(sample["data_samples"]):
+        if "gt_sem_seg" not in _packed(sample):
             with building("mmseg's LoadAnnotations"):
                 add_labels(self.versions.steps, TRANSFORMS.build)
             sample = self.versions.make(0, CLEAN)
-        if "gt_sem_seg" not in _first(sample["data_samples"]):
+        if "gt_sem_seg" not in _packed(sample):
             raise InputError(
                 "the test pipeline packs no label map: expected 'gt_sem_seg' in the data samples"
             )
@@ -167,8 +167,14 @@ def _evaluate(evaluator: Any, predicted: list[Any], metainfo: Any) -> dict[str, 
         evaluator.results.clear()
 
 
-def _first(samples: Any) -> Any:
-    """A sample, or the first view of test-time augmentation."""
+def _packed(item: Any) -> Any:
+    """The sample of what a pipeline gives, or the first view of test-time augmentation."""
+    if not isinstance(item, Mapping) or "data_samples" not in item:
+        raise InputError(
+            "the test pipeline packs no sample: expected 'data_samples' in what it gives, as its "
+            "last step PackSegInputs makes them"
+        )
+    samples = item["data_samples"]
     return samples[0] if isinstance(samples, list | tuple) else samples
 
 
