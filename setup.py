@@ -15,7 +15,7 @@ VERSION = next(
 # With torch and timm alone: classifiers, corruptions and corrupted copies. `opencv-python` is the
 # distribution that both stacks install; a headless one beside it would overwrite its files.
 CORE = [
-    "isal",  # deflates PNG files
+    "isal",  # deflates PNG files, inflates cells
     "jinja2",
     "markupsafe",  # jinja2's, imported by name
     "numpy",

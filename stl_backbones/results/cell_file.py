@@ -13,7 +13,6 @@ import hashlib
 import io
 import json
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,8 +30,8 @@ REMEDY = "delete that file and measure it again"
 _UNSEALED = 1  # the format without a hash over the file's bytes
 _RECORD, _IDS = "record", "image_ids"
 _SEAL = 32  # hexadecimal digits
-# RuntimeError: a flipped bit asks for a password, or for a compression that zipfile lacks.
-_BAD_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError)
+# NotImplementedError: a flipped bit asks for a later version of the format than zipfile reads.
+_BAD_ZIP = (zipfile.BadZipFile, NotImplementedError)
 
 
 class DamagedCellError(InputError):

@@ -62,6 +62,33 @@ def test_objects_are_refused():
         read_arrays(packed(things=np.array([{}], dtype=object)))
 
 
+def test_a_flipped_bit_is_refused_or_changes_no_array():
+    """In the directory it can rename an array or hide it, which the seal of a cell notices."""
+    whole = packed(numbers=ARRAYS["numbers"], names=ARRAYS["names"])
+    expected = [array.tolist() for array in read_arrays(whole).values()]
+    refused = 0
+    for place in range(len(whole)):
+        for bit in range(8):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << bit
+            try:
+                found = read_arrays(bytes(damaged))
+            except (ValueError, zipfile.BadZipFile, NotImplementedError):
+                refused += 1
+            else:
+                assert all(array.tolist() in expected for array in found.values())
+    assert refused > 4 * len(whole)
+
+
+def test_a_member_that_unpacks_to_more_than_it_says_is_refused():
+    whole = packed(zeros=np.zeros(1 << 16, np.uint8))
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        size = archive.infolist()[0].file_size
+    told = whole.replace(size.to_bytes(4, "little"), (200).to_bytes(4, "little"))
+    with pytest.raises(zipfile.BadZipFile, match=r"'zeros\.npy' does not have its checksum"):
+        read_arrays(told)
+
+
 def with_member(content):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
