@@ -22,6 +22,7 @@ from stl_backbones.models import (
     read_checkpoint,
     select_state_dict,
 )
+from stl_backbones.models.checkpoint_files import trust_checkpoints
 from stl_backbones.models.safe_types import SAFE_TYPES
 
 
@@ -280,6 +281,17 @@ def test_a_numpy_scalar_written_by_numpy_1_or_2(tmp_path, module):
     assert written.count(f"c{here}\n".encode()) == 1
     path.write_bytes(written.replace(f"c{here}\n".encode(), f"c{module}\n".encode()))
     assert read_checkpoint(path)["metric"] == 82.5
+
+
+def test_what_cannot_be_unpickled_although_trusted(tmp_path):
+    path = tmp_path / "old.pth"
+    path.write_bytes(b"\x80\x02cno_such_module\nThing\n.")
+    trust_checkpoints(True)
+    try:
+        with pytest.raises(ValueError, match=r"old\.pth' cannot be unpickled: "):
+            read_checkpoint(path)
+    finally:
+        trust_checkpoints(False)
 
 
 def test_only_our_own_list_counts_while_a_file_is_read(file, monkeypatch):

@@ -14,6 +14,7 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from stl_backbones.models import FAN, VARIANTS, get_variant
 
@@ -115,6 +116,9 @@ def test_features_only(name, channels, strides, sizes):
 
 def test_features_only_of_chosen_maps(draw):
     model = timm.create_model(TINY[0], features_only=True, out_indices=(1, 3)).eval()
+    whole = timm.create_model(TINY[0])
+    whole.prune_intermediate_layers([1, 3])
+    assert isinstance(whole.norm, nn.LayerNorm)
     x = draw(0, 1, 3, 32, 32)
     with torch.no_grad():
         maps, all_maps = model(x), model.model.forward_dense(x)
@@ -241,7 +245,11 @@ def test_gradient_checkpointing_counts_a_batch_once(make_small, draw, kind):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6, msg=name)
         counted += name.endswith("num_batches_tracked")
     assert counted >= 3
-    assert plain.blocks[0].mlp.mlp_v.dwconv.bn.num_batches_tracked > 0
+    batches = saving.blocks[0].mlp.mlp_v.dwconv.bn.num_batches_tracked
+    assert batches > 0
+    before = int(batches)
+    saving.eval()(x).sum().backward()  # which counts nothing, once or twice
+    assert batches == before
 
 
 @pytest.mark.parametrize("kind", ["hybrid", "vit"])

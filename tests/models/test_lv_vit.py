@@ -33,6 +33,11 @@ def test_parameters_are_the_published_ones(letter, parameters):
     assert count_parameters(network) == pytest.approx(parameters, abs=0.005e6)
 
 
+@pytest.mark.parametrize(("letter", "share"), [("s", 0.9), ("m", 1.0)])
+def test_crops_are_those_of_the_release(letter, share):
+    assert timm.get_pretrained_cfg(f"lv_vit_{letter}").crop_pct == share
+
+
 def test_a_block_is_timms_whose_branches_are_divided():
     ours = noisy(lv_vit.Block(24, 3, divisor=2.0, drop_path=0.0))
     theirs = TimmBlock(24, 3, mlp_ratio=lv_vit.MLP_RATIO, norm_layer=nn.LayerNorm).eval()

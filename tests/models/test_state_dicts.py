@@ -151,6 +151,8 @@ def test_the_keys_that_are_there_are_listed():
         match=r"state_dict, model_state_dict, .*it holds epoch \(int\), my_net \(dict\), loss",
     ):
         select_state_dict(checkpoint)
+    with pytest.raises(ValueError, match="the checkpoint holds no weights"):
+        select_state_dict(checkpoint, ema=False)
 
 
 def test_raw_weights_of_a_file_without_them():

@@ -36,6 +36,13 @@ def test_weights_and_number_of_classes_come_from_the_file(network):
     assert "state_dict" not in made.pretrained_cfg
 
 
+def test_the_size_that_a_network_takes_anyway(network):
+    """Many networks of one size do not take it as an option."""
+    with mock.patch.object(timm, "create_model", wraps=timm.create_model) as made:
+        create_from_weights(NAME, network.state_dict(), source="x.pth", img_size=160)
+    assert all("img_size" not in call.kwargs for call in made.call_args_list)
+
+
 def test_another_size_of_image(network):
     made = create_from_weights(NAME, network.state_dict(), source="x.pth", img_size=96)
     assert made(torch.zeros(1, 3, 96, 96)).shape == (1, 7)

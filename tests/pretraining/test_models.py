@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+from unittest import mock
 
 import pytest
 import torch
@@ -121,9 +122,11 @@ class TestPredictions:
         assert last.backbone.patch_embed.proj[0][0].weight.is_contiguous(
             memory_format=torch.channels_last
         )
-        inputs = batch["inputs"]
+        inputs, seen = batch["inputs"], []
+        last.backbone.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
         for a, b in zip(plain(inputs), last(inputs), strict=True):
             assert torch.allclose(a, b, atol=1e-5)
+        assert seen[0].is_contiguous(memory_format=torch.channels_last)
 
     def test_of_an_unknown_mode(self, make, batch):
         with pytest.raises(ValueError, match="mode must be one of loss, predict, tensor"):
@@ -200,6 +203,12 @@ def test_speed_options_change_no_gradient(make, batch, option):
         sum(model(**batch, mode="loss").values()).backward()
         gradients.append(model.backbone.blocks[0].attn.q.weight.grad)
     assert torch.allclose(*gradients, atol=1e-6)
+
+
+def test_a_compiled_network_is_the_backbone(make):
+    with mock.patch.object(torch.nn.Module, "compile", autospec=True) as compiled:
+        model = make(TokenLabeler, compile_network=True)
+    compiled.assert_called_once_with(model.backbone)
 
 
 def test_what_gets_no_weight_decay(make):

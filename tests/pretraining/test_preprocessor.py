@@ -243,8 +243,10 @@ def test_bad_values_are_refused(options, message):
         make(**options)
 
 
-def test_a_config_finds_it():
-    assert isinstance(MODELS.build({"type": "STLPreprocessor"}), STLPreprocessor)
+def test_a_config_finds_it(batch):
+    made = MODELS.build({"type": "STLPreprocessor"})
+    assert isinstance(made, STLPreprocessor)
+    assert made(batch)["targets"].shape == (4, 1000)  # ImageNet's
 
 
 @pytest.mark.gpu

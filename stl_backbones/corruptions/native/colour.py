@@ -23,7 +23,7 @@ from stl_backbones.corruptions.parameters import TABLES_KEPT, Saturate
 _EDGE = 2e-4
 _BLOCK = 512  # pixels
 # By the sixth of the colour circle; the seventh is the first again.
-_LARGEST, _MIDDLE, _SMALLEST = (0, 1, 1, 2, 2, 0, 0), (1, 0, 2, 1, 0, 2, 1), (2, 2, 0, 0, 1, 1, 2)
+_MIDDLE = (1, 0, 2, 1, 0, 2, 1)  # the channel between the largest and the smallest
 
 
 class _Change(NamedTuple):
@@ -118,13 +118,7 @@ def _change_pixels(image: Image, out: Image, change: _Change, edge: float) -> No
             target[i, 2] = top if blue == high else (bottom if blue == low else middle)
         _find_middles(part, near[:found], change, middles, sixths)
         for j in range(found):
-            i, sixth = near[j], int(sixths[j])
-            high = max(part[i, 0], max(part[i, 1], part[i, 2]))
-            low = min(part[i, 0], min(part[i, 1], part[i, 2]))
-            # Which channel is the largest, the middle, the smallest in a sixth of the circle.
-            target[i, _LARGEST[sixth]] = largest[high]
-            target[i, _MIDDLE[sixth]] = to_level(middles[j])
-            target[i, _SMALLEST[sixth]] = smallest[high, low]
+            target[near[j], _MIDDLE[int(sixths[j])]] = to_level(middles[j])
 
 
 @kernel

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from stl_backbones.corruptions.bar import sampling
 from stl_backbones.corruptions.bar.caustics import caustic_refraction
 
 
@@ -36,6 +37,14 @@ def bilinear(image, y, x):
             share = abs(1 - a - (y - row)) * abs(1 - b - (x - column))
             total += share * image[row + a, column + b]
     return total
+
+
+@pytest.mark.parametrize("y", [-1.2, -0.4, 2.3, 4.5, 5.1])
+@pytest.mark.parametrize("x", [-1.3, -0.2, 1.6, 6.5, 7.2])
+def test_a_place_between_pixels(y, x):
+    """Of 5 x 7 pixels; what lies outside counts as 0."""
+    image = np.random.default_rng(0).random((5, 7, 3), np.float32)
+    np.testing.assert_allclose(sampling.bilinear(image, y, x), bilinear(image, y, x), atol=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from stl_backbones.corruptions.driving import rain as module
-from stl_backbones.corruptions.driving.camera import focal_px, shift_px, turn_px
+from stl_backbones.corruptions.driving.camera import (
+    RAIN_EXPOSURE,
+    SPEED,
+    focal_px,
+    shift_px,
+    turn_px,
+)
 from stl_backbones.corruptions.driving.rain import Drops, draw_drops, rain, streaks
 
 
@@ -46,6 +52,14 @@ def test_a_streak_is_as_long_as_its_drop_falls():
     own = 2262.5 * 0.002 / 5  # 0.9 pixels
     assert wide == 1  # with 0.08 of defocus still below a pixel
     assert opacity == pytest.approx(own * own / (y1 - y0 + own), rel=1e-3)
+
+
+def test_a_streak_points_away_from_the_middle():
+    """The camera drives towards the drop, half of the way before the middle of the exposure."""
+    drop = Drops(*(np.array([value], np.float32) for value in (2.0, 5.0, 300.0, 0.0)))
+    ((x0, _, x1, _, _, _),) = streaks(drop, 1024, 2048)
+    assert x0 - 1024 == pytest.approx(300 * 5 / (5 + SPEED * RAIN_EXPOSURE / 2), rel=1e-6)
+    assert x1 - 1024 == pytest.approx(300 * 5 / (5 - SPEED * RAIN_EXPOSURE / 2), rel=1e-6)
 
 
 def test_movements_of_the_camera():
