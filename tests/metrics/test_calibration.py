@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stl_backbones.metrics import calibration_error, calibration_terms
+from stl_backbones.metrics import binned_error, binned_terms, calibration_error, calibration_terms
 
 
 def ece(confidence, correct, bins=15):
@@ -66,3 +66,14 @@ def test_what_is_no_probability_is_refused(value):
 def test_shapes_must_be_the_same():
     with pytest.raises(ValueError, match="one shape"):
         calibration_terms(np.zeros(3), np.zeros(2, bool))
+
+
+def test_counts_of_bins_by_hand():
+    """Bin (7/15, 8/15]: two of two right, 0.5 each; bin (14/15, 1]: one of three right, 1 each."""
+    counts = np.zeros((1, 3, 15), np.int64)
+    counts[0, :, 7] = 2, 2, 2 * 32768
+    counts[0, :, 14] = 3, 1, 3 * 65536
+    expected = np.zeros(16)
+    expected[[7, 14, 15]] = 2 - 1, 1 - 3, 5
+    np.testing.assert_array_equal(binned_terms(counts), [expected])
+    assert binned_error(binned_terms(counts)) == pytest.approx((1 + 2) / 5)

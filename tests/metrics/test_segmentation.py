@@ -7,6 +7,7 @@ import pytest
 
 from stl_backbones.metrics import (
     class_iou,
+    class_iou_of_terms,
     confusion_matrix,
     find_ignored,
     ignored_text,
@@ -94,6 +95,11 @@ def test_class_iou_of_many_images_at_once():
 
 def test_a_class_only_predicted_counts_as_zero():
     np.testing.assert_array_equal(class_iou(np.array([[3, 1], [0, 0]])), [0.75, 0])
+
+
+def test_of_terms_a_class_only_predicted_has_no_iou():
+    sums = iou_terms(np.array([[[3, 1], [0, 0]], [[4, 1], [2, 3]]]))
+    np.testing.assert_array_equal(class_iou_of_terms(sums), [[3 / 4, np.nan], [4 / 7, 3 / 6]])
 
 
 def test_mean_iou_leaves_out_absent_classes():

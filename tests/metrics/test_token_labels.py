@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 
@@ -44,6 +45,12 @@ def by_hand():
     return TokenSample.from_probabilities(
         1, foreground, np.stack([1 - probability, probability], axis=-1)
     )
+
+
+def test_a_score_cannot_be_changed(by_hand):
+    score = score_token_labels([by_hand], resamples=0).overall["iou"]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        score.value = 1.0
 
 
 def test_by_hand(by_hand):

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,8 @@ from stl_backbones.report.read.cells import Draws
 from stl_backbones.report.read.metrics import replicate
 from stl_backbones.report.read.runs import read_runs
 from stl_backbones.report.tasks import get_task
+from stl_backbones.results import CellStore
+from stl_backbones.shift_sets import DOMAINS, SHIFT_SETS
 
 PLAIN_RECORD = {
     **dict.fromkeys(
@@ -119,6 +123,21 @@ def test_sets_of_other_images_and_their_retention(make_classified):
     assert found["top5:imagenet-r"].value == pytest.approx(9 / 20)
     assert found["imagenet-r-retention"].value is None
     assert found["imagenet-r-retention"].missing == ("set imagenet-r-clean",)
+
+
+def test_effective_robustness_is_what_coco_o_is_above_45_percent_of_clean(make_detected):
+    """Three domains are scored as clean images are, under fog 5 nothing is found."""
+    folder = make_detected()
+    store = CellStore(folder)
+    for name, cell in zip(DOMAINS, [CLEAN, Cell("fog", 5)] * 3, strict=True):
+        record = dataclasses.replace(store.provenance(), dataset=SHIFT_SETS[name].title)
+        own = CellStore(folder / name)
+        with own.writing(record):
+            own.write(dataclasses.replace(store.read(cell), cell=CLEAN, provenance=record))
+    found = found_of(folder)
+    clean = (76 / 101 + 1) / 2  # of the cars and the person
+    assert found["coco-o"].value == pytest.approx(clean / 2)
+    assert found["effective_robustness"].value == pytest.approx(clean / 2 - 0.45 * clean)
 
 
 def test_a_corruptions_mean_is_the_same_number_in_pictures(make_store, make_classified):

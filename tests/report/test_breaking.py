@@ -1,44 +1,16 @@
-"""Breaking points and flows between classes, hand-computed."""
+"""Breaking points of reports and flows between classes, hand-computed."""
 
 import math
 
-import numpy as np
 import pytest
 
 from stl_backbones.corruptions.protocols import get_protocol
-from stl_backbones.metrics import breaking_intervals, breaking_point
 from stl_backbones.report.class_data import breaking_file, flow_file
 from stl_backbones.report.class_tables import breaking_table, flow_tables
 from stl_backbones.report.numbers.aggregates import Findings
-from stl_backbones.report.numbers.breaking import Bound, parse_bound
+from stl_backbones.report.numbers.breaking import Bound, class_points, parse_bound
 from stl_backbones.report.numbers.flows import flows
 from stl_backbones.report.numbers.requirements import judge, parse_requirement
-
-# Scores clean and at severities 1, 3 and 5 -> where they fall below 0.5.
-POINTS = [
-    ([0.8, 0.7, 0.6, 0.5], math.inf),  # 0.5 is not below
-    ([0.8, 0.7, 0.3, 0.1], 1 + 2 * 0.5),  # halfway between 1 and 3
-    ([0.8, 0.4, 0.9, 0.1], 0.75),  # the first time
-    ([0.5, 0.0, 0.0, 0.0], 0.0),
-    ([0.4, 0.9, 0.9, 0.9], 0.0),  # below on clean images
-    ([0.8, math.nan, 0.3, 0.1], math.nan),
-]
-
-
-def test_breaking_points():
-    scores = np.array([one for one, _ in POINTS]).T
-    expected = [point for _, point in POINTS]
-    np.testing.assert_allclose(breaking_point([0, 1, 3, 5], scores, 0.5), expected)
-    with pytest.raises(ValueError, match="rising severities"):
-        breaking_point([0, 3, 1, 5], scores, 0.5)
-
-
-def test_ends_of_intervals_are_points_of_resamples_and_may_be_infinite():
-    points = np.array([np.arange(200.0), [*range(190), *[np.inf] * 10], [np.nan] * 200]).T
-    low, high = breaking_intervals(points)
-    assert (low[0], high[0]) == (4, 195)
-    assert (low[1], high[1]) == (4, math.inf)
-    assert math.isnan(low[2])
 
 
 @pytest.mark.parametrize(
@@ -76,6 +48,18 @@ def test_table_and_file(classified):
     assert [one[1] for one in lines[1:]] == ["n01", "n02", "n03", "n04"]
     assert lines[3][4] == pytest.approx(2 + 0.05 / 0.2)
     assert table.rows[0].values["0 class"] == "n03, n04: 2.2"
+
+
+def test_points_of_classes_need_clean_images_and_not_every_severity(make_classified, findings_of):
+    """Of five images of class 2, 3 are right at severity 2, and 2 at severity 3."""
+    points = {}
+    for missing in ("fog-1", "clean"):
+        findings = findings_of([make_classified(missing, without=(missing,))], partial=True)
+        points[missing] = class_points(
+            findings.runs[0], findings.protocol, "fog", parse_bound("0.55"), "accuracy"
+        )
+    assert points["fog-1"].replicates[0, 2] == pytest.approx(2 + 0.05 / 0.2)
+    assert points["clean"] is None
 
 
 def test_not_reached_is_a_result(classified, verdict_of):

@@ -12,6 +12,7 @@ from stl_backbones.metrics import ClassAccuracy, percentile_interval, percentile
 from stl_backbones.records import CLEAN, CellResult, Provenance
 from stl_backbones.report.class_data import class_file
 from stl_backbones.report.class_tables import class_map
+from stl_backbones.report.read import class_names
 from stl_backbones.report.read.class_names import find_class, shown_classes
 from stl_backbones.report.render.csv_files import render_section
 from stl_backbones.report.tasks import get_task
@@ -115,6 +116,13 @@ def test_classes_of_imagenet_are_shown_by_their_words():
     assert find_class("tench", wnids) == find_class("n01440764", wnids) == 0
     with pytest.raises(KeyError, match=r"unknown class 'tensh'; did you mean tench\?"):
         find_class("tensh", wnids)
+
+
+def test_without_timm_classes_of_imagenet_keep_their_ids(monkeypatch):
+    monkeypatch.setattr(class_names, "find_spec", lambda _name: None)
+    uncached = class_names._words_of_wnids.__wrapped__
+    monkeypatch.setattr(class_names, "_words_of_wnids", uncached)
+    assert shown_classes.__wrapped__(("n01440764",)) == ("n01440764",)
 
 
 def test_other_classes_keep_their_names():

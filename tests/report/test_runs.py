@@ -51,6 +51,21 @@ def test_partial_accepts_what_is_there(make_store):
     assert run.missing(protocol) == (Cell("fog", 3),)
 
 
+def test_a_stopped_sweep_has_clean_images_and_some_of_the_corrupted(make_result, tmp_path):
+    """Clean: 8 / (8 + 2 + 2) in both classes; one image under fog: 5 / (5 + 5 + 5)."""
+    sampling = {"scored": 1}
+    clean = make_result(CLEAN, np.array([[[8, 0], [0, 8]], [[0, 2], [2, 0]]]))
+    fog = make_result(Cell("fog", 1), np.array([[[5, 5], [5, 5]]]), num_images=2, sampling=sampling)
+    store = CellStore(tmp_path)
+    with store.writing(clean.provenance):
+        store.write(clean)
+        store.stopped.write(fog)
+        store.record(dataclasses.replace(clean.provenance, sampling=sampling))
+    _, (run,) = read_runs([tmp_path], partial=True)
+    assert run.scores == {CLEAN: pytest.approx(2 / 3), Cell("fog", 1): pytest.approx(1 / 3)}
+    assert run.label == "FAN (STOPPED 1/2)"
+
+
 def _rewrite_record(folder, **fields):
     record = dataclasses.replace(CellStore(folder).provenance(), **fields)
     (folder / "run.json").write_bytes(encode_run(record))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stl_backbones.records import CLEAN
-from stl_backbones.report import get_task
+from stl_backbones.report import Task, get_task
 from stl_backbones.report.read.metrics import TASKS
 
 
@@ -35,6 +35,14 @@ def test_no_counted_pixel_is_nan(make_result):
     assert math.isnan(scores_of(result).replicates["miou"][0])
 
 
+def test_pixel_accuracy_of_images_needs_one_counted_pixel(make_result):
+    (accuracy,) = (
+        one for one in get_task("segmentation").image_means if one.key == "image_accuracy"
+    )
+    result = make_result(CLEAN, np.array([[[0, 0], [0, 1]], [[0, 1], [0, 0]], [[0, 0], [0, 0]]]))
+    np.testing.assert_array_equal(accuracy.terms(result), [[1], [0], [np.nan]])
+
+
 @pytest.mark.parametrize("shape", [(2, 2), (2, 3, 3), (1, 2, 2)])
 def test_other_shapes_are_refused(make_result, shape):
     result = make_result(CLEAN, np.ones((2, 2, 2), dtype=np.int64))
@@ -48,3 +56,11 @@ def test_other_shapes_are_refused(make_result, shape):
 def test_an_unknown_task_names_the_known_ones():
     with pytest.raises(ValueError, match=f"'juggling'; expected one of {', '.join(TASKS)}"):
         get_task("juggling")
+
+
+def test_images_of_a_task_without_scores_by_class_have_none(make_result):
+    task = Task("juggling", get_task("segmentation").cells)
+    result = make_result(CLEAN, np.array([[[4, 0], [0, 4]]]))
+    assert task.image_scores(result).tolist() == [1]
+    with pytest.raises(ValueError, match="'juggling' has no scores of an image's classes"):
+        task.image_scores(result, 1)
