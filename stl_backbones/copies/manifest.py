@@ -217,6 +217,16 @@ def _check_kinds(header: ManifestHeader) -> None:
             if not isinstance(getattr(header, name), kind):
                 value = getattr(header, name)
                 raise TypeError(f"{name} must be of type {kind.__name__}, got {value!r}")
+    texts = [
+        "" if header.split is None else header.split,
+        *header.versions.values(),
+        *header.custom.values(),
+    ]
+    levels = [level for own in header.cells.values() for level in own]
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("split, and the values of versions and custom, must be texts")
+    if not all(isinstance(level, int | float) for level in levels):
+        raise TypeError("the severities of cells must be numbers")
 
 
 def read_rows(path: Path) -> Iterator[Row]:

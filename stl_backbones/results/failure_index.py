@@ -122,7 +122,7 @@ def _read(path: Path) -> tuple[dict[str, str], list[FailurePicture]]:
         if record["format"] != FORMAT:
             raise InputError(f"'{path}' is of format {record['format']}, expected {FORMAT}")
         pictures = [FailurePicture(**one) for one in record["pictures"]]
-        if not all(isinstance(t, str) for one in pictures for t in dataclasses.astuple(one)):
+        if not all(isinstance(text, str) for one in pictures for text in vars(one).values()):
             raise TypeError("its pictures are described by texts alone")
         names = [picture.file for picture in pictures]
         if any(name != Path(name).name or name in (".", "..") for name in names):

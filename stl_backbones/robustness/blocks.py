@@ -12,7 +12,6 @@ import json
 import os
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +21,7 @@ import numpy.typing as npt
 
 from stl_backbones.errors import InputError
 from stl_backbones.records import Cell, Provenance
+from stl_backbones.results.arrays import read_arrays
 from stl_backbones.results.atomic import remove_partial_files, write_atomically
 from stl_backbones.results.cell_file import digest_of
 from stl_backbones.robustness.tasks.base import Samples
@@ -34,7 +34,7 @@ _PASSED_OVER = (
     "protocol", "dataset", "custom_versions", "parameters", "encoder_parameters", "macs", "notes",
     "imagenet_val", "copy_digests", "chosen",
 )  # fmt: skip
-_DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+_DAMAGE = (OSError, ValueError, KeyError, NotImplementedError, zipfile.BadZipFile)
 
 
 class BlockStore:
@@ -139,8 +139,7 @@ class BlockStore:
 
     def _read(self, block: range) -> dict[Cell, Samples]:
         path = self._path(block)
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_arrays(path.read_bytes())
         if str(arrays.pop(_HEADER)) != self._header(block, arrays):
             raise InputError(f"'{path}' belongs to another run, or was altered")
         cells = [Cell(str(name), json.loads(str(level))) for name, level in arrays.pop(_CELLS)]

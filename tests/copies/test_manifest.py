@@ -26,6 +26,10 @@ def test_no_header(tmp_path):
         read_header(tmp_path)
 
 
+def with_fields(**fields):
+    return json.dumps(json.loads(HEADER.to_json()) | fields).encode()
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -36,6 +40,9 @@ def test_no_header(tmp_path):
         (HEADER.to_json().replace(b'"format": 1', b'"format": 2'), "format 2, expected 1"),
         (HEADER.to_json().replace(b'"seed"', b'"sead"'), "sead"),
         (json.dumps({"format": 1, "cells": 3}).encode(), "is no manifest"),
+        (with_fields(versions={"numpy": [2]}), "values of versions and custom, must be texts"),
+        (with_fields(split=[]), "split, and the values"),
+        (with_fields(cells={"fog": [[1]]}), "severities of cells must be numbers"),
     ],
 )
 def test_damaged_header(tmp_path, content, message):

@@ -118,7 +118,12 @@ def test_forged_records_do_not_survive(folder, tmp_path):
         (with_index(cells=[1]), "no bundle, or cut short: 'list'"),
         (with_index(cells={}), "states no numbers of a sweep"),
         (with_index(cells={"": {"fog-3": {"top1": float("nan")}}}), "values that are no numbers"),
-        (with_index(cells={"": {"fog-3": {"top1": 10**400}}}), "no bundle, or cut short"),
+        (with_index(cells={"": {"fog-3": {"top1": 10**400}}}), "values that are no numbers"),
+        (with_index(cells={"": {"fog-3": {"nll": 1e308}}}), "values that are no numbers"),
+        (
+            with_index(cells={"": {"fog-3": {"top1": 1.5}}}, records=False),
+            "states top1 1.5 for cell 'fog-3', expected a fraction from 0 to 1",
+        ),
         (with_index(cells={"": {"fog": {}}}, records=False), "no bundle"),
         (with_index(cells={"../x": {}}, records=False), "numbers of '../x', whose run.json it la"),
         (lambda c: c | {"bundle.json": b"[]"}, "no bundle, or cut short"),

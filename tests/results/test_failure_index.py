@@ -75,12 +75,18 @@ def test_a_picture_outside_of_the_folder_is_refused(folder, pictures, make_prove
         read_pictures(folder.parent, make_provenance())
 
 
+def deep():
+    """Lists within lists, nearly as many as Python reads."""
+    return json.loads("[" * 800 + "]" * 800)
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"format": 2}, "is of format 2, expected 1"),
         ({"pictures": [{}]}, "is no index of pictures"),
         ({"sweep": None}, "is no index of pictures"),
+        ({"pictures": [{"cell": deep()}]}, "is no index of pictures"),
     ],
 )
 def test_another_index_is_refused(folder, pictures, make_provenance, fields, message):

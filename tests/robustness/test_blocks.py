@@ -2,6 +2,7 @@
 
 import dataclasses
 import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -102,6 +103,23 @@ def test_damaged_blocks_do_not_count(kept):
     for damage in (b"", whole[: len(whole) // 2], whole[:300] + b"\xff" * 8 + whole[308:]):
         path.write_bytes(damage)
         assert not kept.has(BLOCKS[0], CELLS)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{'shape': (2147483647,), 'fortran_order': False, 'descr': '<i8'}",  # 16 GB
+        b"{'shape': (True, 1.5), 'fortran_order': False, 'descr': '<i8'}",
+        b"{'shape': (9999999999999999999,), 'fortran_order': False, 'descr': '<i8'}",
+        b"{'shape': (",
+    ],
+)
+def test_blocks_with_headers_that_are_none_do_not_count(kept, header):
+    (path,) = kept.folder.glob("*00003.npz")
+    with zipfile.ZipFile(path, "w") as archive:
+        start = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
+        archive.writestr("header.npy", start + header)
+    assert not kept.has(BLOCKS[0], CELLS)
 
 
 @pytest.mark.parametrize("name", ["label/values", "in_top5/values", "label/lengths", "cells"])

@@ -11,7 +11,6 @@ from __future__ import annotations
 import atexit
 import hashlib
 import json
-import math
 import re
 import shutil
 import tempfile
@@ -45,6 +44,7 @@ _MEMBER = re.compile(
 )
 # Bytes that an archive may unpack to: this much, and so many times its own size.
 _FREE, _MOST_RATIO = 1 << 26, 100
+_MOST = 1e300  # a number's size: beyond it charts run over
 _SAME = 1e-9  # by which a number may differ on another machine
 _NOTE = "UNVERIFIED: numbers of a bundle without records, which cannot be computed anew"
 
@@ -155,6 +155,7 @@ def open_bundle(path: Path, into: Path) -> Path:
     if index["records"]:
         _check_numbers(path, folder, index["cells"])
     else:
+        _check_fractions(path, folder, index["cells"])
         write_atomically(folder / INDEX, json.dumps(index["cells"]).encode())
     return folder
 
@@ -179,7 +180,7 @@ def _read_index(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
             raise ValueError(f"it states numbers of '{place}', whose run.json it lacks")
         for name, own in cells.items():
             _check_name(name)
-            if not all(type(one) in (int, float) and math.isfinite(one) for one in own.values()):
+            if not all(type(one) in (int, float) and abs(one) < _MOST for one in own.values()):
                 raise ValueError(f"cell '{name}' has values that are no numbers")
     if "" not in index["cells"]:
         raise ValueError("it states no numbers of a sweep")
@@ -255,6 +256,20 @@ def _check_numbers(path: Path, folder: Path, stated: Mapping[str, Any]) -> None:
                 f"'{path}' states {key} {theirs} for cell '{where}', its records come to {mine}; "
                 "one of them was altered"
             )
+
+
+def _check_fractions(path: Path, folder: Path, stated: Mapping[str, Any]) -> None:
+    """Refuse shares of no whole, in a bundle without the records that would say the right ones."""
+    task = find_task(CellStore(folder).provenance().task)
+    fractions = {one.key for one in task.cells if one.unit == "fraction"}
+    for cells in stated.values():
+        for cell, own in cells.items():
+            for key in sorted(fractions & own.keys()):
+                if not 0 <= own[key] <= 1:
+                    raise DamagedCellError(
+                        f"'{path}' states {key} {own[key]} for cell '{cell}', expected a fraction "
+                        "from 0 to 1; was it altered?"
+                    )
 
 
 def stated_numbers(folder: Path) -> dict[str, Measured]:
