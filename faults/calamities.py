@@ -231,11 +231,13 @@ class Campaign:
         expected, duration = self.undisturbed(work)
         place = self.place(f"rival {name}")
         first = self.server.start(work.words, folder=place)
-        lock = "out/.generation/lock" if "copy" in name else "out/.lock"
-        while not (place / lock).exists() and first.wait(0.005) is None:
+        lock = place / ("out/.generation/lock" if "copy" in name else "out/.lock")
+        while first.wait(0.005) is None and not (lock.is_file() and lock.read_bytes()):
             pass
+        first.send(signal.SIGSTOP, group=True)  # else it may end before the second begins
         second = self.server.start([*work.words, *work.again], folder=place)
         code, output = self.finish(second)
+        first.send(signal.SIGCONT, group=True)
         first_code, first_output = self.finish(first)
         if first_code != 0:
             return f"the first ends with {first_code}: {first_output[-300:]}"
