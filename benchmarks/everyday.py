@@ -5,7 +5,8 @@
 Measures in processes of their own, best of three: `import stl_backbones`, `--help` of every tool,
 the report of 10 models x 96 cells of 500 images and 19 classes (confusion matrices drawn at
 random), without and with the bootstrap, and a sweep over the generated scenes that finds all of
-its cells finished, beside the import of its libraries alone. Prints one Markdown table, with the project's targets beside.
+its cells finished, beside the import of its libraries alone. Prints one Markdown table, with the
+project's targets beside.
 """
 
 from __future__ import annotations

@@ -47,5 +47,7 @@ def check_key(key: str) -> None:
 
 def leads_out(name: str) -> bool:
     """Whether a path that a file states is none below the folder it is meant for."""
+    if any("\ud800" <= one <= "\udfff" for one in name):  # no UTF-8, so no file's name
+        return True
     path = PurePosixPath(name)
     return path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name

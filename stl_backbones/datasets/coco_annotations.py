@@ -310,7 +310,7 @@ def is_too_small(annotation: Mapping[str, Any]) -> bool:
 def _check_mask(mask: Any, where: str, *, size: tuple[int, int]) -> None:
     if not mask or not isinstance(mask, list | dict):
         raise InputError(f"{where}: segmentation must be polygons or a run-length code, got {mask}")
-    if isinstance(mask, dict) and list(mask.get("size", ())) != [size[1], size[0]]:
+    if isinstance(mask, dict) and mask.get("size") not in ([size[1], size[0]], (size[1], size[0])):
         raise InputError(
             f"{where}: the run-length code's size [height, width] is {mask.get('size')}, "
             f"the image is {size[0]}x{size[1]}"
@@ -325,6 +325,14 @@ def _check_mask(mask: Any, where: str, *, size: tuple[int, int]) -> None:
             raise InputError(
                 f"{where}: a polygon must be [x1, y1, x2, y2, ...] with three points or more, got "
                 f"{str(polygon)[:_LONG]}"
+            )
+        # pycocotools goes along a side in steps of a fifth of a pixel, and crashes on long ones.
+        inside = all(-side <= value <= 2 * side for side, axis in zip(size, (0, 1), strict=True)
+                     for value in polygon[axis::2])  # fmt: skip
+        if not inside:
+            raise InputError(
+                f"{where}: a polygon leaves the image of {size[0]}x{size[1]} by more than the "
+                f"image's own size: {str(polygon)[:_LONG]}"
             )
 
 

@@ -169,9 +169,16 @@ class TestLikeMmdet:
         (with_annotation(category=None), "category_id None, which is none of"),
         (with_annotation(segmentation=[]), r"must be polygons or a run-length code, got \[\]"),
         (with_annotation(segmentation=None), "must be polygons or a run-length code, got None"),
-        (
-            with_annotation(segmentation={"size": [60, 40], "counts": [2400]}),
-            r"size \[height, width\] is \[60, 40\], the image is 60x40",
+        *(
+            (
+                with_annotation(segmentation={"size": size, "counts": [2400]}),
+                f"size \\[height, width\\] is {re.escape(str(size))}, the image is 60x40",
+            )
+            for size in ([60, 40], 7, None)
+        ),
+        *(
+            (with_annotation(segmentation=[[1, 1, 9, 1, *end]]), "leaves the image of 60x40 by mor")
+            for end in ((2**32 - 1, 9), (9, -(2**31)), (121, 0), (0, 81))
         ),
         (
             change(images=lambda found: [{**found[0], "width": 61}, *found[1:]]),
