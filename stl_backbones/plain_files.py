@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import json
+import math
+import threading
 import tokenize
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib import format as _npy
 
 from stl_backbones.errors import InputError
 
+npy: Any = _npy  # it has no types
+_parsing = threading.Lock()
 # What NumPy raises on the header of a damaged array: it is read as Python's own literals.
 NPY_DAMAGE = (ValueError, TypeError, LookupError, AttributeError, EOFError, SyntaxError,
               ArithmeticError, MemoryError, RecursionError, tokenize.TokenError)  # fmt: skip
@@ -52,16 +59,42 @@ def map_array(path: str | Path) -> npt.NDArray[Any]:
         InputError: If it holds anything but numbers, or is not whole.
     """
     try:
-        with np.errstate(over="raise"):  # of the size in bytes
-            found = np.lib.format.open_memmap(path, mode="r")  # refuses Python objects
+        return view_array(np.memmap(path, np.uint8, mode="r"))
     except (*NPY_DAMAGE, OSError) as error:
         reason = str(error) or type(error).__name__
         raise InputError(f"'{path}' is no whole .npy file of numbers: {reason}") from error
-    expected = found.offset + found.nbytes
-    size = Path(path).stat().st_size
-    if size != expected:
-        raise InputError(f"'{path}' has {size} bytes, its header says {expected}: is it damaged?")
-    return found
 
 
-__all__ = ["NPY_DAMAGE", "map_array", "parse_json", "read_json"]
+def view_array(content: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+    """The array that the bytes of a ``.npy`` file are, in the same memory.
+
+    Raises:
+        Exception: One of `NPY_DAMAGE`, if they are no whole array of plain values.
+    """
+    # Version 1 has two bytes for the length of the header, the later ones four.
+    start = content[:12].tobytes()
+    begin = 10 if start[6:7] == b"\x01" else 12
+    begin += int.from_bytes(start[8:begin], "little")
+    shape, is_fortran, dtype = _header(content[:begin].tobytes())
+    data = content[begin:]
+    # Values of no bytes each, of which NumPy makes some of one character, could be any number.
+    if dtype.hasobject or not dtype.itemsize or data.size != math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"{data.size} bytes for {shape} values of type {dtype}")
+    return data.view(dtype).reshape(shape, order="F" if is_fortran else "C")
+
+
+@functools.lru_cache(maxsize=64)  # the cells of a sweep have the same few
+def _header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and type of an array."""
+    stream = io.BytesIO(header)
+    # NumPy reads it with `ast`, whose depth counter the threads of Python 3.11 share: two that
+    # parse at once end in "SystemError: AST constructor recursion depth mismatch".
+    with _parsing:
+        version = npy.read_magic(stream)
+        is_short = version == (1, 0)
+        read_header = npy.read_array_header_1_0 if is_short else npy.read_array_header_2_0
+        shape, is_fortran, dtype = read_header(stream)
+    return shape, is_fortran, dtype
+
+
+__all__ = ["NPY_DAMAGE", "map_array", "parse_json", "read_json", "view_array"]

@@ -50,13 +50,15 @@ def with_header(text, data=bytes(48)):
         with_header("{'descr': '<i8', 'fortran_order': False, 'shape': (10**400,)}"),
         with_header("{'descr': '<i8', 'fortran_order': False, 'shape': (9" + 400 * "9" + ",)}"),
         with_header("{'descr': '<i8', 'fortran_order': False, 'shape': (4611686018427387904,)}"),
+        with_header("{'descr': '<U0', 'fortran_order': False, 'shape': (-1,)}"),
+        b"\x93NUMPY\x03\x00v\x00\xff\xff\x00\x00?",  # a header of 4 GB
         with_header("(" * 200),
         with_header("\n  x\n y"),
     ],
 )
 def test_no_array(tmp_path, content):
     (tmp_path / "a.npy").write_bytes(content)
-    with pytest.raises(InputError, match=r"a\.npy' (is no whole|has \d+ bytes, its header)"):
+    with pytest.raises(InputError, match=r"a\.npy' is no whole"):
         map_array(tmp_path / "a.npy")
 
 
@@ -64,5 +66,8 @@ def test_an_array_and_more(tmp_path):
     buffer = io.BytesIO()
     np.save(buffer, np.arange(3))
     (tmp_path / "a.npy").write_bytes(buffer.getvalue() + b"x")
-    with pytest.raises(InputError, match="153 bytes, its header says 152: is it damaged"):
+    with pytest.raises(
+        InputError,
+        match=r"no whole \.npy file of numbers: 25 bytes for \(3,\) values of type int64",
+    ):
         map_array(tmp_path / "a.npy")

@@ -105,7 +105,8 @@ def _read(path: Path) -> Config:
     # A config is a program: whatever it raises is the config's fault.
     except RecursionError as error:
         raise InputError(
-            f"config '{path}' cannot be read: do its _base_ files go in a circle?"
+            f"config '{path}' cannot be read: it is nested too deep, or do its _base_ files go "
+            "in a circle?"
         ) from error
     except SystemExit as error:
         raise InputError(f"config '{path}' cannot be read: it calls exit()") from error
@@ -221,7 +222,7 @@ def _import_modules(config: Config, path: Path) -> None:
         cause = cause or reason(error)
         raise InputError(f"config '{path}': custom_imports: {cause}{advice}") from error
     names = settings["imports"]
-    for name in [names] if isinstance(names, str) else names:
+    for name in [names] if isinstance(names, str) else names or ():
         if name in sys.modules:  # else it was allowed to fail
             remember_import(name)
 

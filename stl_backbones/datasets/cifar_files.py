@@ -113,9 +113,9 @@ class _Kind:
 
 
 class _Array:
-    """Stands in for a pickled ``np.ndarray`` of bytes."""
+    """Stands in for a pickled ``np.ndarray`` of bytes; empty in a file that gives none."""
 
-    array: npt.NDArray[np.uint8]
+    array: npt.NDArray[np.uint8] = np.empty(0, np.uint8)
 
     def __setstate__(self, state: Any) -> None:
         version, shape, kind, is_fortran, data = state

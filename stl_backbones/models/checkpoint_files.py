@@ -90,7 +90,8 @@ def _read_torch(path: Path, map_location: Any) -> Any:
             f"maker, give {TRUST_OPTION}"
         ) from error
     except _DAMAGE as error:
-        raise InputError(f"checkpoint '{path}' is truncated or no checkpoint: {error}") from error
+        cause = str(error) or type(error).__name__
+        raise InputError(f"checkpoint '{path}' is truncated or no checkpoint: {cause}") from error
 
 
 def _unpickle(path: Path, map_location: Any) -> Any:

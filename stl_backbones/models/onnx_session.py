@@ -28,7 +28,7 @@ def open_session(
         name: The file in a message.
 
     Raises:
-        InputError: If onnxruntime cannot run it.
+        InputError: If onnxruntime cannot run it, or it gives nothing.
     """
     import onnxruntime
 
@@ -37,9 +37,15 @@ def open_session(
     options.intra_op_num_threads = torch.get_num_threads()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     with explained(name):
-        return onnxruntime.InferenceSession(
+        session = onnxruntime.InferenceSession(
             file if isinstance(file, bytes) else str(file), options, providers=list(providers)
         )
+        outputs = session.get_outputs()
+        for one in (*session.get_inputs(), *outputs):  # raises for what is no UTF-8
+            _ = one.name, one.type, one.shape
+    if not outputs:
+        raise InputError(f"{name} has no outputs")
+    return session
 
 
 @contextmanager
@@ -61,6 +67,7 @@ def explained(name: str, *, hint: str = "") -> Iterator[None]:
     except (
         errors.EPFail, errors.Fail, errors.InvalidArgument, errors.InvalidGraph,
         errors.InvalidProtobuf, errors.NoSuchFile, errors.NotImplemented, errors.RuntimeException,
+        UnicodeDecodeError,
     ) as error:  # fmt: skip
         raise InputError(
             f"onnxruntime {onnxruntime.__version__} cannot run {name}: {reason(error)}{hint}"

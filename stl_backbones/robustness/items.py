@@ -16,7 +16,7 @@ from PIL import Image
 from stl_backbones.corruptions.images import IMAGE_DAMAGE
 from stl_backbones.corruptions.seeds import check_key
 from stl_backbones.datasets.class_folders import check_readable, read_class_names
-from stl_backbones.datasets.integrity import drop_broken_pairs, image_id
+from stl_backbones.datasets.integrity import drop_broken_pairs, image_header, image_id
 from stl_backbones.datasets.label_ids import CLASS_NAMES as CITYSCAPES
 from stl_backbones.datasets.label_ids import label_table
 from stl_backbones.datasets.shift_scenes import Scenes
@@ -282,8 +282,10 @@ def read_image(path: str | Path) -> Pixels:
     """An image file as OpenCV decodes it, in RGB.
 
     Raises:
-        InputError: If it cannot be decoded.
+        FileNotFoundError: If there is no such file.
+        InputError: If it cannot be decoded, or has too many pixels to be an image.
     """
+    image_header(path)  # before OpenCV asks for the memory of a damaged one
     try:
         pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
     except cv2.error:  # of more pixels than OpenCV takes

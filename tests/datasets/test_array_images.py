@@ -121,6 +121,13 @@ def test_other_folders_are_class_folders(mini_data):
     assert isinstance(open_images(root, option="--data-root"), ClassFolders)
 
 
+class Stateless:
+    """An array of which the file says no values."""
+
+    def __reduce__(self):
+        return np.arange(3).__reduce__()[:2]
+
+
 class Evil:
     def __reduce__(self):
         return os.system, ("true",)
@@ -149,6 +156,9 @@ def save(path, array, **options):
          r"it names posix.system; the binary version"),
         ("cifar-10-batches-py", lambda p: (p / "test_batch").write_bytes(pickle.dumps([1])),
          "it holds a list"),
+        ("cifar-10-batches-py", lambda p: (p / "test_batch").write_bytes(
+            pickle.dumps({b"labels": [0], b"data": Stateless()}, protocol=3)),
+         r"expected .data. as"),
         ("cifar-10-batches-py", lambda p: (p / "test_batch").write_bytes(pickle.dumps({})),
          "has no 'labels'"),
         ("npy", lambda p: cut(p / "images.npy"), "no whole .npy file of numbers"),

@@ -7,7 +7,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from stl_backbones.results import arrays
+from stl_backbones import plain_files
 from stl_backbones.results.arrays import read_arrays
 
 ARRAYS = {
@@ -47,12 +47,12 @@ def test_headers_are_parsed_one_at_a_time():
     seen = []
 
     def read(stream):
-        seen.append(arrays._parsing.locked())
+        seen.append(plain_files._parsing.locked())
         return header(stream)
 
-    header = arrays.npy.read_array_header_1_0
-    arrays._header.cache_clear()
-    with mock.patch.object(arrays.npy, "read_array_header_1_0", read):
+    header = plain_files.npy.read_array_header_1_0
+    plain_files._header.cache_clear()
+    with mock.patch.object(plain_files.npy, "read_array_header_1_0", read):
         read_arrays(packed(**ARRAYS))
     assert seen == [True] * len(ARRAYS)
 

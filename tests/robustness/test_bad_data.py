@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import zlib
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -16,6 +18,7 @@ from stl_backbones.errors import InputError
 from stl_backbones.records import Cell
 from stl_backbones.robustness.copy_identity import read_manifest
 from stl_backbones.robustness.dense_data import DenseData
+from stl_backbones.robustness.items import read_image
 from stl_backbones.robustness.options import SweepOptions
 
 HEADER = ManifestHeader(
@@ -165,3 +168,19 @@ def test_a_manifest_that_lacks_a_field(tmp_path):
     (tmp_path / "manifest.json").write_text('{"cells": {}}')
     with pytest.raises(ValueError, match="is no manifest of a corrupted copy: it lacks 'format'"):
         read_header(tmp_path)
+
+
+def test_an_image_of_too_many_pixels_is_not_decoded(tmp_path):
+    """300 bytes, for which OpenCV takes 1.8 GB."""
+    header = (25701).to_bytes(4, "big") + (23139).to_bytes(4, "big") + b"\x08\x00\x00\x00\x00"
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(100))), (b"IEND", b"")]
+    content = b"".join(
+        len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+        for kind, data in chunks
+    )
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    with (
+        mock.patch("cv2.imread", side_effect=AssertionError),
+        pytest.raises(ValueError, match=r"a\.png' is a damaged image: .*594695439 pixels"),
+    ):
+        read_image(tmp_path / "a.png")

@@ -65,7 +65,7 @@ def _doublings(height: int, width: int, seconds: float) -> int:
     """How often the number of moments is doubled, from one."""
     radius = math.hypot(height, width) / 2
     path = radius * SPEED * seconds / DISTANCE + focal_px(width) * TURN * seconds
-    return max(1, math.ceil(math.log2(max(path, 1.0)))) if path else 1
+    return max(1, math.ceil(math.log2(max(path, 1.0))))
 
 
 def moved_axes(height: int, width: int, turn: float, seconds: float) -> tuple[Axis, Axis]:

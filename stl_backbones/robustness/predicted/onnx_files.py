@@ -146,8 +146,9 @@ def _read_stated(metadata: Mapping[str, str]) -> dict[str, Any]:
     own["classes"] = json.loads(metadata["classes"])
     if not isinstance(own["classes"], list) or not all(isinstance(n, str) for n in own["classes"]):
         raise ValueError("its classes are no list of names")
-    if not all(map(math.isfinite, (*own["mean"], *own["std"]))):
-        raise ValueError("mean or std is not finite")
+    for name in ("mean", "std"):
+        if len(own[name]) != 3 or not all(map(math.isfinite, own[name])):
+            raise ValueError(f"{name} is not three finite numbers")
     return own
 
 

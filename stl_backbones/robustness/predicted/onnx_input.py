@@ -21,6 +21,7 @@ _TYPES = {
 }  # fmt: skip
 _CHANNELS = 3
 _GREY = 114  # of YOLO's padding
+_MOST_PIXELS = 1 << 26  # of an input: of float32 it takes 0.8 GB
 _SIDES = 4  # batch, and an image's three
 
 
@@ -88,6 +89,8 @@ class OnnxInput:
             return None
         if height is None or width is None:
             raise InputError(f"{file} takes images of {stated} (height x width): give size")
+        if height * width > _MOST_PIXELS:
+            raise InputError(f"{file}: {height} x {width} are more than {_MOST_PIXELS} pixels")
         return height, width
 
     @property

@@ -1,11 +1,14 @@
 """What holds for all seven: same draws same bytes, any thread and size, stronger is farther."""
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from stl_backbones.corruptions import corrupt, get_protocol
+from stl_backbones.corruptions.driving import motion
+from stl_backbones.corruptions.driving.camera import DISTANCE, SPEED, TURN, focal_px
 from stl_backbones.corruptions.packaged import PACKAGED
 from stl_backbones.errors import InputError
 
@@ -88,3 +91,26 @@ def test_grey_images_through_the_engine(name):
 def test_a_level_that_the_formula_does_not_hold_for(name, level, text):
     with pytest.raises(InputError, match=f"{name}: the level must be in {text}, got {level:g}"):
         run(name, scene(32, 32), level)
+
+
+@pytest.mark.parametrize(
+    ("name", "stated"),
+    [
+        ("fog_depth", (600, 300, 150, 75, 40)),
+        ("rain", (5, 25, 50, 100, 200)),
+        ("lens_droplets", (1, 3, 6, 12, 20)),
+        ("sun_glare", (0.02, 0.05, 0.1, 0.2, 0.4)),
+        ("low_light", (2, 4, 5, 6, 7)),
+        ("exposure_motion", (2, 5, 10, 20, 40)),
+        ("night", (2, 3, 4, 5, 6)),
+    ],
+)
+def test_levels_are_those_of_the_manual(name, stated):
+    assert levels(name) == stated
+
+
+def test_the_moments_of_an_exposure_are_at_most_a_pixel_apart():
+    """A corner moves away from the middle as the camera drives, and with it as it turns."""
+    path = math.hypot(512, 1024) * SPEED * 0.02 / DISTANCE + focal_px(2048) * TURN * 0.02
+    moments = 2 ** motion._doublings(1024, 2048, 0.02)
+    assert path <= moments < 2 * path

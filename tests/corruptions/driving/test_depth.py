@@ -4,10 +4,12 @@ import dataclasses
 import json
 import shutil
 import zlib
+from unittest import mock
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from stl_backbones.copies.request import GenerateOptions, plan_copy
 from stl_backbones.corruptions import CorruptionEngine, corrupt, corrupt_all, custom_versions
@@ -122,6 +124,12 @@ def test_files_that_are_none(tmp_path, cityscapes):
     (tmp_path / "c.png").write_bytes(b"nothing")
     with pytest.raises(InputError, match="16 bits, centimetres; got no picture"):
         read_depth(str(tmp_path), "c.png", HEIGHT, WIDTH)
+    Image.fromarray(np.ones((4, 4), np.uint16)).save(tmp_path / "e.png")
+    with (
+        mock.patch.object(Image, "MAX_IMAGE_PIXELS", 7),
+        pytest.raises(InputError, match="16 bits, centimetres; got no picture"),
+    ):
+        read_depth(str(tmp_path), "e.png", 4, 4)
     with pytest.raises(MissingFileError, match=r"image 'd\.png' has no depth: expected"):
         read_depth(str(tmp_path), "d.png", HEIGHT, WIDTH)
     with pytest.raises(MissingFileError, match=r"aachen_000000_000020_disparity\.png"):

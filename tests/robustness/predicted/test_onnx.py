@@ -365,6 +365,22 @@ def test_files_that_cannot_be_run_are_refused(tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_names_that_are_no_text_outputs_that_are_none_and_sizes_that_are_too_large(tmp_path):
+    averages(tmp_path / "a.onnx", [1, 3, 8, 8])
+    whole = (tmp_path / "a.onnx").read_bytes()
+    (tmp_path / "b.onnx").write_bytes(whole.replace(b"image", b"\xffmage"))
+    with pytest.raises(InputError, match=r"cannot run '.*b\.onnx': .* can't decode byte 0xff"):
+        opened(str(tmp_path / "b.onnx"), **PLAIN)
+    model = onnx.load_from_string(whole)
+    del model.graph.output[:]
+    onnx.save(model, tmp_path / "c.onnx")
+    with pytest.raises(InputError, match=r"'.*c\.onnx' has no outputs"):
+        opened(str(tmp_path / "c.onnx"), **PLAIN)
+    wide = averages(tmp_path / "d.onnx", [1, 3, 65536, 65536])
+    with pytest.raises(InputError, match="65536 x 65536 are more than 67108864 pixels"):
+        opened(wide, **PLAIN)
+
+
 STATED = {"stl_backbones_version": "1", "channel_order": "RGB", "mean": "[0, 0, 0]",
           "std": "[1, 1, 1]", "classes": '["a", "b", "c"]'}  # fmt: skip
 
@@ -372,7 +388,7 @@ STATED = {"stl_backbones_version": "1", "channel_order": "RGB", "mean": "[0, 0, 
 @pytest.mark.parametrize(
     "other",
     [{"mean": None}, {"mean": "[0, "}, {"mean": "3"}, {"mean": '["0", "0", "0"]'},
-     {"mean": "[NaN, 0, 0]"}, {"mean": "[" * 10_000}, {"std": "[1e400, 1, 1]"},
+     {"mean": "[NaN, 0, 0]"}, {"std": "[]"}, {"mean": "[" * 10_000}, {"std": "[1e400, 1, 1]"},
      {"classes": "null"}, {"classes": "[1, 2, 3]"}, {"crop_pct": "much"}],
 )  # fmt: skip
 def test_metadata_of_the_export_that_are_others_are_refused(tmp_path, other):
