@@ -117,7 +117,7 @@ def _change_pixels(image: Image, out: Image, change: _Change, edge: float) -> No
             target[i, 1] = top if green == high else (bottom if green == low else middle)
             target[i, 2] = top if blue == high else (bottom if blue == low else middle)
         _find_middles(part, near[:found], change, middles, sixths)
-        for j in range(found):
+        for j in range(found):  # the largest and the smallest channel are right already
             target[near[j], _MIDDLE[int(sixths[j])]] = to_level(middles[j])
 
 

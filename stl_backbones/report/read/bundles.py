@@ -259,7 +259,7 @@ def _check_numbers(path: Path, folder: Path, stated: Mapping[str, Any]) -> None:
 
 
 def _check_fractions(path: Path, folder: Path, stated: Mapping[str, Any]) -> None:
-    """Refuse shares of no whole, in a bundle without the records that would say the right ones."""
+    """Refuse fractions outside of 0..1; without records nothing else can be checked."""
     task = find_task(CellStore(folder).provenance().task)
     fractions = {one.key for one in task.cells if one.unit == "fraction"}
     for cells in stated.values():
