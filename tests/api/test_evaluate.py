@@ -20,6 +20,8 @@ from stl_backbones.metrics.light import brightness_and_contrast
 from stl_backbones.records import CLEAN, Cell, CorruptionEngine
 from stl_backbones.results import CellStore
 
+pytest.importorskip("pandas")
+
 CHOSEN = {"corruptions": ["contrast"], "severities": [5], "mode": "fast", "progress": False,
           "workers": 0}  # fmt: skip
 NAMES = ("ground", "leaf", "brick")

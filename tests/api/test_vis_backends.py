@@ -33,6 +33,7 @@ def test_a_sweep_writes_its_scores_to_its_log_and_to_a_visualizer(tmp_path):
                           **CHOSEN)  # fmt: skip
     events = read_log(tmp_path / LOG)
     cells = {one["cell"]: one["score"] for one in events if one["event"] == "cell"}
+    pytest.importorskip("pandas")
     table = result.cells(resamples=0)
     miou = table[table["metric"] == "miou"].set_index(["corruption", "severity"])["value"]
     assert cells["clean"] == miou["clean", 0] == 1

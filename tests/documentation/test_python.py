@@ -6,16 +6,18 @@ import os
 import re
 
 import numpy as np
-import onnx
 import pytest
 import torch
-from onnx import helper
 from PIL import Image
 
 import stl_backbones as stl
 from stl_backbones.corruptions import get_protocol
 from stl_backbones.datasets.imagenet_classes import imagenet_wnids
 from tests.documentation.commands import ROOT, blocks
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("pandas")
+from onnx import helper  # noqa: E402
 
 MODES = ("severities=[3]", 'severities=[3], mode="fast", progress=False')
 TUTORIALS = sorted((ROOT / "docs/tutorials").glob("*.md"))

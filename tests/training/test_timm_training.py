@@ -97,6 +97,7 @@ def test_the_checkpoint_of_another_network_is_refused(trained, config, options, 
 
 
 def test_the_network_is_exported(trained, config, options, tmp_path):
+    pytest.importorskip("onnx")
     path, target = trained / "epoch_2.pth", tmp_path / "network.onnx"
     report = export_onnx(config, path, target, size=(SIDE, SIDE), options=options)
     assert report.outputs == {"logits": (1, 2)}

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.integrate import trapezoid
 
 from stl_backbones.corruptions.driving import rain as module
 from stl_backbones.corruptions.driving.camera import (
@@ -24,7 +25,7 @@ def test_attenuation():
 def test_sizes_and_speeds_carry_the_rate(rate):
     size = np.linspace(0.2, 8, 4000)
     water = 8000 * np.exp(-module.slope(rate) * size) * np.pi / 6 * (size / 1000) ** 3
-    carried = np.trapezoid(water * module.fall_speed(size), size) * 3600 * 1000
+    carried = trapezoid(water * module.fall_speed(size), size) * 3600 * 1000
     assert carried == pytest.approx(rate, rel=0.2)
 
 

@@ -7,7 +7,6 @@ import shutil
 import numpy as np
 import pytest
 import torch
-import transformers
 from PIL import Image
 
 import stl_backbones as stl
@@ -16,6 +15,8 @@ from stl_backbones.results import CellStore
 from stl_backbones.robustness.options import SweepOptions
 from stl_backbones.robustness.predicted.find_model import open_model
 from stl_backbones.robustness.predicted.given import Given
+
+transformers = pytest.importorskip("transformers")
 
 NAMES = {0: "ant", 1: "bee", 2: "cow", 3: "dog"}
 SMALL = {"embedding_size": 8, "hidden_sizes": [8, 16, 16, 32], "depths": [1] * 4,
