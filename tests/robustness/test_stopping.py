@@ -430,6 +430,7 @@ def test_scores_of_rankings_and_ious_of_a_class_are_refused(tmp_path):
 
 
 def test_miou_is_decided_asymptotically_and_never_below_a_hundred(tmp_path):
+    pytest.importorskip("pandas")
     data, model, chosen = streets(), by_colour, SEGMENTED
     gate = ["brightness/1 >= 0.5", "brightness/1 +- 3"]
     outcome = stl.evaluate(model, data, work_dir=tmp_path / "x", until=gate, **chosen).outcome
