@@ -125,6 +125,12 @@ def test_a_broken_config_is_one_value_error(tmp_path, text):
         load_config(path)
 
 
+def test_imports_of_nothing(tmp_path):
+    path = tmp_path / "own.py"
+    path.write_text("custom_imports = dict(imports=False)\n")
+    assert load_config(path).custom_imports == {"imports": False}
+
+
 def test_modules_of_the_users_are_imported(tmp_path, monkeypatch):
     (tmp_path / "own_module_of_config.py").write_text("LOADED = True\n")
     path = tmp_path / "own.py"

@@ -38,7 +38,6 @@ def write(seg, tmp_path):
             r"val_dataloader.dataset.pipeline must be a list of dict\(...\), got \['Resize'\]",
         ),
         ("{base}custom_imports = 3", "custom_imports must be a dict"),
-        ("{base}custom_imports = dict(imports=True)", "custom_imports: "),
         ("{base}linked_options = 3", "linked_options must be a dict"),
         ("{base}param_scheduler = ['LinearLR']", r"param_scheduler must hold dict\(...\)"),
         ("data = dict(a=1)\noptimizer = dict(type='SGD')", "OpenMMLab 1.x, which states data, opt"),

@@ -84,9 +84,9 @@ def test_a_member_that_unpacks_to_more_than_it_says_is_refused():
     whole = packed(zeros=np.zeros(1 << 16, np.uint8))
     with zipfile.ZipFile(io.BytesIO(whole)) as archive:
         size = archive.infolist()[0].file_size
-    told = whole.replace(size.to_bytes(4, "little"), (200).to_bytes(4, "little"))
+    smaller = whole.replace(size.to_bytes(4, "little"), (200).to_bytes(4, "little"))
     with pytest.raises(zipfile.BadZipFile, match=r"'zeros\.npy' does not have its checksum"):
-        read_arrays(told)
+        read_arrays(smaller)
 
 
 def with_member(content):

@@ -20,7 +20,8 @@ INSIDE = ("x.png", "a/b/x.png", "..x.png", "a..b/x.png", "./x.png")
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_what_leads_out(name):
     assert leads_out(name)
-    with pytest.raises(ValueError, match=r"leads out of the image folder|is no UTF-8"):
+    says = "is no UTF-8" if "\ud800" in name else "leads out of the image folder"
+    with pytest.raises(ValueError, match=says):
         check_key(name)
 
 
