@@ -27,9 +27,12 @@ def read_arrays(content: bytes) -> dict[str, npt.NDArray[Any]]:
     Raises:
         ValueError: If a member is no array of plain values, or is cut off, or all are too large.
         zipfile.BadZipFile: If the archive is damaged.
-        NotImplementedError: If it is of a later version of the format than zipfile reads.
     """
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(content))
+    except NotImplementedError as error:  # a flipped bit asks for a later version of the format
+        raise zipfile.BadZipFile(str(error)) from error
+    with archive:
         total = sum(entry.file_size for entry in archive.infolist())
         if total > MOST:
             raise ValueError(f"it unpacks to {total} bytes, expected at most {MOST}")

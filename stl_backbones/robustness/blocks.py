@@ -34,7 +34,7 @@ _PASSED_OVER = (
     "protocol", "dataset", "custom_versions", "parameters", "encoder_parameters", "macs", "notes",
     "imagenet_val", "copy_digests", "chosen",
 )  # fmt: skip
-_DAMAGE = (OSError, ValueError, KeyError, NotImplementedError, zipfile.BadZipFile)
+_DAMAGE = (OSError, ValueError, KeyError, zipfile.BadZipFile)
 
 
 class BlockStore:

@@ -73,7 +73,7 @@ def test_a_flipped_bit_is_refused_or_changes_no_array():
             damaged[place] ^= 1 << bit
             try:
                 found = read_arrays(bytes(damaged))
-            except (ValueError, zipfile.BadZipFile, NotImplementedError):
+            except (ValueError, zipfile.BadZipFile):
                 refused += 1
             else:
                 assert all(array.tolist() in expected for array in found.values())
