@@ -54,7 +54,9 @@ def start_distributed(launcher: str) -> None:
     try:
         store, rank, size = next(rendezvous("env://", timeout=_PATIENCE))
         backend = _choose_backend(store, rank, size)
-        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_PATIENCE)
+        # torch 2.5 writes its arguments for a log, and fails at the store of a host without a name.
+        group = dist.PrefixStore("group", store)
+        dist.init_process_group(backend, store=group, rank=rank, world_size=size, timeout=_PATIENCE)
     except RuntimeError as error:  # torch's errors of store and network among them
         place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise InputError(

@@ -34,6 +34,10 @@ MIN_SIDE = 32
 CLASS_BLOCKS = 2
 POOLS = ("token", "avg", "")
 
+# torch 2.11 does, and 2.5 writes them in backward once more; between the two was not tried.
+_COMPILED_GRAPHS_WRITE_ONCE = torch.__version__ >= (2, 11)
+_uncompiled_checkpoint = torch.compiler.disable(checkpoint)
+
 
 class FAN(nn.Module):
     """A FAN of any published size.
@@ -318,9 +322,10 @@ class FAN(nn.Module):
     def _run(self, block: nn.Module, tokens: Tensor, *grid: int) -> Tensor:
         if self.grad_checkpointing and torch.is_grad_enabled():
             # A compiled graph writes BatchNorm's statistics once, and takes no such contexts.
-            if torch.compiler.is_compiling():
+            if torch.compiler.is_compiling() and _COMPILED_GRAPHS_WRITE_ONCE:
                 return checkpoint(block, tokens, *grid)
-            return checkpoint(block, tokens, *grid, context_fn=partial(_recomputing, block))
+            recomputing = partial(_recomputing, block)
+            return _uncompiled_checkpoint(block, tokens, *grid, context_fn=recomputing)
         return block(tokens, *grid)
 
 
