@@ -9,10 +9,9 @@ from pathlib import Path
 from stl_backbones.report.read.runs import Run
 from stl_backbones.report.sections import Gallery, Picture
 from stl_backbones.results.atomic import write_atomically
-from stl_backbones.results.failure_index import read_pictures
+from stl_backbones.results.failure_index import KINDS, read_pictures
 
 PICTURES = "pictures"  # the folder beside the page
-_KINDS = {".png": "image/png", ".jpg": "image/jpeg"}
 
 
 def read_gallery(runs: Sequence[Run], *, embed: bool = False) -> tuple[Gallery, dict[str, bytes]]:
@@ -34,7 +33,7 @@ def read_gallery(runs: Sequence[Run], *, embed: bool = False) -> tuple[Gallery, 
         for one, content in read_pictures(run.folder, run.provenance):
             file = f"{PICTURES}/{number}_{one.file}"
             if embed:
-                kind = _KINDS[Path(one.file).suffix]
+                kind = KINDS[Path(one.file).suffix]
                 file = f"data:{kind};base64,{base64.b64encode(content).decode()}"
             else:
                 files[file] = content
@@ -53,7 +52,7 @@ def write_pictures(folder: Path, files: dict[str, bytes]) -> None:
     """
     place = folder / PICTURES
     for path in place.glob("*") if place.is_dir() else ():
-        if path.suffix in _KINDS and f"{PICTURES}/{path.name}" not in files:
+        if path.suffix in KINDS and f"{PICTURES}/{path.name}" not in files:
             path.unlink(missing_ok=True)  # another report may be written here just now
     for name, content in files.items():
         place.mkdir(parents=True, exist_ok=True)

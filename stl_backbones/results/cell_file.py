@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stl_backbones.errors import InputError
+from stl_backbones.plain_files import parse_json
 from stl_backbones.records import Cell, CellResult, Provenance
 from stl_backbones.results.arrays import read_arrays
 
@@ -100,7 +101,7 @@ def decode_cell(path: Path) -> CellResult:
     try:
         content = path.read_bytes()
         arrays = read_arrays(content)
-        record = json.loads(arrays.pop(_RECORD).tobytes())
+        record = parse_json(arrays.pop(_RECORD).tobytes())
         check_format(record["format"], path)
         digest = record.pop("digest")
         is_unsealed = record["format"] == _UNSEALED  # only then the arrays are hashed once more
@@ -108,6 +109,7 @@ def decode_cell(path: Path) -> CellResult:
             raise DamagedCellError(f"'{path}' was altered after it was written; {REMEDY}")
         ids = tuple(map(str, arrays.pop(_IDS).tolist()))
         cell = Cell(record["corruption"], record["severity"])
+        Cell.from_name(cell.name)  # a severity that is none is refused
         provenance = Provenance.from_dict(record["provenance"])
     except (KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise DamagedCellError(f"'{path}' is truncated or no cell: {error}; {REMEDY}") from error

@@ -15,11 +15,12 @@ from pathlib import Path
 
 from stl_backbones.errors import InputError, MissingFileError
 from stl_backbones.plain_files import parse_json
-from stl_backbones.records import Provenance
+from stl_backbones.records import Cell, Provenance
 from stl_backbones.results.atomic import write_atomically
 
 FAILURES, INDEX = "failures", "index.json"
 FORMAT = 1
+KINDS = {".png": "image/png", ".jpg": "image/jpeg"}
 _SAME = ("checkpoint_sha256", "config_sha256", "dataset_fingerprint")
 REMEDY = "make them anew with tools/show_failures.py, or delete that folder"
 
@@ -120,21 +121,23 @@ def _read(path: Path) -> tuple[dict[str, str], list[FailurePicture]]:
         raise InputError(f"'{path}' is no index of pictures: {error}; {REMEDY}") from error
     try:
         if record["format"] != FORMAT:
-            raise InputError(f"'{path}' is of format {record['format']}, expected {FORMAT}")
+            raise InputError(f"it is of format {record['format']}, expected {FORMAT}")
         pictures = [FailurePicture(**one) for one in record["pictures"]]
         if not all(isinstance(text, str) for one in pictures for text in vars(one).values()):
             raise TypeError("its pictures are described by texts alone")
         names = [picture.file for picture in pictures]
-        if any(name != Path(name).name or name in (".", "..") for name in names):
-            raise InputError(f"'{path}' names a picture outside of its folder")
+        if any(name != Path(name).name for name in names):
+            raise InputError("it names a picture outside of its folder")
+        if not {Path(name).suffix for name in names} <= KINDS.keys():
+            raise InputError(f"its pictures are no {' or '.join(KINDS)} files")
+        for picture in pictures:
+            Cell.from_name(picture.cell)  # one that is none is refused
         return dict(record["sweep"]), pictures
-    except InputError:
-        raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"'{path}' is no index of pictures: {error}; {REMEDY}") from error
 
 
 __all__ = [
-    "FAILURES", "INDEX", "FailurePicture", "clear_pictures", "read_pictures", "write_index",
-    "write_picture",
+    "FAILURES", "INDEX", "KINDS", "FailurePicture", "clear_pictures", "read_pictures",
+    "write_index", "write_picture",
 ]  # fmt: skip

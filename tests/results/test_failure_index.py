@@ -68,10 +68,25 @@ def test_a_missing_picture_is_named(folder, pictures, make_provenance):
         read_pictures(folder.parent, make_provenance())
 
 
-@pytest.mark.parametrize("name", ["../a.png", "..", ".", "x/a.png"])
+@pytest.mark.parametrize("name", ["../a.png", ".", "x/a.png"])
 def test_a_picture_outside_of_the_folder_is_refused(folder, pictures, make_provenance, name):
     edit_index(folder, pictures=[dataclasses.asdict(pictures[0]) | {"file": name}])
-    with pytest.raises(InputError, match="a picture outside of its folder"):
+    with pytest.raises(InputError, match=r"index\.json' is no index .* outside of its folder"):
+        read_pictures(folder.parent, make_provenance())
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("cell", "fog-3abab", "'fog-3abab' is no cell's name"),
+        ("file", "..", r"its pictures are no \.png or \.jpg files"),
+        ("file", "a.gif", r"its pictures are no \.png or \.jpg files"),
+        ("note", "\ud800", "surrogates not allowed"),
+    ],
+)
+def test_what_no_page_can_show_is_refused(folder, pictures, make_provenance, field, value, message):
+    edit_index(folder, pictures=[dataclasses.asdict(pictures[0]) | {field: value}])
+    with pytest.raises(InputError, match=message):
         read_pictures(folder.parent, make_provenance())
 
 

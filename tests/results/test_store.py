@@ -192,11 +192,11 @@ def test_a_cell_of_a_newer_version_is_no_damage(filled, make_provenance):
         filled.finished(make_provenance())
 
 
-def as_format_1(store, cell):
+def as_format_1(store, cell, **changes):
     """The cell's file as it was before its bytes had a hash, and the folder's record too."""
     with np.load(store.path(cell)) as file:
         arrays = {name: file[name] for name in file.files}
-    record = {**json.loads(arrays.pop("record").tobytes()), "format": 1}
+    record = {**json.loads(arrays.pop("record").tobytes()), "format": 1, **changes}
     del record["digest"]
     digest = hashlib.blake2b(json.dumps(record, sort_keys=True).encode(), digest_size=16)
     for name in sorted(arrays):
@@ -214,6 +214,13 @@ def test_folders_of_format_1_are_read(filled, make_result, make_provenance):
     as_format_1(filled, FOG)
     assert_same(filled.read(FOG), make_result())
     assert filled.finished(make_provenance()) == {Cell("clean", 0), FOG}
+
+
+@pytest.mark.parametrize("severity", ["3", None, 6, float("nan")])
+def test_a_severity_that_is_none_is_damage(filled, severity):
+    as_format_1(filled, FOG, severity=severity)
+    with pytest.raises(DamagedCellError, match=r"fog-3\.npz' (cannot be read|is truncated)"):
+        filled.read(FOG)
 
 
 def test_format_1_is_no_way_around_the_hash(filled):

@@ -25,6 +25,7 @@ import numpy as np
 
 import stl_backbones
 from stl_backbones.errors import InputError, MissingFileError, some_of
+from stl_backbones.plain_files import parse_json
 from stl_backbones.records import Cell, Provenance
 from stl_backbones.report.read.cells import Draws, Measured, measure
 from stl_backbones.report.read.metrics import TaskMetrics, find_task
@@ -148,9 +149,9 @@ def open_bundle(path: Path, into: Path) -> Path:
     except (KeyError, TypeError, AttributeError, EOFError, OSError, zipfile.BadZipFile, zlib.error,
             RuntimeError, OverflowError) as error:  # fmt: skip
         raise DamagedCellError(f"'{path}' is no bundle, or cut short: {error}") from error
+    except (DamagedCellError, NewerFormatError):
+        raise
     except ValueError as error:
-        if isinstance(error, InputError):
-            raise
         raise DamagedCellError(f"'{path}' is no bundle: {error}") from error
     if index["records"]:
         _check_numbers(path, folder, index["cells"])
@@ -162,7 +163,7 @@ def open_bundle(path: Path, into: Path) -> Path:
 
 def _read_index(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
     """What a bundle states of itself, checked against what it holds."""
-    index: dict[str, Any] = json.loads(archive.read(INDEX))
+    index: dict[str, Any] = parse_json(archive.read(INDEX))
     if index["format"] != FORMAT:
         raise NewerFormatError(
             f"'{path}' is a bundle of format {index['format']}, expected {FORMAT}; was it "
