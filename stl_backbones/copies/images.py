@@ -16,6 +16,7 @@ import numpy as np
 import PIL.Image
 
 from stl_backbones.copies.png import ENCODER, encode_png
+from stl_backbones.corruptions.decoding import PNG_START, decode
 from stl_backbones.corruptions.images import (
     IMAGE_DAMAGE,
     MAX_RATIO,
@@ -25,7 +26,7 @@ from stl_backbones.corruptions.images import (
 )
 
 _RGB_MODES = frozenset({"RGB", "L", "P", "1", "CMYK", "YCbCr"})
-_PNG_START, _PNG_DEPTH = b"\x89PNG\r\n\x1a\n", 24  # the byte of IHDR that holds the bit depth
+_PNG_DEPTH = 24  # the byte of IHDR that holds the bit depth
 # Who reads clean images, in tests of a model as in the making of a copy.
 OPENCV = "OpenCV as in OpenMMLab, EXIF orientation followed"
 PILLOW = "Pillow as in timm and torchvision, EXIF orientation not followed"
@@ -120,7 +121,7 @@ def _check_kind(image: PIL.Image.Image, content: bytes) -> None:
         raise UnfitImageError(
             f"it has transparency (mode {image.mode}); save it as RGB, on the background you want"
         )
-    deep_png = content.startswith(_PNG_START) and content[_PNG_DEPTH] == 16
+    deep_png = content.startswith(PNG_START) and content[_PNG_DEPTH] == 16
     tiles = getattr(image, "tile", [])
     if image.mode not in _RGB_MODES or deep_png or any(";16" in str(tile) for tile in tiles):
         raise UnfitImageError(
@@ -132,10 +133,7 @@ def _check_kind(image: PIL.Image.Image, content: bytes) -> None:
 
 
 def _decode(content: bytes) -> Image:
-    try:
-        decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:  # of more pixels than OpenCV takes
-        decoded = None
+    decoded = decode(content, cv2.IMREAD_COLOR)
     if decoded is None:
         raise UnfitImageError("OpenCV cannot decode it")
     return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), dtype=np.uint8)

@@ -20,10 +20,11 @@ import numpy as np
 import numpy.typing as npt
 from isal import isal_zlib
 
+from stl_backbones.corruptions.decoding import PNG_START
+
 # In every manifest: a change of the bytes must change it.
 ENCODER = f"isal {version('isal')}, level 1"
 
-_START = b"\x89PNG\r\n\x1a\n"
 _RGB8 = (8, 2, 0, 0, 0)  # bit depth, colour type RGB, then the only methods there are
 _NO_FILTER = 0  # PNG, section 9.2
 _SAMPLED_ROWS = 16  # one in so many decides about the filter
@@ -47,7 +48,7 @@ def encode_png(image: Bytes) -> bytes:
     packed = isal_zlib.compress(filtered.data, level=1)
     header = struct.pack(">II5B", width, height, *_RGB8)
     return b"".join(
-        (_START, _chunk(b"IHDR", header), _chunk(b"IDAT", packed), _chunk(b"IEND", b""))
+        (PNG_START, _chunk(b"IHDR", header), _chunk(b"IDAT", packed), _chunk(b"IEND", b""))
     )
 
 

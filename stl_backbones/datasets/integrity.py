@@ -15,14 +15,13 @@ from typing import Any, TypeVar
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from stl_backbones.corruptions.decoding import PNG_START, png_chunks
 from stl_backbones.corruptions.images import IMAGE_DAMAGE
 from stl_backbones.errors import InputError, MissingFileError
 from stl_backbones.image_files import ending, has_clutter, is_image
 
 T = TypeVar("T")
-_PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"  # the last chunk, with its checksum
-_CHUNK_FRAME = 12  # bytes of a PNG chunk beside its data: length, name, checksum
 _JPEG_START = b"\xff\xd8"
 _JPEG_END = b"\xff\xd9"
 _JPEG_SCAN = b"\xda"  # marker of what holds the pixels; an end before it is a thumbnail's
@@ -82,13 +81,13 @@ def check_whole(path: str | Path) -> None:
     """
     _check_file(path)
     with Path(path).open("rb") as file:
-        start = file.read(len(_PNG_START))
+        start = file.read(len(PNG_START))
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _TAIL))
         tail = file.read()
     if size == 0:
         raise InputError(f"'{path}' is empty")
-    if start == _PNG_START and _PNG_END not in tail:
+    if start == PNG_START and _PNG_END not in tail:
         check_intact(path)
     if start.startswith(_JPEG_START) and _JPEG_END not in tail and not _ends(path):
         raise _truncated(path, size)
@@ -105,22 +104,17 @@ def check_intact(path: str | Path) -> None:
     """
     _check_file(path)
     with Path(path).open("rb") as file:
-        is_png = file.read(len(_PNG_START)) == _PNG_START
+        is_png = file.read(len(PNG_START)) == PNG_START
     if not is_png:
         check_whole(path)
         return
     content = memoryview(Path(path).read_bytes())
-    start = len(_PNG_START)
-    name = b""
-    while name != b"IEND":
-        length = int.from_bytes(content[start : start + 4])
-        stop = start + _CHUNK_FRAME + length
-        if stop > len(content):
+    for _, begin, end in png_chunks(content):
+        if end > len(content):
             raise _truncated(path, len(content))
-        checksum = int.from_bytes(content[stop - 4 : stop])
-        if zlib.crc32(content[start + 4 : stop - 4]) != checksum:
+        checksum = int.from_bytes(content[end - 4 : end])
+        if zlib.crc32(content[begin + 4 : end - 4]) != checksum:
             raise InputError(f"'{path}' is damaged: a checksum in it does not fit its content")
-        name, start = bytes(content[start + 4 : start + 8]), stop
 
 
 def _check_file(path: str | Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from stl_backbones.corruptions.decoding import decode
 from stl_backbones.corruptions.images import IMAGE_DAMAGE
 from stl_backbones.corruptions.seeds import check_key
 from stl_backbones.datasets.class_folders import check_readable, read_class_names
@@ -286,10 +287,7 @@ def read_image(path: str | Path) -> Pixels:
         InputError: If it cannot be decoded, or has too many pixels to be an image.
     """
     image_header(path)  # before OpenCV asks for the memory of a damaged one
-    try:
-        pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    except cv2.error:  # of more pixels than OpenCV takes
-        pixels = None
+    pixels = decode(Path(path).read_bytes(), cv2.IMREAD_COLOR)
     if pixels is None:
         raise InputError(f"'{path}' cannot be read as an image")
     return np.ascontiguousarray(pixels[..., ::-1])

@@ -180,7 +180,7 @@ def test_an_image_of_too_many_pixels_is_not_decoded(tmp_path):
     )
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
     with (
-        mock.patch("cv2.imread", side_effect=AssertionError),
+        mock.patch("cv2.imdecode", side_effect=AssertionError),
         pytest.raises(ValueError, match=r"a\.png' is a damaged image: .*594695439 pixels"),
     ):
         read_image(tmp_path / "a.png")

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from stl_backbones.corruptions.decoding import decode
 from stl_backbones.corruptions.images import IMAGE_DAMAGE
 from stl_backbones.corruptions.native.arrays import Floats
 from stl_backbones.corruptions.native.compiled import kernel
@@ -228,8 +229,8 @@ def _from_map(path: Path) -> Floats:
 def _read_16_bit(path: Path, what: str) -> npt.NDArray[np.uint16]:
     try:
         with Image.open(path):  # refuses too many pixels, before OpenCV asks for their memory
-            stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    except (cv2.error, *IMAGE_DAMAGE):
+            stored = decode(path.read_bytes(), cv2.IMREAD_UNCHANGED)
+    except IMAGE_DAMAGE:
         stored = None
     if stored is None or stored.dtype != np.uint16 or stored.ndim != 2:
         came = "no picture" if stored is None else f"{stored.dtype} of shape {stored.shape}"
