@@ -25,6 +25,17 @@ TOO_LONG = 300  # seconds
 SWEEPS = ["sweep, segmentation", "sweep, detection", "sweep, classification"]
 TRAININGS = ["training, segmentation", "pretraining, labeler"]
 COPY = "corrupted copy, Cityscapes layout"
+WITHOUT_DRAWS = """
+_base_ = ["{}"]
+pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="LoadAnnotations"),
+    dict(type="stl_backbones.CheckSegMap"),
+    dict(type="Resize", scale=(64, 64), keep_ratio=False),
+    dict(type="PackSegInputs"),
+]
+train_dataloader = dict(dataset=dict(pipeline=pipeline))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +43,11 @@ def works(tmp_path_factory, repo_root):
     folder = tmp_path_factory.mktemp("material")
     material = prepare_material(folder)
     found = {work.name: work for work in list_works(material, folder)}
+    config = folder / "without_draws.py"  # of crops and flips, which a resumed run draws anew
+    config.write_text(WITHOUT_DRAWS.format(repo_root / "configs/seg/stl_fan_t_mini.py"))
     found["training, segmentation"] = Work(
         "training, segmentation",
-        [repo_root / "tools/train.py", repo_root / "configs/seg/stl_fan_t_mini.py", "--work-dir",
+        [repo_root / "tools/train.py", config, "--work-dir",
          "out", "--cfg-options", *material.segmentation_options(), "batch_size=2", "max_iters=6",
          "val_interval=6", "warmup_iters=1", "default_hooks.checkpoint.interval=2"],
         again=["--resume"],
