@@ -107,6 +107,8 @@ def _open_whole(content: bytes) -> PIL.Image.Image:
         image = PIL.Image.open(io.BytesIO(content))
         _check_kind(image, content)
         image.load()  # OpenCV hands out the half of a truncated JPEG, Pillow complains
+        if image.mode == "P" and image.palette is None:
+            raise UnfitImageError("its palette is missing")
     except UnfitImageError:
         raise
     except PIL.Image.UnidentifiedImageError:

@@ -17,7 +17,7 @@ MAX_RATIO = 200  # of an image's sides; a strip resized by its shorter side woul
 # What Pillow raises on damaged files, by format and by what is damaged.
 IMAGE_DAMAGE = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, EOFError,
-    ArithmeticError, RuntimeError, MemoryError, struct.error, zlib.error,
+    ArithmeticError, AssertionError, RuntimeError, MemoryError, struct.error, zlib.error,
     PIL.Image.DecompressionBombError,
 )  # fmt: skip
 

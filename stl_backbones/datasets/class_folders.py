@@ -119,6 +119,8 @@ def read_rgb(path: str | Path) -> Image.Image:
     try:
         with Image.open(path) as image:
             check_readable(image.size, image.mode, path)
+            if image.mode == "P" and image.palette is None:
+                raise UnfitImageError(f"'{path}' is damaged: its palette is missing")
             if image.mode != "RGB":
                 return image.convert("RGB")
             image.load()

@@ -16,6 +16,9 @@ from stl_backbones.copies.images import (
     UnfitImageError,
     read_image,
 )
+from stl_backbones.corruptions.decoding import png_chunks
+from stl_backbones.datasets.class_folders import read_rgb
+from stl_backbones.errors import InputError
 
 
 @pytest.mark.parametrize("crop", [True, False])
@@ -103,10 +106,17 @@ def encoded(image, kind, **options):
     return buffer.getvalue()
 
 
+def without_palette(scene):
+    content = encoded(Image.fromarray(scene(0)).convert("P"), "PNG")
+    ((begin, end),) = ((b, e) for name, b, e in png_chunks(content) if name == b"PLTE")
+    return content[:begin] + content[end:]
+
+
 BAD = {
     "rgba.png": (lambda scene: encoded(rgba(scene), "PNG"), "it has transparency"),
     "la.png": (lambda scene: encoded(rgba(scene).convert("LA"), "PNG"), "it has transparency"),
     "palette.png": (with_transparent_colour, "it has transparency"),
+    "no_palette.png": (without_palette, "its palette is missing"),
     "deep.png": (lambda scene: png_of(scene(0).astype(np.uint16) * 257), "8 bits per channel"),
     "deep_grey.png": (
         lambda scene: png_of(scene(0)[..., 0].astype(np.uint16) * 257), "8 bits per channel",
@@ -125,6 +135,12 @@ BAD = {
     "text.png": (lambda scene: b"no image", "this is no image"),
     "empty.png": (lambda scene: b"", "the file is empty"),
 }  # fmt: skip
+
+
+def test_an_image_without_its_palette_is_damaged_for_classifiers_too(tmp_path, scene):
+    (tmp_path / "a.png").write_bytes(without_palette(scene))
+    with pytest.raises(InputError, match=r"a\.png' is damaged: its palette is missing"):
+        read_rgb(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("name", BAD)
