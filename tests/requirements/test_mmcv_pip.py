@@ -105,3 +105,21 @@ def test_what_is_compiled_is_shown(repo_root, capfd, monkeypatch):
     assert run([sys.executable, "-c", PIP], os.environ) == 3
     first = capfd.readouterr().out.splitlines()[0]
     assert re.fullmatch(r"  1 of 4 files, 0 minutes, about 0 more", first)
+
+
+def test_a_folder_that_pip_removes_meanwhile_is_passed_over(tmp_path, repo_root, monkeypatch):
+    for name in ("gone", "kept"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "a.o").touch()
+    lines = [f"build {tmp_path}/{name}.o: compile x.cpp" for name in "ab"]
+    (tmp_path / "kept/build.ninja").write_text("rule compile\n" + "\n".join(lines) + "\n")
+    scan = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("gone"):
+            raise FileNotFoundError
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    count = runpy.run_path(str(repo_root / "requirements/mmcv_pip.py"))["count_compiled"]
+    assert count(tmp_path) == (1, 2)
