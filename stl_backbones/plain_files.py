@@ -6,7 +6,6 @@ import functools
 import io
 import json
 import math
-import re
 import threading
 import tokenize
 from pathlib import Path
@@ -20,7 +19,6 @@ from stl_backbones.errors import InputError
 
 npy: Any = _npy  # it has no types
 _parsing = threading.Lock()
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # What NumPy raises on the header of a damaged array: it is read as Python's own literals.
 NPY_DAMAGE = (ValueError, TypeError, LookupError, AttributeError, EOFError, SyntaxError,
               ArithmeticError, MemoryError, RecursionError, tokenize.TokenError)  # fmt: skip
@@ -33,11 +31,7 @@ def parse_json(content: str | bytes) -> Any:
         InputError: If it is no JSON, no UTF-8, or nested deeper than Python reads.
     """
     try:
-        text = content if isinstance(content, str) else content.decode("utf-8")
-        found = json.loads(text)
-        if _SURROGATE.search(text):  # the half of a pair is no character, and is never written
-            json.dumps(found, ensure_ascii=False).encode()
-        return found
+        return json.loads(content if isinstance(content, str) else content.decode("utf-8"))
     except ValueError as error:  # a number of more digits than Python reads is one, too
         raise InputError(f"truncated or no JSON in UTF-8: {error}") from error
     except RecursionError as error:

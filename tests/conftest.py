@@ -1,6 +1,7 @@
 """Fixtures shared by all tests: tiny generated data and an untrained model of the mini config."""
 
 import os
+import signal
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -12,6 +13,10 @@ import pytest
 
 # Tiny networks gain nothing from threads, and spinning threads starve the other processes.
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported; tools started by tests inherit it
+
+# A shell has its background jobs ignore Ctrl-C, and so what the tests of such a job start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
 MINI_CONFIG = ROOT / "configs/seg/stl_fan_t_mini.py"

@@ -164,7 +164,8 @@ def make_report(
     folder = report_place(folders[0]) if out is None else Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
-        write_atomically(folder / name, text.encode())
+        # The name of a file that is no UTF-8 has characters that have no bytes.
+        write_atomically(folder / name, text.encode(errors="backslashreplace"))
     write_pictures(folder, pictures)
     if per_image:
         write_images(folder / "images.csv", runs, chosen, findings.task)

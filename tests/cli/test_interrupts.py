@@ -140,7 +140,6 @@ def start(tmp_path, repo_root):
             [sys.executable, "tool.py", *words], cwd=tmp_path, text=True,
             env={**os.environ, "PYTHONPATH": search, "PATH": path},
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
         try:
             first = process.stdout.readline()
@@ -275,6 +274,5 @@ def test_ctrl_c_before_a_command_runs_prints_nothing(repo_root, tmp_path, words)
     ended = subprocess.run(
         [sys.executable, *words], cwd=repo_root, env={**os.environ, "PYTHONPATH": search},
         capture_output=True, text=True, check=False,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")

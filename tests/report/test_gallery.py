@@ -54,6 +54,12 @@ def test_pictures_are_beside_the_page_or_in_it(sweep, findings_of, tmp_path):
     assert list((tmp_path / "out" / PICTURES).iterdir()) == []  # of the report before
 
 
+def test_a_name_that_is_no_utf_8_is_shown(sweep, tmp_path):
+    edit(sweep / FAILURES, "road to", r"caf\udce9 to")
+    make_report([sweep], out=tmp_path / "out", partial=True, resamples=0)
+    assert r"caf\udce9 to car" in (tmp_path / "out/index.html").read_text(encoding="utf-8")
+
+
 def test_an_unfinished_folder_has_no_pictures(sweep, findings_of):
     (sweep / FAILURES / INDEX).unlink()
     assert gallery_of(findings_of, sweep)[0].pictures == ()

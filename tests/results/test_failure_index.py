@@ -81,7 +81,6 @@ def test_a_picture_outside_of_the_folder_is_refused(folder, pictures, make_prove
         ("cell", "fog-3abab", "'fog-3abab' is no cell's name"),
         ("file", "..", r"its pictures are no \.png or \.jpg files"),
         ("file", "a.gif", r"its pictures are no \.png or \.jpg files"),
-        ("note", "\ud800", "surrogates not allowed"),
     ],
 )
 def test_what_no_page_can_show_is_refused(folder, pictures, make_provenance, field, value, message):

@@ -70,8 +70,7 @@ def test_the_copy_is_as_written(copy):
 @pytest.mark.parametrize("field", ["path", "id"])
 def test_a_manifest_leads_nowhere_else(copy, field, name):
     with_rows(copy, lambda row: {**row, field: name})
-    says = "no row of a manifest" if "\ud800" in name else ".* leads out of the copy"
-    with pytest.raises(ValueError, match=rf"manifest\.jsonl', line 1: {says}"):
+    with pytest.raises(ValueError, match=r"manifest\.jsonl', line 1: .* leads out of the copy"):
         verify(copy)
 
 

@@ -76,19 +76,17 @@ def test_an_interrupted_demo_goes_on_from_its_last_checkpoint(repo_root, tmp_pat
         """Start the demo, and press Ctrl-C once a checkpoint is there; returns what it printed."""
         shown = tmp_path / "shown.txt"
         with shown.open("w") as file:
-            demo = subprocess.Popen(
-                words,
-                cwd=repo_root,
-                stdout=file,
-                start_new_session=True,
-                # A shell has its background jobs ignore it, and so the tests that run in one.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-            )
-            while not reached(last()):
-                assert demo.poll() is None
-                time.sleep(0.1)
-            os.killpg(demo.pid, signal.SIGINT)
-            assert demo.wait(120) == 130
+            demo = subprocess.Popen(words, cwd=repo_root, stdout=file, start_new_session=True)
+            try:
+                while not reached(last()):
+                    assert demo.poll() is None
+                    time.sleep(0.1)
+                os.killpg(demo.pid, signal.SIGINT)
+                assert demo.wait(120) == 130
+            finally:
+                if demo.poll() is None:
+                    os.killpg(demo.pid, signal.SIGKILL)
+                    demo.wait()
         return shown.read_text(encoding="utf-8")
 
     def last():

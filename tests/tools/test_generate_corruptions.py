@@ -104,8 +104,6 @@ def test_ctrl_c_keeps_what_is_finished(pictures, tmp_path, repo_root):
         [sys.executable, repo_root / "tools/generate_corruptions.py", *words],
         cwd=repo_root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
-        # A shell lets what it starts in the background ignore Ctrl-C, these tests for example.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     try:
         for line in process.stdout:
