@@ -74,18 +74,21 @@ def find_changes(config: Config, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_switched_off(config: Config, name: str) -> bool:
-    """Whether a part around the named setting is ``None``: a loader that a config does without."""
+    """Whether a part around a linked setting is ``None``: a loader that a config does without."""
     node: Any = config
-    for step in name.split(".")[:-1]:
-        try:
+    *steps, last = name.split(".")
+    try:
+        for step in steps:
             node = node[int(step)] if isinstance(node, list | tuple) else node.get(step)
-        except (IndexError, ValueError, AttributeError):
-            raise UnknownNameError(
-                f"linked_options: the config has no '{name}', which an option is to change; give "
-                "the option's parts by their full names"
-            ) from None
-        if node is None:
-            return True
+            if node is None:
+                return True
+        if steps and steps[-1].isdecimal():  # a config that inherits the link may have another list
+            node[last]
+    except (IndexError, KeyError, ValueError, AttributeError):
+        raise UnknownNameError(
+            f"linked_options: the config has no '{name}', which an option is to change; give "
+            "what it changes by full names instead"
+        ) from None
     return False
 
 
