@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: tiny generated data and an untrained model of the mini config."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -29,6 +30,13 @@ def installed_stack():
     except PackageNotFoundError:
         return "openmmlab"
     return "onedl"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _libraries_are_passed_over():
+    """The collector, which mmengine's data sets ask for, passes over what earlier modules left."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items):

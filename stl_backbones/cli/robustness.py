@@ -13,6 +13,7 @@ from stl_backbones.cli.parser import greedy_advice
 from stl_backbones.cli.robustness_options import TASK_OPTIONS
 from stl_backbones.cli.started import command_words
 from stl_backbones.cli.tool import parse_options
+from stl_backbones.collector import collect_as_usual
 from stl_backbones.copies.estimate import size_text
 from stl_backbones.corruptions import PROTOCOLS, get_protocol
 from stl_backbones.corruptions.catalog import parse_levels
@@ -123,6 +124,7 @@ def prepared(args: argparse.Namespace) -> tuple[Source | PredictedSource, Path, 
         | dict(named.task_options),
     )
     work_dir = args.work_dir or Path("work_dirs") / named.folder / "robustness"
+    collect_as_usual()
     return named.source, Path(work_dir), options
 
 

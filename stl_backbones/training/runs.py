@@ -22,6 +22,8 @@ from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from stl_backbones.collector import collect_as_usual
+from stl_backbones.config.formatting import format_once
 from stl_backbones.config.settings import without_unused
 from stl_backbones.config.walk import innermost_datasets, parts
 from stl_backbones.copies.request import choose_workers
@@ -101,6 +103,8 @@ def prepare_run(
         ValueError: If the launcher did not start this process, the work folder is read-only, or
             processes that train share a GPU.
     """
+    collect_as_usual()
+    format_once()
     start_distributed(launcher)
     if "train" in uses:
         check_own_gpu()
