@@ -35,6 +35,8 @@ PYTEST := -m pytest -n $(JOBS) --maxprocesses 8 --dist loadfile
 MINUTES ?= 10
 # Waiting OpenMP threads sleep, as in the tools: see stl_backbones/cli/__init__.py.
 export OMP_WAIT_POLICY ?= PASSIVE
+# Else each process of the tests compiles the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo demo-classifier test test-all test-openmmlab docs faults fuzz mutants lint format hashes audit clean
 help:

@@ -1,10 +1,13 @@
 """Every tool: help, and bad input as one line and exit code 2."""
 
+import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-TOOLS = sorted(path.name for path in (Path(__file__).parents[2] / "tools").glob("*.py"))
+TOOLS_FOLDER = Path(__file__).parents[2] / "tools"
+TOOLS = sorted(path.name for path in TOOLS_FOLDER.glob("*.py"))
 CONFIG = "configs/seg/stl_fan_t_mini.py"
 
 
@@ -42,15 +45,32 @@ def test_help(run_tool, tool):
         ("report.py", ["gone"], "'gone' holds no sweep"),
     ],
 )
-def test_bad_input_is_one_line(run_tool, tmp_path, tool, words, message):
+def test_bad_input_is_one_line(tmp_path, monkeypatch, capfd, tool, words, message):
     needs_folder = tool in ("train.py", "test.py", "robustness.py") and "--work-dir" not in words
-    words = [*words, *(["--work-dir", tmp_path] if needs_folder else [])]
-    done = run_tool(tool, *words)
-    assert done.returncode == 2, done.stderr
-    (line,) = done.stderr.strip().splitlines()[-1:]
+    words = [*words, *(["--work-dir", str(tmp_path)] if needs_folder else [])]
+    monkeypatch.setattr(sys, "argv", [f"tools/{tool}", *words])
+    monkeypatch.chdir(TOOLS_FOLDER.parent)
+    main = import_module(f"stl_backbones.cli.commands.{Path(tool).stem}").main
+    try:
+        code = main(words)
+    except SystemExit as ended:  # of a word that the parser refuses
+        code = ended.code
+    said = capfd.readouterr().err
+    assert code == 2, said
+    check_line(said, tool, message)
+
+
+def check_line(said, tool, message):
+    (line,) = said.strip().splitlines()[-1:]
     assert line.startswith(f"{tool}: error: ")
     assert message in line
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in said
+
+
+def test_bad_input_is_the_processs_exit_code(run_tool):
+    done = run_tool("robustness.py", CONFIG, "gone.pth")
+    assert done.returncode == 2, done.stderr
+    check_line(done.stderr, "robustness.py", "checkpoint 'gone.pth' does not exist")
 
 
 def test_debug_shows_where(run_tool, tmp_path):
