@@ -8,25 +8,36 @@ through them again and again: a fifth of what a command takes to start, once mor
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _USUAL = gc.get_threshold()
 _RARE = (100_000, 10, 10)  # objects made and not freed between two collections; Python's are 700
 
 
-def collect_rarely() -> None:
-    """Have the collector run rarely until `collect_as_usual`: a command's first step."""
+@contextmanager
+def collecting_rarely() -> Iterator[None]:
+    """Have the collector run rarely, until `collect_as_usual` or the end of the block.
+
+    Nothing changes where the process has thresholds of its own.
+    """
     if gc.isenabled() and gc.get_threshold() == _USUAL:
         gc.set_threshold(*_RARE)
+    try:
+        yield
+    finally:
+        collect_as_usual()
 
 
 def collect_as_usual() -> None:
     """Have the collector run as usual, and pass over what is there: libraries, which stay.
 
-    Tensors in cycles are freed in time again. Without `collect_rarely`, nothing changes.
+    From here on tensors in cycles are freed in time. Outside of `collecting_rarely` nothing
+    changes.
     """
     if gc.get_threshold() == _RARE:
         gc.freeze()
         gc.set_threshold(*_USUAL)
 
 
-__all__ = ["collect_as_usual", "collect_rarely"]
+__all__ = ["collect_as_usual", "collecting_rarely"]

@@ -5,15 +5,22 @@ import weakref
 
 import pytest
 
-from stl_backbones.collector import collect_as_usual, collect_rarely
+from stl_backbones.collector import collect_as_usual, collecting_rarely
 
 
 class Node:
     """Of a cycle."""
 
 
+def in_a_cycle():
+    node = Node()
+    node.itself = node
+    return weakref.ref(node)
+
+
 @pytest.fixture
 def usual():
+    gc.unfreeze()
     before = gc.get_threshold()
     yield before
     gc.unfreeze()
@@ -21,22 +28,25 @@ def usual():
 
 
 def test_cycles_made_after_the_start_are_freed_in_time(usual):
-    collect_rarely()
-    assert gc.get_threshold()[0] > usual[0]
-    collect_as_usual()
+    with collecting_rarely():
+        assert gc.get_threshold()[0] > usual[0]
+        collect_as_usual()
+        assert gc.get_threshold() == usual
+        assert gc.get_freeze_count() > 0
+        seen = in_a_cycle()
+        kept = [[] for _ in range(10 * usual[0])]
+        assert seen() is None, len(kept)
+
+
+def test_an_error_leaves_the_collector_as_it_was(usual):
+    with pytest.raises(ValueError, match="bad"), collecting_rarely():
+        raise ValueError("bad")
     assert gc.get_threshold() == usual
-    assert gc.get_freeze_count() > 0
-    node = Node()
-    node.itself = node
-    seen = weakref.ref(node)
-    del node
-    gc.collect()
-    assert seen() is None
 
 
 def test_what_a_user_has_set_stays(usual):
     gc.set_threshold(5000, 10, 10)
-    collect_rarely()
-    collect_as_usual()
+    with collecting_rarely():
+        assert gc.get_threshold() == (5000, 10, 10)
     assert gc.get_threshold() == (5000, 10, 10)
     assert gc.get_freeze_count() == 0

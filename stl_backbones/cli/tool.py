@@ -23,7 +23,7 @@ from stl_backbones.cli.lost_processes import describe_lost_process, is_distribut
 from stl_backbones.cli.memory import set_up_memory
 from stl_backbones.cli.parser import EXIT_USER_ERROR, Parser, severity
 from stl_backbones.cli.started import as_started, program, start_words
-from stl_backbones.collector import collect_as_usual, collect_rarely
+from stl_backbones.collector import collecting_rarely
 from stl_backbones.config.user_code import describe_user_code, reason
 from stl_backbones.display import quietly
 from stl_backbones.errors import InputError, UserError, first_sentence
@@ -273,7 +273,6 @@ def run_tool(
     """
     args = parser.parse_intermixed_args(argv)  # options may stand between the words
     set_up_memory()
-    collect_rarely()
     words = sys.argv[1:] if argv is None else list(argv)
     command = shlex.join([*start_words(), *words])
     # As a function, called by a test for example, it leaves nobody's process.
@@ -294,7 +293,7 @@ def run_tool(
             print(*(traceback.format_exception(error) if args.debug else ()), line, file=sys.stderr)
         return lost
 
-    with quietly(args.quiet), logged_run(command) as log:
+    with collecting_rarely(), quietly(args.quiet), logged_run(command) as log:
         try:
             with interruptible(say_interrupted, say_lost=say_lost, then_default=argv is None):
                 code = main(args) or 0
@@ -317,7 +316,6 @@ def run_tool(
             log.end(EXIT_USER_ERROR, lost)
             return leave(EXIT_USER_ERROR)  # at once: torch would wait for the process
         log.end(code)
-    collect_as_usual()  # Python ends sooner
     _leave_group(code)
     return code
 
