@@ -160,7 +160,7 @@ _CHANGES: dict[str, tuple[tuple[str, str], ...]] = {
         ("img_scale=3", "sides must be at least 32"),
         ("img_scale=None", "scale"), ("test_dataloader.dataset.nosuch=1", "nosuch"),
         ("model.test_cfg.nosuch=1", "nosuch"),
-        ("model.decode_head.num_classes=0", "conv_seg"), ("data_root=", "data_root"),
+        ("model.decode_head.num_classes=0", "conv_seg"), ("data_root=", "data-root"),
         ("model.decode_head.in_channels=None", "model"), ("img_scale=(128,64),x", "scale"),
     ),
     "pretrain.py": (

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.registry import TRANSFORMS
 
 from stl_backbones.config.settings import RUN_SETTINGS, SPLITS
 from stl_backbones.config.values import check_kind
@@ -82,14 +84,30 @@ def _is_switched_off(config: Config, name: str) -> bool:
             node = node[int(step)] if isinstance(node, list | tuple) else node.get(step)
             if node is None:
                 return True
-        if steps and steps[-1].isdecimal():  # a config that inherits the link may have another list
-            node[last]
-    except (IndexError, KeyError, ValueError, AttributeError):
+    except (IndexError, ValueError, AttributeError):
         raise UnknownNameError(
             f"linked_options: the config has no '{name}', which an option is to change; give "
             "what it changes by full names instead"
         ) from None
+    if "pipeline" in steps and not _takes(node, last, scope=config.get("default_scope")):
+        # A config that inherits the link has other steps.
+        raise UnknownNameError(
+            f"linked_options: an option is to change '{name}', but {node['type']} there takes no "
+            f"'{last}'; give what it changes by full names instead"
+        )
     return False
+
+
+def _takes(step: Mapping[str, Any], name: str, *, scope: str | None) -> bool:
+    """Whether a pipeline's step takes an argument; yes where its class is not known."""
+    kind = step.get("type")
+    if isinstance(kind, str):
+        with TRANSFORMS.switch_scope_and_registry(scope) as registry:
+            kind = registry.get(kind)
+    if not inspect.isclass(kind):
+        return True
+    known = inspect.signature(kind).parameters
+    return name in known or any(one.kind is one.VAR_KEYWORD for one in known.values())
 
 
 def _free_keys(config: Config, parent: str) -> frozenset[str] | None:

@@ -49,18 +49,21 @@ def test_a_link_into_a_loader_that_is_switched_off(seg, tmp_path, where):
     assert config.val_dataloader.dataset.data_root == "/all"
 
 
-@pytest.mark.parametrize("step", ["dict(type='RandomFlip', prob=0.5)", "dict(type='CenterCrop')"])
+@pytest.mark.parametrize("step", ["RandomFlip", "Resize", "CenterCrop", "NoSuchStep"])
 def test_a_link_into_a_step_that_a_config_has_replaced(seg, tmp_path, step):
     path = tmp_path / "own.py"
     path.write_text(
         f"_base_ = '{seg}'\n"
-        f"steps = [dict(type='LoadImageFromFile')] + 4 * [{step}]\n"
+        f"steps = [dict(type='LoadImageFromFile')] + 4 * [dict(type='{step}')]\n"
         "train_dataloader = dict(dataset=dict(pipeline=steps))\n"
     )
-    with pytest.raises(
-        KeyError, match=r"has no 'train_dataloader\.dataset\.pipeline\.4\.crop_size'"
-    ):
-        load_config(path, options={"crop_size": (256, 256)})
+    options = {"crop_size": (256, 256), "stride": (192, 192)}
+    if step in ("CenterCrop", "NoSuchStep"):  # what is unknown is said when it is built
+        config = load_config(path, options=options)
+        assert config.train_dataloader.dataset.pipeline[4].crop_size == (256, 256)
+        return
+    with pytest.raises(KeyError, match=rf"pipeline\.4\.crop_size', but {step} .* no 'crop_size'"):
+        load_config(path, options=options)
     load_config(path, options={"data_root": "/all"})
 
 
