@@ -89,7 +89,8 @@ def _is_switched_off(config: Config, name: str) -> bool:
             f"linked_options: the config has no '{name}', which an option is to change; give "
             "what it changes by full names instead"
         ) from None
-    if "pipeline" in steps and not _takes(node, last, scope=config.get("default_scope")):
+    is_step = "pipeline" in steps and isinstance(node, Mapping)
+    if is_step and not _takes(node, last, scope=config.get("default_scope")):
         # A config that inherits the link has other steps.
         raise UnknownNameError(
             f"linked_options: an option is to change '{name}', but {node['type']} there takes no "

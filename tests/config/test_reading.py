@@ -67,6 +67,15 @@ def test_a_link_into_a_step_that_a_config_has_replaced(seg, tmp_path, step):
     load_config(path, options={"data_root": "/all"})
 
 
+def test_a_link_into_what_is_no_step(seg, tmp_path):
+    path = tmp_path / "own.py"
+    path.write_text(
+        f"_base_ = '{seg}'\ntrain_dataloader = dict(dataset=dict(pipeline=[1, 2, 3, 4, 5]))\n"
+    )
+    with pytest.raises(KeyError, match=r"pipeline\.4' is a plain value"):
+        load_config(path, options={"crop_size": (256, 256), "stride": (192, 192)})
+
+
 def test_an_option_into_a_loader_that_is_switched_off_is_reported(seg):
     options = {"test_dataloader": None, "test_dataloader.dataset.data_root": "/test"}
     with pytest.raises(KeyError, match="data_root: 'test_dataloader' is given too, as None"):
